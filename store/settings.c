@@ -1,0 +1,210 @@
+#include "internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include <openssl/crypto.h>
+
+#define DURATION_MAX_MS ((int64_t)10 * 60 * 1000)
+
+#define AT(member) offsetof(consul_settings, member)
+
+const consul_option consul_options[] = {
+    {"address", "CONSUL_HTTP_ADDR", "127.0.0.1:8500", CONSUL_OPTION_TEXT, AT(address),
+     "The local Consul agent: host:port, http://..., https://... or unix:///path"},
+    {"tls", "CONSUL_HTTP_SSL", "no", CONSUL_OPTION_BOOL, AT(tls),
+     "Speak HTTPS, also where the address says http://"},
+    {"tls_verify", "CONSUL_HTTP_SSL_VERIFY", "yes", CONSUL_OPTION_BOOL, AT(tls_verify),
+     "Verify the agent's HTTPS certificate"},
+    {"tls_server_name", "CONSUL_TLS_SERVER_NAME", NULL, CONSUL_OPTION_TEXT, AT(tls_server_name),
+     "The name to expect in the agent's HTTPS certificate"},
+    {"ca_file", "CONSUL_CACERT", NULL, CONSUL_OPTION_TEXT, AT(ca_file),
+     "PEM file of CAs that may issue the agent's HTTPS certificate"},
+    {"ca_path", "CONSUL_CAPATH", NULL, CONSUL_OPTION_TEXT, AT(ca_path),
+     "Hashed directory of such CAs"},
+    {"client_cert", "CONSUL_CLIENT_CERT", NULL, CONSUL_OPTION_TEXT, AT(client_cert),
+     "PEM file of the certificate to present to the agent; needs client_key"},
+    {"client_key", "CONSUL_CLIENT_KEY", NULL, CONSUL_OPTION_TEXT, AT(client_key),
+     "PEM file of its private key; needs client_cert"},
+    {"token", "CONSUL_HTTP_TOKEN", NULL, CONSUL_OPTION_SECRET, AT(token), "The ACL token"},
+    {"token_file", "CONSUL_HTTP_TOKEN_FILE", NULL, CONSUL_OPTION_TEXT, AT(token_file),
+     "A file with the ACL token, read at each request; beats token when it is not empty"},
+    {"http_auth", "CONSUL_HTTP_AUTH", NULL, CONSUL_OPTION_SECRET, AT(http_auth),
+     "user or user:password for HTTP basic authentication"},
+    {"service", NULL, NULL, CONSUL_OPTION_NAME, AT(service),
+     "The service whose leaf a consul:leaf URI without a name means"},
+    {"namespace", "CONSUL_NAMESPACE", NULL, CONSUL_OPTION_NAME, AT(ns),
+     "Namespace for URIs that name none (Consul Enterprise)"},
+    {"partition", "CONSUL_PARTITION", NULL, CONSUL_OPTION_NAME, AT(partition),
+     "Admin partition for URIs that name none (Consul Enterprise)"},
+    {"datacenter", NULL, NULL, CONSUL_OPTION_NAME, AT(datacenter),
+     "Datacenter for URIs that name none; the agent's own by default"},
+    {"connect_timeout", NULL, "1s", CONSUL_OPTION_DURATION, AT(connect_timeout),
+     "How long connecting to the agent may take"},
+    {"request_timeout", NULL, "5s", CONSUL_OPTION_DURATION, AT(request_timeout),
+     "How long one request to the agent may take"},
+    {"authorize_timeout", NULL, "1s", CONSUL_OPTION_DURATION, AT(authorize_timeout),
+     "How long one handshake may wait for the agent"},
+    {NULL, NULL, NULL, CONSUL_OPTION_TEXT, 0, NULL},
+};
+
+static char **text_of(consul_settings *settings, const consul_option *option)
+{
+    return (char **)((char *)settings + option->offset);
+}
+
+static bool is_text(const consul_option *option)
+{
+    return option->type == CONSUL_OPTION_TEXT || option->type == CONSUL_OPTION_SECRET
+           || option->type == CONSUL_OPTION_NAME;
+}
+
+static int parse_text(const consul_option *option, const char *value, char **result,
+                      consul_error *err)
+{
+    const char *p;
+
+    if (*value == '\0') /* said to be empty: as if not there, whatever the environment says */
+        return 1;
+    if (option->type == CONSUL_OPTION_NAME
+        && !consul_name_check(option->name, value, CONSUL_R_SETTING_INVALID, err))
+        return 0;
+    for (p = value; *p != '\0'; p++) {
+        if ((unsigned char)*p < 0x20 || *p == 0x7f)
+            return consul_error_set(err, CONSUL_R_SETTING_INVALID,
+                                    "%s: its value has a control character in it", option->name);
+    }
+    *result = OPENSSL_strdup(value);
+    return *result != NULL || consul_error_set(err, CONSUL_R_OUT_OF_MEMORY, "%s", option->name);
+}
+
+static int parse_bool(const consul_option *option, const char *value, bool *result,
+                      consul_error *err)
+{
+    static const char *const words[][2] = {
+        {"no", "yes"}, {"false", "true"}, {"off", "on"}, {"0", "1"}, {"f", "t"},
+    };
+    size_t i, truth;
+
+    for (i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+        for (truth = 0; truth < 2; truth++) {
+            if (strcasecmp(value, words[i][truth]) == 0) {
+                *result = truth == 1;
+                return 1;
+            }
+        }
+    }
+    return consul_error_set(err, CONSUL_R_SETTING_INVALID,
+                            "%s = \"%s\": allowed are yes, true, on, 1 and no, false, off, 0",
+                            option->name, value);
+}
+
+static int parse_duration(const consul_option *option, const char *value, int64_t *result,
+                          consul_error *err)
+{
+    static const struct {
+        const char *name;
+        int64_t milliseconds;
+    } units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}};
+    char *unit;
+    long number;
+    size_t i;
+
+    if (*value >= '0' && *value <= '9') {
+        number = strtol(value, &unit, 10); /* LONG_MAX on overflow, refused below */
+        for (i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+            if (strcmp(unit, units[i].name) == 0 && number > 0
+                && number <= DURATION_MAX_MS / units[i].milliseconds) {
+                *result = number * units[i].milliseconds;
+                return 1;
+            }
+        }
+    }
+    return consul_error_set(err, CONSUL_R_SETTING_INVALID,
+                            "%s = \"%s\": allowed are 1ms to 10m, as in 500ms, 2s or 1m",
+                            option->name, value);
+}
+
+static int parse_value(consul_settings *settings, const consul_option *option, const char *value,
+                       consul_error *err)
+{
+    char *member = (char *)settings + option->offset;
+
+    if (is_text(option))
+        return parse_text(option, value, text_of(settings, option), err);
+    if (option->type == CONSUL_OPTION_BOOL)
+        return parse_bool(option, value, (bool *)(void *)member, err);
+    return parse_duration(option, value, (int64_t *)(void *)member, err);
+}
+
+/* What no single row can say. */
+static int check_together(consul_settings *settings, bool token_configured,
+                          bool token_file_configured, consul_error *err)
+{
+    if ((settings->client_cert == NULL) != (settings->client_key == NULL))
+        return consul_error_set(err, CONSUL_R_SETTING_INVALID,
+                                "client_cert and client_key: one is set without the other");
+    if (settings->address == NULL)
+        return consul_error_set(err, CONSUL_R_SETTING_INVALID, "address is empty");
+    /* Configuration beats the environment, also where a token file beats a token. */
+    if (token_configured && !token_file_configured) {
+        OPENSSL_free(settings->token_file);
+        settings->token_file = NULL;
+    }
+    return 1;
+}
+
+consul_settings *consul_settings_new(consul_settings_lookup_fn *lookup, void *arg,
+                                     consul_error *err)
+{
+    consul_settings *settings = OPENSSL_zalloc(sizeof(*settings));
+    bool token_configured = false, token_file_configured = false;
+    const consul_option *option;
+
+    if (settings == NULL) {
+        consul_error_set(err, CONSUL_R_OUT_OF_MEMORY, "reading the settings");
+        return NULL;
+    }
+    for (option = consul_options; option->name != NULL; option++) {
+        const char *value = lookup == NULL ? NULL : lookup(option->name, arg);
+        const char *env = option->env == NULL ? NULL : secure_getenv(option->env);
+
+        if (value != NULL) {
+            token_configured |= option->offset == AT(token);
+            token_file_configured |= option->offset == AT(token_file);
+        } else if (env != NULL && *env != '\0') {
+            value = env;
+        } else {
+            value = option->default_value;
+        }
+        if (value != NULL && !parse_value(settings, option, value, err)) {
+            if (value == env)
+                consul_error_prefix(err, "environment variable %s: ", option->env);
+            goto err;
+        }
+    }
+    if (!check_together(settings, token_configured, token_file_configured, err))
+        goto err;
+    return settings;
+
+err:
+    consul_settings_free(settings);
+    return NULL;
+}
+
+void consul_settings_free(consul_settings *settings)
+{
+    const consul_option *option;
+
+    if (settings == NULL)
+        return;
+    for (option = consul_options; option->name != NULL; option++) {
+        if (is_text(option)) {
+            char *text = *text_of(settings, option);
+
+            OPENSSL_clear_free(text, text == NULL ? 0 : strlen(text));
+        }
+    }
+    OPENSSL_free(settings);
+}

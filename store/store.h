@@ -1,0 +1,242 @@
+/*
+ * The agent certificate store: what this host's Consul agent says about Connect, as snapshots of
+ * roots and leaves and as decisions. This header is the only door to it; nothing here knows of
+ * OpenSSL providers, and nothing beyond it knows of HTTP or JSON.
+ *
+ * Threads: every function may be called from any thread. Snapshots are immutable.
+ * Fork: the store keeps no thread, no lock and no descriptor between calls, so a forked child uses
+ * what it inherited.
+ * Errors: functions that take a consul_error return 1 on success; on failure they return 0 and
+ * describe the first thing that went wrong in it. A NULL consul_error is allowed everywhere.
+ */
+#ifndef CONSUL_STORE_H
+#define CONSUL_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <openssl/evp.h>
+#include <openssl/x509.h>
+
+/* ---- errors (error.c) ------------------------------------------------------------------- */
+
+enum consul_reason {
+    CONSUL_R_OUT_OF_MEMORY = 100,
+    CONSUL_R_INTERNAL,
+    CONSUL_R_SETTING_INVALID,
+    CONSUL_R_URI_INVALID,
+    CONSUL_R_AGENT_UNREACHABLE,
+    CONSUL_R_AGENT_TIMEOUT,
+    CONSUL_R_AGENT_REFUSED,
+    CONSUL_R_AGENT_ANSWER_INVALID,
+    CONSUL_R_OWN_IDENTITY_INVALID,
+    CONSUL_R_PEER_CERTIFICATE_MISSING,
+    CONSUL_R_PEER_UNTRUSTED,
+    CONSUL_R_PEER_NOT_A_SERVICE,
+    CONSUL_R_PEER_NAME_MISMATCH,
+    CONSUL_R_PEER_DENIED,
+    CONSUL_R_PEER_REFUSED_BY_APPLICATION,
+    CONSUL_R_NOT_AUTHORIZED,
+    CONSUL_R_NOT_ACTIVE,
+    CONSUL_R_END /* one past the last */
+};
+
+#define CONSUL_ERROR_TEXT_MAX 1024
+
+/* Caller-owned; zero-initialise. `text` is one printable ASCII line, whatever was put into it. */
+typedef struct consul_error {
+    int reason; /* 0 = no error, else enum consul_reason */
+    char text[CONSUL_ERROR_TEXT_MAX];
+} consul_error;
+
+/* Record an error. The first one wins; returns 0, so that `return consul_error_set(...)` fails. */
+int consul_error_set(consul_error *err, int reason, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Put `format` before the text of an error that is already set. Returns 0. */
+int consul_error_prefix(consul_error *err, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* The short name of a reason, as it stands on OpenSSL's error queue; never NULL. */
+const char *consul_reason_text(int reason);
+
+/* ---- settings (settings.c) -------------------------------------------------------------- */
+
+enum consul_option_type {
+    CONSUL_OPTION_TEXT,    /* any printable text */
+    CONSUL_OPTION_SECRET,  /* the same, but its value is never shown */
+    CONSUL_OPTION_NAME,    /* a Consul name: service, namespace, partition, datacenter */
+    CONSUL_OPTION_BOOL,    /* yes/no, true/false, on/off, 1/0 */
+    CONSUL_OPTION_DURATION /* a number with ms, s or m; kept in milliseconds */
+};
+
+/* One row of the option table, from which everything else about settings is derived. */
+typedef struct consul_option {
+    const char *name;          /* in the provider's section of openssl.cnf */
+    const char *env;           /* the environment variable that stands in for it, or NULL */
+    const char *default_value; /* as it would be written, or NULL for none */
+    enum consul_option_type type;
+    size_t offset; /* of its value in consul_settings */
+    const char *description;
+} consul_option;
+
+/* The rows of the option table; a row with a NULL name ends it. */
+extern const consul_option consul_options[];
+
+typedef struct consul_settings {
+    char *address;
+    bool tls;
+    bool tls_verify;
+    char *token;
+    char *token_file;
+    char *http_auth;
+    char *ca_file;
+    char *ca_path;
+    char *client_cert;
+    char *client_key;
+    char *tls_server_name;
+    char *service;
+    char *ns; /* "namespace" */
+    char *partition;
+    char *datacenter;
+    int64_t connect_timeout; /* milliseconds, as all durations */
+    int64_t request_timeout;
+    int64_t authorize_timeout;
+} consul_settings;
+
+/* The configured value of an option, borrowed until settings_new returns; NULL if there is none. */
+typedef const char *consul_settings_lookup_fn(const char *name, void *arg);
+
+/*
+ * Read the settings: what `lookup` finds, else the environment (ignored in set-user-ID programs),
+ * else the default. The environment is read here and never again: nginx workers wipe it.
+ * NULL on the first value that does not parse. Free with consul_settings_free.
+ */
+consul_settings *consul_settings_new(consul_settings_lookup_fn *lookup, void *arg,
+                                     consul_error *err);
+void consul_settings_free(consul_settings *settings);
+
+/* ---- names and consul: URIs (uri.c) ----------------------------------------------------- */
+
+#define CONSUL_NAME_MAX 255 /* bytes of a service, namespace, partition or datacenter name */
+#define CONSUL_URI_MAX 2048 /* bytes of a consul: URI, and of a SPIFFE ID (SPIFFE-ID 2.3) */
+
+/* Where a name lives; an empty field leaves the choice to the agent. */
+typedef struct consul_scope {
+    char ns[CONSUL_NAME_MAX + 1];
+    char partition[CONSUL_NAME_MAX + 1];
+    char dc[CONSUL_NAME_MAX + 1];
+} consul_scope;
+
+enum consul_uri_kind { CONSUL_URI_LEAF, CONSUL_URI_ROOTS };
+
+typedef struct consul_uri {
+    enum consul_uri_kind kind;
+    char service[CONSUL_NAME_MAX + 1]; /* LEAF only; empty for the configured service */
+    consul_scope scope;
+} consul_uri;
+
+/* Parse consul:leaf/<service>, consul:leaf and consul:roots, also with consul:// (RFC 3986). */
+int consul_uri_parse(const char *text, consul_uri *uri, consul_error *err);
+
+/* ---- SPIFFE IDs (spiffe.c) -------------------------------------------------------------- */
+
+/* The SPIFFE ID of a Connect service: spiffe://<trust domain>[/ap/P]/ns/N/dc/D/svc/S */
+typedef struct consul_spiffe_id {
+    char uri[CONSUL_URI_MAX + 1]; /* as it stood in the certificate */
+    char trust_domain[CONSUL_NAME_MAX + 1];
+    char service[CONSUL_NAME_MAX + 1];
+    consul_scope scope; /* a missing /ap/ is "default" */
+} consul_spiffe_id;
+
+/* Parse the SPIFFE ID of a service; anything else, a gateway or an agent too, is an error. */
+int consul_spiffe_id_parse(const char *text, size_t len, consul_spiffe_id *id, consul_error *err);
+
+/* The service SPIFFE ID of a certificate, held to the X509-SVID rules for leaves. */
+int consul_spiffe_id_of_cert(const X509 *cert, consul_spiffe_id *id, consul_error *err);
+
+/*
+ * Does this certificate claim to be a Connect leaf? Broader than consul_spiffe_id_of_cert: a
+ * malformed claim is a claim, so that it is refused and not taken for ordinary TLS.
+ */
+bool consul_cert_claims_connect(const X509 *cert);
+
+/* ---- snapshots (snapshot.c) ------------------------------------------------------------- */
+
+/* The roots of the mesh at one moment; shared, immutable, reference-counted. */
+typedef struct consul_roots consul_roots;
+
+consul_roots *consul_roots_ref(consul_roots *roots);
+void consul_roots_unref(consul_roots *roots);
+const char *consul_roots_trust_domain(const consul_roots *roots);    /* borrowed */
+const STACK_OF(X509) *consul_roots_certs(const consul_roots *roots); /* borrowed, never empty */
+
+/* One service's leaf at one moment: private key, certificate and intermediates. */
+typedef struct consul_leaf consul_leaf;
+
+consul_leaf *consul_leaf_ref(consul_leaf *leaf);
+void consul_leaf_unref(consul_leaf *leaf);
+EVP_PKEY *consul_leaf_key(const consul_leaf *leaf);               /* borrowed */
+X509 *consul_leaf_cert(const consul_leaf *leaf);                  /* borrowed */
+const STACK_OF(X509) *consul_leaf_chain(const consul_leaf *leaf); /* borrowed; intermediates */
+const consul_spiffe_id *consul_leaf_id(const consul_leaf *leaf);  /* borrowed */
+
+/*
+ * Verify that `cert` chains to these roots and to nothing else, now, for `purpose`
+ * (X509_PURPOSE_…), at OpenSSL security level `level`. `untrusted` (may be NULL) helps to build
+ * the chain. On success `*chain` (if not NULL) is the verified chain, to be freed by the caller.
+ * On failure `*x509_error` (if not NULL) is an X509_V_ERR_ code.
+ */
+int consul_roots_verify(const consul_roots *roots, X509 *cert, STACK_OF(X509) *untrusted,
+                        int purpose, int level, STACK_OF(X509) **chain, int *x509_error,
+                        consul_error *err);
+
+/* ---- the store (store.c) ---------------------------------------------------------------- */
+
+typedef struct consul_store consul_store;
+
+/*
+ * A store on the agent that `settings` name; takes the settings, also when it fails. No request
+ * is made. Certificates and keys are made in `libctx` (borrowed; NULL for the default one).
+ */
+consul_store *consul_store_new(consul_settings *settings, OSSL_LIB_CTX *libctx, consul_error *err);
+consul_store *consul_store_ref(consul_store *store);
+void consul_store_unref(consul_store *store);
+const consul_settings *consul_store_settings(const consul_store *store); /* borrowed */
+
+/*
+ * A moment on the monotonic clock, in milliseconds, by which a call must have returned.
+ * Each request is also bounded by request_timeout.
+ */
+typedef int64_t consul_deadline;
+#define CONSUL_NO_DEADLINE INT64_MAX
+consul_deadline consul_deadline_after(int64_t milliseconds);
+
+/* The current roots; the caller gets a reference. Scope NULL means the configured one. */
+int consul_store_roots(consul_store *store, const consul_scope *scope, consul_deadline deadline,
+                       consul_roots **roots, consul_error *err);
+
+/*
+ * The current leaf of a service (NULL or "" for the configured one), checked against the current
+ * roots; the caller gets a reference.
+ */
+int consul_store_leaf(consul_store *store, const char *service, const consul_scope *scope,
+                      consul_deadline deadline, consul_leaf **leaf, consul_error *err);
+
+/*
+ * Ask the agent whether the peer may connect to `target`, this endpoint's own identity. Only a
+ * plain yes returns 1. `peer` must be a certificate that was verified against the current roots,
+ * and `peer_id` its identity in the current trust domain: the agent checks neither.
+ */
+int consul_store_authorize(consul_store *store, const consul_spiffe_id *target, const X509 *peer,
+                           const consul_spiffe_id *peer_id, consul_deadline deadline,
+                           consul_error *err);
+
+/*
+ * Is this thread inside a request to the agent? libcurl's own TLS to the agent is made then; it
+ * must not be governed, or every question would ask another one.
+ */
+bool consul_store_in_request(void);
+
+#endif
