@@ -1,0 +1,215 @@
+#include "provider.h"
+
+#include <dlfcn.h>
+#include <pthread.h>
+#include <string.h>
+
+#include <openssl/core_names.h>
+#include <openssl/crypto.h>
+#include <openssl/params.h>
+
+#ifndef CONSUL_PROVIDER_VERSION
+#error "the build defines CONSUL_PROVIDER_VERSION"
+#endif
+
+/* The one symbol that the module exports. */
+__attribute__((visibility("default"))) OSSL_provider_init_fn OSSL_provider_init;
+
+/* ---- the active instances ---- */
+
+#define INSTANCES_MAX 64
+
+/* Guards `active`; held for a few instructions, never across a call that could block. */
+static pthread_mutex_t active_lock = PTHREAD_MUTEX_INITIALIZER;
+static prov_ctx *active[INSTANCES_MAX];
+
+static void lock_active(void)
+{
+    pthread_mutex_lock(&active_lock);
+}
+
+static void unlock_active(void)
+{
+    pthread_mutex_unlock(&active_lock);
+}
+
+/* A fork while another thread holds the lock would leave it locked in the child for ever. */
+static void keep_lock_sane_over_fork(void)
+{
+    pthread_atfork(lock_active, unlock_active, unlock_active);
+}
+
+/* Put `to` in the place of the first `from`. */
+static int replace_active(const prov_ctx *from, prov_ctx *to)
+{
+    size_t i;
+    int found = 0;
+
+    lock_active();
+    for (i = 0; i < INSTANCES_MAX && !found; i++) {
+        if (active[i] == from) {
+            /* The order of loading is the order of precedence: close the gap. */
+            if (to == NULL) {
+                memmove(active + i, active + i + 1, (INSTANCES_MAX - i - 1) * sizeof(active[0]));
+                active[INSTANCES_MAX - 1] = NULL;
+            } else {
+                active[i] = to;
+            }
+            found = 1;
+        }
+    }
+    unlock_active();
+    return found;
+}
+
+consul_store *prov_active_store(void)
+{
+    consul_store *store = NULL;
+
+    lock_active();
+    if (active[0] != NULL)
+        store = consul_store_ref(active[0]->store);
+    unlock_active();
+    return store;
+}
+
+/* ---- the provider's own functions ---- */
+
+static OSSL_FUNC_provider_gettable_params_fn provider_gettable_params;
+static OSSL_FUNC_provider_get_params_fn provider_get_params;
+static OSSL_FUNC_provider_query_operation_fn provider_query_operation;
+static OSSL_FUNC_provider_teardown_fn provider_teardown;
+
+static const OSSL_PARAM *provider_gettable_params(void *provctx)
+{
+    static const OSSL_PARAM params[] = {
+        OSSL_PARAM_DEFN(OSSL_PROV_PARAM_NAME, OSSL_PARAM_UTF8_PTR, NULL, 0),
+        OSSL_PARAM_DEFN(OSSL_PROV_PARAM_VERSION, OSSL_PARAM_UTF8_PTR, NULL, 0),
+        OSSL_PARAM_DEFN(OSSL_PROV_PARAM_BUILDINFO, OSSL_PARAM_UTF8_PTR, NULL, 0),
+        OSSL_PARAM_DEFN(OSSL_PROV_PARAM_STATUS, OSSL_PARAM_INTEGER, NULL, 0),
+        OSSL_PARAM_END,
+    };
+
+    return params;
+}
+
+static int set_text(OSSL_PARAM params[], const char *name, const char *value)
+{
+    OSSL_PARAM *param = OSSL_PARAM_locate(params, name);
+
+    return param == NULL || OSSL_PARAM_set_utf8_ptr(param, value);
+}
+
+static int provider_get_params(void *provctx, OSSL_PARAM params[])
+{
+    OSSL_PARAM *status = OSSL_PARAM_locate(params, OSSL_PROV_PARAM_STATUS);
+
+    return set_text(params, OSSL_PROV_PARAM_NAME, "Consul Connect provider")
+           && set_text(params, OSSL_PROV_PARAM_VERSION, CONSUL_PROVIDER_VERSION)
+           && set_text(params, OSSL_PROV_PARAM_BUILDINFO, "built with " OPENSSL_VERSION_TEXT)
+           && (status == NULL || OSSL_PARAM_set_int(status, 1));
+}
+
+static const OSSL_ALGORITHM *provider_query_operation(void *provctx, int operation, int *no_cache)
+{
+    *no_cache = 0;
+    return operation == OSSL_OP_STORE ? prov_loader_algorithms : NULL;
+}
+
+static void provider_teardown(void *provctx)
+{
+    prov_ctx *prov = provctx;
+
+    replace_active(prov, NULL);
+    consul_store_unref(prov->store);
+    OPENSSL_free(prov);
+}
+
+static const OSSL_DISPATCH provider_functions[] = {
+    {OSSL_FUNC_PROVIDER_GETTABLE_PARAMS, (void (*)(void))provider_gettable_params},
+    {OSSL_FUNC_PROVIDER_GET_PARAMS, (void (*)(void))provider_get_params},
+    {OSSL_FUNC_PROVIDER_QUERY_OPERATION, (void (*)(void))provider_query_operation},
+    {OSSL_FUNC_PROVIDER_TEARDOWN, (void (*)(void))provider_teardown},
+    {0, NULL},
+};
+
+/*
+ * Hooks and objects are those of the libcrypto that this module is linked to. A program that
+ * brings another one, a static one say, would be governed in no way: it must not start.
+ */
+static int is_our_libcrypto(void (*core_function)(void))
+{
+    Dl_info theirs, ours;
+    void *their_address, *our_address;
+    void (*our_function)(void) = (void (*)(void))OPENSSL_init_crypto;
+
+    memcpy(&their_address, &core_function, sizeof(their_address));
+    memcpy(&our_address, &our_function, sizeof(our_address));
+    return dladdr(their_address, &theirs) != 0 && dladdr(our_address, &ours) != 0
+           && theirs.dli_fbase == ours.dli_fbase;
+}
+
+/* The core's functions that we use. */
+typedef struct core_functions {
+    OSSL_FUNC_core_get_params_fn *get_params;
+    OSSL_FUNC_core_get_libctx_fn *get_libctx;
+} core_functions;
+
+static int take_core(core_functions *core, const OSSL_DISPATCH *in, consul_error *err)
+{
+    const OSSL_DISPATCH *function;
+
+    for (function = in; function->function_id != 0; function++) {
+        if (function->function_id == OSSL_FUNC_CORE_GET_PARAMS)
+            core->get_params = OSSL_FUNC_core_get_params(function);
+        else if (function->function_id == OSSL_FUNC_CORE_GET_LIBCTX)
+            core->get_libctx = OSSL_FUNC_core_get_libctx(function);
+    }
+    if (core->get_params == NULL || core->get_libctx == NULL)
+        return consul_error_set(err, CONSUL_R_INTERNAL, "OpenSSL's core lacks a function");
+    if (!is_our_libcrypto((void (*)(void))core->get_libctx))
+        return consul_error_set(err, CONSUL_R_INTERNAL,
+                                "this program has a libcrypto of its own, not the shared one "
+                                "that the provider is linked to: it can not be governed");
+    return 1;
+}
+
+int OSSL_provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in,
+                       const OSSL_DISPATCH **out, void **provctx)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    core_functions core = {0};
+    consul_error err = {0};
+    consul_settings *settings = NULL;
+    prov_ctx *prov = NULL;
+
+    if (!prov_error_init())
+        return 0;
+    pthread_once(&once, keep_lock_sane_over_fork);
+    if (!take_core(&core, in, &err)
+        || (settings = prov_config_read(handle, core.get_params, &err)) == NULL)
+        goto err;
+    if ((prov = OPENSSL_zalloc(sizeof(*prov))) == NULL || !prov_tls_hook_install()) {
+        consul_settings_free(settings);
+        consul_error_set(&err, CONSUL_R_OUT_OF_MEMORY, "starting the provider");
+        goto err;
+    }
+    /* The library context itself: take_core has checked that it is of our own libcrypto. */
+    prov->store = consul_store_new(settings, (OSSL_LIB_CTX *)core.get_libctx(handle), &err);
+    if (prov->store == NULL)
+        goto err;
+    if (!replace_active(NULL, prov)) {
+        consul_error_set(&err, CONSUL_R_INTERNAL, "loaded more than %d times", INSTANCES_MAX);
+        goto err;
+    }
+    *provctx = prov;
+    *out = provider_functions;
+    return 1;
+
+err:
+    prov_error_raise(&err, NULL);
+    if (prov != NULL)
+        consul_store_unref(prov->store);
+    OPENSSL_free(prov);
+    return 0;
+}

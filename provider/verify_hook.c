@@ -1,0 +1,210 @@
+/*
+ * The verify hook: in place of libssl's verification of a peer on a governed connection.
+ *
+ * The application's own X509_STORE, verify parameters and verify callback decide nothing here:
+ * callbacks that accept everything are common. A peer is verified in a context of ours, against
+ * the current roots alone. The application's callback is told of the result, as it would be
+ * without us, and may refuse what we accept; it can not accept what we refuse.
+ */
+#include "provider.h"
+
+#include <string.h>
+
+#include <openssl/err.h>
+#include <openssl/rand.h>
+#include <openssl/x509_vfy.h>
+#include <openssl/x509v3.h>
+
+/* One peer on its way to a verdict. */
+typedef struct peer_check {
+    SSL *ssl;
+    X509_STORE_CTX *ctx; /* libssl's: the peer's certificates, and where the result goes */
+    consul_store *store;
+    consul_deadline deadline;
+    consul_roots *roots;
+    STACK_OF(X509) *chain; /* verified */
+    consul_spiffe_id id;   /* the peer's */
+    int x509_error;        /* X509_V_ERR_…, from which libssl makes the alert */
+} peer_check;
+
+static int refuse(peer_check *check, int x509_error, consul_error *err, int reason,
+                  const char *text)
+{
+    check->x509_error = x509_error;
+    return consul_error_set(err, reason, "%s", text);
+}
+
+static int verify_chain(peer_check *check, consul_error *err)
+{
+    X509 *cert = X509_STORE_CTX_get0_cert(check->ctx);
+    int purpose = SSL_is_server(check->ssl) ? X509_PURPOSE_SSL_CLIENT : X509_PURPOSE_SSL_SERVER;
+
+    /* A raw public key (RFC 7250) comes without a certificate. */
+    if (cert == NULL)
+        return refuse(check, X509_V_ERR_CERT_REJECTED, err, CONSUL_R_PEER_CERTIFICATE_MISSING,
+                      "a raw public key is no certificate");
+    check->x509_error = X509_V_ERR_UNSPECIFIED; /* internal_error: it is not the peer's fault */
+    if (!consul_store_roots(check->store, NULL, check->deadline, &check->roots, err))
+        return 0;
+    return consul_roots_verify(check->roots, cert, X509_STORE_CTX_get0_untrusted(check->ctx),
+                               purpose, SSL_get_security_level(check->ssl), &check->chain,
+                               &check->x509_error, err);
+}
+
+static int verify_identity(peer_check *check, consul_error *err)
+{
+    char text[2 * CONSUL_NAME_MAX + 64];
+
+    check->x509_error = X509_V_ERR_CERT_REJECTED;
+    if (!consul_spiffe_id_of_cert(X509_STORE_CTX_get0_cert(check->ctx), &check->id, err))
+        return 0;
+    if (strcmp(check->id.trust_domain, consul_roots_trust_domain(check->roots)) == 0)
+        return 1;
+    snprintf(text, sizeof(text), "its trust domain \"%s\" is not \"%s\"", check->id.trust_domain,
+             consul_roots_trust_domain(check->roots));
+    return refuse(check, X509_V_ERR_CERT_REJECTED, err, CONSUL_R_PEER_NOT_A_SERVICE, text);
+}
+
+/* The host that the application wants its server to be, if it left that check to OpenSSL. */
+static int verify_host(peer_check *check, consul_error *err)
+{
+    X509_VERIFY_PARAM *param = SSL_get0_param(check->ssl);
+    X509 *cert = X509_STORE_CTX_get0_cert(check->ctx);
+    unsigned int flags = X509_VERIFY_PARAM_get_hostflags(param);
+    char *host, *address = X509_VERIFY_PARAM_get1_ip_asc(param);
+    bool matches = address == NULL || X509_check_ip_asc(cert, address, flags) == 1;
+    int i;
+
+    if (X509_VERIFY_PARAM_get0_host(param, 0) != NULL) {
+        bool any = false;
+
+        for (i = 0; !any && (host = X509_VERIFY_PARAM_get0_host(param, i)) != NULL; i++)
+            any = X509_check_host(cert, host, 0, flags, NULL) == 1;
+        matches = matches && any;
+    }
+    OPENSSL_free(address);
+    if (matches)
+        return 1;
+    return refuse(check, X509_V_ERR_HOSTNAME_MISMATCH, err, CONSUL_R_PEER_NAME_MISMATCH,
+                  "the application asks for a host name or address in the certificate, and "
+                  "Connect leaves have none: turn off that check of the application");
+}
+
+/* Only a server asks: a client has chosen whom to connect to. */
+static int authorize(peer_check *check, consul_error *err)
+{
+    const X509 *own = prov_tls_own_leaf(check->ssl);
+    consul_spiffe_id target;
+    consul_error why = {0};
+
+    check->x509_error = X509_V_ERR_UNSPECIFIED;
+    if (own == NULL || !consul_spiffe_id_of_cert(own, &target, &why))
+        return consul_error_set(err, CONSUL_R_OWN_IDENTITY_INVALID, "%s", why.text);
+    if (strcmp(target.trust_domain, consul_roots_trust_domain(check->roots)) != 0)
+        return consul_error_set(err, CONSUL_R_OWN_IDENTITY_INVALID,
+                                "\"%s\" is not in the trust domain \"%s\"; load the leaf again",
+                                target.uri, consul_roots_trust_domain(check->roots));
+    if (consul_store_authorize(check->store, &target, X509_STORE_CTX_get0_cert(check->ctx),
+                               &check->id, check->deadline, &why))
+        return 1;
+    if (why.reason == CONSUL_R_PEER_DENIED)
+        check->x509_error = X509_V_ERR_CERT_REJECTED;
+    return consul_error_set(err, why.reason, "%s", why.text);
+}
+
+/*
+ * A session of this handshake must not be resumed: that would skip all of this. It is refused at
+ * the look-up already; here its context becomes one that no look-up has, whatever was set.
+ */
+static int spoil_session(peer_check *check, consul_error *err)
+{
+    SSL_SESSION *session = SSL_get_session(check->ssl);
+    unsigned char context[SSL_MAX_SID_CTX_LENGTH];
+
+    if (session == NULL
+        || (RAND_bytes(context, sizeof(context)) == 1
+            && SSL_SESSION_set1_id_context(session, context, sizeof(context)) == 1))
+        return 1;
+    return refuse(check, X509_V_ERR_UNSPECIFIED, err, CONSUL_R_INTERNAL,
+                  "the session could not be made unusable for resumption");
+}
+
+/* Tell the application's callback of each certificate, from the root down, as OpenSSL does. */
+static int tell_application(peer_check *check, consul_error *err)
+{
+    X509_STORE_CTX_verify_cb callback = X509_STORE_CTX_get_verify_cb(check->ctx);
+    STACK_OF(X509) *chain = check->chain;
+    int depth;
+
+    X509_STORE_CTX_set0_verified_chain(check->ctx, chain);
+    check->chain = NULL; /* the context's from here on */
+    for (depth = sk_X509_num(chain) - 1; depth >= 0; depth--) {
+        X509_STORE_CTX_set_error(check->ctx, X509_V_OK);
+        X509_STORE_CTX_set_error_depth(check->ctx, depth);
+        X509_STORE_CTX_set_current_cert(check->ctx, sk_X509_value(chain, depth));
+        if (!callback(1, check->ctx)) {
+            int error = X509_STORE_CTX_get_error(check->ctx);
+
+            return refuse(check, error == X509_V_OK ? X509_V_ERR_APPLICATION_VERIFICATION : error,
+                          err, CONSUL_R_PEER_REFUSED_BY_APPLICATION,
+                          "its verify callback returned 0");
+        }
+    }
+    return 1;
+}
+
+static void tell_application_of_refusal(peer_check *check, const consul_error *err)
+{
+    if (err->reason != CONSUL_R_PEER_REFUSED_BY_APPLICATION) {
+        X509_STORE_CTX_set_error(check->ctx, check->x509_error);
+        X509_STORE_CTX_set_error_depth(check->ctx, 0);
+        X509_STORE_CTX_set_current_cert(check->ctx, X509_STORE_CTX_get0_cert(check->ctx));
+        X509_STORE_CTX_get_verify_cb(check->ctx)(0, check->ctx);
+    }
+    X509_STORE_CTX_set_error(check->ctx, check->x509_error);
+}
+
+static int check_peer(peer_check *check, consul_error *err)
+{
+    bool server = SSL_is_server(check->ssl);
+
+    check->x509_error = X509_V_ERR_UNSPECIFIED;
+    check->store = prov_active_store();
+    if (check->store == NULL)
+        return consul_error_set(err, CONSUL_R_NOT_ACTIVE,
+                                "it was unloaded, and nobody can say who may connect");
+    check->deadline = consul_deadline_after(consul_store_settings(check->store)->authorize_timeout);
+    return verify_chain(check, err) && verify_identity(check, err)
+           && (server ? authorize(check, err) : verify_host(check, err))
+           && spoil_session(check, err) && tell_application(check, err);
+}
+
+int prov_verify_peer(X509_STORE_CTX *ctx, void *arg)
+{
+    peer_check check = {.ctx = ctx};
+    consul_error err = {0};
+    int ok;
+
+    check.ssl = X509_STORE_CTX_get_ex_data(ctx, SSL_get_ex_data_X509_STORE_CTX_idx());
+    if (check.ssl == NULL || !prov_tls_arm(check.ssl)) {
+        ok = check.ssl == NULL || prov_tls_set_peer(check.ssl, PROV_PEER_LEFT_ALONE);
+        return ok && X509_verify_cert(ctx) > 0; /* as libssl would */
+    }
+    /* Speculation on the way leaves no traces; what is raised below stays. */
+    ERR_set_mark();
+    ok = prov_tls_mark_verification(ctx) && prov_tls_set_peer(check.ssl, PROV_PEER_UNKNOWN)
+         && check_peer(&check, &err) && prov_tls_set_peer(check.ssl, PROV_PEER_AUTHORIZED);
+    ERR_pop_to_mark();
+    if (ok) {
+        X509_STORE_CTX_set_error(ctx, X509_V_OK);
+    } else {
+        tell_application_of_refusal(&check, &err);
+        prov_error_raise(&err, SSL_is_server(check.ssl) ? "client refused" : "server refused");
+    }
+    /* A callback of the application's may have changed the mode by which libssl obeys us. */
+    prov_tls_arm(check.ssl);
+    sk_X509_pop_free(check.chain, X509_free);
+    consul_roots_unref(check.roots);
+    consul_store_unref(check.store);
+    return ok;
+}
