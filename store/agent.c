@@ -22,9 +22,10 @@
 
 struct consul_agent {
     const consul_settings *settings; /* borrowed */
-    char *base;                      /* scheme://host:port/prefix, no slash at the end */
-    char *socket_path;               /* of a unix:// address, else NULL */
-    char *connect_to; /* where tls_server_name stands in the URL instead, else NULL */
+    bool https;
+    char *base;        /* scheme://host:port/prefix, no slash at the end */
+    char *socket_path; /* of a unix:// address, else NULL */
+    char *connect_to;  /* where tls_server_name stands in the URL instead, else NULL */
 };
 
 static _Thread_local bool in_request;
@@ -124,6 +125,7 @@ static int parse_address(consul_agent *agent, CURLU *url, consul_error *err)
         return consul_error_set(err, CONSUL_R_SETTING_INVALID,
                                 "tls_server_name = \"%s\" is not a host name",
                                 settings->tls_server_name);
+    agent->https = https;
     return set_base(agent, url, err);
 }
 
@@ -354,26 +356,44 @@ static int set_transfer(CURL *curl, const consul_agent *agent, long timeout, bod
            && SET_TEXT(CURLOPT_USERPWD, settings->http_auth) && set_tls(curl, settings);
 }
 
-/* libcurl writes to TLS sockets without MSG_NOSIGNAL; the host may not expect a SIGPIPE. */
-static CURLcode perform(CURL *curl)
-{
-    const struct timespec no_time = {0};
-    sigset_t sigpipe, pending, old;
+typedef struct transfer {
+    CURL *curl;
     CURLcode code;
-    bool was_pending;
+} transfer;
 
-    sigemptyset(&sigpipe);
-    sigaddset(&sigpipe, SIGPIPE);
-    sigpending(&pending);
-    was_pending = sigismember(&pending, SIGPIPE) == 1;
-    pthread_sigmask(SIG_BLOCK, &sigpipe, &old);
+static void *run_transfer(void *arg)
+{
+    transfer *t = arg;
+
     in_request = true;
-    code = curl_easy_perform(curl);
+    t->code = curl_easy_perform(t->curl);
     in_request = false;
-    if (!was_pending)
-        sigtimedwait(&sigpipe, NULL, &no_time);
+    return NULL;
+}
+
+/*
+ * Plain HTTP runs here. HTTPS runs in a thread that lives as long as the request: libcurl's OpenSSL
+ * code empties the calling thread's error queue, marks and all, which belong to our caller, and it
+ * writes to sockets in a way that raises SIGPIPE.
+ */
+static CURLcode perform(CURL *curl, bool https)
+{
+    transfer t = {.curl = curl, .code = CURLE_FAILED_INIT};
+    pthread_t thread;
+    sigset_t all, old;
+    int error;
+
+    if (!https) {
+        run_transfer(&t);
+        return t.code;
+    }
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    error = pthread_create(&thread, NULL, run_transfer, &t);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
-    return code;
+    if (error == 0)
+        pthread_join(thread, NULL);
+    return t.code;
 }
 
 static int judge(CURL *curl, CURLcode code, const char *curl_text, const body_buffer *body,
@@ -451,7 +471,7 @@ static int exchange(const consul_agent *agent, const consul_request *request, CU
         || !SET_TEXT(CURLOPT_POSTFIELDS, request->body))
         consul_error_set(err, CONSUL_R_INTERNAL, "%s: libcurl refused an option", answer->source);
     else
-        ok = judge(curl, perform(curl), curl_text, &body, answer->source, err);
+        ok = judge(curl, perform(curl, agent->https), curl_text, &body, answer->source, err);
     if (ok) {
         answer->body = body.data;
         answer->len = body.len;
