@@ -1,5 +1,6 @@
 #include "provider.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include <openssl/conf.h>
@@ -40,6 +41,28 @@ static bool is_openssl_word(const char *name)
            || strcmp(name, "identity") == 0 || strcmp(name, "soft_load") == 0;
 }
 
+static int check_table(const CONF *conf, const char *section, consul_error *err)
+{
+    STACK_OF(CONF_VALUE) *rows = NCONF_get_section(conf, section);
+    consul_service service;
+    int i;
+
+    for (i = 0; i < sk_CONF_VALUE_num(rows); i++) {
+        const CONF_VALUE *row = sk_CONF_VALUE_value(rows, i);
+        const char *p = row->name;
+
+        for (; *p != '\0' && (*p < 'A' || *p > 'Z'); p++)
+            ;
+        if (*p != '\0')
+            return consul_error_set(err, CONSUL_R_SETTING_INVALID,
+                                    "[%s] %s: host names are in lower case here", section,
+                                    row->name);
+        if (!consul_service_parse(row->value, &service, err))
+            return consul_error_prefix(err, "[%s] %s = ", section, row->name);
+    }
+    return 1;
+}
+
 /*
  * OpenSSL hands us only what we ask for by name, so a misspelt setting would be as good as none.
  * And a value that is also the name of a section becomes that section's contents.
@@ -51,12 +74,19 @@ static int check_section(const CONF *conf, const char *section, consul_error *er
 
     for (i = 0; i < sk_CONF_VALUE_num(rows); i++) {
         const CONF_VALUE *row = sk_CONF_VALUE_value(rows, i);
+        const consul_option *option;
 
         if (is_openssl_word(row->name))
             continue;
-        if (find_option(row->name) == NULL)
+        option = find_option(row->name);
+        if (option == NULL)
             return consul_error_set(err, CONSUL_R_SETTING_INVALID,
                                     "[%s] %s: there is no such setting", section, row->name);
+        if (option->type == CONSUL_OPTION_TABLE) {
+            if (!check_table(conf, row->value, err))
+                return 0;
+            continue;
+        }
         if (NCONF_get_section(conf, row->value) != NULL)
             return consul_error_set(err, CONSUL_R_SETTING_INVALID,
                                     "[%s] %s = %s: OpenSSL takes the value for the section [%s] "
@@ -111,8 +141,7 @@ static int check_file(const char *name, consul_error *err)
     return ok;
 }
 
-consul_settings *prov_config_read(const OSSL_CORE_HANDLE *handle,
-                                  OSSL_FUNC_core_get_params_fn *get_params, consul_error *err)
+consul_settings *prov_config_read(const prov_ctx *prov, consul_error *err)
 {
     configured config = {0};
     const consul_option *option;
@@ -126,11 +155,24 @@ consul_settings *prov_config_read(const OSSL_CORE_HANDLE *handle,
     for (option = consul_options; option->name != NULL && i < OPTIONS_MAX; option++, i++)
         config.params[i] = OSSL_PARAM_construct_utf8_ptr(option->name, &config.values[i], 0);
     config.params[i] = OSSL_PARAM_construct_end();
-    if (option->name != NULL || !get_params(handle, about) || !get_params(handle, config.params)) {
+    if (option->name != NULL || !prov->get_params(prov->handle, about)
+        || !prov->get_params(prov->handle, config.params)) {
         consul_error_set(err, CONSUL_R_INTERNAL, "OpenSSL did not hand over the configuration");
         return NULL;
     }
     if (name != NULL && !check_file(name, err))
         return NULL;
     return consul_settings_new(lookup, &config, err);
+}
+
+const char *prov_config_row(const prov_ctx *prov, const char *table, const char *row)
+{
+    char name[512], *value = NULL;
+    OSSL_PARAM params[2];
+
+    if ((size_t)snprintf(name, sizeof(name), "%s.%s", table, row) >= sizeof(name))
+        return NULL;
+    params[0] = OSSL_PARAM_construct_utf8_ptr(name, &value, 0);
+    params[1] = OSSL_PARAM_construct_end();
+    return prov->get_params(prov->handle, params) ? value : NULL;
 }

@@ -39,6 +39,8 @@ static void *loader_open(void *provctx, const char *text)
 
     if (loader == NULL)
         consul_error_set(&err, CONSUL_R_OUT_OF_MEMORY, "opening it");
+    else if (prov->store == NULL)
+        err = prov->unusable;
     else if (!consul_uri_parse(text, &uri, &err))
         text = NULL; /* the error names it */
     else if (uri.kind == CONSUL_URI_ROOTS)

@@ -2,6 +2,7 @@
 
 #include <dlfcn.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include <openssl/core_names.h>
@@ -62,15 +63,49 @@ static int replace_active(const prov_ctx *from, prov_ctx *to)
     return found;
 }
 
-consul_store *prov_active_store(void)
+consul_store *prov_active_store(consul_error *why)
 {
     consul_store *store = NULL;
 
     lock_active();
-    if (active[0] != NULL)
+    if (active[0] == NULL)
+        consul_error_set(why, CONSUL_R_NOT_ACTIVE,
+                         "it was unloaded, and nobody can say who may connect");
+    else if (active[0]->store == NULL)
+        consul_error_set(why, active[0]->unusable.reason, "%s", active[0]->unusable.text);
+    else
         store = consul_store_ref(active[0]->store);
     unlock_active();
     return store;
+}
+
+/* Set when such an instance is loaded, and never again. */
+static atomic_bool inbound_was_required;
+
+bool prov_inbound_was_required(void)
+{
+    return atomic_load_explicit(&inbound_was_required, memory_order_relaxed);
+}
+
+bool prov_upstream(const char *host, consul_service *service)
+{
+    const char *text = NULL;
+    char lower[256];
+    size_t i;
+
+    memset(service, 0, sizeof(*service));
+    for (i = 0; host[i] != '\0' && i < sizeof(lower) - 1; i++)
+        lower[i] = (char)(host[i] >= 'A' && host[i] <= 'Z' ? host[i] - 'A' + 'a' : host[i]);
+    lower[i] = '\0';
+    if (host[i] != '\0')
+        return false;
+    lock_active(); /* keeps the instance from being unloaded */
+    if (active[0] != NULL)
+        text = prov_config_row(active[0], "upstreams", lower);
+    if (text != NULL)
+        consul_service_parse(text, service, NULL); /* no service, so nobody, if it does not parse */
+    unlock_active();
+    return text != NULL;
 }
 
 /* ---- the provider's own functions ---- */
@@ -102,12 +137,13 @@ static int set_text(OSSL_PARAM params[], const char *name, const char *value)
 
 static int provider_get_params(void *provctx, OSSL_PARAM params[])
 {
+    const prov_ctx *prov = provctx;
     OSSL_PARAM *status = OSSL_PARAM_locate(params, OSSL_PROV_PARAM_STATUS);
 
     return set_text(params, OSSL_PROV_PARAM_NAME, "Consul Connect provider")
            && set_text(params, OSSL_PROV_PARAM_VERSION, CONSUL_PROVIDER_VERSION)
            && set_text(params, OSSL_PROV_PARAM_BUILDINFO, "built with " OPENSSL_VERSION_TEXT)
-           && (status == NULL || OSSL_PARAM_set_int(status, 1));
+           && (status == NULL || OSSL_PARAM_set_int(status, prov->store != NULL));
 }
 
 static const OSSL_ALGORITHM *provider_query_operation(void *provctx, int operation, int *no_cache)
@@ -174,30 +210,46 @@ static int take_core(core_functions *core, const OSSL_DISPATCH *in, consul_error
     return 1;
 }
 
+/*
+ * Whatever is wrong with the configuration, the provider is there: OpenSSL goes on without a
+ * provider that fails to load, whatever config_diagnostics says, and TLS would go on ungoverned.
+ * So it loads, and then refuses everything.
+ */
+static void configure(prov_ctx *prov)
+{
+    consul_settings *settings = prov_config_read(prov, &prov->unusable);
+    bool required;
+
+    if (settings == NULL)
+        return;
+    required = settings->service != NULL && settings->inbound == CONSUL_DEMAND_REQUIRE;
+    prov->store = consul_store_new(settings, prov->libctx, &prov->unusable);
+    if (required)
+        atomic_store_explicit(&inbound_was_required, true, memory_order_relaxed);
+}
+
 int OSSL_provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in,
                        const OSSL_DISPATCH **out, void **provctx)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     core_functions core = {0};
     consul_error err = {0};
-    consul_settings *settings = NULL;
     prov_ctx *prov = NULL;
 
     if (!prov_error_init())
         return 0;
     pthread_once(&once, keep_lock_sane_over_fork);
-    if (!take_core(&core, in, &err)
-        || (settings = prov_config_read(handle, core.get_params, &err)) == NULL)
+    if (!take_core(&core, in, &err))
         goto err;
     if ((prov = OPENSSL_zalloc(sizeof(*prov))) == NULL || !prov_tls_hook_install()) {
-        consul_settings_free(settings);
         consul_error_set(&err, CONSUL_R_OUT_OF_MEMORY, "starting the provider");
         goto err;
     }
+    prov->handle = handle;
+    prov->get_params = core.get_params;
     /* The library context itself: take_core has checked that it is of our own libcrypto. */
-    prov->store = consul_store_new(settings, (OSSL_LIB_CTX *)core.get_libctx(handle), &err);
-    if (prov->store == NULL)
-        goto err;
+    prov->libctx = (OSSL_LIB_CTX *)core.get_libctx(handle);
+    configure(prov);
     if (!replace_active(NULL, prov)) {
         consul_error_set(&err, CONSUL_R_INTERNAL, "loaded more than %d times", INSTANCES_MAX);
         goto err;

@@ -15,25 +15,41 @@
 
 /* One loaded instance of the provider; OpenSSL's provctx. */
 typedef struct prov_ctx {
-    consul_store *store;
+    OSSL_LIB_CTX *libctx;                     /* borrowed from the core, as is */
+    const OSSL_CORE_HANDLE *handle;           /* with these two, rows of its configuration */
+    OSSL_FUNC_core_get_params_fn *get_params; /* are looked up */
+    consul_store *store;                      /* or NULL, and then */
+    consul_error unusable;                    /* what is wrong with its configuration */
 } prov_ctx;
 
 /* ---- provider.c ---- */
 
 /*
  * The store that governs this process's TLS: that of the instance that was loaded first and is
- * still active. The caller gets a reference; NULL when none is active. Any thread.
+ * still active. The caller gets a reference. NULL when none is active (`why` is NOT_ACTIVE), or
+ * when that instance could not be configured (`why` is the reason). Any thread.
  */
-consul_store *prov_active_store(void);
+consul_store *prov_active_store(consul_error *why);
+
+/* Has an instance been loaded whose service requires Connect of all that comes in? */
+bool prov_inbound_was_required(void);
+
+/* The service that the table `upstreams` of the active instance maps this host to, if any. */
+bool prov_upstream(const char *host, consul_service *service);
 
 /* ---- config.c: the provider's section of openssl.cnf ---- */
 
 /*
- * The settings from the section that activated this provider, or NULL. `get_params` is the core's
- * function of that name. Makes no call that needs OpenSSL's configuration, which is locked.
+ * The settings from the section that activated this provider, or NULL. Makes no call that needs
+ * OpenSSL's configuration, which is locked.
  */
-consul_settings *prov_config_read(const OSSL_CORE_HANDLE *handle,
-                                  OSSL_FUNC_core_get_params_fn *get_params, consul_error *err);
+consul_settings *prov_config_read(const prov_ctx *prov, consul_error *err);
+
+/*
+ * The value of "<table>.<row>" in the provider's section, borrowed while the provider is loaded;
+ * NULL if there is none.
+ */
+const char *prov_config_row(const prov_ctx *prov, const char *table, const char *row);
 
 /* ---- error.c: OpenSSL's error queue ---- */
 
@@ -53,29 +69,16 @@ extern const OSSL_ALGORITHM prov_loader_algorithms[];
 int prov_tls_hook_install(void);
 
 /*
- * Is this connection governed: is one of the certificates that it may present a Connect leaf? If
- * so, it is (again) set up to demand and verify the peer, whatever the application has set since.
- * On doubt, and without memory, it is. Called at every turn of a handshake, so repeated calls are
- * cheap. Not for two threads at once on one SSL, as OpenSSL demands anyway.
+ * Find out what this connection has to do with Connect and, where it is governed, set it up (again)
+ * to demand and verify the peer, whatever the application has set since. Called at every turn of
+ * a handshake, so repeated calls are cheap. NULL where there is nothing to be governed: libcurl's
+ * own TLS to the agent, and a connection that was stopped for lack of memory.
  */
-bool prov_tls_arm(SSL *ssl);
-
-/*
- * What has become of the peer in this handshake. A peer that was left to the application's rules
- * on a connection that turns out to be governed after all (a client certificate that a callback
- * supplied) is stopped then; so is one that finishes without having been authorized. 0 on failure.
- */
-enum prov_peer { PROV_PEER_UNKNOWN, PROV_PEER_LEFT_ALONE, PROV_PEER_AUTHORIZED };
-int prov_tls_set_peer(SSL *ssl, enum prov_peer peer);
+typedef struct endpoint endpoint;
+endpoint *prov_tls_arm(SSL *ssl);
 
 /* Note that this verification came to us; one that did not stops its connection. 0 on failure. */
 int prov_tls_mark_verification(X509_STORE_CTX *ctx);
-
-/* The Connect leaf that makes this connection governed, after prov_tls_arm; borrowed, or NULL. */
-const X509 *prov_tls_own_leaf(const SSL *ssl);
-
-/* Let nothing more be read from or written to this connection. Sends no alert. */
-void prov_tls_kill(SSL *ssl, const char *why);
 
 /* ---- verify_hook.c: is this peer who it says, and may it connect? ---- */
 

@@ -11,7 +11,7 @@
  *
  * and when a verification is freed that never came to us, its connection is stopped.
  */
-#include "provider.h"
+#include "endpoint.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -21,7 +21,6 @@
 #include <openssl/objects.h>
 #include <openssl/rand.h>
 
-static int ssl_index = -1;       /* of a tls_state */
 static int store_ctx_index = -1; /* of a mark that prov_verify_peer saw it */
 static int ssl_ctx_index = -1;   /* of nothing: it is there for its new function */
 
@@ -31,102 +30,22 @@ typedef int security_fn(const SSL *s, const SSL_CTX *ctx, int op, int bits, int 
 /* libssl's own security callback; the same for every SSL_CTX, and set before ours can run. */
 static _Atomic(security_fn *) default_security;
 
-/* What we know of one SSL. */
-typedef struct tls_state {
-    const SSL_CTX *ctx; /* the SSL's when it was judged; compared, never used */
-    X509 *current;      /* the SSL's current certificate when it was judged */
-    X509 *leaf;         /* its Connect leaf; once governed, always governed */
-    /* Of the handshake that is going on: */
-    bool prepared;
-    enum prov_peer peer;
-} tls_state;
+/* ---- how a governed connection is set up ---- */
 
-static void free_state(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int index, long argl,
-                       void *argp)
+/* A server's turn to choose what it presents: the live leaf of the configured service. */
+static int on_certificate(SSL *ssl, void *arg)
 {
-    tls_state *state = ptr;
+    endpoint *e = endpoint_get(ssl);
+    consul_error err = {0};
 
-    if (state == NULL)
-        return;
-    X509_free(state->current);
-    X509_free(state->leaf);
-    OPENSSL_free(state);
+    if (e == NULL || endpoint_present_leaf(e, ssl, &err))
+        return e != NULL;
+    prov_error_raise(&err, "no leaf to present");
+    return 0;
 }
 
-/* SSL_dup: the copy finds out for itself. */
-static int dup_state(CRYPTO_EX_DATA *to, const CRYPTO_EX_DATA *from, void **from_d, int index,
-                     long argl, void *argp)
-{
-    *from_d = NULL;
-    return 1;
-}
-
-static tls_state *get_state(SSL *ssl)
-{
-    tls_state *state = SSL_get_ex_data(ssl, ssl_index);
-
-    if (state == NULL && (state = OPENSSL_zalloc(sizeof(*state))) != NULL
-        && !SSL_set_ex_data(ssl, ssl_index, state)) {
-        OPENSSL_free(state);
-        state = NULL;
-    }
-    return state;
-}
-
-/* ---- which connections ---- */
-
-/* The first Connect leaf among the certificates that this SSL may present; borrowed. */
-static X509 *find_leaf(SSL *ssl, X509 *current)
-{
-    X509 *cert, *leaf = NULL;
-    long more;
-
-    if (current != NULL && consul_cert_claims_connect(current))
-        return current;
-    /* One certificate for each type of key: make each the current one in turn. */
-    for (more = SSL_set_current_cert(ssl, SSL_CERT_SET_FIRST); more == 1 && leaf == NULL;
-         more = SSL_set_current_cert(ssl, SSL_CERT_SET_NEXT)) {
-        cert = SSL_get_certificate(ssl);
-        if (cert != NULL && cert != current && consul_cert_claims_connect(cert))
-            leaf = cert;
-    }
-    if (current != NULL)
-        SSL_select_current_cert(ssl, current);
-    return leaf;
-}
-
-/* Look at the SSL's certificates where they have changed since the last time. */
-static bool is_governed(SSL *ssl, tls_state *state)
-{
-    X509 *current = SSL_get_certificate(ssl), *leaf;
-    const SSL_CTX *ctx = SSL_get_SSL_CTX(ssl);
-
-    if (state->ctx == ctx && state->current == current)
-        return state->leaf != NULL;
-    leaf = find_leaf(ssl, current);
-    if (leaf != NULL) {
-        X509_up_ref(leaf);
-        X509_free(state->leaf);
-        state->leaf = leaf;
-    }
-    if (current != NULL)
-        X509_up_ref(current);
-    X509_free(state->current);
-    state->current = current;
-    state->ctx = ctx;
-    return state->leaf != NULL;
-}
-
-const X509 *prov_tls_own_leaf(const SSL *ssl)
-{
-    const tls_state *state = SSL_get_ex_data(ssl, ssl_index);
-
-    return state == NULL ? NULL : state->leaf;
-}
-
-/* ---- how they are set up ---- */
-
-void prov_tls_kill(SSL *ssl, const char *why)
+/* Let nothing more be read from or written to this connection. Sends no alert. */
+static void stop_unauthorized(SSL *ssl, const char *why)
 {
     consul_error err = {0};
     int both = SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN;
@@ -166,62 +85,62 @@ static bool forget_sessions(SSL *ssl)
     return true;
 }
 
-static void forget_handshake(tls_state *state)
+/* Set up a governed connection for its handshake, and stop it where that comes too late. */
+static void enforce(endpoint *e, SSL *ssl)
 {
-    state->prepared = false;
-    state->peer = PROV_PEER_UNKNOWN;
-}
-
-bool prov_tls_arm(SSL *ssl)
-{
-    tls_state *state;
-
-    if (consul_store_in_request())
-        return false;
-    state = get_state(ssl);
-    if (state == NULL) {
-        prov_tls_kill(ssl, "no memory to find out whether this connection is governed");
-        return true;
-    }
-    if (SSL_get_state(ssl) == TLS_ST_BEFORE)
-        forget_handshake(state);
-    if (!is_governed(ssl, state))
-        return false;
     /* Exactly this mode: post-handshake authentication, say, would put the question off. */
     SSL_set_verify(ssl,
                    SSL_is_server(ssl) ? SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT
                                       : SSL_VERIFY_PEER,
                    NULL);
-    if (!state->prepared) {
+    if (SSL_is_server(ssl) && e->has_service)
+        SSL_set_cert_cb(ssl, on_certificate, NULL);
+    if (!e->prepared) {
         close_other_ways(ssl);
-        state->prepared = forget_sessions(ssl);
-        if (!state->prepared)
-            prov_tls_kill(ssl, "the connection could not be set up for Consul Connect");
+        e->prepared = forget_sessions(ssl);
+        if (!e->prepared)
+            stop_unauthorized(ssl, "the connection could not be set up for Consul Connect");
     }
     if (SSL_session_reused(ssl))
-        prov_tls_kill(ssl, "a resumed session or a pre-shared key is no proof of who the peer is");
-    if (state->peer == PROV_PEER_LEFT_ALONE)
-        prov_tls_kill(ssl, "the Connect leaf came after the peer had been verified without it");
-    return true;
+        stop_unauthorized(ssl,
+                          "a resumed session or a pre-shared key is no proof of who the peer is");
+    if (e->peer == ENDPOINT_PEER_LEFT_ALONE)
+        stop_unauthorized(ssl, "the Connect leaf came after the peer had been verified without it");
 }
 
-int prov_tls_set_peer(SSL *ssl, enum prov_peer peer)
+endpoint *prov_tls_arm(SSL *ssl)
 {
-    tls_state *state = get_state(ssl);
+    endpoint *e;
 
-    if (state == NULL)
-        return 0;
-    state->peer = peer;
-    return 1;
+    if (consul_store_in_request())
+        return NULL;
+    e = endpoint_get(ssl);
+    if (e == NULL)
+        stop_unauthorized(ssl, "no memory to find out whether this connection is governed");
+    else if (endpoint_judge(e, ssl) == ENDPOINT_GOVERNED)
+        enforce(e, ssl);
+    return e;
 }
 
-/* Nobody comes this far in a governed handshake who was not authorized in it, by whatever way. */
-static void require_authorized(SSL *ssl)
+static bool is_governed(const endpoint *e)
 {
-    const tls_state *state = SSL_get_ex_data(ssl, ssl_index);
+    return e != NULL && e->rule == ENDPOINT_GOVERNED;
+}
 
-    if (state == NULL || state->peer != PROV_PEER_AUTHORIZED)
-        prov_tls_kill(ssl, "the peer finished the handshake without having been verified");
+/*
+ * Nobody comes this far in a governed handshake who was not authorized in it, by whatever way. A
+ * client that goes by its peer has not met that peer where a session was resumed.
+ */
+static void require_authorized(const endpoint *e, SSL *ssl)
+{
+    const X509 *cert = SSL_get0_peer_certificate(ssl);
+
+    if (e->peer == ENDPOINT_PEER_AUTHORIZED || e->rule == ENDPOINT_LEFT_ALONE)
+        return;
+    if (e->rule == ENDPOINT_GOVERNED
+        || (cert != NULL && consul_cert_claims_trust_domain(cert, NULL)
+            && e->peer != ENDPOINT_PEER_LEFT_ALONE))
+        stop_unauthorized(ssl, "the peer finished the handshake without having been verified");
 }
 
 /* ---- the turns of a handshake ---- */
@@ -234,17 +153,38 @@ static bool authenticates(const SSL_CIPHER *cipher)
     return nid != NID_auth_null && nid != NID_auth_psk && nid != NID_auth_srp;
 }
 
+/* May this cipher be used on a governed connection? None may where nobody knows what was meant. */
+static bool accepts_cipher(endpoint *e, const SSL_CIPHER *cipher)
+{
+    consul_error why = {0};
+
+    if (!e->unusable)
+        return authenticates(cipher);
+    if (!e->told) {
+        consul_store_unref(prov_active_store(&why));
+        prov_error_raise(&why, "all TLS of this process is refused");
+        e->told = true;
+    }
+    return false;
+}
+
 static int on_security(const SSL *s, const SSL_CTX *ctx, int op, int bits, int nid, void *other,
                        void *ex)
 {
     SSL *ssl = (SSL *)s; /* const here only because most callbacks just look */
+    endpoint *e;
     bool is_cipher = op == SSL_SECOP_CIPHER_SUPPORTED || op == SSL_SECOP_CIPHER_SHARED
                      || op == SSL_SECOP_CIPHER_CHECK;
 
-    /* Asked some hundred times a handshake: mostly about ciphers, and the answer is known. */
-    if (ssl != NULL && (is_cipher || op == SSL_SECOP_VERSION) && prov_tls_arm(ssl) && is_cipher
-        && !authenticates(other))
-        return 0;
+    /*
+     * Asked some hundred times a handshake, and mostly about ciphers. About signature algorithms
+     * it is asked between a server's SNI callback, which replaces certificates, and their choice.
+     */
+    if (ssl != NULL && (is_cipher || op == SSL_SECOP_VERSION || op == SSL_SECOP_SIGALG_SHARED)) {
+        e = prov_tls_arm(ssl);
+        if (is_governed(e) && is_cipher && !accepts_cipher(e, other))
+            return 0;
+    }
     return atomic_load_explicit(&default_security, memory_order_relaxed)(s, ctx, op, bits, nid,
                                                                          other, ex);
 }
@@ -258,21 +198,22 @@ static int on_client_hello(SSL *ssl, int *alert, void *arg)
 static void on_message(int write_p, int version, int content_type, const void *buf, size_t len,
                        SSL *ssl, void *arg)
 {
-    bool is_finished;
+    const endpoint *e;
 
     if (content_type != SSL3_RT_HANDSHAKE)
         return;
-    is_finished = len > 0 && *(const unsigned char *)buf == SSL3_MT_FINISHED;
-    if (prov_tls_arm(ssl) && is_finished && write_p == 0)
-        require_authorized(ssl); /* the peer's last message, and not yet acted upon */
+    e = prov_tls_arm(ssl);
+    /* The peer's last message, and not yet acted upon. */
+    if (e != NULL && write_p == 0 && len > 0 && *(const unsigned char *)buf == SSL3_MT_FINISHED)
+        require_authorized(e, ssl);
 }
 
 static int on_new_session(SSL *ssl, int is_forward_secure)
 {
-    if (!prov_tls_arm(ssl))
+    if (!is_governed(prov_tls_arm(ssl)))
         return 0;
     if (!authenticates(SSL_get_pending_cipher(ssl)))
-        prov_tls_kill(ssl, "the cipher authenticates nobody");
+        stop_unauthorized(ssl, "the cipher authenticates nobody");
     return 1;
 }
 
@@ -305,24 +246,25 @@ int prov_tls_mark_verification(X509_STORE_CTX *ctx)
 static void on_store_ctx_free(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int index, long argl,
                               void *argp)
 {
+    const endpoint *e;
     SSL *ssl;
 
     if (ptr != NULL || parent == NULL)
         return;
     /* Nearly all others belong to no connection. */
     ssl = X509_STORE_CTX_get_ex_data(parent, SSL_get_ex_data_X509_STORE_CTX_idx());
-    if (ssl != NULL && prov_tls_arm(ssl))
-        prov_tls_kill(ssl, "the application verified the peer by itself");
+    e = ssl == NULL ? NULL : prov_tls_arm(ssl);
+    if (e != NULL && e->rule != ENDPOINT_LEFT_ALONE)
+        stop_unauthorized(ssl, "the application verified the peer by itself");
 }
 
 /* In provider init, while OpenSSL's configuration is locked: nothing here may ask for it. */
 static void install(void)
 {
-    ssl_index = CRYPTO_get_ex_new_index(CRYPTO_EX_INDEX_SSL, 0, NULL, NULL, dup_state, free_state);
     store_ctx_index = CRYPTO_get_ex_new_index(CRYPTO_EX_INDEX_X509_STORE_CTX, 0, NULL, NULL, NULL,
                                               on_store_ctx_free);
     /* Last, as it sets the others to work. */
-    if (ssl_index >= 0 && store_ctx_index >= 0)
+    if (endpoint_init() && store_ctx_index >= 0)
         ssl_ctx_index =
             CRYPTO_get_ex_new_index(CRYPTO_EX_INDEX_SSL_CTX, 0, NULL, on_ssl_ctx_new, NULL, NULL);
 }

@@ -6,7 +6,7 @@
  * the current roots alone. The application's callback is told of the result, as it would be
  * without us, and may refuse what we accept; it can not accept what we refuse.
  */
-#include "provider.h"
+#include "endpoint.h"
 
 #include <string.h>
 
@@ -18,8 +18,9 @@
 /* One peer on its way to a verdict. */
 typedef struct peer_check {
     SSL *ssl;
+    endpoint *end;       /* its */
+    bool by_peer;        /* the peer's certificate decided that it is governed */
     X509_STORE_CTX *ctx; /* libssl's: the peer's certificates, and where the result goes */
-    consul_store *store;
     consul_deadline deadline;
     consul_roots *roots;
     STACK_OF(X509) *chain; /* verified */
@@ -34,6 +35,38 @@ static int refuse(peer_check *check, int x509_error, consul_error *err, int reas
     return consul_error_set(err, reason, "%s", text);
 }
 
+static int get_roots(peer_check *check, consul_error *err)
+{
+    check->x509_error = X509_V_ERR_UNSPECIFIED; /* internal_error: it is not the peer's fault */
+    if (check->end->store == NULL) {
+        consul_store_unref(prov_active_store(err)); /* says why there was none */
+        return consul_error_set(err, CONSUL_R_NOT_ACTIVE, "it was not when the handshake began");
+    }
+    check->deadline =
+        consul_deadline_after(consul_store_settings(check->end->store)->authorize_timeout);
+    return consul_store_roots(check->end->store, NULL, check->deadline, &check->roots, err);
+}
+
+/*
+ * A client that goes by its peer: is that a member of our mesh, by its own word? Whoever claims to
+ * be one is held to it; anyone else is the application's business.
+ */
+static int judge_by_peer(peer_check *check, consul_error *err)
+{
+    const X509 *cert = X509_STORE_CTX_get0_cert(check->ctx);
+
+    check->by_peer = true;
+    if (cert == NULL || !consul_cert_claims_trust_domain(cert, NULL))
+        return 1;
+    if (!get_roots(check, err)) { /* nobody knows what our trust domain is */
+        check->end->rule = ENDPOINT_GOVERNED;
+        return 0;
+    }
+    if (consul_cert_claims_trust_domain(cert, consul_roots_trust_domain(check->roots)))
+        check->end->rule = ENDPOINT_GOVERNED;
+    return 1;
+}
+
 static int verify_chain(peer_check *check, consul_error *err)
 {
     X509 *cert = X509_STORE_CTX_get0_cert(check->ctx);
@@ -43,9 +76,6 @@ static int verify_chain(peer_check *check, consul_error *err)
     if (cert == NULL)
         return refuse(check, X509_V_ERR_CERT_REJECTED, err, CONSUL_R_PEER_CERTIFICATE_MISSING,
                       "a raw public key is no certificate");
-    check->x509_error = X509_V_ERR_UNSPECIFIED; /* internal_error: it is not the peer's fault */
-    if (!consul_store_roots(check->store, NULL, check->deadline, &check->roots, err))
-        return 0;
     return consul_roots_verify(check->roots, cert, X509_STORE_CTX_get0_untrusted(check->ctx),
                                purpose, SSL_get_security_level(check->ssl), &check->chain,
                                &check->x509_error, err);
@@ -63,6 +93,19 @@ static int verify_identity(peer_check *check, consul_error *err)
     snprintf(text, sizeof(text), "its trust domain \"%s\" is not \"%s\"", check->id.trust_domain,
              consul_roots_trust_domain(check->roots));
     return refuse(check, X509_V_ERR_CERT_REJECTED, err, CONSUL_R_PEER_NOT_A_SERVICE, text);
+}
+
+/* The service that the host name asks for, by Consul's DNS or by the table `upstreams`. */
+static int verify_service(peer_check *check, consul_error *err)
+{
+    const consul_service *wanted = &check->end->wanted;
+    char text[2 * CONSUL_URI_MAX];
+
+    if (consul_spiffe_id_is(&check->id, wanted->name, &wanted->scope))
+        return 1;
+    snprintf(text, sizeof(text), "\"%s\" is not the service \"%s\" that the host name asks for",
+             check->id.uri, wanted->name);
+    return refuse(check, X509_V_ERR_HOSTNAME_MISMATCH, err, CONSUL_R_PEER_NAME_MISMATCH, text);
 }
 
 /* The host that the application wants its server to be, if it left that check to OpenSSL. */
@@ -86,25 +129,34 @@ static int verify_host(peer_check *check, consul_error *err)
     if (matches)
         return 1;
     return refuse(check, X509_V_ERR_HOSTNAME_MISMATCH, err, CONSUL_R_PEER_NAME_MISMATCH,
-                  "the application asks for a host name or address in the certificate, and "
-                  "Connect leaves have none: turn off that check of the application");
+                  "the application asks for a host name or address in the certificate, and Connect "
+                  "leaves have none: map the name in upstreams, or turn off that check");
+}
+
+/* A server that has turned out to be one of ours is given our leaf, and no other server is. */
+static int verify_server(peer_check *check, consul_error *err)
+{
+    check->x509_error = X509_V_ERR_CERT_REJECTED;
+    if (!(check->end->has_wanted ? verify_service(check, err) : verify_host(check, err)))
+        return 0;
+    check->x509_error = X509_V_ERR_UNSPECIFIED;
+    return endpoint_present_leaf(check->end, check->ssl, err);
 }
 
 /* Only a server asks: a client has chosen whom to connect to. */
 static int authorize(peer_check *check, consul_error *err)
 {
-    const X509 *own = prov_tls_own_leaf(check->ssl);
     consul_spiffe_id target;
     consul_error why = {0};
 
     check->x509_error = X509_V_ERR_UNSPECIFIED;
-    if (own == NULL || !consul_spiffe_id_of_cert(own, &target, &why))
+    if (!endpoint_identity(check->end, check->ssl, &target, &why))
         return consul_error_set(err, CONSUL_R_OWN_IDENTITY_INVALID, "%s", why.text);
     if (strcmp(target.trust_domain, consul_roots_trust_domain(check->roots)) != 0)
         return consul_error_set(err, CONSUL_R_OWN_IDENTITY_INVALID,
                                 "\"%s\" is not in the trust domain \"%s\"; load the leaf again",
                                 target.uri, consul_roots_trust_domain(check->roots));
-    if (consul_store_authorize(check->store, &target, X509_STORE_CTX_get0_cert(check->ctx),
+    if (consul_store_authorize(check->end->store, &target, X509_STORE_CTX_get0_cert(check->ctx),
                                &check->id, check->deadline, &why))
         return 1;
     if (why.reason == CONSUL_R_PEER_DENIED)
@@ -113,20 +165,25 @@ static int authorize(peer_check *check, consul_error *err)
 }
 
 /*
- * A session of this handshake must not be resumed: that would skip all of this. It is refused at
- * the look-up already; here its context becomes one that no look-up has, whatever was set.
+ * A session of this handshake must not be resumed: that would skip all of this. A server refuses
+ * it at the look-up already; here its context becomes one that no look-up has, whatever was set.
+ * A client that goes by its peer could not know before; its session becomes one of a version that
+ * no ClientHello offers, so that the next handshake is, without further ado, a full one.
  */
 static int spoil_session(peer_check *check, consul_error *err)
 {
     SSL_SESSION *session = SSL_get_session(check->ssl);
     unsigned char context[SSL_MAX_SID_CTX_LENGTH];
+    int ok = 1;
 
-    if (session == NULL
-        || (RAND_bytes(context, sizeof(context)) == 1
-            && SSL_SESSION_set1_id_context(session, context, sizeof(context)) == 1))
-        return 1;
-    return refuse(check, X509_V_ERR_UNSPECIFIED, err, CONSUL_R_INTERNAL,
-                  "the session could not be made unusable for resumption");
+    if (session != NULL && SSL_is_server(check->ssl))
+        ok = RAND_bytes(context, sizeof(context)) == 1
+             && SSL_SESSION_set1_id_context(session, context, sizeof(context)) == 1;
+    else if (session != NULL && check->by_peer)
+        ok = SSL_SESSION_set_protocol_version(session, SSL3_VERSION) == 1;
+    return ok
+           || refuse(check, X509_V_ERR_UNSPECIFIED, err, CONSUL_R_INTERNAL,
+                     "the session could not be made unusable for resumption");
 }
 
 /* Tell the application's callback of each certificate, from the root down, as OpenSSL does. */
@@ -166,17 +223,17 @@ static void tell_application_of_refusal(peer_check *check, const consul_error *e
 
 static int check_peer(peer_check *check, consul_error *err)
 {
-    bool server = SSL_is_server(check->ssl);
-
-    check->x509_error = X509_V_ERR_UNSPECIFIED;
-    check->store = prov_active_store();
-    if (check->store == NULL)
-        return consul_error_set(err, CONSUL_R_NOT_ACTIVE,
-                                "it was unloaded, and nobody can say who may connect");
-    check->deadline = consul_deadline_after(consul_store_settings(check->store)->authorize_timeout);
-    return verify_chain(check, err) && verify_identity(check, err)
-           && (server ? authorize(check, err) : verify_host(check, err))
+    return (check->roots != NULL || get_roots(check, err)) && verify_chain(check, err)
+           && verify_identity(check, err)
+           && (SSL_is_server(check->ssl) ? authorize(check, err) : verify_server(check, err))
            && spoil_session(check, err) && tell_application(check, err);
+}
+
+static int leave_alone(peer_check *check)
+{
+    if (check->end != NULL)
+        check->end->peer = ENDPOINT_PEER_LEFT_ALONE;
+    return X509_verify_cert(check->ctx) > 0; /* as libssl would */
 }
 
 int prov_verify_peer(X509_STORE_CTX *ctx, void *arg)
@@ -186,16 +243,23 @@ int prov_verify_peer(X509_STORE_CTX *ctx, void *arg)
     int ok;
 
     check.ssl = X509_STORE_CTX_get_ex_data(ctx, SSL_get_ex_data_X509_STORE_CTX_idx());
-    if (check.ssl == NULL || !prov_tls_arm(check.ssl)) {
-        ok = check.ssl == NULL || prov_tls_set_peer(check.ssl, PROV_PEER_LEFT_ALONE);
-        return ok && X509_verify_cert(ctx) > 0; /* as libssl would */
-    }
+    if (check.ssl != NULL)
+        check.end = prov_tls_arm(check.ssl);
     /* Speculation on the way leaves no traces; what is raised below stays. */
     ERR_set_mark();
-    ok = prov_tls_mark_verification(ctx) && prov_tls_set_peer(check.ssl, PROV_PEER_UNKNOWN)
-         && check_peer(&check, &err) && prov_tls_set_peer(check.ssl, PROV_PEER_AUTHORIZED);
+    ok = prov_tls_mark_verification(ctx);
+    if (ok && check.end != NULL && check.end->rule == ENDPOINT_BY_PEER)
+        ok = judge_by_peer(&check, &err);
+    if (check.end == NULL || check.end->rule != ENDPOINT_GOVERNED) {
+        ERR_pop_to_mark();
+        ok = ok && leave_alone(&check);
+        goto done;
+    }
+    check.end->peer = ENDPOINT_PEER_UNKNOWN;
+    ok = ok && check_peer(&check, &err);
     ERR_pop_to_mark();
     if (ok) {
+        check.end->peer = ENDPOINT_PEER_AUTHORIZED;
         X509_STORE_CTX_set_error(ctx, X509_V_OK);
     } else {
         tell_application_of_refusal(&check, &err);
@@ -203,8 +267,9 @@ int prov_verify_peer(X509_STORE_CTX *ctx, void *arg)
     }
     /* A callback of the application's may have changed the mode by which libssl obeys us. */
     prov_tls_arm(check.ssl);
+
+done:
     sk_X509_pop_free(check.chain, X509_free);
     consul_roots_unref(check.roots);
-    consul_store_unref(check.store);
     return ok;
 }

@@ -33,7 +33,15 @@ const consul_option consul_options[] = {
     {"http_auth", "CONSUL_HTTP_AUTH", NULL, CONSUL_OPTION_SECRET, AT(http_auth),
      "user or user:password for HTTP basic authentication"},
     {"service", NULL, NULL, CONSUL_OPTION_NAME, AT(service),
-     "The service whose leaf a consul:leaf URI without a name means"},
+     "The service that this program is: its TLS is governed, and consul:leaf is its leaf"},
+    {"inbound", NULL, "require", CONSUL_OPTION_INBOUND, AT(inbound),
+     "TLS connections that come in: require Connect, or off to leave them alone"},
+    {"outbound", NULL, "auto", CONSUL_OPTION_OUTBOUND, AT(outbound),
+     "TLS connections that go out: auto, require Connect, or off to leave them alone"},
+    {"domain", NULL, "consul", CONSUL_OPTION_NAME, AT(domain),
+     "Consul's DNS domain; *.service, *.connect and *.virtual in it always require Connect"},
+    {"upstreams", NULL, NULL, CONSUL_OPTION_TABLE, 0,
+     "A section that maps other host names to services, as in db.internal = db"},
     {"namespace", "CONSUL_NAMESPACE", NULL, CONSUL_OPTION_NAME, AT(ns),
      "Namespace for URIs that name none (Consul Enterprise)"},
     {"partition", "CONSUL_PARTITION", NULL, CONSUL_OPTION_NAME, AT(partition),
@@ -100,6 +108,24 @@ static int parse_bool(const consul_option *option, const char *value, bool *resu
                             option->name, value);
 }
 
+static int parse_demand(const consul_option *option, const char *value, enum consul_demand *result,
+                        consul_error *err)
+{
+    bool may_be_auto = option->type == CONSUL_OPTION_OUTBOUND;
+
+    if (strcmp(value, "require") == 0)
+        *result = CONSUL_DEMAND_REQUIRE;
+    else if (strcmp(value, "off") == 0)
+        *result = CONSUL_DEMAND_OFF;
+    else if (may_be_auto && strcmp(value, "auto") == 0)
+        *result = CONSUL_DEMAND_AUTO;
+    else
+        return consul_error_set(err, CONSUL_R_SETTING_INVALID, "%s = \"%s\": allowed are %s",
+                                option->name, value,
+                                may_be_auto ? "auto, require and off" : "require and off");
+    return 1;
+}
+
 static int parse_duration(const consul_option *option, const char *value, int64_t *result,
                           consul_error *err)
 {
@@ -135,6 +161,12 @@ static int parse_value(consul_settings *settings, const consul_option *option, c
         return parse_text(option, value, text_of(settings, option), err);
     if (option->type == CONSUL_OPTION_BOOL)
         return parse_bool(option, value, (bool *)(void *)member, err);
+    if (option->type == CONSUL_OPTION_TABLE)
+        return consul_error_set(err, CONSUL_R_SETTING_INVALID,
+                                "%s = \"%s\": there is no section of that name", option->name,
+                                value);
+    if (option->type == CONSUL_OPTION_INBOUND || option->type == CONSUL_OPTION_OUTBOUND)
+        return parse_demand(option, value, (enum consul_demand *)(void *)member, err);
     return parse_duration(option, value, (int64_t *)(void *)member, err);
 }
 
@@ -145,8 +177,9 @@ static int check_together(consul_settings *settings, bool token_configured,
     if ((settings->client_cert == NULL) != (settings->client_key == NULL))
         return consul_error_set(err, CONSUL_R_SETTING_INVALID,
                                 "client_cert and client_key: one is set without the other");
-    if (settings->address == NULL)
-        return consul_error_set(err, CONSUL_R_SETTING_INVALID, "address is empty");
+    if (settings->address == NULL || settings->domain == NULL)
+        return consul_error_set(err, CONSUL_R_SETTING_INVALID, "%s is empty",
+                                settings->address == NULL ? "address" : "domain");
     /* Configuration beats the environment, also where a token file beats a token. */
     if (token_configured && !token_file_configured) {
         OPENSSL_free(settings->token_file);

@@ -93,12 +93,6 @@ const consul_spiffe_id *consul_leaf_id(const consul_leaf *leaf)
     return &leaf->id;
 }
 
-/* Was `asked` asked for, and is it something else than what came? */
-static bool differs(const char *asked, const char *came)
-{
-    return *asked != '\0' && strcmp(asked, came) != 0;
-}
-
 int consul_leaf_check(const consul_leaf *leaf, const consul_roots *roots, const char *service,
                       const consul_scope *scope, bool *stale, consul_error *err)
 {
@@ -107,8 +101,7 @@ int consul_leaf_check(const consul_leaf *leaf, const consul_roots *roots, const 
     int valid;
 
     *stale = false;
-    if (strcmp(id->service, service) != 0 || differs(scope->ns, id->scope.ns)
-        || differs(scope->partition, id->scope.partition) || differs(scope->dc, id->scope.dc))
+    if (!consul_spiffe_id_is(id, service, scope))
         return consul_error_set(err, CONSUL_R_AGENT_ANSWER_INVALID,
                                 "the leaf is for \"%s\", which is not what was asked for", id->uri);
     valid =

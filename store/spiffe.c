@@ -84,6 +84,18 @@ int consul_spiffe_id_parse(const char *text, size_t len, consul_spiffe_id *id, c
     return 1;
 }
 
+/* Was `asked` asked for, and is it something else than what is there? */
+static bool differs(const char *asked, const char *is)
+{
+    return *asked != '\0' && strcmp(asked, is) != 0;
+}
+
+bool consul_spiffe_id_is(const consul_spiffe_id *id, const char *service, const consul_scope *scope)
+{
+    return strcmp(id->service, service) == 0 && !differs(scope->ns, id->scope.ns)
+           && !differs(scope->partition, id->scope.partition) && !differs(scope->dc, id->scope.dc);
+}
+
 static const ASN1_IA5STRING *uri_of(const GENERAL_NAME *name)
 {
     int type;
@@ -136,25 +148,54 @@ int consul_spiffe_id_of_cert(const X509 *cert, consul_spiffe_id *id, consul_erro
     return ok;
 }
 
-bool consul_cert_claims_connect(const X509 *cert)
+static bool claims_service(const char *uri, size_t len, const char *trust_domain)
+{
+    return len >= 9 && strncasecmp(uri, "spiffe://", 9) == 0
+           && memmem(uri, len, "/svc/", 5) != NULL;
+}
+
+static bool claims_trust_domain(const char *uri, size_t len, const char *trust_domain)
+{
+    size_t domain_len = trust_domain == NULL ? 0 : strlen(trust_domain);
+
+    if (len < 9 + domain_len || strncasecmp(uri, "spiffe://", 9) != 0)
+        return false;
+    return trust_domain == NULL
+           || (strncasecmp(uri + 9, trust_domain, domain_len) == 0
+               && (len == 9 + domain_len || uri[9 + domain_len] == '/'));
+}
+
+typedef bool claim_fn(const char *uri, size_t len, const char *trust_domain);
+
+/* Does any URI of the certificate claim that? */
+static bool any_uri_claims(const X509 *cert, claim_fn *claims, const char *trust_domain)
 {
     int index = -1;
-    bool claims = false;
+    bool found = false;
 
     /* A certificate may, wrongly, carry several of these extensions: look into each. */
-    while (!claims && (index = X509_get_ext_by_NID(cert, NID_subject_alt_name, index)) >= 0) {
+    while (!found && (index = X509_get_ext_by_NID(cert, NID_subject_alt_name, index)) >= 0) {
         GENERAL_NAMES *names = X509V3_EXT_d2i(X509_get_ext(cert, index));
         int i;
 
-        for (i = 0; i < sk_GENERAL_NAME_num(names) && !claims; i++) {
+        for (i = 0; i < sk_GENERAL_NAME_num(names) && !found; i++) {
             const ASN1_IA5STRING *uri = uri_of(sk_GENERAL_NAME_value(names, i));
-            const unsigned char *text = uri == NULL ? NULL : ASN1_STRING_get0_data(uri);
-            size_t len = uri == NULL ? 0 : (size_t)ASN1_STRING_length(uri);
 
-            claims = len >= 9 && strncasecmp((const char *)text, "spiffe://", 9) == 0
-                     && memmem(text, len, "/svc/", 5) != NULL;
+            found = uri != NULL
+                    && claims((const char *)ASN1_STRING_get0_data(uri),
+                              (size_t)ASN1_STRING_length(uri), trust_domain);
         }
         GENERAL_NAMES_free(names);
     }
-    return claims;
+    return found;
+}
+
+bool consul_cert_claims_connect(const X509 *cert)
+{
+    return any_uri_claims(cert, claims_service, NULL);
+}
+
+bool consul_cert_claims_trust_domain(const X509 *cert, const char *trust_domain)
+{
+    return any_uri_claims(cert, claims_trust_domain, trust_domain);
 }

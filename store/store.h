@@ -64,11 +64,14 @@ const char *consul_reason_text(int reason);
 /* ---- settings (settings.c) -------------------------------------------------------------- */
 
 enum consul_option_type {
-    CONSUL_OPTION_TEXT,    /* any printable text */
-    CONSUL_OPTION_SECRET,  /* the same, but its value is never shown */
-    CONSUL_OPTION_NAME,    /* a Consul name: service, namespace, partition, datacenter */
-    CONSUL_OPTION_BOOL,    /* yes/no, true/false, on/off, 1/0 */
-    CONSUL_OPTION_DURATION /* a number with ms, s or m; kept in milliseconds */
+    CONSUL_OPTION_TEXT,     /* any printable text */
+    CONSUL_OPTION_SECRET,   /* the same, but its value is never shown */
+    CONSUL_OPTION_NAME,     /* a Consul name: service, namespace, partition, datacenter */
+    CONSUL_OPTION_INBOUND,  /* require or off */
+    CONSUL_OPTION_OUTBOUND, /* auto, require or off */
+    CONSUL_OPTION_TABLE,    /* the name of a section; its rows are looked up one by one */
+    CONSUL_OPTION_BOOL,     /* yes/no, true/false, on/off, 1/0 */
+    CONSUL_OPTION_DURATION  /* a number with ms, s or m; kept in milliseconds */
 };
 
 /* One row of the option table, from which everything else about settings is derived. */
@@ -84,6 +87,9 @@ typedef struct consul_option {
 /* The rows of the option table; a row with a NULL name ends it. */
 extern const consul_option consul_options[];
 
+/* Which connections of the configured service have to be Connect. */
+enum consul_demand { CONSUL_DEMAND_OFF, CONSUL_DEMAND_AUTO, CONSUL_DEMAND_REQUIRE };
+
 typedef struct consul_settings {
     char *address;
     bool tls;
@@ -97,6 +103,9 @@ typedef struct consul_settings {
     char *client_key;
     char *tls_server_name;
     char *service;
+    enum consul_demand inbound;
+    enum consul_demand outbound;
+    char *domain;
     char *ns; /* "namespace" */
     char *partition;
     char *datacenter;
@@ -140,6 +149,30 @@ typedef struct consul_uri {
 /* Parse consul:leaf/<service>, consul:leaf and consul:roots, also with consul:// (RFC 3986). */
 int consul_uri_parse(const char *text, consul_uri *uri, consul_error *err);
 
+/* ---- services by host name (dns_name.c) --- */
+
+/* A service that a peer has to be; empty fields of the scope are not compared. */
+typedef struct consul_service {
+    char name[CONSUL_NAME_MAX + 1];
+    consul_scope scope;
+} consul_service;
+
+enum consul_host_kind {
+    CONSUL_HOST_OTHER,     /* not the name of a service in Consul's domain */
+    CONSUL_HOST_MALFORMED, /* such a name, but of which service is not to be told */
+    CONSUL_HOST_SERVICE
+};
+
+/*
+ * Which service does a host name of Consul's DNS mean? <service>.service, .connect or .virtual,
+ * with tags before and a datacenter or ns, ap and dc after, in `domain` ("consul").
+ */
+enum consul_host_kind consul_host_parse(const char *host, const char *domain,
+                                        consul_service *service);
+
+/* Parse "<service>[?ns=&partition=&dc=]". */
+int consul_service_parse(const char *text, consul_service *service, consul_error *err);
+
 /* ---- SPIFFE IDs (spiffe.c) -------------------------------------------------------------- */
 
 /* The SPIFFE ID of a Connect service: spiffe://<trust domain>[/ap/P]/ns/N/dc/D/svc/S */
@@ -156,11 +189,18 @@ int consul_spiffe_id_parse(const char *text, size_t len, consul_spiffe_id *id, c
 /* The service SPIFFE ID of a certificate, held to the X509-SVID rules for leaves. */
 int consul_spiffe_id_of_cert(const X509 *cert, consul_spiffe_id *id, consul_error *err);
 
+/* Is this the ID of that service? Empty fields of the scope are not compared. */
+bool consul_spiffe_id_is(const consul_spiffe_id *id, const char *service,
+                         const consul_scope *scope);
+
 /*
  * Does this certificate claim to be a Connect leaf? Broader than consul_spiffe_id_of_cert: a
  * malformed claim is a claim, so that it is refused and not taken for ordinary TLS.
  */
 bool consul_cert_claims_connect(const X509 *cert);
+
+/* Does it claim any SPIFFE ID in this trust domain, or in any for NULL? As broad. */
+bool consul_cert_claims_trust_domain(const X509 *cert, const char *trust_domain);
 
 /* ---- snapshots (snapshot.c) ------------------------------------------------------------- */
 

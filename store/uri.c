@@ -129,6 +129,21 @@ static int parse_path(const char *path, size_t len, consul_uri *uri, consul_erro
                             path);
 }
 
+int consul_service_parse(const char *text, consul_service *service, consul_error *err)
+{
+    consul_error why = {0};
+    size_t len = strcspn(text, "?");
+
+    memset(service, 0, sizeof(*service));
+    if (strlen(text) <= CONSUL_URI_MAX
+        && decode_name("service name", text, len, service->name, &why)
+        && (text[len] == '\0' || parse_query(text + len + 1, &service->scope, &why)))
+        return 1;
+    memset(service, 0, sizeof(*service));
+    return consul_error_set(err, CONSUL_R_SETTING_INVALID,
+                            "\"%.300s\" is not <service>[?ns=&partition=&dc=]: %s", text, why.text);
+}
+
 int consul_uri_parse(const char *text, consul_uri *uri, consul_error *err)
 {
     consul_error why = {0};

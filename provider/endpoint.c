@@ -1,0 +1,211 @@
+#include "endpoint.h"
+
+#include <string.h>
+
+#include <openssl/crypto.h>
+
+static int ssl_index = -1; /* of an endpoint */
+
+static void free_endpoint(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int index, long argl,
+                          void *argp)
+{
+    endpoint *e = ptr;
+
+    if (e == NULL)
+        return;
+    X509_free(e->current);
+    X509_free(e->leaf);
+    consul_store_unref(e->store);
+    OPENSSL_free(e);
+}
+
+/* SSL_dup: the copy finds out for itself. */
+static int dup_endpoint(CRYPTO_EX_DATA *to, const CRYPTO_EX_DATA *from, void **from_d, int index,
+                        long argl, void *argp)
+{
+    *from_d = NULL;
+    return 1;
+}
+
+int endpoint_init(void)
+{
+    ssl_index =
+        CRYPTO_get_ex_new_index(CRYPTO_EX_INDEX_SSL, 0, NULL, NULL, dup_endpoint, free_endpoint);
+    return ssl_index >= 0;
+}
+
+endpoint *endpoint_get(SSL *ssl)
+{
+    endpoint *e = SSL_get_ex_data(ssl, ssl_index);
+
+    if (e == NULL && (e = OPENSSL_zalloc(sizeof(*e))) != NULL
+        && !SSL_set_ex_data(ssl, ssl_index, e)) {
+        OPENSSL_free(e);
+        e = NULL;
+    }
+    return e;
+}
+
+/* ---- its certificates ---- */
+
+/* The first Connect leaf among the certificates that this SSL may present; borrowed. */
+static X509 *find_leaf(SSL *ssl, X509 *current)
+{
+    X509 *cert, *leaf = NULL;
+    long more;
+
+    if (current != NULL && consul_cert_claims_connect(current))
+        return current;
+    /* One certificate for each type of key: make each the current one in turn. */
+    for (more = SSL_set_current_cert(ssl, SSL_CERT_SET_FIRST); more == 1 && leaf == NULL;
+         more = SSL_set_current_cert(ssl, SSL_CERT_SET_NEXT)) {
+        cert = SSL_get_certificate(ssl);
+        if (cert != NULL && cert != current && consul_cert_claims_connect(cert))
+            leaf = cert;
+    }
+    if (current != NULL)
+        SSL_select_current_cert(ssl, current);
+    return leaf;
+}
+
+/* Look at the SSL's certificates where they have changed, and tell whether they have. */
+static bool look_at_certificates(endpoint *e, SSL *ssl)
+{
+    X509 *current = SSL_get_certificate(ssl), *leaf;
+    const SSL_CTX *ctx = SSL_get_SSL_CTX(ssl);
+
+    if (e->ctx == ctx && e->current == current)
+        return false;
+    leaf = find_leaf(ssl, current);
+    if (leaf != NULL) {
+        X509_up_ref(leaf);
+        X509_free(e->leaf);
+        e->leaf = leaf;
+    }
+    if (current != NULL)
+        X509_up_ref(current);
+    X509_free(e->current);
+    e->current = current;
+    e->ctx = ctx;
+    return true;
+}
+
+int endpoint_identity(const endpoint *e, const SSL *ssl, consul_spiffe_id *id, consul_error *err)
+{
+    const X509 *current = SSL_get_certificate(ssl);
+
+    if (current == NULL || !consul_cert_claims_connect(current))
+        current = e->leaf;
+    if (current == NULL)
+        return consul_error_set(err, CONSUL_R_OWN_IDENTITY_INVALID, "there is no certificate");
+    return consul_spiffe_id_of_cert(current, id, err);
+}
+
+int endpoint_present_leaf(endpoint *e, SSL *ssl, consul_error *err)
+{
+    const consul_settings *settings;
+    consul_leaf *leaf = NULL;
+    int ok;
+
+    if (!e->has_service)
+        return 1;
+    settings = consul_store_settings(e->store);
+    if (!consul_store_leaf(e->store, settings->service, NULL,
+                           consul_deadline_after(settings->authorize_timeout), &leaf, err))
+        return 0;
+    /* The application's own certificates would be chosen for their type of key. */
+    SSL_certs_clear(ssl);
+    ok = SSL_use_cert_and_key(ssl, consul_leaf_cert(leaf), consul_leaf_key(leaf),
+                              (STACK_OF(X509) *)consul_leaf_chain(leaf), 1);
+    consul_leaf_unref(leaf);
+    e->presents_ours = ok == 1;
+    return ok == 1
+           || consul_error_set(err, CONSUL_R_OWN_IDENTITY_INVALID,
+                               "OpenSSL does not accept the leaf of \"%s\"", settings->service);
+}
+
+/* ---- its rule ---- */
+
+/* The host that a client asks for: what it sends as SNI, else what it has OpenSSL check. */
+static const char *host_of(SSL *ssl)
+{
+    const char *host = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+
+    return host != NULL ? host : X509_VERIFY_PARAM_get0_host(SSL_get0_param(ssl), 0);
+}
+
+/* Does the host name ask for a Consul service? Then nothing else will do. */
+static bool look_at_host(endpoint *e, SSL *ssl)
+{
+    const char *host = host_of(ssl);
+    enum consul_host_kind kind;
+
+    if (host == NULL)
+        return false;
+    e->has_wanted = prov_upstream(host, &e->wanted);
+    if (e->has_wanted)
+        return true;
+    kind = consul_host_parse(host, consul_store_settings(e->store)->domain, &e->wanted);
+    e->has_wanted = kind != CONSUL_HOST_OTHER; /* malformed: a service without a name, nobody */
+    return e->has_wanted;
+}
+
+static enum endpoint_rule rule_of_server(const endpoint *e)
+{
+    bool required =
+        e->store == NULL
+            ? prov_inbound_was_required() /* unloaded: nobody can say who may connect */
+            : e->has_service && consul_store_settings(e->store)->inbound == CONSUL_DEMAND_REQUIRE;
+
+    return e->leaf != NULL || required ? ENDPOINT_GOVERNED : ENDPOINT_LEFT_ALONE;
+}
+
+static enum endpoint_rule rule_of_client(endpoint *e, SSL *ssl)
+{
+    enum consul_demand outbound = CONSUL_DEMAND_OFF;
+    bool asks_for_service;
+
+    if (e->has_service)
+        outbound = consul_store_settings(e->store)->outbound;
+    if (e->leaf == NULL && outbound == CONSUL_DEMAND_OFF)
+        return ENDPOINT_LEFT_ALONE;
+    asks_for_service = e->store != NULL && look_at_host(e, ssl);
+    if (e->leaf != NULL || asks_for_service || outbound == CONSUL_DEMAND_REQUIRE)
+        return ENDPOINT_GOVERNED;
+    return ENDPOINT_BY_PEER;
+}
+
+static void begin(endpoint *e)
+{
+    consul_error why = {0};
+
+    consul_store_unref(e->store);
+    e->store = prov_active_store(&why);
+    e->unusable = e->store == NULL && why.reason != CONSUL_R_NOT_ACTIVE;
+    e->has_service = e->store != NULL && consul_store_settings(e->store)->service != NULL;
+    e->told = false;
+    e->has_wanted = false;
+    e->prepared = false;
+    e->rule = e->unusable ? ENDPOINT_GOVERNED : ENDPOINT_LEFT_ALONE;
+    e->peer = ENDPOINT_PEER_UNKNOWN;
+    e->begun = true;
+}
+
+enum endpoint_rule endpoint_judge(endpoint *e, SSL *ssl)
+{
+    /* Before the first message of each handshake everything may still change. */
+    bool changed = !e->begun || SSL_get_state(ssl) == TLS_ST_BEFORE;
+    enum endpoint_rule rule;
+
+    if (changed)
+        begin(e);
+    changed |= look_at_certificates(e, ssl);
+    if (e->leaf != NULL && !e->presents_ours)
+        e->has_service = false; /* the application has given it an identity of its own */
+    if (changed && e->rule != ENDPOINT_GOVERNED) {
+        rule = SSL_is_server(ssl) ? rule_of_server(e) : rule_of_client(e, ssl);
+        if (rule > e->rule) /* never back */
+            e->rule = rule;
+    }
+    return e->rule;
+}

@@ -1,0 +1,59 @@
+/*
+ * One end of a TLS connection: what it has to do with Connect. Kept with its SSL and used by the
+ * hooks alone, in the thread that drives the SSL.
+ */
+#ifndef CONSUL_PROVIDER_ENDPOINT_H
+#define CONSUL_PROVIDER_ENDPOINT_H
+
+#include "provider.h"
+
+enum endpoint_rule {
+    ENDPOINT_LEFT_ALONE, /* ordinary TLS */
+    ENDPOINT_BY_PEER,    /* a client of a configured service: Connect if its server is */
+    ENDPOINT_GOVERNED    /* Connect or nothing */
+};
+
+enum endpoint_peer {
+    ENDPOINT_PEER_UNKNOWN,
+    ENDPOINT_PEER_LEFT_ALONE, /* to the application's rules */
+    ENDPOINT_PEER_AUTHORIZED
+};
+
+typedef struct endpoint {
+    const SSL_CTX *ctx; /* the SSL's when its certificates were looked at; compared, never used */
+    X509 *current;      /* its current certificate then */
+    X509 *leaf;         /* the Connect leaf among its certificates, or NULL */
+    bool presents_ours; /* which was put there by endpoint_present_leaf */
+
+    /* Of the handshake that is going on: */
+    bool begun;          /* what follows is set */
+    bool prepared;       /* the SSL has been set up for it */
+    consul_store *store; /* who answers; NULL when no provider is active or it is unusable */
+    bool unusable;       /* which is the one and not the other */
+    bool told;           /* why it is unusable */
+    enum endpoint_rule rule;
+    enum endpoint_peer peer;
+    bool has_service; /* it is the configured service, whose live leaf is presented */
+    bool has_wanted;  /* the host name asks for this service: */
+    consul_service wanted;
+} endpoint;
+
+/* Register with OpenSSL; 0 on failure. Safe in provider init. */
+int endpoint_init(void);
+
+/* The endpoint of an SSL, made if there is none; NULL without memory. Owned by the SSL. */
+endpoint *endpoint_get(SSL *ssl);
+
+/* Bring its rule up to date with the SSL's state, certificates and host name. */
+enum endpoint_rule endpoint_judge(endpoint *e, SSL *ssl);
+
+/*
+ * Give the SSL the live leaf of the configured service, and nothing else to present. A no-op for
+ * endpoints without one.
+ */
+int endpoint_present_leaf(endpoint *e, SSL *ssl, consul_error *err);
+
+/* The Connect identity of this end, as it stands in the certificate that it presents. */
+int endpoint_identity(const endpoint *e, const SSL *ssl, consul_spiffe_id *id, consul_error *err);
+
+#endif
