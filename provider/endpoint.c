@@ -126,28 +126,29 @@ int endpoint_present_leaf(endpoint *e, SSL *ssl, consul_error *err)
 
 /* ---- its rule ---- */
 
-/* The host that a client asks for: what it sends as SNI, else what it has OpenSSL check. */
-static const char *host_of(SSL *ssl)
+/* Does this host name ask for a Consul service? Then nothing else will do. */
+static bool asks_for_service(endpoint *e, const char *host)
 {
-    const char *host = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
-
-    return host != NULL ? host : X509_VERIFY_PARAM_get0_host(SSL_get0_param(ssl), 0);
+    if (!prov_upstream(host, &e->wanted)
+        && consul_host_parse(host, consul_store_settings(e->store)->domain, &e->wanted)
+               == CONSUL_HOST_OTHER)
+        return false;
+    e->has_wanted = true; /* a malformed name is a service without a name, which is nobody */
+    return true;
 }
 
-/* Does the host name ask for a Consul service? Then nothing else will do. */
-static bool look_at_host(endpoint *e, SSL *ssl)
+/* The hosts that a client asks for: what it sends as SNI, and what it has OpenSSL check. */
+static bool look_at_hosts(endpoint *e, SSL *ssl)
 {
-    const char *host = host_of(ssl);
-    enum consul_host_kind kind;
+    const char *host = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+    int i;
 
-    if (host == NULL)
-        return false;
-    e->has_wanted = prov_upstream(host, &e->wanted);
-    if (e->has_wanted)
-        return true;
-    kind = consul_host_parse(host, consul_store_settings(e->store)->domain, &e->wanted);
-    e->has_wanted = kind != CONSUL_HOST_OTHER; /* malformed: a service without a name, nobody */
-    return e->has_wanted;
+    for (i = 0; host == NULL || !asks_for_service(e, host); i++) {
+        host = X509_VERIFY_PARAM_get0_host(SSL_get0_param(ssl), i);
+        if (host == NULL)
+            return false;
+    }
+    return true;
 }
 
 static enum endpoint_rule rule_of_server(const endpoint *e)
@@ -163,14 +164,14 @@ static enum endpoint_rule rule_of_server(const endpoint *e)
 static enum endpoint_rule rule_of_client(endpoint *e, SSL *ssl)
 {
     enum consul_demand outbound = CONSUL_DEMAND_OFF;
-    bool asks_for_service;
+    bool names_service;
 
     if (e->has_service)
         outbound = consul_store_settings(e->store)->outbound;
     if (e->leaf == NULL && outbound == CONSUL_DEMAND_OFF)
         return ENDPOINT_LEFT_ALONE;
-    asks_for_service = e->store != NULL && look_at_host(e, ssl);
-    if (e->leaf != NULL || asks_for_service || outbound == CONSUL_DEMAND_REQUIRE)
+    names_service = e->store != NULL && look_at_hosts(e, ssl);
+    if (e->leaf != NULL || names_service || outbound == CONSUL_DEMAND_REQUIRE)
         return ENDPOINT_GOVERNED;
     return ENDPOINT_BY_PEER;
 }

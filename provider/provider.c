@@ -71,10 +71,10 @@ consul_store *prov_active_store(consul_error *why)
     if (active[0] == NULL)
         consul_error_set(why, CONSUL_R_NOT_ACTIVE,
                          "it was unloaded, and nobody can say who may connect");
-    else if (active[0]->store == NULL)
+    else if (active[0]->tls_store == NULL)
         consul_error_set(why, active[0]->unusable.reason, "%s", active[0]->unusable.text);
     else
-        store = consul_store_ref(active[0]->store);
+        store = consul_store_ref(active[0]->tls_store);
     unlock_active();
     return store;
 }
@@ -152,13 +152,21 @@ static const OSSL_ALGORITHM *provider_query_operation(void *provctx, int operati
     return operation == OSSL_OP_STORE ? prov_loader_algorithms : NULL;
 }
 
+static void free_instance(prov_ctx *prov)
+{
+    if (prov == NULL)
+        return;
+    consul_store_unref(prov->store);
+    consul_store_unref(prov->tls_store);
+    OPENSSL_free(prov);
+}
+
 static void provider_teardown(void *provctx)
 {
     prov_ctx *prov = provctx;
 
     replace_active(prov, NULL);
-    consul_store_unref(prov->store);
-    OPENSSL_free(prov);
+    free_instance(prov);
 }
 
 static const OSSL_DISPATCH provider_functions[] = {
@@ -218,12 +226,21 @@ static int take_core(core_functions *core, const OSSL_DISPATCH *in, consul_error
 static void configure(prov_ctx *prov)
 {
     consul_settings *settings = prov_config_read(prov, &prov->unusable);
-    bool required;
+    bool required =
+        settings != NULL && settings->service != NULL && settings->inbound == CONSUL_DEMAND_REQUIRE;
 
-    if (settings == NULL)
+    if (settings == NULL
+        || (prov->store = consul_store_new(settings, prov->libctx, &prov->unusable)) == NULL)
         return;
-    required = settings->service != NULL && settings->inbound == CONSUL_DEMAND_REQUIRE;
-    prov->store = consul_store_new(settings, prov->libctx, &prov->unusable);
+    /* Connections outlive this library context: what serves them must not be in it. */
+    if (prov->libctx == OSSL_LIB_CTX_get0_global_default()) {
+        prov->tls_store = consul_store_ref(prov->store);
+    } else if ((settings = prov_config_read(prov, &prov->unusable)) == NULL
+               || (prov->tls_store = consul_store_new(settings, NULL, &prov->unusable)) == NULL) {
+        consul_store_unref(prov->store);
+        prov->store = NULL;
+        return;
+    }
     if (required)
         atomic_store_explicit(&inbound_was_required, true, memory_order_relaxed);
 }
@@ -260,8 +277,6 @@ int OSSL_provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in,
 
 err:
     prov_error_raise(&err, NULL);
-    if (prov != NULL)
-        consul_store_unref(prov->store);
-    OPENSSL_free(prov);
+    free_instance(prov);
     return 0;
 }

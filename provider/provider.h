@@ -18,8 +18,9 @@ typedef struct prov_ctx {
     OSSL_LIB_CTX *libctx;                     /* borrowed from the core, as is */
     const OSSL_CORE_HANDLE *handle;           /* with these two, rows of its configuration */
     OSSL_FUNC_core_get_params_fn *get_params; /* are looked up */
-    consul_store *store;                      /* or NULL, and then */
-    consul_error unusable;                    /* what is wrong with its configuration */
+    consul_store *store;                      /* for its own library context */
+    consul_store *tls_store;                  /* for the process's TLS, in the default one; */
+    consul_error unusable;                    /* both NULL if the configuration is wrong, like so */
 } prov_ctx;
 
 /* ---- provider.c ---- */

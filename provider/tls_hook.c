@@ -168,6 +168,23 @@ static bool accepts_cipher(endpoint *e, const SSL_CIPHER *cipher)
     return false;
 }
 
+/*
+ * A certificate is being given to a connection, by a client_cert_cb say. A Connect leaf makes it
+ * governed, which is too late where the peer has passed by the application's rules.
+ */
+static bool comes_too_late(SSL *ssl, const X509 *cert)
+{
+    const endpoint *e;
+
+    if (cert == NULL || !SSL_in_init(ssl) || !consul_cert_claims_connect(cert))
+        return false;
+    e = prov_tls_arm(ssl);
+    if (e == NULL || e->peer != ENDPOINT_PEER_LEFT_ALONE)
+        return false;
+    stop_unauthorized(ssl, "the Connect leaf came after the peer had been verified without it");
+    return true;
+}
+
 static int on_security(const SSL *s, const SSL_CTX *ctx, int op, int bits, int nid, void *other,
                        void *ex)
 {
@@ -185,6 +202,8 @@ static int on_security(const SSL *s, const SSL_CTX *ctx, int op, int bits, int n
         if (is_governed(e) && is_cipher && !accepts_cipher(e, other))
             return 0;
     }
+    if (ssl != NULL && op == SSL_SECOP_EE_KEY && comes_too_late(ssl, other))
+        return 0;
     return atomic_load_explicit(&default_security, memory_order_relaxed)(s, ctx, op, bits, nid,
                                                                          other, ex);
 }
@@ -261,12 +280,16 @@ static void on_store_ctx_free(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int i
 /* In provider init, while OpenSSL's configuration is locked: nothing here may ask for it. */
 static void install(void)
 {
+    /* The tables of hooks belong to what is the thread's default library context just now. */
+    OSSL_LIB_CTX *current = OSSL_LIB_CTX_set0_default(OSSL_LIB_CTX_get0_global_default());
+
     store_ctx_index = CRYPTO_get_ex_new_index(CRYPTO_EX_INDEX_X509_STORE_CTX, 0, NULL, NULL, NULL,
                                               on_store_ctx_free);
     /* Last, as it sets the others to work. */
     if (endpoint_init() && store_ctx_index >= 0)
         ssl_ctx_index =
             CRYPTO_get_ex_new_index(CRYPTO_EX_INDEX_SSL_CTX, 0, NULL, on_ssl_ctx_new, NULL, NULL);
+    OSSL_LIB_CTX_set0_default(current);
 }
 
 int prov_tls_hook_install(void)

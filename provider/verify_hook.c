@@ -95,16 +95,33 @@ static int verify_identity(peer_check *check, consul_error *err)
     return refuse(check, X509_V_ERR_CERT_REJECTED, err, CONSUL_R_PEER_NOT_A_SERVICE, text);
 }
 
-/* The service that the host name asks for, by Consul's DNS or by the table `upstreams`. */
+static void fill_in(char field[CONSUL_NAME_MAX + 1], const char *own)
+{
+    if (*field == '\0')
+        OPENSSL_strlcpy(field, own, CONSUL_NAME_MAX + 1);
+}
+
+/*
+ * The service that the host name asks for, by Consul's DNS or by the table `upstreams`. What a
+ * name leaves out is our own: so it is resolved, too.
+ */
 static int verify_service(peer_check *check, consul_error *err)
 {
-    const consul_service *wanted = &check->end->wanted;
+    consul_service *wanted = &check->end->wanted;
+    consul_spiffe_id own;
     char text[2 * CONSUL_URI_MAX];
 
+    if (!endpoint_identity(check->end, check->ssl, &own, err))
+        return 0;
+    fill_in(wanted->scope.ns, own.scope.ns);
+    fill_in(wanted->scope.partition, own.scope.partition);
+    fill_in(wanted->scope.dc, own.scope.dc);
     if (consul_spiffe_id_is(&check->id, wanted->name, &wanted->scope))
         return 1;
-    snprintf(text, sizeof(text), "\"%s\" is not the service \"%s\" that the host name asks for",
-             check->id.uri, wanted->name);
+    snprintf(text, sizeof(text),
+             "\"%s\" is not the service \"%s\" (namespace \"%s\", datacenter \"%s\") that the host "
+             "name asks for",
+             check->id.uri, wanted->name, wanted->scope.ns, wanted->scope.dc);
     return refuse(check, X509_V_ERR_HOSTNAME_MISMATCH, err, CONSUL_R_PEER_NAME_MISMATCH, text);
 }
 
@@ -136,11 +153,11 @@ static int verify_host(peer_check *check, consul_error *err)
 /* A server that has turned out to be one of ours is given our leaf, and no other server is. */
 static int verify_server(peer_check *check, consul_error *err)
 {
-    check->x509_error = X509_V_ERR_CERT_REJECTED;
-    if (!(check->end->has_wanted ? verify_service(check, err) : verify_host(check, err)))
-        return 0;
     check->x509_error = X509_V_ERR_UNSPECIFIED;
-    return endpoint_present_leaf(check->end, check->ssl, err);
+    if (!endpoint_present_leaf(check->end, check->ssl, err))
+        return 0;
+    check->x509_error = X509_V_ERR_CERT_REJECTED;
+    return check->end->has_wanted ? verify_service(check, err) : verify_host(check, err);
 }
 
 /* Only a server asks: a client has chosen whom to connect to. */
@@ -186,38 +203,51 @@ static int spoil_session(peer_check *check, consul_error *err)
                      "the session could not be made unusable for resumption");
 }
 
-/* Tell the application's callback of each certificate, from the root down, as OpenSSL does. */
-static int tell_application(peer_check *check, consul_error *err)
+/* The application's callback may look at the chain: what was built, or the peer's certificate. */
+static int hand_over_chain(peer_check *check)
 {
-    X509_STORE_CTX_verify_cb callback = X509_STORE_CTX_get_verify_cb(check->ctx);
-    STACK_OF(X509) *chain = check->chain;
-    int depth;
+    X509 *cert = X509_STORE_CTX_get0_cert(check->ctx);
 
-    X509_STORE_CTX_set0_verified_chain(check->ctx, chain);
-    check->chain = NULL; /* the context's from here on */
-    for (depth = sk_X509_num(chain) - 1; depth >= 0; depth--) {
-        X509_STORE_CTX_set_error(check->ctx, X509_V_OK);
-        X509_STORE_CTX_set_error_depth(check->ctx, depth);
-        X509_STORE_CTX_set_current_cert(check->ctx, sk_X509_value(chain, depth));
-        if (!callback(1, check->ctx)) {
-            int error = X509_STORE_CTX_get_error(check->ctx);
+    if (check->chain == NULL && cert != NULL && (check->chain = sk_X509_new_null()) != NULL
+        && X509_up_ref(cert) && !sk_X509_push(check->chain, cert))
+        X509_free(cert);
+    X509_STORE_CTX_set0_verified_chain(check->ctx, check->chain); /* the context's from here on */
+    check->chain = NULL;
+    return sk_X509_num(X509_STORE_CTX_get0_chain(check->ctx)) > 0;
+}
 
-            return refuse(check, error == X509_V_OK ? X509_V_ERR_APPLICATION_VERIFICATION : error,
-                          err, CONSUL_R_PEER_REFUSED_BY_APPLICATION,
-                          "its verify callback returned 0");
-        }
+static int tell(peer_check *check, int ok, int depth)
+{
+    X509_STORE_CTX *ctx = check->ctx;
+
+    X509_STORE_CTX_set_error(ctx, ok ? X509_V_OK : check->x509_error);
+    X509_STORE_CTX_set_error_depth(ctx, depth);
+    X509_STORE_CTX_set_current_cert(ctx, sk_X509_value(X509_STORE_CTX_get0_chain(ctx), depth));
+    return X509_STORE_CTX_get_verify_cb(ctx)(ok, ctx);
+}
+
+/* Tell the application's callback of each certificate, from the root down, as OpenSSL does. */
+static int tell_of_success(peer_check *check, consul_error *err)
+{
+    int depth, error;
+
+    if (!hand_over_chain(check))
+        return refuse(check, X509_V_ERR_OUT_OF_MEM, err, CONSUL_R_OUT_OF_MEMORY, "the chain");
+    for (depth = sk_X509_num(X509_STORE_CTX_get0_chain(check->ctx)) - 1; depth >= 0; depth--) {
+        if (tell(check, 1, depth))
+            continue;
+        error = X509_STORE_CTX_get_error(check->ctx);
+        return refuse(check, error == X509_V_OK ? X509_V_ERR_APPLICATION_VERIFICATION : error, err,
+                      CONSUL_R_PEER_REFUSED_BY_APPLICATION, "its verify callback returned 0");
     }
     return 1;
 }
 
-static void tell_application_of_refusal(peer_check *check, const consul_error *err)
+/* Its answer changes nothing. It is not told of what it has refused itself. */
+static void tell_of_refusal(peer_check *check, const consul_error *err)
 {
-    if (err->reason != CONSUL_R_PEER_REFUSED_BY_APPLICATION) {
-        X509_STORE_CTX_set_error(check->ctx, check->x509_error);
-        X509_STORE_CTX_set_error_depth(check->ctx, 0);
-        X509_STORE_CTX_set_current_cert(check->ctx, X509_STORE_CTX_get0_cert(check->ctx));
-        X509_STORE_CTX_get_verify_cb(check->ctx)(0, check->ctx);
-    }
+    if (err->reason != CONSUL_R_PEER_REFUSED_BY_APPLICATION && hand_over_chain(check))
+        tell(check, 0, 0);
     X509_STORE_CTX_set_error(check->ctx, check->x509_error);
 }
 
@@ -226,7 +256,7 @@ static int check_peer(peer_check *check, consul_error *err)
     return (check->roots != NULL || get_roots(check, err)) && verify_chain(check, err)
            && verify_identity(check, err)
            && (SSL_is_server(check->ssl) ? authorize(check, err) : verify_server(check, err))
-           && spoil_session(check, err) && tell_application(check, err);
+           && spoil_session(check, err);
 }
 
 static int leave_alone(peer_check *check)
@@ -258,11 +288,12 @@ int prov_verify_peer(X509_STORE_CTX *ctx, void *arg)
     check.end->peer = ENDPOINT_PEER_UNKNOWN;
     ok = ok && check_peer(&check, &err);
     ERR_pop_to_mark();
+    ok = ok && tell_of_success(&check, &err);
     if (ok) {
         check.end->peer = ENDPOINT_PEER_AUTHORIZED;
         X509_STORE_CTX_set_error(ctx, X509_V_OK);
     } else {
-        tell_application_of_refusal(&check, &err);
+        tell_of_refusal(&check, &err);
         prov_error_raise(&err, SSL_is_server(check.ssl) ? "client refused" : "server refused");
     }
     /* A callback of the application's may have changed the mode by which libssl obeys us. */

@@ -203,25 +203,36 @@ static int append_header(struct curl_slist **headers, const char *line)
     return 1;
 }
 
-static int append_token(const consul_agent *agent, struct curl_slist **headers, consul_error *err)
+static int append_token_line(const consul_agent *agent, char token[TOKEN_MAX + 1],
+                             char line[TOKEN_MAX + 32], struct curl_slist **headers,
+                             consul_error *err)
 {
     const consul_settings *settings = agent->settings;
-    char token[TOKEN_MAX + 1] = "", line[TOKEN_MAX + 32];
-    const char *value = token;
-    int ok = 1;
+    const char *value;
 
     if (settings->token_file != NULL && !read_token_file(settings->token_file, token, err))
-        ok = 0;
-    if (token[0] == '\0')
-        value = settings->token;
-    if (ok && value != NULL) {
-        if ((size_t)snprintf(line, sizeof(line), "X-Consul-Token: %s", value) >= sizeof(line))
-            ok = consul_error_set(err, CONSUL_R_SETTING_INVALID, "token is too long");
-        else if (!append_header(headers, line))
-            ok = consul_error_set(err, CONSUL_R_OUT_OF_MEMORY, "a request");
-    }
-    OPENSSL_cleanse(token, sizeof(token));
-    OPENSSL_cleanse(line, sizeof(line));
+        return 0;
+    value = token[0] != '\0' ? token : settings->token;
+    if (value == NULL)
+        return 1;
+    if (snprintf(line, TOKEN_MAX + 32, "X-Consul-Token: %s", value) >= TOKEN_MAX + 32)
+        return consul_error_set(err, CONSUL_R_SETTING_INVALID, "token is too long");
+    return append_header(headers, line)
+           || consul_error_set(err, CONSUL_R_OUT_OF_MEMORY, "a request");
+}
+
+/* Not on the stack: it may be that of a fibre of OpenSSL's ASYNC jobs, which has 32 kB. */
+static int append_token(const consul_agent *agent, struct curl_slist **headers, consul_error *err)
+{
+    char *token = OPENSSL_zalloc(TOKEN_MAX + 1), *line = OPENSSL_zalloc(TOKEN_MAX + 32);
+    int ok = 0;
+
+    if (token == NULL || line == NULL)
+        consul_error_set(err, CONSUL_R_OUT_OF_MEMORY, "a request");
+    else
+        ok = append_token_line(agent, token, line, headers, err);
+    OPENSSL_clear_free(token, TOKEN_MAX + 1);
+    OPENSSL_clear_free(line, TOKEN_MAX + 32);
     return ok;
 }
 
@@ -328,11 +339,15 @@ static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_so
 
 static int set_tls(CURL *curl, const consul_settings *settings)
 {
+    /* Left alone, libcurl trusts the system's CAs by the one that is not configured. */
+    bool own_cas = settings->ca_file != NULL || settings->ca_path != NULL;
+
     return SET(CURLOPT_SSL_VERIFYPEER, settings->tls_verify ? 1L : 0L)
            && SET(CURLOPT_SSL_VERIFYHOST, settings->tls_verify ? 2L : 0L)
            && SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2)
-           && SET_TEXT(CURLOPT_CAINFO, settings->ca_file)
-           && SET_TEXT(CURLOPT_CAPATH, settings->ca_path)
+           && (!own_cas
+               || (SET(CURLOPT_CAINFO, settings->ca_file)
+                   && SET(CURLOPT_CAPATH, settings->ca_path)))
            && SET_TEXT(CURLOPT_SSLCERT, settings->client_cert)
            && SET_TEXT(CURLOPT_SSLKEY, settings->client_key);
 }
@@ -348,6 +363,7 @@ static int set_transfer(CURL *curl, const consul_agent *agent, long timeout, bod
            && SET(CURLOPT_PROTOCOLS_STR, "http,https") && SET(CURLOPT_PROXY, "")
            && SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1)
            && SET(CURLOPT_USERAGENT, "consul-provider") && SET(CURLOPT_FORBID_REUSE, 1L)
+           && SET(CURLOPT_QUICK_EXIT, 1L) /* a resolver that hangs is not waited for */
            && SET(CURLOPT_TIMEOUT_MS, timeout)
            && SET(CURLOPT_CONNECTTIMEOUT_MS, connect_timeout < timeout ? connect_timeout : timeout)
            && SET(CURLOPT_WRITEFUNCTION, receive_body) && SET(CURLOPT_WRITEDATA, body)

@@ -7,16 +7,16 @@
 #include <jansson.h>
 #include <openssl/crypto.h>
 
-/* Namespaces and partitions of their own exist in Consul Enterprise only; others refuse them. */
-static int set_unless_default(json_t *json, const char *name, const char *value)
+/* Consul Enterprise has these, and takes the token's where they are missing; others refuse them. */
+static int set_scope(json_t *json, const char *name, const char *value, bool is_explicit)
 {
-    if (*value == '\0' || strcmp(value, "default") == 0)
+    if (*value == '\0' || (strcmp(value, "default") == 0 && !is_explicit))
         return 0;
     return json_object_set_new(json, name, json_string(value));
 }
 
-static char *encode_question(const consul_spiffe_id *target, const X509 *peer,
-                             const consul_spiffe_id *peer_id, consul_error *err)
+static char *encode_question(const consul_settings *settings, const consul_spiffe_id *target,
+                             const X509 *peer, const consul_spiffe_id *peer_id, consul_error *err)
 {
     char *serial = consul_cert_serial(peer, err), *body = NULL;
     json_t *json = serial == NULL
@@ -24,8 +24,10 @@ static char *encode_question(const consul_spiffe_id *target, const X509 *peer,
                        : json_pack("{s:s, s:s, s:s}", "Target", target->service, "ClientCertURI",
                                    peer_id->uri, "ClientCertSerial", serial);
 
-    if (json != NULL && set_unless_default(json, "Namespace", target->scope.ns) == 0
-        && set_unless_default(json, "Partition", target->scope.partition) == 0)
+    if (json != NULL && set_scope(json, "Namespace", target->scope.ns, settings->ns != NULL) == 0
+        && set_scope(json, "Partition", target->scope.partition,
+                     settings->partition != NULL || strstr(target->uri, "/ap/") != NULL)
+               == 0)
         body = json_dumps(json, JSON_COMPACT);
     if (body == NULL)
         consul_error_set(err, CONSUL_R_OUT_OF_MEMORY, "an authorize request");
@@ -34,13 +36,14 @@ static char *encode_question(const consul_spiffe_id *target, const X509 *peer,
     return body;
 }
 
-int consul_agent_authorize(const consul_agent *agent, const consul_spiffe_id *target,
-                           const X509 *peer, const consul_spiffe_id *peer_id,
-                           consul_deadline deadline, consul_error *err)
+int consul_agent_authorize(const consul_agent *agent, const consul_settings *settings,
+                           const consul_spiffe_id *target, const X509 *peer,
+                           const consul_spiffe_id *peer_id, consul_deadline deadline,
+                           consul_error *err)
 {
     consul_request request = {.path = "/v1/agent/connect/authorize", .deadline = deadline};
     consul_answer answer = {0};
-    char *body = encode_question(target, peer, peer_id, err);
+    char *body = encode_question(settings, target, peer, peer_id, err);
     char reason[512] = "";
     bool authorized = false;
     int ok = 0;

@@ -10,12 +10,37 @@
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 
+#define DEPTH_MAX 16 /* nested arrays and objects; the deepest answer has 4 */
+
+/* jansson descends by recursion, up to 2048 times; some of our callers have little stack. */
+static bool is_shallow(const char *body, size_t len)
+{
+    bool in_string = false;
+    int depth = 0;
+    size_t i;
+
+    for (i = 0; i < len && depth <= DEPTH_MAX; i++) {
+        if (in_string && body[i] == '\\')
+            i++; /* and what it escapes */
+        else if (body[i] == '"')
+            in_string = !in_string;
+        else if (!in_string)
+            depth += (body[i] == '[' || body[i] == '{') - (body[i] == ']' || body[i] == '}');
+    }
+    return depth <= DEPTH_MAX;
+}
+
 static json_t *load_object(const char *body, size_t len, consul_error *err)
 {
     json_error_t where;
-    /* A root's SerialNumber is an unsigned 64-bit number, which jansson's integers can not hold. */
-    json_t *json = json_loadb(body, len, JSON_REJECT_DUPLICATES | JSON_DECODE_INT_AS_REAL, &where);
+    json_t *json;
 
+    if (!is_shallow(body, len)) {
+        consul_error_set(err, CONSUL_R_AGENT_ANSWER_INVALID, "nested deeper than %d", DEPTH_MAX);
+        return NULL;
+    }
+    /* A root's SerialNumber is an unsigned 64-bit number, which jansson's integers can not hold. */
+    json = json_loadb(body, len, JSON_REJECT_DUPLICATES | JSON_DECODE_INT_AS_REAL, &where);
     if (json == NULL)
         consul_error_set(err, CONSUL_R_AGENT_ANSWER_INVALID, "not JSON: %s", where.text);
     else if (!json_is_object(json))

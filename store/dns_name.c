@@ -9,7 +9,7 @@
 #include <openssl/crypto.h>
 
 #define HOST_MAX 253 /* RFC 1035 2.3.4, without the last dot */
-#define LABELS_MAX 32
+#define LABELS_MAX (HOST_MAX / 2 + 1)
 
 /* Does `host` end in ".<domain>"? If so, cut that off. Both are lower case. */
 static bool cut_domain(char *host, const char *domain)
@@ -89,7 +89,7 @@ enum consul_host_kind consul_host_parse(const char *host, const char *domain,
     memset(service, 0, sizeof(*service));
     if (OPENSSL_strlcpy(copy, host, sizeof(copy)) >= sizeof(copy)
         || OPENSSL_strlcpy(zone, domain, sizeof(zone)) >= sizeof(zone))
-        return CONSUL_HOST_OTHER;
+        return CONSUL_HOST_MALFORMED; /* no host name at all: nobody */
     to_lower(copy);
     to_lower(zone);
     len = strlen(copy);
@@ -98,6 +98,8 @@ enum consul_host_kind consul_host_parse(const char *host, const char *domain,
     if (!cut_domain(copy, zone))
         return CONSUL_HOST_OTHER;
     count = split(copy, labels);
+    if (count == 0)
+        return CONSUL_HOST_MALFORMED;
     for (kind = count; kind > 0 && !is_service_kind(labels[kind - 1]); kind--)
         ;
     if (kind == 0)

@@ -96,8 +96,9 @@ int consul_leaf_check(const consul_leaf *leaf, const consul_roots *roots, const 
 
 /* ---- decision.c ---- */
 
-int consul_agent_authorize(const consul_agent *agent, const consul_spiffe_id *target,
-                           const X509 *peer, const consul_spiffe_id *peer_id,
-                           consul_deadline deadline, consul_error *err);
+int consul_agent_authorize(const consul_agent *agent, const consul_settings *settings,
+                           const consul_spiffe_id *target, const X509 *peer,
+                           const consul_spiffe_id *peer_id, consul_deadline deadline,
+                           consul_error *err);
 
 #endif

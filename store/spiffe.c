@@ -148,54 +148,67 @@ int consul_spiffe_id_of_cert(const X509 *cert, consul_spiffe_id *id, consul_erro
     return ok;
 }
 
-static bool claims_service(const char *uri, size_t len, const char *trust_domain)
+/* The first place of `word`, in any case, in bytes that need not be text; NULL if there is none. */
+static const unsigned char *find_word(const unsigned char *data, size_t len, const char *word)
 {
-    return len >= 9 && strncasecmp(uri, "spiffe://", 9) == 0
-           && memmem(uri, len, "/svc/", 5) != NULL;
-}
+    size_t word_len = strlen(word);
 
-static bool claims_trust_domain(const char *uri, size_t len, const char *trust_domain)
-{
-    size_t domain_len = trust_domain == NULL ? 0 : strlen(trust_domain);
-
-    if (len < 9 + domain_len || strncasecmp(uri, "spiffe://", 9) != 0)
-        return false;
-    return trust_domain == NULL
-           || (strncasecmp(uri + 9, trust_domain, domain_len) == 0
-               && (len == 9 + domain_len || uri[9 + domain_len] == '/'));
-}
-
-typedef bool claim_fn(const char *uri, size_t len, const char *trust_domain);
-
-/* Does any URI of the certificate claim that? */
-static bool any_uri_claims(const X509 *cert, claim_fn *claims, const char *trust_domain)
-{
-    int index = -1;
-    bool found = false;
-
-    /* A certificate may, wrongly, carry several of these extensions: look into each. */
-    while (!found && (index = X509_get_ext_by_NID(cert, NID_subject_alt_name, index)) >= 0) {
-        GENERAL_NAMES *names = X509V3_EXT_d2i(X509_get_ext(cert, index));
-        int i;
-
-        for (i = 0; i < sk_GENERAL_NAME_num(names) && !found; i++) {
-            const ASN1_IA5STRING *uri = uri_of(sk_GENERAL_NAME_value(names, i));
-
-            found = uri != NULL
-                    && claims((const char *)ASN1_STRING_get0_data(uri),
-                              (size_t)ASN1_STRING_length(uri), trust_domain);
-        }
-        GENERAL_NAMES_free(names);
+    for (; len >= word_len; data++, len--) {
+        if (strncasecmp((const char *)data, word, word_len) == 0)
+            return data;
     }
-    return found;
+    return NULL;
+}
+
+static bool claims_service(const unsigned char *id, size_t len, const char *trust_domain)
+{
+    return find_word(id, len, "/svc/") != NULL;
+}
+
+static bool claims_trust_domain(const unsigned char *id, size_t len, const char *trust_domain)
+{
+    size_t domain_len;
+
+    if (trust_domain == NULL)
+        return true;
+    domain_len = strlen(trust_domain);
+    return len >= domain_len && strncasecmp((const char *)id, trust_domain, domain_len) == 0
+           && (len == domain_len || !is_path_char((char)id[domain_len]));
+}
+
+typedef bool claim_fn(const unsigned char *id, size_t len, const char *trust_domain);
+
+/*
+ * Is there, in any of the certificate's subjectAltNames, a SPIFFE ID that claims that? `claims`
+ * sees what follows "spiffe://". The bytes are searched as they are and not decoded: that would
+ * need memory, and without memory a Connect leaf must not look like an ordinary certificate.
+ */
+static bool any_id_claims(const X509 *cert, claim_fn *claims, const char *trust_domain)
+{
+    static const char scheme[] = "spiffe://";
+    int index = -1;
+
+    /* A certificate may, wrongly, carry several of these extensions. */
+    while ((index = X509_get_ext_by_NID(cert, NID_subject_alt_name, index)) >= 0) {
+        const ASN1_OCTET_STRING *value = X509_EXTENSION_get_data(X509_get_ext(cert, index));
+        const unsigned char *data = ASN1_STRING_get0_data(value);
+        const unsigned char *end = data + ASN1_STRING_length(value);
+
+        while ((data = find_word(data, (size_t)(end - data), scheme)) != NULL) {
+            data += sizeof(scheme) - 1;
+            if (claims(data, (size_t)(end - data), trust_domain))
+                return true;
+        }
+    }
+    return false;
 }
 
 bool consul_cert_claims_connect(const X509 *cert)
 {
-    return any_uri_claims(cert, claims_service, NULL);
+    return any_id_claims(cert, claims_service, NULL);
 }
 
 bool consul_cert_claims_trust_domain(const X509 *cert, const char *trust_domain)
 {
-    return any_uri_claims(cert, claims_trust_domain, trust_domain);
+    return any_id_claims(cert, claims_trust_domain, trust_domain);
 }

@@ -174,5 +174,6 @@ int consul_store_authorize(consul_store *store, const consul_spiffe_id *target, 
                            const consul_spiffe_id *peer_id, consul_deadline deadline,
                            consul_error *err)
 {
-    return consul_agent_authorize(store->agent, target, peer, peer_id, deadline, err);
+    return consul_agent_authorize(store->agent, store->settings, target, peer, peer_id, deadline,
+                                  err);
 }
