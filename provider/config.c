@@ -87,11 +87,14 @@ static int check_section(const CONF *conf, const char *section, consul_error *er
                 return 0;
             continue;
         }
-        if (NCONF_get_section(conf, row->value) != NULL)
+        if (NCONF_get_section(conf, row->value) != NULL) {
+            const char *shown = option->type == CONSUL_OPTION_SECRET ? "(secret)" : row->value;
+
             return consul_error_set(err, CONSUL_R_SETTING_INVALID,
                                     "[%s] %s = %s: OpenSSL takes the value for the section [%s] "
                                     "of the same file; rename that section",
-                                    section, row->name, row->value, row->value);
+                                    section, row->name, shown, shown);
+        }
     }
     return 1;
 }

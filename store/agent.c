@@ -104,6 +104,8 @@ static int parse_address(consul_agent *agent, CURLU *url, consul_error *err)
         if (agent->socket_path == NULL)
             return consul_error_set(err, CONSUL_R_OUT_OF_MEMORY, "the address");
         address = "localhost";
+    } else if (colon == NULL && (strstr(address, "//") != NULL || strstr(address, ":/") != NULL)) {
+        return address_error(agent, err, "it is neither host:port nor a URL");
     } else if (colon != NULL) {
         if (strncasecmp(address, "https://", 8) == 0)
             https = true;
