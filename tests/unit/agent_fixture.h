@@ -1,0 +1,34 @@
+/* An agent that answers as it is told, and our client of it, for tests of agent.c. */
+#ifndef CONSUL_TEST_AGENT_FIXTURE_H
+#define CONSUL_TEST_AGENT_FIXTURE_H
+
+#include "http_server.h"
+#include "internal.h"
+
+#define PATH "/v1/agent/test"
+
+typedef struct agent_fixture {
+    http_server *server;
+    http_reply reply;  /* what it answers; set between requests */
+    http_request seen; /* what it was asked last */
+    char folder[64];   /* an empty one */
+    char address[256]; /* of the server, in the settings */
+    consul_settings settings;
+} agent_fixture;
+
+/* The handler of its server, with the fixture as `arg`; for more servers. */
+void agent_handle(const http_request *request, http_reply *reply, void *arg);
+
+/* For cmocka: *state is an agent_fixture. */
+int agent_set_up(void **state);
+int agent_tear_down(void **state);
+
+/* An agent on these settings, which must outlive it; what is wrong with them fails the test. */
+consul_agent *agent_make(const consul_settings *settings);
+
+/* Make a request on the fixture's settings; or just ask for PATH, and throw away the answer. */
+int agent_ask(agent_fixture *f, const consul_request *request, consul_answer *answer,
+              consul_error *err);
+int agent_ask_plainly(agent_fixture *f, consul_error *err);
+
+#endif

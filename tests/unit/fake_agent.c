@@ -1,0 +1,70 @@
+#include "fake_agent.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <jansson.h>
+
+static void handle(const http_request *request, http_reply *reply, void *arg)
+{
+    fake_agent *agent = arg;
+
+    if (strncmp(request->target, "/v1/agent/connect/ca/roots", 26) == 0) {
+        *reply = agent->roots_reply;
+        if (reply->body == NULL)
+            reply->body = agent->roots;
+    } else if (strcmp(request->target, "/v1/agent/connect/authorize") == 0) {
+        agent->questions++;
+        snprintf(agent->last_question, sizeof(agent->last_question), "%.2047s", request->body);
+        *reply = agent->decision_reply;
+        if (reply->body == NULL)
+            reply->body = agent->allow ? "{\"Authorized\": true, \"Reason\": \"allowed\"}"
+                                       : "{\"Authorized\": false, \"Reason\": \"denied\"}";
+    } else {
+        reply->status = 404;
+    }
+}
+
+void fake_agent_start(fake_agent *agent)
+{
+    memset(agent, 0, sizeof(*agent));
+    agent->server = http_server_start(NULL, handle, agent);
+    agent->roots_reply.status = agent->decision_reply.status = 200;
+    snprintf(agent->address, sizeof(agent->address), "127.0.0.1:%d",
+             http_server_port(agent->server));
+}
+
+void fake_agent_stop(fake_agent *agent)
+{
+    http_server_stop(agent->server);
+    free(agent->roots);
+}
+
+static void append_root(json_t *list, const minted *root)
+{
+    char *pem = mint_cert_pem(root->cert);
+
+    json_array_append_new(list, json_pack("{s:s}", "RootCert", pem));
+    free(pem);
+}
+
+void fake_agent_reset(fake_agent *agent, const char *trust_domain, const minted *first,
+                      const minted *second)
+{
+    json_t *list = json_array(), *json;
+
+    append_root(list, first);
+    if (second != NULL)
+        append_root(list, second);
+    json = json_pack("{s:s, s:o}", "TrustDomain", trust_domain, "Roots", list);
+    free(agent->roots);
+    agent->roots = json_dumps(json, 0);
+    json_decref(json);
+    if (agent->roots == NULL)
+        abort();
+    agent->roots_reply = agent->decision_reply = (http_reply){.status = 200};
+    agent->allow = true;
+    agent->questions = 0;
+    agent->last_question[0] = '\0';
+}

@@ -1,0 +1,31 @@
+/* A scripted Consul agent: answers the roots and authorize requests of the module under test. */
+#ifndef CONSUL_TEST_FAKE_AGENT_H
+#define CONSUL_TEST_FAKE_AGENT_H
+
+#include <stdbool.h>
+
+#include "http_server.h"
+#include "mint.h"
+
+typedef struct fake_agent {
+    http_server *server;
+    char address[64];
+    /* What it answers; set between handshakes only. */
+    char *roots;               /* body; free with fake_agent_stop */
+    http_reply roots_reply;    /* how; its body is `roots` if it has none */
+    http_reply decision_reply; /* likewise; its body is a plain yes or no if it has none */
+    bool allow;
+    /* What it was asked. */
+    int questions;
+    char last_question[2048];
+} fake_agent;
+
+/* Start it: it knows no roots, and says no. */
+void fake_agent_start(fake_agent *agent);
+void fake_agent_stop(fake_agent *agent);
+
+/* Back to plain answers: these roots (`second` may be NULL), and a yes. */
+void fake_agent_reset(fake_agent *agent, const char *trust_domain, const minted *first,
+                      const minted *second);
+
+#endif

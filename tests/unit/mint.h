@@ -1,0 +1,55 @@
+/* Mints certificates and keys for tests, good ones and bad ones. Every failure fails the test. */
+#ifndef CONSUL_TEST_MINT_H
+#define CONSUL_TEST_MINT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <openssl/evp.h>
+#include <openssl/x509.h>
+
+#define MINT_NAMES_MAX 4
+#define MINT_DAY (24 * 60 * 60L)
+
+/* A name for a subjectAltName. `len` 0 means up to the NUL. */
+typedef struct mint_name {
+    int type; /* GEN_URI, GEN_DNS, … */
+    const char *text;
+    size_t len;
+} mint_name;
+
+/* What to mint; all zero is a leaf of today without any name. */
+typedef struct mint_order {
+    const char *subject; /* its common name; NULL for an empty subject */
+    mint_name names[MINT_NAMES_MAX];
+    mint_name more_names[MINT_NAMES_MAX]; /* in a second subjectAltName extension */
+    const char *key_usage;     /* as in openssl.cnf; NULL for digitalSignature; "" for none */
+    const char *ext_key_usage; /* NULL for both TLS sides; "" for none */
+    bool ca;
+    bool rsa;
+    bool issuer_key_id; /* its subjectKeyIdentifier is its issuer's, as old Consuls had it */
+    long not_before, not_after; /* seconds from now; both 0 for a day each way */
+    uint64_t serial;            /* 0 for one of its own */
+} mint_order;
+
+typedef struct minted {
+    X509 *cert;
+    EVP_PKEY *key;
+} minted;
+
+/* A certificate signed by `issuer`, or by itself if NULL. Free with minted_free. */
+minted mint(const minted *issuer, mint_order order);
+void minted_free(minted *one);
+
+/* A CA of its own, with the trust domain as its only name, as Consul's. */
+minted mint_ca(const char *trust_domain);
+
+/* The leaf of a service in namespace "default" of datacenter "dc1". */
+minted mint_leaf(const minted *ca, const char *trust_domain, const char *service);
+
+/* PEM texts; free with free. */
+char *mint_cert_pem(const X509 *cert);
+char *mint_key_pem(const EVP_PKEY *key);
+
+#endif

@@ -1,0 +1,160 @@
+/* What becomes of each kind of answer of the agent, and of none. */
+#include "unit.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "agent_fixture.h"
+
+/* ---- answers ---- */
+
+static const struct {
+    const char *name;
+    http_reply reply;
+    int reason;
+    const char *text;
+} bad_answers[] = {
+    {"denied",
+     {.status = 403, .body = "Permission denied: token lacks permission"},
+     CONSUL_R_AGENT_REFUSED,
+     "HTTP status 403: Permission denied: token lacks permission (which ACL token"},
+    {"no leader",
+     {.status = 500, .body = "No cluster leader\n"},
+     CONSUL_R_AGENT_REFUSED,
+     "HTTP status 500: No cluster leader"},
+    {"rate limit", {.status = 429}, CONSUL_R_AGENT_REFUSED, "HTTP status 429: no text"},
+    {"created", {.status = 201, .body = "{}"}, CONSUL_R_AGENT_REFUSED, "HTTP status 201"},
+    {"no content", {.status = 204}, CONSUL_R_AGENT_REFUSED, "HTTP status 204"},
+    {"moved",
+     {.status = 301, .headers = "Location: /v1/agent/elsewhere\r\n", .body = "x"},
+     CONSUL_R_AGENT_REFUSED,
+     "HTTP status 301"},
+    {"lines and control characters",
+     {.status = 500, .body = "a\r\nb\033[31m\tc"},
+     CONSUL_R_AGENT_REFUSED,
+     "HTTP status 500: a  b?[31m c"},
+    {"empty", {.status = 200}, CONSUL_R_AGENT_ANSWER_INVALID, "the answer is empty"},
+    {"no answer", {.manner = HTTP_CLOSE}, CONSUL_R_AGENT_UNREACHABLE, "GET http://127.0.0.1:"},
+    {"half an answer",
+     {.manner = HTTP_CUT, .status = 200, .body = "{\"a\": 1}"},
+     CONSUL_R_AGENT_UNREACHABLE,
+     "GET http://127.0.0.1:"},
+    {"no HTTP",
+     {.manner = HTTP_RAW, .body = "{\"Authorized\": true}"},
+     CONSUL_R_AGENT_UNREACHABLE,
+     "GET http://127.0.0.1:"},
+};
+
+static void test_bad_answers(void **state)
+{
+    agent_fixture *f = *state;
+    size_t i;
+
+    for (i = 0; i < sizeof(bad_answers) / sizeof(bad_answers[0]); i++) {
+        consul_error err = {0};
+        int before = http_server_requests(f->server);
+
+        f->reply = bad_answers[i].reply;
+        if (agent_ask_plainly(f, &err))
+            fail_msg("%s was accepted", bad_answers[i].name);
+        assert_error(&err, bad_answers[i].reason, bad_answers[i].text);
+        assert_contains(err.text, PATH);
+        assert_int_equal(http_server_requests(f->server), before + 1); /* nothing is followed */
+    }
+}
+
+static void test_long_error_text_is_cut(void **state)
+{
+    agent_fixture *f = *state;
+    char text[2001];
+    consul_error err = {0};
+
+    memset(text, 'x', 2000);
+    text[2000] = '\0';
+    f->reply = (http_reply){.status = 403, .body = text};
+    assert_int_equal(agent_ask_plainly(f, &err), 0);
+    assert_contains(err.text, "service:write"); /* the advice is still there */
+}
+
+static void test_size_limit(void **state)
+{
+    agent_fixture *f = *state;
+    const consul_request request = {.path = PATH, .deadline = CONSUL_NO_DEADLINE};
+    char *body = malloc(CONSUL_ANSWER_MAX + 1);
+    consul_answer answer;
+    consul_error err = {0};
+
+    assert_non_null(body);
+    memset(body, 'x', CONSUL_ANSWER_MAX + 1);
+    f->reply = (http_reply){.status = 200, .body = body, .len = CONSUL_ANSWER_MAX};
+    assert_int_equal(agent_ask(f, &request, &answer, &err), 1);
+    assert_int_equal(answer.len, CONSUL_ANSWER_MAX);
+    assert_int_equal(answer.body[CONSUL_ANSWER_MAX], '\0');
+    consul_answer_free(&answer);
+
+    f->reply.len = CONSUL_ANSWER_MAX + 1;
+    assert_int_equal(agent_ask(f, &request, &answer, &err), 0);
+    assert_error(&err, CONSUL_R_AGENT_ANSWER_INVALID, "larger than 4194304 bytes");
+    assert_null(answer.body);
+    free(body);
+}
+
+/* ---- time ---- */
+
+static void test_no_time_left(void **state)
+{
+    agent_fixture *f = *state;
+    const consul_deadline deadlines[] = {0, 1, consul_deadline_after(0),
+                                         consul_deadline_after(-1000)};
+    size_t i;
+
+    for (i = 0; i < sizeof(deadlines) / sizeof(deadlines[0]); i++) {
+        const consul_request request = {.path = PATH, .deadline = deadlines[i]};
+        consul_answer answer;
+        consul_error err = {0};
+
+        assert_int_equal(agent_ask(f, &request, &answer, &err), 0);
+        assert_error(&err, CONSUL_R_AGENT_TIMEOUT, "no time was left");
+    }
+    assert_int_equal(http_server_requests(f->server), 0);
+}
+
+/* Each limit alone ends a request: the other one would let it run for half a minute. */
+static void test_timeouts(void **state)
+{
+    static const enum http_manner manners[] = {HTTP_HANG, HTTP_STALL};
+    agent_fixture *f = *state;
+    size_t i;
+
+    for (i = 0; i < sizeof(manners) / sizeof(manners[0]); i++) {
+        consul_request request = {.path = PATH, .deadline = CONSUL_NO_DEADLINE};
+        int64_t start = consul_deadline_after(0);
+        consul_answer answer;
+        consul_error err = {0};
+
+        f->reply = (http_reply){.manner = manners[i], .status = 200, .body = "{\"a\": 1}"};
+        f->settings.request_timeout = 50;
+        assert_int_equal(agent_ask(f, &request, &answer, &err), 0);
+        assert_error(&err, CONSUL_R_AGENT_TIMEOUT, PATH);
+
+        f->settings.request_timeout = 30000;
+        request.deadline = consul_deadline_after(50);
+        err = (consul_error){0};
+        assert_int_equal(agent_ask(f, &request, &answer, &err), 0);
+        assert_error(&err, CONSUL_R_AGENT_TIMEOUT, PATH);
+        assert_true(consul_deadline_after(0) - start < 15000);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_bad_answers, agent_set_up, agent_tear_down),
+        cmocka_unit_test_setup_teardown(test_long_error_text_is_cut, agent_set_up, agent_tear_down),
+        cmocka_unit_test_setup_teardown(test_size_limit, agent_set_up, agent_tear_down),
+        cmocka_unit_test_setup_teardown(test_no_time_left, agent_set_up, agent_tear_down),
+        cmocka_unit_test_setup_teardown(test_timeouts, agent_set_up, agent_tear_down),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,157 @@
+/* The question whether a peer may connect, and what is taken for a yes. */
+#include "unit.h"
+
+#include <jansson.h>
+
+#include "agent_fixture.h"
+#include "mint.h"
+
+static void test_serials(void **state)
+{
+    static const struct {
+        unsigned char bytes[21];
+        int len;
+        bool negative;
+        const char *text;
+    } rows[] = {
+        {{8}, 1, false, "08"},
+        {{0}, 1, false, "00"},
+        {{0x7f}, 1, false, "7f"},
+        {{0x80}, 1, false, "80"}, /* without the zero byte of its DER */
+        {{0xab, 0xcd, 0xef}, 3, false, "ab:cd:ef"},
+        {{0x12, 0x34, 0x56, 0x78, 0x90, 0xab, 0xcd, 0xef}, 8, false, "12:34:56:78:90:ab:cd:ef"},
+        {{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20},
+         20,
+         false,
+         "01:02:03:04:05:06:07:08:09:0a:0b:0c:0d:0e:0f:10:11:12:13:14"},
+        {{0xfe}, 1, true, "fe"}, /* as Go prints the bytes of a big.Int: without a sign */
+    };
+    size_t i;
+
+    for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        X509 *cert = X509_new();
+        ASN1_INTEGER *serial = X509_get_serialNumber(cert);
+        char *text;
+
+        assert_true(ASN1_STRING_set(serial, rows[i].bytes, rows[i].len));
+        serial->type = rows[i].negative ? V_ASN1_NEG_INTEGER : V_ASN1_INTEGER;
+        text = consul_cert_serial(cert, NULL);
+        assert_non_null(text);
+        assert_string_equal(text, rows[i].text);
+        OPENSSL_free(text);
+        X509_free(cert);
+    }
+}
+
+static int authorize(agent_fixture *f, const char *target_uri, consul_error *err)
+{
+    minted ca = mint_ca("td.consul");
+    minted peer = mint(&ca, (mint_order){.serial = 0xabcd});
+    consul_agent *agent = agent_make(&f->settings);
+    consul_spiffe_id target, id = {.uri = "spiffe://TD.consul/ns/default/dc/dc1/svc/db"};
+    int ok;
+
+    assert_true(consul_spiffe_id_parse(target_uri, strlen(target_uri), &target, NULL));
+    ok = consul_agent_authorize(agent, &f->settings, &target, peer.cert, &id, CONSUL_NO_DEADLINE,
+                                err);
+    consul_agent_free(agent);
+    minted_free(&peer);
+    minted_free(&ca);
+    return ok;
+}
+
+#define WEB "spiffe://td/ns/default/dc/dc1/svc/web"
+
+/* Only Consul Enterprise knows namespaces and partitions, and there "default" may have to be said. */
+static const struct {
+    const char *target;
+    const char *configured_ns, *configured_partition;
+    const char *ns, *partition; /* as sent; "" where it is not */
+} questions[] = {
+    {WEB, NULL, NULL, "", ""},
+    {"spiffe://td/ns/team/dc/dc1/svc/web", NULL, NULL, "team", ""},
+    {"spiffe://td/ap/part/ns/default/dc/dc1/svc/web", NULL, NULL, "", "part"},
+    {"spiffe://td/ap/part/ns/team/dc/dc1/svc/web", NULL, NULL, "team", "part"},
+    {"spiffe://td/ap/default/ns/default/dc/dc1/svc/web", NULL, NULL, "", "default"},
+    {WEB, "default", NULL, "default", ""},
+    {WEB, "other", NULL, "default", ""}, /* the target's own, and not the configured one */
+    {WEB, NULL, "default", "", "default"},
+    {WEB, "default", "default", "default", "default"},
+};
+
+static void test_question(void **state)
+{
+    agent_fixture *f = *state;
+    size_t i;
+
+    f->reply.body = "{\"Authorized\": true, \"Reason\": \"yes\"}";
+    for (i = 0; i < sizeof(questions) / sizeof(questions[0]); i++) {
+        const char *target, *uri, *serial, *ns = "", *partition = "";
+        json_t *json;
+
+        f->settings.ns = (char *)(uintptr_t)questions[i].configured_ns;
+        f->settings.partition = (char *)(uintptr_t)questions[i].configured_partition;
+        assert_int_equal(authorize(f, questions[i].target, NULL), 1);
+        assert_string_equal(f->seen.method, "POST");
+        assert_string_equal(f->seen.target, "/v1/agent/connect/authorize");
+        json = json_loads(f->seen.body, JSON_REJECT_DUPLICATES, NULL);
+        /* these fields and no others */
+        assert_int_equal(json_unpack(json, "{s:s, s:s, s:s, s?s, s?s !}", "Target", &target,
+                                     "ClientCertURI", &uri, "ClientCertSerial", &serial,
+                                     "Namespace", &ns, "Partition", &partition),
+                         0);
+        assert_string_equal(target, "web");
+        assert_string_equal(uri, "spiffe://TD.consul/ns/default/dc/dc1/svc/db");
+        assert_string_equal(serial, "ab:cd");
+        if (strcmp(ns, questions[i].ns) != 0 || strcmp(partition, questions[i].partition) != 0)
+            fail_msg("row %zu: %s", i, f->seen.body);
+        json_decref(json);
+    }
+}
+
+static void test_decisions(void **state)
+{
+    static const struct {
+        http_reply reply;
+        int reason; /* 0 for a yes */
+        const char *text;
+    } rows[] = {
+        {{.status = 200, .body = "{\"Authorized\": true}"}, 0, ""},
+        {{.status = 200, .body = "{\"Authorized\": false, \"Reason\": \"Matched DENY\"}"},
+         CONSUL_R_PEER_DENIED,
+         "/svc/db\" may not connect to \"web\": Matched DENY"},
+        {{.status = 200, .body = "{\"Authorized\": \"true\"}"},
+         CONSUL_R_AGENT_ANSWER_INVALID,
+         "POST http://127.0.0.1:"},
+        {{.status = 200, .body = "{}"}, CONSUL_R_AGENT_ANSWER_INVALID, "Authorized is missing"},
+        {{.status = 200, .body = "true"}, CONSUL_R_AGENT_ANSWER_INVALID, "not JSON"},
+        {{.status = 200}, CONSUL_R_AGENT_ANSWER_INVALID, "the answer is empty"},
+        {{.status = 403, .body = "{\"Authorized\": true}"}, CONSUL_R_AGENT_REFUSED, "403"},
+        {{.status = 500, .body = "{\"Authorized\": true}"}, CONSUL_R_AGENT_REFUSED, "500"},
+        {{.manner = HTTP_CUT, .status = 200, .body = "{\"Authorized\": true}          "},
+         CONSUL_R_AGENT_UNREACHABLE,
+         "/authorize"},
+        {{.manner = HTTP_CLOSE}, CONSUL_R_AGENT_UNREACHABLE, "/authorize"},
+    };
+    agent_fixture *f = *state;
+    size_t i;
+
+    for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        consul_error err = {0};
+
+        f->reply = rows[i].reply;
+        assert_int_equal(authorize(f, WEB, &err), rows[i].reason == 0);
+        assert_error(&err, rows[i].reason, rows[i].text);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_serials),
+        cmocka_unit_test_setup_teardown(test_question, agent_set_up, agent_tear_down),
+        cmocka_unit_test_setup_teardown(test_decisions, agent_set_up, agent_tear_down),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

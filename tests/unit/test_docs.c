@@ -1,0 +1,130 @@
+/* README.md and openssl.cnf.example say of the settings what the option table says, row by row. */
+#include "unit.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "store.h"
+
+/* The whole of a file of the source tree; the caller frees it. */
+static char *read_file(const char *name)
+{
+    char path[4096], *text = malloc(1 << 20);
+    FILE *file;
+    size_t len;
+
+    assert_non_null(text);
+    snprintf(path, sizeof(path), "%s/%s", SOURCE_ROOT, name);
+    file = fopen(path, "r");
+    assert_non_null(file);
+    len = fread(text, 1, (1 << 20) - 1, file);
+    text[len] = '\0';
+    fclose(file);
+    return text;
+}
+
+static size_t count_lines(const char *text, const char *start)
+{
+    size_t count = 0;
+
+    while (text != NULL) {
+        count += strncmp(text, start, strlen(start)) == 0;
+        text = strchr(text, '\n');
+        text += text != NULL;
+    }
+    return count;
+}
+
+static void quote(char *to, size_t size, const char *value)
+{
+    snprintf(to, size, value == NULL ? "%s" : "`%s`", value == NULL ? "" : value);
+}
+
+static void test_readme_has_each_row_and_no_other(void **state)
+{
+    char *text = read_file("README.md"), row[1024], env[128], value[128];
+    char *table = strstr(text, "| setting | environment |");
+    const consul_option *option;
+    size_t rows = 0;
+
+    assert_non_null(table);
+    for (option = consul_options; option->name != NULL; option++, rows++) {
+        quote(env, sizeof(env), option->env);
+        quote(value, sizeof(value), option->default_value);
+        snprintf(row, sizeof(row), "\n| `%s` | %s | %s | %s |\n", option->name, env, value,
+                 option->description);
+        assert_contains(table, row);
+    }
+    assert_int_equal(count_lines(table, "| `"), rows);
+    free(text);
+}
+
+static void test_example_has_each_setting_and_no_other(void **state)
+{
+    char *text = read_file("openssl.cnf.example"), entry[1024];
+    char *section = strstr(text, "[consul_sect]"), *table = strstr(text, "\n[upstreams_sect]");
+    const consul_option *option;
+    size_t entries = 0;
+
+    assert_non_null(section);
+    assert_non_null(table);
+    *table = '\0';
+    for (option = consul_options; option->name != NULL; option++, entries++) {
+        const char *value = option->default_value;
+
+        snprintf(entry, sizeof(entry), "\n# %s\n# (%s%s%sdefault: %s)\n#%s = %s",
+                 option->description,
+                 option->env == NULL ? "" : "environment: ", option->env == NULL ? "" : option->env,
+                 option->env == NULL ? "" : "; ", value == NULL ? "none" : value, option->name,
+                 value == NULL ? "" : value);
+        assert_contains(section, entry);
+    }
+    /* "#name = " is a setting, "# text" is a comment */
+    assert_int_equal(count_lines(section, "#") - count_lines(section, "# "), entries);
+    free(text);
+}
+
+/* What the example shows as a value must be one: it is read here as the provider would. */
+static const char *lookup_in_example(const char *name, void *arg)
+{
+    static char value[256];
+    char start[128];
+    const char *line;
+    size_t len;
+
+    snprintf(start, sizeof(start), "\n#%s = ", name);
+    line = strstr(arg, start);
+    if (line == NULL || strcmp(name, "upstreams") == 0) /* a table is no value */
+        return NULL;
+    line += strlen(start);
+    len = strcspn(line, "\n");
+    assert_in_range(len, 1, sizeof(value) - 1);
+    memcpy(value, line, len);
+    value[len] = '\0';
+    return value;
+}
+
+static void test_values_of_the_example_are_accepted(void **state)
+{
+    char *text = read_file("openssl.cnf.example");
+    consul_error err = {0};
+    consul_settings *settings = consul_settings_new(lookup_in_example, text, &err);
+
+    assert_string_equal(err.text, "");
+    assert_non_null(settings);
+    assert_string_equal(settings->service, "web");
+    consul_settings_free(settings);
+    free(text);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_readme_has_each_row_and_no_other),
+        cmocka_unit_test(test_example_has_each_setting_and_no_other),
+        cmocka_unit_test(test_values_of_the_example_are_accepted),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

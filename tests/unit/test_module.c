@@ -1,0 +1,441 @@
+/* The module in OpenSSL's hands: loading, configuring, unloading; no agent is asked anything. */
+#include "unit.h"
+
+#include <libgen.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <openssl/core_names.h>
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+#include <openssl/params.h>
+#include <openssl/provider.h>
+#include <openssl/ssl.h>
+#include <openssl/store.h>
+
+#include "config_file.h"
+#include "internal.h"
+
+/* ---- libcrypto's memory, of which the provider's is a part ---- */
+
+static atomic_long blocks; /* in use */
+
+static void *counting_malloc(size_t size, const char *file, int line)
+{
+    void *block = malloc(size);
+
+    atomic_fetch_add(&blocks, block != NULL);
+    return block;
+}
+
+static void *counting_realloc(void *old, size_t size, const char *file, int line)
+{
+    void *block = realloc(old, size);
+
+    atomic_fetch_add(&blocks, old == NULL && block != NULL);
+    return block;
+}
+
+static void counting_free(void *block, const char *file, int line)
+{
+    atomic_fetch_sub(&blocks, block != NULL);
+    free(block);
+}
+
+/* ---- instances ---- */
+
+/* A library context with a module in it; unload both with unload. */
+typedef struct loaded {
+    OSSL_LIB_CTX *libctx;
+    OSSL_PROVIDER *provider;
+} loaded;
+
+static int try_load(OSSL_LIB_CTX *libctx, OSSL_PROVIDER **provider)
+{
+    char *folder = strdup(module_path());
+    int ok;
+
+    assert_non_null(folder);
+    ok = OSSL_PROVIDER_set_default_search_path(libctx, dirname(folder));
+    assert_true(ok);
+    free(folder);
+    *provider = OSSL_PROVIDER_load(libctx, "consul");
+    return *provider != NULL;
+}
+
+static loaded load(void)
+{
+    loaded one = {.libctx = OSSL_LIB_CTX_new()};
+
+    assert_non_null(one.libctx);
+    if (!try_load(one.libctx, &one.provider)) {
+        ERR_print_errors_fp(stderr);
+        fail_msg("the module does not load");
+    }
+    return one;
+}
+
+static void unload(loaded *one)
+{
+    assert_int_equal(OSSL_PROVIDER_unload(one->provider), 1);
+    OSSL_LIB_CTX_free(one->libctx);
+}
+
+/* Does this instance's loader answer? It refuses this URI, which only it can do in these words. */
+static bool loader_answers(OSSL_LIB_CTX *libctx)
+{
+    OSSL_STORE_CTX *store =
+        OSSL_STORE_open_ex("consul://nothing", libctx, NULL, NULL, NULL, NULL, NULL, NULL);
+    bool answers = false;
+    const char *text;
+    int flags;
+
+    assert_null(store);
+    while (ERR_get_error_all(NULL, NULL, NULL, &text, &flags) != 0)
+        answers |= (flags & ERR_TXT_STRING) != 0 && strstr(text, "consul:leaf/<service>") != NULL;
+    return answers;
+}
+
+static void test_params(void **state)
+{
+    loaded one = load();
+    const char *name = NULL, *version = NULL, *build = NULL;
+    int status = 0;
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_DEFN(OSSL_PROV_PARAM_NAME, OSSL_PARAM_UTF8_PTR, &name, 0),
+        OSSL_PARAM_DEFN(OSSL_PROV_PARAM_VERSION, OSSL_PARAM_UTF8_PTR, &version, 0),
+        OSSL_PARAM_DEFN(OSSL_PROV_PARAM_BUILDINFO, OSSL_PARAM_UTF8_PTR, &build, 0),
+        OSSL_PARAM_DEFN(OSSL_PROV_PARAM_STATUS, OSSL_PARAM_INTEGER, &status, sizeof(status)),
+        OSSL_PARAM_END,
+    };
+    const OSSL_PARAM *known = OSSL_PROVIDER_gettable_params(one.provider);
+
+    assert_non_null(OSSL_PARAM_locate_const(known, OSSL_PROV_PARAM_NAME));
+    assert_non_null(OSSL_PARAM_locate_const(known, OSSL_PROV_PARAM_VERSION));
+    assert_non_null(OSSL_PARAM_locate_const(known, OSSL_PROV_PARAM_STATUS));
+    assert_int_equal(OSSL_PROVIDER_get_params(one.provider, params), 1);
+    assert_string_equal(name, "Consul Connect provider");
+    assert_string_equal(version, CONSUL_PROVIDER_VERSION);
+    assert_contains(build, "OpenSSL 3");
+    assert_int_equal(status, 1);
+    assert_string_equal(OSSL_PROVIDER_get0_name(one.provider), "consul");
+    unload(&one);
+}
+
+static void test_default_context(void **state)
+{
+    OSSL_PROVIDER *provider, *builtin = OSSL_PROVIDER_load(NULL, "default");
+
+    assert_non_null(builtin);
+    assert_true(try_load(NULL, &provider));
+    assert_true(loader_answers(NULL));
+    assert_int_equal(OSSL_PROVIDER_unload(provider), 1);
+    assert_false(loader_answers(NULL));
+    assert_int_equal(OSSL_PROVIDER_unload(builtin), 1);
+}
+
+/* What stood on the queue before stands there after, and nothing else does. */
+static void test_success_leaves_the_queue(void **state)
+{
+    loaded one;
+
+    ERR_clear_error();
+    ERR_raise(ERR_LIB_USER, 42);
+    one = load();
+    unload(&one);
+    assert_int_equal(ERR_GET_REASON(ERR_get_error()), 42);
+    assert_int_equal(ERR_get_error(), 0);
+}
+
+static void test_ssl_ctx_leaves_the_queue(void **state)
+{
+    OSSL_PROVIDER *provider, *builtin = OSSL_PROVIDER_load(NULL, "default");
+    SSL_CTX *ctx;
+    SSL *ssl;
+
+    assert_true(try_load(NULL, &provider));
+    ERR_clear_error();
+    ERR_raise(ERR_LIB_USER, 42);
+    ctx = SSL_CTX_new(TLS_method());
+    assert_non_null(ctx);
+    ssl = SSL_new(ctx);
+    assert_non_null(ssl);
+    SSL_free(ssl);
+    SSL_CTX_free(ctx);
+    assert_int_equal(ERR_GET_REASON(ERR_get_error()), 42);
+    assert_int_equal(ERR_get_error(), 0);
+    OSSL_PROVIDER_unload(provider);
+    OSSL_PROVIDER_unload(builtin);
+}
+
+/* More rounds than there are places for instances, and not a block more after any of them. */
+static void test_load_and_unload(void **state)
+{
+    long blocks_at_50 = 0;
+    int round;
+
+    for (round = 1; round <= 200; round++) {
+        loaded one = load();
+
+        assert_true(loader_answers(one.libctx));
+        unload(&one);
+        if (round == 50)
+            blocks_at_50 = atomic_load(&blocks);
+    }
+    assert_int_equal(atomic_load(&blocks), blocks_at_50);
+}
+
+static void test_two_instances(void **state)
+{
+    loaded first = load(), second = load();
+
+    assert_true(loader_answers(first.libctx));
+    assert_true(loader_answers(second.libctx));
+    unload(&first);
+    assert_true(loader_answers(second.libctx));
+    first = load();
+    unload(&second);
+    assert_true(loader_answers(first.libctx));
+    unload(&first);
+}
+
+#define TOO_MANY 200
+
+/* There is a limit, it is said, and the others go on. */
+static void test_too_many_instances(void **state)
+{
+    loaded all[TOO_MANY];
+    int count = 0;
+    char text[256];
+
+    while (count < TOO_MANY) {
+        all[count].libctx = OSSL_LIB_CTX_new();
+        if (!try_load(all[count].libctx, &all[count].provider))
+            break;
+        count++;
+    }
+    assert_in_range(count, 16, TOO_MANY - 1);
+    ERR_error_string_n(ERR_peek_error(), text, sizeof(text));
+    assert_contains(text, "consul provider");
+    ERR_clear_error();
+    OSSL_LIB_CTX_free(all[count].libctx);
+    assert_true(loader_answers(all[0].libctx));
+    assert_true(loader_answers(all[count - 1].libctx));
+    while (count-- > 0)
+        unload(&all[count]);
+}
+
+static void *load_and_unload(void *arg)
+{
+    int i;
+
+    for (i = 0; i < 10; i++) {
+        OSSL_LIB_CTX *libctx = OSSL_LIB_CTX_new();
+        OSSL_PROVIDER *provider = OSSL_PROVIDER_try_load(libctx, arg, 1);
+
+        if (provider == NULL || !OSSL_PROVIDER_unload(provider))
+            return arg;
+        OSSL_LIB_CTX_free(libctx);
+    }
+    return NULL;
+}
+
+static void test_threads(void **state)
+{
+    pthread_t threads[8];
+    char name[1024];
+    size_t i;
+
+    /* A path stands for itself, without a search path. */
+    snprintf(name, sizeof(name), "%s", module_path());
+    setenv("OPENSSL_MODULES", "/", 1);
+    for (i = 0; i < 8; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, load_and_unload, name), 0);
+    for (i = 0; i < 8; i++) {
+        void *bad;
+
+        pthread_join(threads[i], &bad);
+        assert_null(bad);
+    }
+    unsetenv("OPENSSL_MODULES");
+}
+
+/* ---- configuration ---- */
+
+static const struct {
+    const char *settings, *more;
+    const char *error; /* NULL where it loads */
+} configurations[] = {
+    {"", NULL, NULL},
+    {"address = 127.0.0.1:8500\nservice = web\nrequest_timeout = 2s", NULL, NULL},
+    {"address = unix:///run/consul.sock", NULL, NULL},
+    {"tls_verify = maybe", NULL, "tls_verify = \"maybe\": allowed are"},
+    {"tls = 2", NULL, "tls = \"2\": allowed are"},
+    {"connect_timeout = soon", NULL, "connect_timeout = \"soon\": allowed are 1ms to 10m"},
+    {"request_timeout = 0s", NULL, "request_timeout = \"0s\": allowed"},
+    {"authorize_timeout = 1h", NULL, "authorize_timeout = \"1h\": allowed"},
+    {"address = ftp://agent", NULL, "address = \"ftp://agent\": unknown scheme; allowed are"},
+    {"address = http://u:p@agent", NULL, "credentials belong into http_auth"},
+    {"service = ..", NULL, "service may not be"},
+    {"client_cert = /c", NULL, "client_cert and client_key"},
+    {"adress = 127.0.0.1:1", NULL, "[consul_section] adress: there is no such setting"},
+    {"Token = x", NULL, "Token: there is no such setting"},
+    {"service = web", "[web]\na = b", "takes the value for the section [web]"},
+    {"token = web", "[web]\na = b", "rename that section"},
+};
+
+/* Errors of a load, with a newline after each: "library: reason: data". */
+static void take_errors(char *text, size_t size)
+{
+    unsigned long code;
+    const char *data;
+    int flags;
+
+    *text = '\0';
+    while ((code = ERR_get_error_all(NULL, NULL, NULL, &data, &flags)) != 0) {
+        const char *library = ERR_lib_error_string(code), *reason = ERR_reason_error_string(code);
+        size_t len = strlen(text);
+
+        snprintf(text + len, size - len, "%s: %s: %s\n", library == NULL ? "" : library,
+                 reason == NULL ? "" : reason, (flags & ERR_TXT_STRING) != 0 ? data : "");
+    }
+}
+
+/*
+ * OpenSSL goes on without a provider that its configuration can not start, and drops the errors:
+ * so what is wrong is to be said when somebody wants something from us.
+ */
+static void collect_errors(OSSL_LIB_CTX *libctx, const char *uri, char *errors, size_t size)
+{
+    OSSL_STORE_CTX *store = OSSL_STORE_open_ex(uri, libctx, NULL, NULL, NULL, NULL, NULL, NULL);
+
+    assert_null(store);
+    take_errors(errors, size);
+}
+
+static void load_configuration(const char *settings, const char *more, const char *uri,
+                               char *errors, size_t size)
+{
+    config_file file = config_file_write(settings, more);
+    OSSL_LIB_CTX *libctx = OSSL_LIB_CTX_new();
+
+    setenv("OPENSSL_CONF", file.path, 1); /* the check of spelling reads the default file */
+    assert_non_null(libctx);
+    (void)OSSL_LIB_CTX_load_config(libctx, file.path);
+    collect_errors(libctx, uri, errors, size);
+    OSSL_LIB_CTX_free(libctx);
+    setenv("OPENSSL_CONF", "/dev/null", 1);
+    config_file_remove(&file);
+}
+
+static void test_configurations(void **state)
+{
+    int bad = 0;
+    size_t i;
+
+    for (i = 0; i < sizeof(configurations) / sizeof(configurations[0]); i++) {
+        bool good = configurations[i].error == NULL;
+        char errors[8192];
+
+        load_configuration(configurations[i].settings, configurations[i].more,
+                           good ? "consul://nothing" : "consul://roots", errors, sizeof(errors));
+        if (good != (strstr(errors, "consul provider: invalid setting: ") == NULL)
+            || strstr(errors, good ? "consul:leaf/<service>" : configurations[i].error) == NULL) {
+            print_error("%s: %s\n", configurations[i].settings, errors);
+            bad++;
+        }
+    }
+    assert_int_equal(bad, 0);
+}
+
+static void test_secrets_stay_off_the_queue(void **state)
+{
+    static const char *const settings[] = {
+        "token = hunter2\ntls = x", "http_auth = hunter2\ntls = x", "token = hunter2\nservice = ..",
+        "token = hunter2\nnonsense = 1"};
+    size_t i;
+
+    for (i = 0; i < sizeof(settings) / sizeof(settings[0]); i++) {
+        char errors[8192];
+
+        load_configuration(settings[i], NULL, "consul://roots", errors, sizeof(errors));
+        assert_contains(errors, "consul provider: invalid setting");
+        assert_lacks(errors, "hunter2");
+    }
+}
+
+static void test_bad_environment(void **state)
+{
+    OSSL_LIB_CTX *libctx = OSSL_LIB_CTX_new();
+    OSSL_PROVIDER *provider;
+    char errors[8192];
+
+    setenv("CONSUL_HTTP_SSL_VERIFY", "perhaps", 1);
+    (void)try_load(libctx, &provider);
+    collect_errors(libctx, "consul://roots", errors, sizeof(errors));
+    unsetenv("CONSUL_HTTP_SSL_VERIFY");
+    assert_contains(errors,
+                    "environment variable CONSUL_HTTP_SSL_VERIFY: tls_verify = \"perhaps\"");
+    if (provider != NULL)
+        OSSL_PROVIDER_unload(provider);
+    OSSL_LIB_CTX_free(libctx);
+}
+
+static void test_reason_strings(void **state)
+{
+    loaded one = load();
+    unsigned long code;
+    int reason;
+
+    assert_null(
+        OSSL_STORE_open_ex("consul://nothing", one.libctx, NULL, NULL, NULL, NULL, NULL, NULL));
+    while ((code = ERR_get_error()) != 0 && ERR_GET_REASON(code) != CONSUL_R_URI_INVALID)
+        ;
+    assert_int_not_equal(code, 0);
+    assert_string_equal(ERR_lib_error_string(code), "consul provider");
+    unload(&one);
+    /* They outlive the provider: what is on a queue can still be printed. */
+    for (reason = CONSUL_R_OUT_OF_MEMORY; reason < CONSUL_R_END; reason++) {
+        const char *text = ERR_reason_error_string(ERR_PACK(ERR_GET_LIB(code), 0, reason));
+
+        assert_non_null(text);
+        assert_string_equal(text, consul_reason_text(reason));
+        assert_string_not_equal(text, "unknown error");
+    }
+}
+
+static int set_up(void **state)
+{
+    const consul_option *option;
+
+    for (option = consul_options; option->name != NULL; option++) {
+        if (option->env != NULL)
+            unsetenv(option->env);
+    }
+    ERR_clear_error();
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_params, set_up),
+        cmocka_unit_test_setup(test_default_context, set_up),
+        cmocka_unit_test_setup(test_success_leaves_the_queue, set_up),
+        cmocka_unit_test_setup(test_ssl_ctx_leaves_the_queue, set_up),
+        cmocka_unit_test_setup(test_load_and_unload, set_up),
+        cmocka_unit_test_setup(test_two_instances, set_up),
+        cmocka_unit_test_setup(test_too_many_instances, set_up),
+        cmocka_unit_test_setup(test_threads, set_up),
+        cmocka_unit_test_setup(test_configurations, set_up),
+        cmocka_unit_test_setup(test_secrets_stay_off_the_queue, set_up),
+        cmocka_unit_test_setup(test_bad_environment, set_up),
+        cmocka_unit_test_setup(test_reason_strings, set_up),
+    };
+
+    if (!CRYPTO_set_mem_functions(counting_malloc, counting_realloc, counting_free))
+        return 1; /* libcrypto was in use already */
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

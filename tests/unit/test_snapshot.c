@@ -1,0 +1,461 @@
+/* Snapshots: who holds them, and what the leaf and a peer must be beside the roots. */
+#include "unit.h"
+
+#include <pthread.h>
+
+#include <openssl/x509v3.h>
+
+#include "internal.h"
+#include "mint.h"
+
+#define TD "11111111-2222-3333-4444-555555555555.consul"
+#define OTHER_TD "99999999-2222-3333-4444-555555555555.consul"
+#define THREADS 8
+#define ROUNDS 20000
+
+static minted ca, other_ca, inner, forged_ca;
+
+static int set_up(void **state)
+{
+    ca = mint_ca(TD);
+    other_ca = mint_ca(OTHER_TD);
+    inner = mint(&ca, (mint_order){.subject = "inner", .ca = true});
+    forged_ca = mint_ca(TD); /* the same name as ca, and another key */
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    minted_free(&ca);
+    minted_free(&other_ca);
+    minted_free(&inner);
+    minted_free(&forged_ca);
+    return 0;
+}
+
+static void push(STACK_OF(X509) *certs, const minted *one)
+{
+    assert_true(X509_up_ref(one->cert));
+    assert_true(sk_X509_push(certs, one->cert));
+}
+
+/* Roots with one reference; `second` may be NULL. */
+static consul_roots *make_roots(const char *trust_domain, const minted *first, const minted *second)
+{
+    consul_roots *roots = consul_roots_new(NULL, NULL);
+
+    assert_non_null(roots);
+    roots->trust_domain = OPENSSL_strdup(trust_domain);
+    push(roots->certs, first);
+    if (second != NULL)
+        push(roots->certs, second);
+    return roots;
+}
+
+/* A leaf with one reference; takes `one`. */
+static consul_leaf *make_leaf(minted one, const minted *intermediate)
+{
+    consul_leaf *leaf = consul_leaf_new(NULL);
+
+    assert_non_null(leaf);
+    leaf->cert = one.cert;
+    leaf->key = one.key;
+    if (intermediate != NULL)
+        push(leaf->chain, intermediate);
+    assert_true(consul_spiffe_id_of_cert(leaf->cert, &leaf->id, NULL));
+    return leaf;
+}
+
+/* ---- references ---- */
+
+static void *use_roots(void *arg)
+{
+    consul_roots *roots = arg;
+    int i;
+
+    for (i = 0; i < ROUNDS; i++) {
+        consul_roots *mine = consul_roots_ref(roots);
+
+        if (consul_roots_trust_domain(mine)[0] != '1')
+            return roots;
+        consul_roots_unref(mine);
+    }
+    consul_roots_unref(roots);
+    return NULL;
+}
+
+static void *use_leaf(void *arg)
+{
+    consul_leaf *leaf = arg;
+    int i;
+
+    for (i = 0; i < ROUNDS; i++) {
+        consul_leaf *mine = consul_leaf_ref(leaf);
+
+        if (consul_leaf_cert(mine) == NULL || consul_leaf_key(mine) == NULL)
+            return leaf;
+        consul_leaf_unref(mine);
+    }
+    consul_leaf_unref(leaf);
+    return NULL;
+}
+
+static void run_threads(void *(*use)(void *), void *arg)
+{
+    pthread_t threads[THREADS];
+    int i;
+
+    for (i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, use, arg), 0);
+    for (i = 0; i < THREADS; i++) {
+        void *bad;
+
+        assert_int_equal(pthread_join(threads[i], &bad), 0);
+        assert_null(bad);
+    }
+}
+
+/* Whoever is last frees it: the sanitizers see whether that happens once. */
+static void test_references(void **state)
+{
+    consul_roots *roots = make_roots(TD, &ca, NULL);
+    consul_leaf *leaf = make_leaf(mint_leaf(&ca, TD, "web"), NULL);
+    int i;
+
+    for (i = 0; i < THREADS; i++) {
+        assert_ptr_equal(consul_roots_ref(roots), roots);
+        assert_ptr_equal(consul_leaf_ref(leaf), leaf);
+    }
+    assert_int_equal(roots->refs, THREADS + 1);
+    run_threads(use_roots, roots);
+    run_threads(use_leaf, leaf);
+    assert_int_equal(roots->refs, 1);
+    assert_int_equal(leaf->refs, 1);
+    consul_roots_unref(roots);
+    consul_leaf_unref(leaf);
+    consul_roots_unref(NULL);
+    consul_leaf_unref(NULL);
+}
+
+static void test_accessors(void **state)
+{
+    consul_roots *roots = make_roots(TD, &ca, &other_ca);
+    consul_leaf *leaf = make_leaf(mint_leaf(&inner, TD, "web"), &inner);
+
+    assert_string_equal(consul_roots_trust_domain(roots), TD);
+    assert_int_equal(sk_X509_num(consul_roots_certs(roots)), 2);
+    assert_ptr_equal(consul_leaf_cert(leaf), leaf->cert);
+    assert_ptr_equal(consul_leaf_key(leaf), leaf->key);
+    assert_int_equal(sk_X509_num(consul_leaf_chain(leaf)), 1);
+    assert_string_equal(consul_leaf_id(leaf)->service, "web");
+    consul_leaf_unref(leaf);
+    consul_roots_unref(roots);
+}
+
+/* ---- is this the leaf that was asked for? ---- */
+
+#define WEB "spiffe://" TD "/ap/part/ns/team/dc/dc1/svc/web"
+#define URI(text) .names = {{GEN_URI, text, 0}}
+
+static const struct {
+    const char *name;
+    mint_order order;
+    const minted *issuer;
+    const char *service;
+    consul_scope scope;
+    const char *error; /* NULL where it is right */
+    bool stale;
+} leaves[] = {
+    {"nothing asked but the service", {URI(WEB)}, &ca, "web", {"", "", ""}, NULL, false},
+    {"all that was asked", {URI(WEB)}, &ca, "web", {"team", "part", "dc1"}, NULL, false},
+    {"under an intermediate", {URI(WEB)}, &inner, "web", {"", "", ""}, NULL, false},
+    {"another service", {URI(WEB)}, &ca, "db", {"", "", ""}, "not what was asked for", false},
+    {"another case", {URI(WEB)}, &ca, "Web", {"", "", ""}, "not what was asked for", false},
+    {"a longer name", {URI(WEB)}, &ca, "we", {"", "", ""}, "not what was asked for", false},
+    {"namespace", {URI(WEB)}, &ca, "web", {"default", "", ""}, "not what was asked for", false},
+    {"partition", {URI(WEB)}, &ca, "web", {"", "default", ""}, "not what was asked for", false},
+    {"datacenter", {URI(WEB)}, &ca, "web", {"", "", "dc2"}, "not what was asked for", false},
+    {"expired",
+     {URI(WEB), .not_before = -2 * MINT_DAY, .not_after = -60},
+     &ca,
+     "web",
+     {"", "", ""},
+     "the leaf of \"web\" has expired",
+     false},
+    {"not yet valid",
+     {URI(WEB), .not_before = 3600, .not_after = MINT_DAY},
+     &ca,
+     "web",
+     {"", "", ""},
+     "the leaf of \"web\" is not valid yet",
+     false},
+    {"another trust domain",
+     {URI("spiffe://" OTHER_TD "/ns/default/dc/dc1/svc/web")},
+     &ca,
+     "web",
+     {"", "", ""},
+     "is not in the trust domain \"" TD "\"",
+     true},
+    {"another CA", {URI(WEB)}, &other_ca, "web", {"", "", ""}, "does not chain to the roots", true},
+    {"a CA of that name", {URI(WEB)}, &forged_ca, "web", {"", "", ""}, "does not chain", true},
+};
+
+static void test_leaf_check(void **state)
+{
+    consul_roots *roots = make_roots(TD, &ca, NULL);
+    size_t i;
+
+    for (i = 0; i < sizeof(leaves) / sizeof(leaves[0]); i++) {
+        consul_leaf *leaf = make_leaf(mint(leaves[i].issuer, leaves[i].order), &inner);
+        consul_error err = {0};
+        bool stale = !leaves[i].stale;
+        int ok = consul_leaf_check(leaf, roots, leaves[i].service, &leaves[i].scope, &stale, &err);
+
+        if (ok != (leaves[i].error == NULL) || stale != leaves[i].stale)
+            fail_msg("%s: got %d, stale %d, %s", leaves[i].name, ok, stale, err.text);
+        if (!ok)
+            assert_error(&err, CONSUL_R_AGENT_ANSWER_INVALID, leaves[i].error);
+        consul_leaf_unref(leaf);
+    }
+    consul_roots_unref(roots);
+}
+
+/* ---- does this peer chain to the roots? ---- */
+
+static const struct {
+    const char *name;
+    const minted *root, *second_root;
+    const minted *issuer; /* NULL: self-signed */
+    mint_order order;
+    const minted *untrusted;
+    int purpose, level;
+    int error; /* X509_V_OK where it must verify */
+} chains[] = {
+    {"good", &ca, NULL, &ca, {0}, NULL, X509_PURPOSE_SSL_CLIENT, -1, X509_V_OK},
+    {"as a server", &ca, NULL, &ca, {0}, NULL, X509_PURPOSE_SSL_SERVER, 2, X509_V_OK},
+    {"second root", &other_ca, &ca, &ca, {0}, NULL, X509_PURPOSE_SSL_CLIENT, -1, X509_V_OK},
+    {"roots of one name", &forged_ca, &ca, &ca, {0}, NULL, X509_PURPOSE_ANY, -1, X509_V_OK},
+    {"other CA",
+     &ca,
+     NULL,
+     &other_ca,
+     {0},
+     NULL,
+     X509_PURPOSE_ANY,
+     -1,
+     X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY},
+    {"other CA, sent along",
+     &ca,
+     NULL,
+     &other_ca,
+     {0},
+     &other_ca,
+     X509_PURPOSE_ANY,
+     -1,
+     X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN},
+    {"forged CA of that name, sent along",
+     &ca,
+     NULL,
+     &forged_ca,
+     {0},
+     &forged_ca,
+     X509_PURPOSE_ANY,
+     -1,
+     X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN},
+    {"self-signed",
+     &ca,
+     NULL,
+     NULL,
+     {0},
+     NULL,
+     X509_PURPOSE_ANY,
+     -1,
+     X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT},
+    {"intermediate", &ca, NULL, &inner, {0}, &inner, X509_PURPOSE_SSL_CLIENT, -1, X509_V_OK},
+    {"intermediate missing",
+     &ca,
+     NULL,
+     &inner,
+     {0},
+     NULL,
+     X509_PURPOSE_SSL_CLIENT,
+     -1,
+     X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY},
+    {"listed intermediate is an anchor",
+     &inner,
+     NULL,
+     &inner,
+     {0},
+     NULL,
+     X509_PURPOSE_SSL_CLIENT,
+     -1,
+     X509_V_OK},
+    {"anchor's own CA is none",
+     &inner,
+     NULL,
+     &ca,
+     {0},
+     &ca,
+     X509_PURPOSE_SSL_CLIENT,
+     -1,
+     X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN},
+    {"server only, as a client",
+     &ca,
+     NULL,
+     &ca,
+     {.ext_key_usage = "serverAuth"},
+     NULL,
+     X509_PURPOSE_SSL_CLIENT,
+     -1,
+     X509_V_ERR_INVALID_PURPOSE},
+    {"client only, as a server",
+     &ca,
+     NULL,
+     &ca,
+     {.ext_key_usage = "clientAuth"},
+     NULL,
+     X509_PURPOSE_SSL_SERVER,
+     -1,
+     X509_V_ERR_INVALID_PURPOSE},
+    {"no extended key usage",
+     &ca,
+     NULL,
+     &ca,
+     {.ext_key_usage = ""},
+     NULL,
+     X509_PURPOSE_SSL_CLIENT,
+     -1,
+     X509_V_OK},
+    {"expired",
+     &ca,
+     NULL,
+     &ca,
+     {.not_before = -MINT_DAY, .not_after = -1},
+     NULL,
+     X509_PURPOSE_ANY,
+     -1,
+     X509_V_ERR_CERT_HAS_EXPIRED},
+    {"not yet valid",
+     &ca,
+     NULL,
+     &ca,
+     {.not_before = 600, .not_after = MINT_DAY},
+     NULL,
+     X509_PURPOSE_ANY,
+     -1,
+     X509_V_ERR_CERT_NOT_YET_VALID},
+    {"key too small for the level",
+     &ca,
+     NULL,
+     &ca,
+     {0},
+     NULL,
+     X509_PURPOSE_ANY,
+     5,
+     X509_V_ERR_EE_KEY_TOO_SMALL},
+    {"key identifiers alike, as in old leaves",
+     &ca,
+     NULL,
+     &ca,
+     {.subject = "web", .issuer_key_id = true},
+     NULL,
+     X509_PURPOSE_SSL_CLIENT,
+     -1,
+     X509_V_OK},
+    {"a purpose that does not exist", &ca, NULL, &ca, {0}, NULL, 12345, -1, X509_V_ERR_UNSPECIFIED},
+};
+
+static void test_verify(void **state)
+{
+    size_t i;
+
+    for (i = 0; i < sizeof(chains) / sizeof(chains[0]); i++) {
+        consul_roots *roots = make_roots(TD, chains[i].root, chains[i].second_root);
+        minted peer = mint(chains[i].issuer, chains[i].order);
+        STACK_OF(X509) *untrusted = sk_X509_new_null(), *chain = NULL;
+        consul_error err = {0};
+        int error = X509_V_OK, ok;
+
+        if (chains[i].untrusted != NULL)
+            push(untrusted, chains[i].untrusted);
+        ok = consul_roots_verify(roots, peer.cert, untrusted, chains[i].purpose, chains[i].level,
+                                 &chain, &error, &err);
+        if (ok != (chains[i].error == X509_V_OK) || error != chains[i].error)
+            fail_msg("%s: got %d, error %d, %s", chains[i].name, ok, error, err.text);
+        if (ok) {
+            assert_true(sk_X509_num(chain) >= 2);
+            assert_ptr_equal(sk_X509_value(chain, 0), peer.cert);
+        } else {
+            assert_null(chain);
+            assert_error(&err, CONSUL_R_PEER_UNTRUSTED, X509_verify_cert_error_string(error));
+        }
+        sk_X509_pop_free(chain, X509_free);
+        sk_X509_pop_free(untrusted, X509_free);
+        minted_free(&peer);
+        consul_roots_unref(roots);
+    }
+}
+
+/* CAs that are none, or are no longer. */
+static void test_verify_bad_ca(void **state)
+{
+    const struct {
+        const char *name;
+        mint_order order; /* of the CA */
+        int error;
+    } rows[] = {
+        {"expired root",
+         {.subject = "old", .ca = true, .not_before = -MINT_DAY, .not_after = -1},
+         X509_V_ERR_CERT_HAS_EXPIRED},
+        {"leaf as a root", {.subject = "web"}, X509_V_ERR_INVALID_CA},
+        {"root that may not sign",
+         {.subject = "weak", .ca = true, .key_usage = "digitalSignature"},
+         X509_V_ERR_INVALID_CA},
+    };
+    size_t i;
+
+    for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        minted root = mint(NULL, rows[i].order), peer = mint(&root, (mint_order){0});
+        consul_roots *roots = make_roots(TD, &root, NULL);
+        int error = X509_V_OK;
+
+        if (consul_roots_verify(roots, peer.cert, NULL, X509_PURPOSE_SSL_CLIENT, -1, NULL, &error,
+                                NULL))
+            fail_msg("%s was accepted", rows[i].name);
+        if (error == X509_V_OK)
+            fail_msg("%s: refused without an error", rows[i].name);
+        consul_roots_unref(roots);
+        minted_free(&peer);
+        minted_free(&root);
+    }
+}
+
+/* Secondary datacenters have issued leaves of empty subject from CAs of empty subject. */
+static void test_empty_names(void **state)
+{
+    minted nameless = mint(&ca, (mint_order){.ca = true, .names = {{GEN_URI, WEB, 0}}});
+    minted peer = mint(&nameless, (mint_order){.names = {{GEN_URI, WEB, 0}}});
+    consul_roots *roots = make_roots(TD, &ca, NULL);
+    STACK_OF(X509) *untrusted = sk_X509_new_null();
+    consul_error err = {0};
+
+    push(untrusted, &nameless);
+    if (!consul_roots_verify(roots, peer.cert, untrusted, X509_PURPOSE_SSL_CLIENT, -1, NULL, NULL,
+                             &err))
+        fail_msg("%s", err.text);
+    sk_X509_pop_free(untrusted, X509_free);
+    consul_roots_unref(roots);
+    minted_free(&peer);
+    minted_free(&nameless);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_references),    cmocka_unit_test(test_accessors),
+        cmocka_unit_test(test_leaf_check),    cmocka_unit_test(test_verify),
+        cmocka_unit_test(test_verify_bad_ca), cmocka_unit_test(test_empty_names),
+    };
+
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}

@@ -1,0 +1,302 @@
+/* The store: roots and leaves as they are asked for, and a rotation between two answers. */
+#include "unit.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <jansson.h>
+
+#include "http_server.h"
+#include "internal.h"
+#include "mint.h"
+
+#define TD "td.consul"
+
+static minted old_ca, new_ca, old_web, new_web;
+
+/* An agent whose roots and leaf are those of a CA, which may change after some answers. */
+typedef struct fixture {
+    http_server *server;
+    consul_store *store;
+    const minted *leaf, *root;
+    const minted *next_root; /* from the second question for roots on, unless NULL */
+    int status;
+    int leaves, roots; /* how often each was asked for */
+    char last_leaf[256], last_roots[256];
+    char *body;
+} fixture;
+
+static char *roots_body(const minted *root)
+{
+    char *pem = mint_cert_pem(root->cert), *body;
+    json_t *json = json_pack("{s:s, s:[{s:s}]}", "TrustDomain", TD, "Roots", "RootCert", pem);
+
+    body = json_dumps(json, 0);
+    json_decref(json);
+    free(pem);
+    return body;
+}
+
+static char *leaf_body(const minted *leaf)
+{
+    char *cert = mint_cert_pem(leaf->cert), *key = mint_key_pem(leaf->key), *body;
+    json_t *json = json_pack("{s:s, s:s}", "CertPEM", cert, "PrivateKeyPEM", key);
+
+    body = json_dumps(json, 0);
+    json_decref(json);
+    free(cert);
+    free(key);
+    return body;
+}
+
+static void handle(const http_request *request, http_reply *reply, void *arg)
+{
+    fixture *f = arg;
+
+    free(f->body);
+    f->body = NULL;
+    if (f->status != 200) {
+        reply->status = f->status;
+        reply->body = "Permission denied";
+        return;
+    }
+    if (strncmp(request->target, "/v1/agent/connect/ca/leaf/", 26) == 0) {
+        f->leaves++;
+        snprintf(f->last_leaf, sizeof(f->last_leaf), "%.255s", request->target + 26);
+        f->body = leaf_body(f->leaf);
+    } else if (strncmp(request->target, "/v1/agent/connect/ca/roots", 26) == 0) {
+        bool changed = f->roots++ > 0 && f->next_root != NULL;
+
+        snprintf(f->last_roots, sizeof(f->last_roots), "%.255s", request->target + 26);
+        f->body = roots_body(changed ? f->next_root : f->root);
+    }
+    reply->body = f->body;
+}
+
+static const char *lookup(const char *name, void *arg)
+{
+    const fixture *f = arg;
+    static char address[64];
+
+    snprintf(address, sizeof(address), "127.0.0.1:%d", http_server_port(f->server));
+    return strcmp(name, "address") == 0     ? address
+           : strcmp(name, "service") == 0   ? "web"
+           : strcmp(name, "namespace") == 0 ? "default"
+                                            : NULL;
+}
+
+static int set_up(void **state)
+{
+    fixture *f = calloc(1, sizeof(*f));
+    consul_settings *settings;
+
+    assert_non_null(f);
+    f->status = 200;
+    f->leaf = &old_web;
+    f->root = &old_ca;
+    f->server = http_server_start(NULL, handle, f);
+    settings = consul_settings_new(lookup, f, NULL);
+    assert_non_null(settings);
+    f->store = consul_store_new(settings, NULL, NULL);
+    assert_non_null(f->store);
+    *state = f;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    fixture *f = *state;
+
+    consul_store_unref(f->store);
+    http_server_stop(f->server);
+    free(f->body);
+    free(f);
+    return 0;
+}
+
+static int make_world(void **state)
+{
+    unsetenv("CONSUL_HTTP_TOKEN");
+    unsetenv("CONSUL_HTTP_TOKEN_FILE");
+    unsetenv("CONSUL_HTTP_SSL");
+    unsetenv("CONSUL_PARTITION");
+    old_ca = mint_ca(TD);
+    new_ca = mint_ca(TD);
+    old_web = mint_leaf(&old_ca, TD, "web");
+    new_web = mint_leaf(&new_ca, TD, "web");
+    return 0;
+}
+
+static int free_world(void **state)
+{
+    minted_free(&old_ca);
+    minted_free(&new_ca);
+    minted_free(&old_web);
+    minted_free(&new_web);
+    return 0;
+}
+
+static int get_leaf(fixture *f, const char *service, const consul_scope *scope, consul_error *err)
+{
+    consul_leaf *leaf;
+    int ok = consul_store_leaf(f->store, service, scope, CONSUL_NO_DEADLINE, &leaf, err);
+
+    assert_int_equal(leaf != NULL, ok);
+    if (ok)
+        assert_string_equal(consul_leaf_id(leaf)->service, "web");
+    consul_leaf_unref(leaf);
+    return ok;
+}
+
+/* What is asked for goes before what is configured, field by field. */
+static void test_scopes(void **state)
+{
+    static const struct {
+        const char *service;
+        consul_scope scope;
+        bool no_scope;
+        const char *leaf, *roots;
+    } rows[] = {
+        {"web", {"", "", ""}, true, "web?ns=default", "?ns=default"},
+        {NULL, {"", "", ""}, true, "web?ns=default", "?ns=default"},
+        {"", {"", "", ""}, false, "web?ns=default", "?ns=default"},
+        {"web", {"", "", "dc1"}, false, "web?dc=dc1&ns=default", "?dc=dc1&ns=default"},
+        {"web",
+         {"default", "default", ""},
+         false,
+         "web?ns=default&partition=default",
+         "?ns=default&partition=default"},
+    };
+    fixture *f = *state;
+    size_t i;
+
+    for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        consul_error err = {0};
+
+        if (!get_leaf(f, rows[i].service, rows[i].no_scope ? NULL : &rows[i].scope, &err))
+            fail_msg("row %zu: %s", i, err.text);
+        assert_string_equal(f->last_leaf, rows[i].leaf);
+        assert_string_equal(f->last_roots, rows[i].roots);
+    }
+}
+
+static void test_roots(void **state)
+{
+    fixture *f = *state;
+    consul_roots *roots;
+    consul_error err = {0};
+
+    assert_int_equal(consul_store_roots(f->store, NULL, CONSUL_NO_DEADLINE, &roots, &err), 1);
+    assert_string_equal(consul_roots_trust_domain(roots), TD);
+    assert_int_equal(X509_cmp(sk_X509_value(consul_roots_certs(roots), 0), old_ca.cert), 0);
+    consul_roots_unref(roots);
+    assert_int_equal(f->leaves, 0);
+}
+
+static void test_wrong_leaf(void **state)
+{
+    fixture *f = *state;
+    consul_error err = {0};
+
+    assert_int_equal(get_leaf(f, "db", NULL, &err), 0);
+    assert_error(&err, CONSUL_R_AGENT_ANSWER_INVALID, "which is not what was asked for");
+    assert_contains(err.text, "/v1/agent/connect/ca/leaf/db");
+    assert_int_equal(f->leaves, 1); /* asking again does not mend that */
+}
+
+/* The leaf came before the rotation, and the roots after it, or the other way round. */
+static void test_rotation(void **state)
+{
+    fixture *f = *state;
+    consul_error err = {0};
+
+    f->leaf = &new_web;
+    f->next_root = &new_ca;
+    if (!get_leaf(f, "web", NULL, &err))
+        fail_msg("%s", err.text);
+    assert_int_equal(f->leaves, 2);
+    assert_int_equal(f->roots, 2);
+    assert_int_equal(err.reason, 0); /* the first attempt left no trace */
+}
+
+static void test_no_end_of_rotation(void **state)
+{
+    fixture *f = *state;
+    consul_error err = {0};
+
+    f->leaf = &new_web;
+    assert_int_equal(get_leaf(f, "web", NULL, &err), 0);
+    assert_error(&err, CONSUL_R_AGENT_ANSWER_INVALID, "does not chain to the roots");
+    assert_int_equal(f->leaves, 2);
+}
+
+static void test_refused(void **state)
+{
+    fixture *f = *state;
+    consul_roots *roots;
+    consul_error err = {0};
+
+    f->status = 403;
+    assert_int_equal(get_leaf(f, "web", NULL, &err), 0);
+    assert_error(&err, CONSUL_R_AGENT_REFUSED, "HTTP status 403: Permission denied");
+    assert_contains(err.text, "/v1/agent/connect/ca/leaf/web");
+    err = (consul_error){0};
+    assert_int_equal(consul_store_roots(f->store, NULL, CONSUL_NO_DEADLINE, &roots, &err), 0);
+    assert_null(roots);
+    assert_error(&err, CONSUL_R_AGENT_REFUSED, "/v1/agent/connect/ca/roots");
+}
+
+static void test_no_time(void **state)
+{
+    fixture *f = *state;
+    consul_leaf *leaf;
+    consul_error err = {0};
+
+    assert_int_equal(consul_store_leaf(f->store, "web", NULL, 0, &leaf, &err), 0);
+    assert_null(leaf);
+    assert_error(&err, CONSUL_R_AGENT_TIMEOUT, "no time was left");
+    assert_int_equal(http_server_requests(f->server), 0);
+}
+
+/* A store outlives the reference of whoever made it. */
+static void test_references(void **state)
+{
+    fixture *f = *state;
+    consul_store *mine = consul_store_ref(f->store);
+
+    assert_ptr_equal(mine, f->store);
+    consul_store_unref(mine);
+    assert_string_equal(consul_store_settings(f->store)->service, "web");
+    consul_store_unref(NULL);
+}
+
+static void test_no_service(void **state)
+{
+    consul_settings *settings = consul_settings_new(NULL, NULL, NULL);
+    consul_store *store = consul_store_new(settings, NULL, NULL);
+    consul_leaf *leaf;
+    consul_error err = {0};
+
+    assert_non_null(store);
+    assert_int_equal(consul_store_leaf(store, NULL, NULL, CONSUL_NO_DEADLINE, &leaf, &err), 0);
+    assert_error(&err, CONSUL_R_SETTING_INVALID, "the setting service is not set");
+    assert_null(leaf);
+    consul_store_unref(store);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_scopes, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_roots, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_wrong_leaf, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_rotation, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_no_end_of_rotation, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_no_time, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_references, set_up, tear_down),
+        cmocka_unit_test(test_no_service),
+    };
+
+    return cmocka_run_group_tests(tests, make_world, free_world);
+}

@@ -1,0 +1,172 @@
+/* Servers whose agent fails in the middle of a handshake, or whose provider is gone by then. */
+#include "unit.h"
+
+#include <libgen.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <openssl/provider.h>
+
+#include "tls.h"
+
+static OSSL_LIB_CTX *libctx;
+static OSSL_PROVIDER *provider, *builtin;
+
+/*
+ * Here the module is loaded by hand in a library context of its own, with which it is torn down, and
+ * takes its settings from the environment: with the default timeouts. TLS is that of the default
+ * context, and is governed all the same.
+ */
+static int set_up(void **state)
+{
+    char *folder = strdup(module_path());
+
+    fake_agent_start(&world.agent);
+    setenv("CONSUL_HTTP_ADDR", world.agent.address, 1);
+    libctx = OSSL_LIB_CTX_new();
+    builtin = OSSL_PROVIDER_load(libctx, "default");
+    OSSL_PROVIDER_set_default_search_path(libctx, dirname(folder));
+    provider = OSSL_PROVIDER_load(libctx, "consul");
+    free(folder);
+    if (builtin == NULL || provider == NULL)
+        return 1;
+    world.ca = mint_ca(TD);
+    world.web = mint_leaf(&world.ca, TD, "web");
+    world.friend = mint_leaf(&world.ca, TD, "friend");
+    world.site = mint(NULL, (mint_order){.subject = "site"});
+    return tls_reset(state);
+}
+
+static int tear_down(void **state)
+{
+    minted_free(&world.ca);
+    minted_free(&world.web);
+    minted_free(&world.friend);
+    minted_free(&world.site);
+    fake_agent_stop(&world.agent);
+    return 0;
+}
+
+static tls_outcome connect(int version, const minted *client, const minted *server)
+{
+    SSL_CTX *server_ctx = tls_ctx(version, server), *client_ctx = tls_ctx(version, client);
+    tls_outcome outcome = tls_connect(client_ctx, server_ctx);
+
+    SSL_CTX_free(server_ctx);
+    SSL_CTX_free(client_ctx);
+    return outcome;
+}
+
+static const struct {
+    const char *name;
+    http_reply reply;
+    const char *error;
+} faults[] = {
+    {"refused", {.status = 403, .body = "Permission denied"}, "Consul agent refused the request"},
+    {"no leader", {.status = 500, .body = "No cluster leader"}, "HTTP status 500"},
+    {"closed", {.manner = HTTP_CLOSE}, "Consul agent unreachable"},
+    {"cut", {.manner = HTTP_CUT, .status = 200, .body = "{\"Authorized\": true}    "}, ""},
+    {"no JSON", {.status = 200, .body = "yes"}, "Consul agent gave an invalid answer"},
+    {"not a boolean", {.status = 200, .body = "{\"Authorized\": \"true\"}"}, "invalid answer"},
+    {"null", {.status = 200, .body = "{\"Authorized\": null}"}, "invalid answer"},
+    {"empty object", {.status = 200, .body = "{}"}, "invalid answer"},
+    {"nothing", {.status = 200, .body = ""}, "the answer is empty"},
+};
+
+/* No answer but a plain yes is one. */
+static void test_decision_faults(void **state)
+{
+    size_t i, v;
+
+    for (i = 0; i < sizeof(faults) / sizeof(faults[0]); i++) {
+        for (v = 0; v < 2; v++) {
+            tls_outcome outcome;
+
+            world.agent.decision_reply = faults[i].reply;
+            outcome = connect(tls_versions[v], &world.friend, &world.web);
+            assert_refused(faults[i].name, &outcome);
+            assert_contains(outcome.server_errors, "client refused: ");
+            assert_contains(outcome.server_errors, faults[i].error);
+            assert_contains(outcome.client_errors, "alert");
+        }
+    }
+}
+
+static void test_roots_faults(void **state)
+{
+    size_t i, v;
+
+    for (i = 0; i < sizeof(faults) / sizeof(faults[0]); i++) {
+        for (v = 0; v < 2; v++) {
+            tls_outcome outcome;
+
+            world.agent.roots_reply = faults[i].reply;
+            outcome = connect(tls_versions[v], &world.friend, &world.web);
+            assert_refused(faults[i].name, &outcome);
+            assert_false(outcome.client_done && v == 0);
+        }
+    }
+    assert_int_equal(world.agent.questions, 0);
+}
+
+/* It ends when authorize_timeout says so, and not when the agent does. */
+static void test_hanging_agent(void **state)
+{
+    tls_outcome outcome;
+
+    world.agent.decision_reply.manner = HTTP_HANG;
+    outcome = connect(TLS1_3_VERSION, &world.friend, &world.web);
+    assert_refused("hanging", &outcome);
+    assert_contains(outcome.server_errors, "Consul agent did not answer in time");
+    world.agent.roots_reply.manner = HTTP_HANG;
+    outcome = connect(TLS1_2_VERSION, &world.friend, &world.site);
+    assert_refused("hanging", &outcome);
+    assert_contains(outcome.client_errors, "Consul agent did not answer in time");
+}
+
+/* What was an endpoint of the mesh before the provider went does not become an open one. */
+static void test_unloaded(void **state)
+{
+    size_t v;
+    SSL_CTX *server_ctx[2], *client_ctx[2], *new_ctx;
+    tls_outcome outcome;
+
+    for (v = 0; v < 2; v++) {
+        server_ctx[v] = tls_ctx(tls_versions[v], &world.web);
+        client_ctx[v] = tls_ctx(tls_versions[v], &world.friend);
+        outcome = tls_connect(client_ctx[v], server_ctx[v]);
+        assert_talked("before", &outcome);
+    }
+    assert_int_equal(OSSL_PROVIDER_unload(provider), 1);
+    assert_int_equal(OSSL_PROVIDER_unload(builtin), 1);
+    OSSL_LIB_CTX_free(libctx); /* the provider is torn down now, and not before */
+    for (v = 0; v < 2; v++) {
+        SSL_CTX *nobody = tls_ctx(tls_versions[v], NULL);
+
+        outcome = tls_connect(client_ctx[v], server_ctx[v]);
+        assert_refused("unloaded", &outcome);
+        assert_contains(outcome.client_errors, "the consul provider is not active");
+        outcome = tls_connect(nobody, server_ctx[v]);
+        assert_refused("unloaded, no certificate", &outcome);
+        SSL_CTX_free(nobody);
+        SSL_CTX_free(server_ctx[v]);
+        SSL_CTX_free(client_ctx[v]);
+    }
+    /* And other TLS goes on. */
+    new_ctx = tls_ctx(TLS1_3_VERSION, &world.site);
+    outcome = tls_connect(new_ctx, new_ctx);
+    assert_talked("ordinary, unloaded", &outcome);
+    SSL_CTX_free(new_ctx);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_decision_faults, tls_reset),
+        cmocka_unit_test_setup(test_roots_faults, tls_reset),
+        cmocka_unit_test_setup(test_hanging_agent, tls_reset),
+        cmocka_unit_test_setup(test_unloaded, tls_reset), /* last: it stays so */
+    };
+
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}

@@ -1,0 +1,463 @@
+/*
+ * Applications that set what we had set: whatever they displace, before SSL_new and in the middle
+ * of a handshake, nobody gets in who would not without.
+ */
+#include "unit.h"
+
+#include "tls.h"
+
+/* ---- what applications do ---- */
+
+static int allow_all(const SSL *s, const SSL_CTX *ctx, int op, int bits, int nid, void *other,
+                     void *ex)
+{
+    return 1;
+}
+
+static int say_hello(SSL *ssl, int *alert, void *arg)
+{
+    return SSL_CLIENT_HELLO_SUCCESS;
+}
+
+static void ignore_message(int write_p, int version, int content_type, const void *buf, size_t len,
+                           SSL *ssl, void *arg)
+{
+}
+
+static int resume_anything(SSL *ssl, int is_forward_secure)
+{
+    return 0;
+}
+
+static int verified(X509_STORE_CTX *ctx, void *arg)
+{
+    X509_STORE_CTX_set_error(ctx, X509_V_OK);
+    return 1;
+}
+
+static int accept_all(int ok, X509_STORE_CTX *ctx)
+{
+    X509_STORE_CTX_set_error(ctx, X509_V_OK);
+    return 1;
+}
+
+static void displace_security(SSL_CTX *ctx)
+{
+    SSL_CTX_set_security_callback(ctx, allow_all);
+}
+
+static void displace_client_hello(SSL_CTX *ctx)
+{
+    SSL_CTX_set_client_hello_cb(ctx, say_hello, NULL);
+}
+
+static void remove_client_hello(SSL_CTX *ctx)
+{
+    SSL_CTX_set_client_hello_cb(ctx, NULL, NULL);
+}
+
+static void displace_message(SSL_CTX *ctx)
+{
+    SSL_CTX_set_msg_callback(ctx, ignore_message);
+}
+
+static void remove_message(SSL_CTX *ctx)
+{
+    SSL_CTX_set_msg_callback(ctx, NULL);
+}
+
+static void displace_not_resumable(SSL_CTX *ctx)
+{
+    SSL_CTX_set_not_resumable_session_callback(ctx, resume_anything);
+}
+
+static void displace_cert_verify(SSL_CTX *ctx)
+{
+    SSL_CTX_set_cert_verify_callback(ctx, verified, NULL);
+}
+
+static void remove_cert_verify(SSL_CTX *ctx)
+{
+    SSL_CTX_set_cert_verify_callback(ctx, NULL, NULL);
+}
+
+static void verify_none(SSL_CTX *ctx)
+{
+    SSL_CTX_set_verify(ctx, SSL_VERIFY_NONE, NULL);
+}
+
+static void verify_peer_and_accept(SSL_CTX *ctx)
+{
+    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, accept_all);
+}
+
+static void verify_later(SSL_CTX *ctx)
+{
+    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_POST_HANDSHAKE, accept_all);
+}
+
+static void verify_once(SSL_CTX *ctx)
+{
+    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_CLIENT_ONCE, accept_all);
+}
+
+static void trust_partial_chains(SSL_CTX *ctx)
+{
+    X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(ctx), X509_V_FLAG_PARTIAL_CHAIN);
+    X509_STORE_add_cert(SSL_CTX_get_cert_store(ctx), world.stranger.cert);
+}
+
+static void tickets_and_cache(SSL_CTX *ctx)
+{
+    SSL_CTX_clear_options(ctx, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION);
+    SSL_CTX_set_num_tickets(ctx, 2);
+    SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_BOTH);
+}
+
+static int verify_none_on(SSL *ssl, void *arg)
+{
+    SSL_set_verify(ssl, SSL_VERIFY_NONE, NULL);
+    return 1;
+}
+
+static void verify_none_in_cert_cb(SSL_CTX *ctx)
+{
+    SSL_CTX_set_cert_cb(ctx, verify_none_on, NULL);
+}
+
+static int verify_none_in_hello(SSL *ssl, int *alert, void *arg)
+{
+    SSL_set_verify(ssl, SSL_VERIFY_NONE, NULL);
+    return SSL_CLIENT_HELLO_SUCCESS;
+}
+
+static void verify_none_in_client_hello(SSL_CTX *ctx)
+{
+    SSL_CTX_set_client_hello_cb(ctx, verify_none_in_hello, NULL);
+}
+
+static int verify_none_by_name(SSL *ssl, int *alert, void *arg)
+{
+    SSL_set_verify(ssl, SSL_VERIFY_NONE, NULL);
+    return SSL_TLSEXT_ERR_OK;
+}
+
+static void verify_none_in_servername(SSL_CTX *ctx)
+{
+    SSL_CTX_set_tlsext_servername_callback(ctx, verify_none_by_name);
+}
+
+static void verify_none_on_info(const SSL *ssl, int where, int ret)
+{
+    SSL_set_verify((SSL *)ssl, SSL_VERIFY_NONE, NULL);
+}
+
+static void verify_none_in_info(SSL_CTX *ctx)
+{
+    SSL_CTX_set_info_callback(ctx, verify_none_on_info);
+}
+
+static void verify_none_on_message(int write_p, int version, int content_type, const void *buf,
+                                   size_t len, SSL *ssl, void *arg)
+{
+    SSL_set_verify(ssl, SSL_VERIFY_NONE, NULL);
+}
+
+static void verify_none_in_message(SSL_CTX *ctx)
+{
+    SSL_CTX_set_msg_callback(ctx, verify_none_on_message);
+}
+
+static void verify_none_in_info_alone(SSL_CTX *ctx)
+{
+    verify_none_in_info(ctx);
+    displace_message(ctx);
+}
+
+static void all_but_security(SSL_CTX *ctx)
+{
+    displace_client_hello(ctx);
+    displace_message(ctx);
+    displace_not_resumable(ctx);
+    displace_cert_verify(ctx);
+    verify_none(ctx);
+}
+
+static void all_but_client_hello(SSL_CTX *ctx)
+{
+    displace_security(ctx);
+    displace_message(ctx);
+    displace_not_resumable(ctx);
+    displace_cert_verify(ctx);
+    verify_none(ctx);
+}
+
+static void all_but_message(SSL_CTX *ctx)
+{
+    displace_security(ctx);
+    displace_client_hello(ctx);
+    displace_not_resumable(ctx);
+    displace_cert_verify(ctx);
+    verify_none(ctx);
+}
+
+static void all_but_not_resumable(SSL_CTX *ctx)
+{
+    displace_security(ctx);
+    displace_client_hello(ctx);
+    displace_message(ctx);
+    displace_cert_verify(ctx);
+    verify_none(ctx);
+}
+
+static void all_but_cert_verify(SSL_CTX *ctx)
+{
+    displace_security(ctx);
+    displace_client_hello(ctx);
+    displace_message(ctx);
+    displace_not_resumable(ctx);
+    verify_none(ctx);
+}
+
+static void all_but_cert_verify_asking(SSL_CTX *ctx)
+{
+    all_but_cert_verify(ctx);
+    verify_peer_and_accept(ctx);
+}
+
+static void all_asking(SSL_CTX *ctx)
+{
+    all_but_cert_verify(ctx);
+    displace_cert_verify(ctx);
+    verify_peer_and_accept(ctx);
+}
+
+static void all_demanding(SSL_CTX *ctx)
+{
+    all_but_cert_verify(ctx);
+    displace_cert_verify(ctx);
+    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, accept_all);
+}
+
+static void all_not_asking(SSL_CTX *ctx)
+{
+    all_but_cert_verify(ctx);
+    displace_cert_verify(ctx);
+}
+
+typedef struct displacement {
+    const char *name;
+    void (*apply)(SSL_CTX *ctx);
+} displacement;
+
+#define ROW(function)       \
+    {                       \
+#function, function \
+    }
+
+static const displacement displacements[] = {
+    ROW(displace_security),
+    ROW(displace_client_hello),
+    ROW(remove_client_hello),
+    ROW(displace_message),
+    ROW(remove_message),
+    ROW(displace_not_resumable),
+    ROW(displace_cert_verify),
+    ROW(remove_cert_verify),
+    ROW(verify_none),
+    ROW(verify_peer_and_accept),
+    ROW(verify_later),
+    ROW(verify_once),
+    ROW(trust_partial_chains),
+    ROW(tickets_and_cache),
+    ROW(verify_none_in_cert_cb),
+    ROW(verify_none_in_client_hello),
+    ROW(verify_none_in_servername),
+    ROW(verify_none_in_info),
+    ROW(all_but_security),
+    ROW(all_but_client_hello),
+    ROW(all_but_message),
+    ROW(all_but_not_resumable),
+    ROW(all_demanding),
+};
+
+/*
+ * Those that leave no place to us but the verification, or take back at every message what we have
+ * set. For clients only: a server that then asks for no certificate has nothing to verify, and is
+ * beyond what a library can hold in its own process (SECURITY.md).
+ */
+static const displacement total_displacements[] = {
+    ROW(verify_none_in_message),
+    ROW(verify_none_in_info_alone),
+    ROW(all_but_cert_verify),
+    ROW(all_but_cert_verify_asking),
+    ROW(all_asking),
+    ROW(all_not_asking),
+};
+
+#define COUNT (sizeof(displacements) / sizeof(displacements[0]))
+
+static tls_outcome talk(int version, const minted *client, const displacement *on_client,
+                        const minted *server, const displacement *on_server)
+{
+    SSL_CTX *server_ctx = tls_ctx(version, server), *client_ctx = tls_ctx(version, client);
+    tls_outcome outcome;
+
+    /* So that a displacement has little to do by itself. */
+    SSL_CTX_set_options(client_ctx, SSL_OP_NO_TICKET);
+    if (on_client != NULL)
+        on_client->apply(client_ctx);
+    if (on_server != NULL)
+        on_server->apply(server_ctx);
+    outcome = tls_connect(client_ctx, server_ctx);
+    SSL_CTX_free(server_ctx);
+    SSL_CTX_free(client_ctx);
+    return outcome;
+}
+
+static int failures;
+
+/* All rows are tried, so that one run tells all that are open. */
+static void note(bool ok, int version, const char *row, const char *what,
+                 const tls_outcome *outcome)
+{
+    if (ok)
+        return;
+    failures++;
+    print_error("%s, %s: %s\nclient: %s\nserver: %s\n", row,
+                version == TLS1_2_VERSION ? "TLS 1.2" : "TLS 1.3", what, outcome->client_errors,
+                outcome->server_errors);
+}
+
+static bool is_silent(const tls_outcome *outcome)
+{
+    return !outcome->server_got && !outcome->client_got;
+}
+
+static bool has_talked(const tls_outcome *outcome)
+{
+    return outcome->server_got && outcome->client_got;
+}
+
+/* The table is about displacing and not about breaking: without a leaf, all of it works. */
+static void test_ordinary_servers(void **state)
+{
+    size_t i, v;
+
+    failures = 0;
+    for (i = 0; i < COUNT; i++) {
+        for (v = 0; v < 2; v++) {
+            tls_outcome outcome = talk(tls_versions[v], NULL, NULL, &world.site, &displacements[i]);
+            bool demands = displacements[i].apply == all_demanding;
+
+            note(has_talked(&outcome) != demands, tls_versions[v], displacements[i].name,
+                 "an ordinary server", &outcome);
+        }
+    }
+    assert_int_equal(failures, 0);
+    assert_int_equal(http_server_requests(world.agent.server), 0);
+}
+
+static void try_to_get_in(const displacement *row)
+{
+    size_t v;
+
+    for (v = 0; v < 2; v++) {
+        int version = tls_versions[v];
+        tls_outcome outcome = talk(version, NULL, NULL, &world.web, row);
+
+        note(is_silent(&outcome), version, row->name, "a client without a certificate got in",
+             &outcome);
+        outcome = talk(version, &world.site, NULL, &world.web, row);
+        note(is_silent(&outcome), version, row->name, "a stranger got in", &outcome);
+        world.agent.allow = false;
+        outcome = talk(version, &world.friend, NULL, &world.web, row);
+        note(is_silent(&outcome), version, row->name, "a denied client got in", &outcome);
+        world.agent.allow = true;
+    }
+}
+
+static void test_servers(void **state)
+{
+    size_t i;
+
+    failures = 0;
+    for (i = 0; i < COUNT; i++)
+        try_to_get_in(&displacements[i]);
+    assert_int_equal(failures, 0);
+}
+
+static void test_clients(void **state)
+{
+    size_t i, v;
+
+    failures = 0;
+    for (i = 0; i < COUNT; i++) {
+        for (v = 0; v < 2; v++) {
+            int version = tls_versions[v];
+            tls_outcome outcome =
+                talk(version, &world.friend, &displacements[i], &world.site, NULL);
+
+            note(is_silent(&outcome), version, displacements[i].name,
+                 "an ordinary server was talked to", &outcome);
+            outcome = talk(version, &world.friend, &displacements[i], &world.stranger, NULL);
+            note(is_silent(&outcome), version, displacements[i].name, "an impostor was talked to",
+                 &outcome);
+        }
+    }
+    assert_int_equal(failures, 0);
+}
+
+/* A client always verifies something, so that there the last place holds. */
+static void test_clients_totally_displaced(void **state)
+{
+    size_t i, v;
+
+    failures = 0;
+    for (i = 0; i < sizeof(total_displacements) / sizeof(total_displacements[0]); i++) {
+        for (v = 0; v < 2; v++) {
+            const displacement *row = &total_displacements[i];
+            tls_outcome outcome = talk(tls_versions[v], &world.friend, row, &world.stranger, NULL);
+
+            note(is_silent(&outcome), tls_versions[v], row->name, "an impostor was talked to",
+                 &outcome);
+        }
+    }
+    assert_int_equal(failures, 0);
+}
+
+/* Where our verification is left in its place, a displacement does no harm to those who may. */
+static void test_friends(void **state)
+{
+    size_t i, v;
+
+    failures = 0;
+    for (i = 0; i < COUNT; i++) {
+        /* The last one fights us at every step: it may lose its friends by that. */
+        if (strncmp(displacements[i].name, "all", 3) == 0
+            || strstr(displacements[i].name, "cert_verify") != NULL
+            || displacements[i].apply == verify_none_in_info)
+            continue;
+        for (v = 0; v < 2; v++) {
+            tls_outcome outcome =
+                talk(tls_versions[v], &world.friend, NULL, &world.web, &displacements[i]);
+
+            note(has_talked(&outcome), tls_versions[v], displacements[i].name,
+                 "a friend was refused", &outcome);
+        }
+    }
+    assert_int_equal(failures, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_ordinary_servers, tls_reset),
+        cmocka_unit_test_setup(test_servers, tls_reset),
+        cmocka_unit_test_setup(test_clients, tls_reset),
+        cmocka_unit_test_setup(test_clients_totally_displaced, tls_reset),
+        cmocka_unit_test_setup(test_friends, tls_reset),
+    };
+
+    return cmocka_run_group_tests(tests, tls_set_up, tls_tear_down);
+}

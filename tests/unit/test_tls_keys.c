@@ -1,0 +1,220 @@
+/* What could stand in for a certificate: pre-shared keys, and ciphers that authenticate nobody. */
+#include "unit.h"
+
+#include "tls.h"
+
+static const unsigned char psk[32] = "a key that both sides have known";
+
+static unsigned int psk_server(SSL *ssl, const char *identity, unsigned char *key,
+                               unsigned int size)
+{
+    memcpy(key, psk, sizeof(psk));
+    return sizeof(psk);
+}
+
+static unsigned int psk_client(SSL *ssl, const char *hint, char *identity,
+                               unsigned int identity_size, unsigned char *key, unsigned int size)
+{
+    strcpy(identity, "me");
+    memcpy(key, psk, sizeof(psk));
+    return sizeof(psk);
+}
+
+static SSL_SESSION *psk_session(SSL *ssl)
+{
+    static const unsigned char aes_128_gcm_sha256[] = {0x13, 0x01};
+    SSL_SESSION *session = SSL_SESSION_new();
+
+    if (!SSL_SESSION_set1_master_key(session, psk, sizeof(psk))
+        || !SSL_SESSION_set_cipher(session, SSL_CIPHER_find(ssl, aes_128_gcm_sha256))
+        || !SSL_SESSION_set_protocol_version(session, TLS1_3_VERSION)) {
+        SSL_SESSION_free(session);
+        session = NULL;
+    }
+    return session;
+}
+
+static int psk_find(SSL *ssl, const unsigned char *identity, size_t len, SSL_SESSION **session)
+{
+    *session = psk_session(ssl);
+    return 1;
+}
+
+static int psk_use(SSL *ssl, const EVP_MD *md, const unsigned char **id, size_t *len,
+                   SSL_SESSION **session)
+{
+    *id = (const unsigned char *)"me";
+    *len = 2;
+    *session = psk_session(ssl);
+    return 1;
+}
+
+static void set_nothing(SSL_CTX *ctx)
+{
+}
+
+static void set_psk_server(SSL_CTX *ctx)
+{
+    SSL_CTX_set_psk_server_callback(ctx, psk_server);
+}
+
+static void set_psk_find(SSL_CTX *ctx)
+{
+    SSL_CTX_set_psk_find_session_callback(ctx, psk_find);
+}
+
+static void set_both_on_ssl(SSL *ssl)
+{
+    SSL_set_psk_server_callback(ssl, psk_server);
+    if (SSL_version(ssl) == TLS1_3_VERSION)
+        SSL_set_psk_find_session_callback(ssl, psk_find);
+}
+
+static int set_both_in_hello(SSL *ssl, int *alert, void *arg)
+{
+    set_both_on_ssl(ssl);
+    return SSL_CLIENT_HELLO_SUCCESS;
+}
+
+static void set_in_client_hello(SSL_CTX *ctx)
+{
+    SSL_CTX_set_client_hello_cb(ctx, set_both_in_hello, NULL);
+    /* so that a PSK is thought of at all */
+    SSL_CTX_set_psk_server_callback(ctx, psk_server);
+}
+
+static void set_anonymous(SSL_CTX *ctx)
+{
+    SSL_CTX_set_security_level(ctx, 0);
+    SSL_CTX_set_cipher_list(ctx, "aNULL:ALL:@SECLEVEL=0");
+    SSL_CTX_set_dh_auto(ctx, 1);
+}
+
+static int allow_all(const SSL *s, const SSL_CTX *ctx, int op, int bits, int nid, void *other,
+                     void *ex)
+{
+    return 1;
+}
+
+static void set_anonymous_without_security(SSL_CTX *ctx)
+{
+    set_anonymous(ctx);
+    SSL_CTX_set_security_callback(ctx, allow_all);
+}
+
+static void set_psk_without_security(SSL_CTX *ctx)
+{
+    set_psk_server(ctx);
+    SSL_CTX_set_security_callback(ctx, allow_all);
+}
+
+static const struct {
+    const char *name;
+    int version;
+    const char *ciphers; /* that the client offers, or NULL for all */
+    void (*on_server_ctx)(SSL_CTX *ctx);
+    void (*on_server)(SSL *ssl);
+} key_ways[] = {
+    {"PSK", TLS1_2_VERSION, "PSK-AES128-GCM-SHA256", set_psk_server, NULL},
+    {"ECDHE-PSK", TLS1_2_VERSION, "kECDHEPSK", set_psk_server, NULL},
+    {"RSA-PSK", TLS1_2_VERSION, "kRSAPSK", set_psk_server, NULL},
+    {"PSK set on the SSL", TLS1_2_VERSION, "PSK-AES128-GCM-SHA256", set_nothing, set_both_on_ssl},
+    {"PSK set in the hello", TLS1_2_VERSION, "PSK-AES128-GCM-SHA256", set_in_client_hello, NULL},
+    {"PSK, security displaced", TLS1_2_VERSION, "PSK-AES128-GCM-SHA256", set_psk_without_security,
+     NULL},
+    {"anonymous", TLS1_2_VERSION, "aNULL:@SECLEVEL=0", set_anonymous, NULL},
+    {"anonymous, security displaced", TLS1_2_VERSION, "aNULL:@SECLEVEL=0",
+     set_anonymous_without_security, NULL},
+    {"1.3 session callback", TLS1_3_VERSION, NULL, set_psk_find, NULL},
+    {"1.3 old callback", TLS1_3_VERSION, NULL, set_psk_server, NULL},
+    {"1.3 set on the SSL", TLS1_3_VERSION, NULL, set_nothing, set_both_on_ssl},
+    {"1.3 set in the hello", TLS1_3_VERSION, NULL, set_in_client_hello, NULL},
+};
+
+#define KEY_WAYS (sizeof(key_ways) / sizeof(key_ways[0]))
+
+/* A client without a certificate that knows the key. */
+static tls_outcome use_key(size_t way, const minted *own)
+{
+    int version = key_ways[way].version;
+    SSL_CTX *server_ctx = tls_ctx(version, own), *client_ctx = tls_ctx(version, NULL);
+    SSL *client, *server;
+    tls_outcome outcome;
+
+    key_ways[way].on_server_ctx(server_ctx);
+    if (key_ways[way].ciphers != NULL)
+        assert_true(SSL_CTX_set_cipher_list(client_ctx, key_ways[way].ciphers));
+    if (strstr(key_ways[way].name, "RSA") != NULL)
+        assert_true(SSL_CTX_use_certificate(server_ctx, world.site_rsa.cert)
+                    && SSL_CTX_use_PrivateKey(server_ctx, world.site_rsa.key));
+    if (version == TLS1_3_VERSION)
+        SSL_CTX_set_psk_use_session_callback(client_ctx, psk_use);
+    SSL_CTX_set_psk_client_callback(client_ctx, psk_client);
+    tls_pair(client_ctx, server_ctx, &client, &server);
+    if (key_ways[way].on_server != NULL)
+        key_ways[way].on_server(server);
+    outcome = tls_talk(client, server);
+    tls_close(client, server);
+    SSL_CTX_free(server_ctx);
+    SSL_CTX_free(client_ctx);
+    return outcome;
+}
+
+static void test_ordinary_keys(void **state)
+{
+    size_t i;
+
+    for (i = 0; i < KEY_WAYS; i++) {
+        tls_outcome outcome = use_key(i, &world.site);
+
+        assert_talked(key_ways[i].name, &outcome);
+    }
+}
+
+static void test_keys_are_no_certificates(void **state)
+{
+    size_t i;
+
+    for (i = 0; i < KEY_WAYS; i++) {
+        tls_outcome outcome = use_key(i, &world.web);
+
+        assert_refused(key_ways[i].name, &outcome);
+    }
+}
+
+/* The client's side: a key is no proof that the server is a service. */
+static void test_client_takes_no_keys(void **state)
+{
+    size_t i;
+
+    for (i = 0; i < 2; i++) {
+        int version = tls_versions[i];
+        SSL_CTX *server_ctx = tls_ctx(version, &world.site);
+        SSL_CTX *client_ctx = tls_ctx(version, &world.friend);
+        tls_outcome outcome;
+
+        set_psk_server(server_ctx);
+        SSL_CTX_set_psk_client_callback(client_ctx, psk_client);
+        if (version == TLS1_3_VERSION) {
+            set_psk_find(server_ctx);
+            SSL_CTX_set_psk_use_session_callback(client_ctx, psk_use);
+        } else {
+            assert_true(SSL_CTX_set_cipher_list(client_ctx, "PSK-AES128-GCM-SHA256"));
+        }
+        outcome = tls_connect(client_ctx, server_ctx);
+        assert_refused("a server that knows the key", &outcome);
+        SSL_CTX_free(server_ctx);
+        SSL_CTX_free(client_ctx);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_ordinary_keys, tls_reset),
+        cmocka_unit_test_setup(test_keys_are_no_certificates, tls_reset),
+        cmocka_unit_test_setup(test_client_takes_no_keys, tls_reset),
+    };
+
+    return cmocka_run_group_tests(tests, tls_set_up, tls_tear_down);
+}

@@ -1,0 +1,319 @@
+/* Sessions and early data: nothing of an earlier handshake stands in for this one. */
+#include "unit.h"
+
+#include <openssl/err.h>
+
+#include "tls.h"
+
+/* ---- sessions ---- */
+
+/* Let a client without a certificate offer this session (or none). */
+static tls_outcome offer(int version, SSL_CTX *server_ctx, SSL_SESSION *session,
+                         void (*on_server)(SSL *ssl), SSL_SESSION **next)
+{
+    SSL_CTX *client_ctx = tls_ctx(version, NULL);
+    SSL *client, *server;
+    tls_outcome outcome;
+
+    tls_pair(client_ctx, server_ctx, &client, &server);
+    if (session != NULL)
+        assert_true(SSL_set_session(client, session));
+    if (on_server != NULL)
+        on_server(server);
+    outcome = tls_talk(client, server);
+    if (next != NULL)
+        *next = SSL_get1_session(client);
+    tls_close(client, server);
+    SSL_CTX_free(client_ctx);
+    return outcome;
+}
+
+/* The session of a friend's connection. */
+static SSL_SESSION *session_of_a_friend(int version, SSL_CTX *server_ctx,
+                                        void (*on_server)(SSL *ssl))
+{
+    SSL_CTX *client_ctx = tls_ctx(version, &world.friend);
+    SSL *client, *server;
+    SSL_SESSION *session;
+    tls_outcome outcome;
+
+    tls_pair(client_ctx, server_ctx, &client, &server);
+    if (on_server != NULL)
+        on_server(server);
+    outcome = tls_talk(client, server);
+    assert_talked("a friend", &outcome);
+    assert_false(outcome.reused);
+    session = SSL_get1_session(client);
+    assert_non_null(session);
+    tls_close(client, server);
+    SSL_CTX_free(client_ctx);
+    return session;
+}
+
+static void nothing_more(SSL_CTX *ctx)
+{
+}
+
+static void tickets(SSL_CTX *ctx)
+{
+    SSL_CTX_clear_options(ctx, SSL_OP_NO_TICKET);
+    SSL_CTX_set_num_tickets(ctx, 2);
+    SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_BOTH);
+    SSL_CTX_set_session_id_context(ctx, (const unsigned char *)"app", 3);
+}
+
+static void stateful(SSL_CTX *ctx)
+{
+    tickets(ctx);
+    SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
+}
+
+static SSL_SESSION *stored;
+
+static int store_session(SSL *ssl, SSL_SESSION *session)
+{
+    SSL_SESSION_free(stored);
+    stored = session;
+    return 1;
+}
+
+/* An application that finds what it has stored for everybody. */
+static SSL_SESSION *find_session(SSL *ssl, const unsigned char *id, int len, int *copy)
+{
+    *copy = 1;
+    return stored;
+}
+
+static void external_cache(SSL_CTX *ctx)
+{
+    stateful(ctx);
+    SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_SERVER | SSL_SESS_CACHE_NO_INTERNAL);
+    SSL_CTX_sess_set_new_cb(ctx, store_session);
+    SSL_CTX_sess_set_get_cb(ctx, find_session);
+}
+
+static int never_mind(SSL *ssl, int is_forward_secure)
+{
+    return 0;
+}
+
+static void not_resumable_displaced(SSL_CTX *ctx)
+{
+    tickets(ctx);
+    SSL_CTX_set_not_resumable_session_callback(ctx, never_mind);
+}
+
+static void tickets_on_ssl(SSL *ssl)
+{
+    SSL_clear_options(ssl, SSL_OP_NO_TICKET);
+    SSL_set_num_tickets(ssl, 2);
+    SSL_set_session_id_context(ssl, (const unsigned char *)"app", 3);
+    SSL_set_not_resumable_session_callback(ssl, never_mind);
+}
+
+static const struct {
+    const char *name;
+    void (*on_ctx)(SSL_CTX *ctx);
+    void (*on_ssl)(SSL *ssl);
+} caches[] = {
+    {"nothing set", nothing_more, NULL},
+    {"tickets", tickets, NULL},
+    {"stateful", stateful, NULL},
+    {"external cache", external_cache, NULL},
+    {"not_resumable displaced", not_resumable_displaced, NULL},
+    {"tickets on the SSL", tickets, tickets_on_ssl},
+    {"external cache, and on the SSL", external_cache, tickets_on_ssl},
+};
+
+#define CACHES (sizeof(caches) / sizeof(caches[0]))
+
+/* All of that does resume where nobody is governed. */
+static void test_ordinary_sessions(void **state)
+{
+    size_t i, v;
+
+    for (i = 0; i < CACHES; i++) {
+        for (v = 0; v < 2; v++) {
+            SSL_CTX *server_ctx = tls_ctx(tls_versions[v], &world.site);
+            SSL_SESSION *session;
+            tls_outcome outcome;
+
+            caches[i].on_ctx(server_ctx);
+            outcome = offer(tls_versions[v], server_ctx, NULL, caches[i].on_ssl, &session);
+            assert_talked(caches[i].name, &outcome);
+            outcome = offer(tls_versions[v], server_ctx, session, caches[i].on_ssl, NULL);
+            assert_talked(caches[i].name, &outcome);
+            if (!outcome.reused)
+                fail_msg("%s: not resumed: %s%s", caches[i].name, outcome.client_errors,
+                         outcome.server_errors);
+            SSL_SESSION_free(session);
+            SSL_SESSION_free(stored);
+            stored = NULL;
+            SSL_CTX_free(server_ctx);
+        }
+    }
+}
+
+/* A friend's session is no certificate. */
+static void test_sessions_of_friends(void **state)
+{
+    size_t i, v;
+
+    for (i = 0; i < CACHES; i++) {
+        for (v = 0; v < 2; v++) {
+            SSL_CTX *server_ctx = tls_ctx(tls_versions[v], &world.web);
+            SSL_SESSION *session;
+            tls_outcome outcome;
+
+            caches[i].on_ctx(server_ctx);
+            session = session_of_a_friend(tls_versions[v], server_ctx, caches[i].on_ssl);
+            outcome = offer(tls_versions[v], server_ctx, session, caches[i].on_ssl, NULL);
+            assert_refused(caches[i].name, &outcome);
+            SSL_SESSION_free(session);
+            SSL_SESSION_free(stored);
+            stored = NULL;
+            SSL_CTX_free(server_ctx);
+        }
+    }
+}
+
+/* Nor is one from before the context had its leaf. */
+static void test_sessions_from_before(void **state)
+{
+    size_t i, v;
+
+    for (i = 0; i < CACHES; i++) {
+        for (v = 0; v < 2; v++) {
+            SSL_CTX *server_ctx = tls_ctx(tls_versions[v], &world.site);
+            SSL_SESSION *session;
+            tls_outcome outcome;
+
+            caches[i].on_ctx(server_ctx);
+            outcome = offer(tls_versions[v], server_ctx, NULL, caches[i].on_ssl, &session);
+            assert_talked(caches[i].name, &outcome);
+            tls_use(server_ctx, &world.web);
+            outcome = offer(tls_versions[v], server_ctx, session, caches[i].on_ssl, NULL);
+            assert_refused(caches[i].name, &outcome);
+            SSL_SESSION_free(session);
+            SSL_SESSION_free(stored);
+            stored = NULL;
+            SSL_CTX_free(server_ctx);
+        }
+    }
+}
+
+/* Two connections of one friend are two questions. */
+static void test_each_connection_is_asked_about(void **state)
+{
+    size_t v;
+
+    for (v = 0; v < 2; v++) {
+        SSL_CTX *server_ctx = tls_ctx(tls_versions[v], &world.web);
+        SSL_CTX *client_ctx = tls_ctx(tls_versions[v], &world.friend);
+        SSL_SESSION *session = session_of_a_friend(tls_versions[v], server_ctx, NULL);
+        SSL *client, *server;
+        tls_outcome outcome;
+
+        world.agent.questions = 0;
+        tls_pair(client_ctx, server_ctx, &client, &server);
+        assert_true(SSL_set_session(client, session));
+        outcome = tls_talk(client, server);
+        assert_talked("a friend, again", &outcome);
+        assert_false(outcome.reused);
+        assert_int_equal(world.agent.questions, 1);
+        tls_close(client, server);
+        SSL_SESSION_free(session);
+        SSL_CTX_free(server_ctx);
+        SSL_CTX_free(client_ctx);
+    }
+}
+
+/* A session with an ordinary server is no proof to a client that has its leaf by now. */
+static void test_client_forgets_sessions(void **state)
+{
+    size_t v;
+
+    for (v = 0; v < 2; v++) {
+        SSL_CTX *server_ctx = tls_ctx(tls_versions[v], &world.site);
+        SSL_CTX *client_ctx = tls_ctx(tls_versions[v], &world.friend);
+        SSL_SESSION *session;
+        SSL *client, *server;
+        tls_outcome outcome = offer(tls_versions[v], server_ctx, NULL, NULL, &session);
+
+        assert_talked("ordinary", &outcome);
+        tls_pair(client_ctx, server_ctx, &client, &server);
+        assert_true(SSL_set_session(client, session));
+        outcome = tls_talk(client, server);
+        assert_refused("a session with an ordinary server", &outcome);
+        tls_close(client, server);
+        SSL_SESSION_free(session);
+        SSL_CTX_free(server_ctx);
+        SSL_CTX_free(client_ctx);
+    }
+}
+
+/* ---- early data ---- */
+
+/* What a server reads before the handshake is over. */
+static size_t read_early(SSL_CTX *server_ctx, SSL_SESSION *session)
+{
+    SSL_CTX *client_ctx = tls_ctx(TLS1_3_VERSION, NULL);
+    SSL *client, *server;
+    char buffer[64];
+    size_t written = 0, got = 0, more = 0;
+    int result = SSL_READ_EARLY_DATA_ERROR, turn;
+
+    tls_pair(client_ctx, server_ctx, &client, &server);
+    assert_true(SSL_set_session(client, session));
+    SSL_set_max_early_data(server, 4096);
+    SSL_write_early_data(client, "early", 5, &written);
+    for (turn = 0; turn < 5 && result != SSL_READ_EARLY_DATA_FINISH; turn++) {
+        result = SSL_read_early_data(server, buffer, sizeof(buffer), &more);
+        if (result == SSL_READ_EARLY_DATA_SUCCESS)
+            got += more;
+    }
+    ERR_clear_error();
+    tls_close(client, server);
+    SSL_CTX_free(client_ctx);
+    return got;
+}
+
+static SSL_SESSION *session_for_early_data(SSL_CTX *server_ctx)
+{
+    SSL_SESSION *session;
+    tls_outcome outcome;
+
+    SSL_CTX_set_max_early_data(server_ctx, 4096);
+    SSL_CTX_set_options(server_ctx, SSL_OP_NO_ANTI_REPLAY);
+    outcome = offer(TLS1_3_VERSION, server_ctx, NULL, NULL, &session);
+    assert_talked("before early data", &outcome);
+    return session;
+}
+
+static void test_early_data(void **state)
+{
+    SSL_CTX *server_ctx = tls_ctx(TLS1_3_VERSION, &world.site);
+    SSL_SESSION *session = session_for_early_data(server_ctx);
+
+    assert_int_equal(read_early(server_ctx, session), 5); /* among the ordinary */
+    SSL_SESSION_free(session);
+    session = session_for_early_data(server_ctx);
+    tls_use(server_ctx, &world.web);
+    assert_int_equal(read_early(server_ctx, session), 0);
+    SSL_SESSION_free(session);
+    SSL_CTX_free(server_ctx);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_ordinary_sessions, tls_reset),
+        cmocka_unit_test_setup(test_sessions_of_friends, tls_reset),
+        cmocka_unit_test_setup(test_sessions_from_before, tls_reset),
+        cmocka_unit_test_setup(test_each_connection_is_asked_about, tls_reset),
+        cmocka_unit_test_setup(test_client_forgets_sessions, tls_reset),
+        cmocka_unit_test_setup(test_early_data, tls_reset),
+    };
+
+    return cmocka_run_group_tests(tests, tls_set_up, tls_tear_down);
+}

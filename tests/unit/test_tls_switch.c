@@ -1,0 +1,318 @@
+/* Certificates that change: by SNI, by cert_cb, several at once, and SSLs that are used again. */
+#include "unit.h"
+
+#include "tls.h"
+
+static SSL_CTX *other_ctx; /* where the SNI callback switches to */
+
+static int switch_ctx(SSL *ssl, int *alert, void *arg)
+{
+    SSL_set_SSL_CTX(ssl, other_ctx);
+    return SSL_TLSEXT_ERR_OK;
+}
+
+/* A server that begins with `first` and by SNI goes on with `second`. */
+static tls_outcome serve_switched(int version, const minted *client_cert, const minted *first,
+                                  const minted *second)
+{
+    SSL_CTX *server_ctx = tls_ctx(version, first), *client_ctx = tls_ctx(version, client_cert);
+    SSL *client, *server;
+    tls_outcome outcome;
+
+    other_ctx = tls_ctx(version, second);
+    SSL_CTX_set_tlsext_servername_callback(server_ctx, switch_ctx);
+    tls_pair(client_ctx, server_ctx, &client, &server);
+    SSL_set_tlsext_host_name(client, "somewhere.example");
+    outcome = tls_talk(client, server);
+    tls_close(client, server);
+    SSL_CTX_free(server_ctx);
+    SSL_CTX_free(client_ctx);
+    SSL_CTX_free(other_ctx);
+    return outcome;
+}
+
+static void test_sni(void **state)
+{
+    size_t v;
+
+    for (v = 0; v < 2; v++) {
+        int version = tls_versions[v];
+        tls_outcome outcome = serve_switched(version, NULL, &world.site, &world.site);
+
+        assert_talked("ordinary to ordinary", &outcome);
+        outcome = serve_switched(version, NULL, &world.site, &world.web);
+        assert_refused("ordinary to Connect, no certificate", &outcome);
+        outcome = serve_switched(version, &world.stranger, &world.site, &world.web);
+        assert_refused("ordinary to Connect, a stranger", &outcome);
+        outcome = serve_switched(version, &world.friend, &world.site, &world.web);
+        assert_talked("ordinary to Connect, a friend", &outcome);
+        outcome = serve_switched(version, NULL, NULL, &world.web);
+        assert_refused("none to Connect, no certificate", &outcome);
+        outcome = serve_switched(version, NULL, &world.web, &world.web);
+        assert_refused("Connect to Connect, no certificate", &outcome);
+        outcome = serve_switched(version, &world.friend, &world.web, &world.web);
+        assert_talked("Connect to Connect, a friend", &outcome);
+        /* Once governed, always governed, whatever is presented in the end. */
+        outcome = serve_switched(version, NULL, &world.web, &world.site);
+        assert_refused("Connect to ordinary, no certificate", &outcome);
+    }
+}
+
+/* The question is about the service whose leaf was presented. */
+static void test_sni_target(void **state)
+{
+    minted db = mint_leaf(&world.ca, TD, "db");
+    size_t v;
+
+    for (v = 0; v < 2; v++) {
+        tls_outcome outcome = serve_switched(tls_versions[v], &world.friend, &world.web, &db);
+
+        assert_talked("from web to db", &outcome);
+        assert_contains(world.agent.last_question, "\"Target\":\"db\"");
+    }
+    minted_free(&db);
+}
+
+/* ---- by cert_cb ---- */
+
+static int use_web(SSL *ssl, void *arg)
+{
+    return SSL_use_certificate(ssl, world.web.cert) == 1
+           && SSL_use_PrivateKey(ssl, world.web.key) == 1;
+}
+
+static int use_web_and_ask_nobody(SSL *ssl, void *arg)
+{
+    SSL_set_verify(ssl, SSL_VERIFY_NONE, NULL);
+    return use_web(ssl, arg);
+}
+
+static void test_cert_cb(void **state)
+{
+    static int (*const callbacks[])(SSL *, void *) = {use_web, use_web_and_ask_nobody};
+    size_t i, v;
+
+    for (i = 0; i < 2; i++) {
+        for (v = 0; v < 2; v++) {
+            SSL_CTX *server_ctx = tls_ctx(tls_versions[v], &world.site);
+            SSL_CTX *nobody = tls_ctx(tls_versions[v], NULL);
+            SSL_CTX *friend = tls_ctx(tls_versions[v], &world.friend);
+            tls_outcome outcome;
+
+            SSL_CTX_set_cert_cb(server_ctx, callbacks[i], NULL);
+            outcome = tls_connect(nobody, server_ctx);
+            assert_refused("leaf by cert_cb, no certificate", &outcome);
+            outcome = tls_connect(friend, server_ctx);
+            assert_talked("leaf by cert_cb, a friend", &outcome);
+            SSL_CTX_free(server_ctx);
+            SSL_CTX_free(nobody);
+            SSL_CTX_free(friend);
+        }
+    }
+}
+
+/* ---- several certificates ---- */
+
+/* An ordinary RSA certificate beside the leaf, loaded first or last. */
+static SSL_CTX *two_certificates(int version, bool leaf_first)
+{
+    SSL_CTX *ctx = tls_ctx(version, leaf_first ? &world.web : &world.site_rsa);
+
+    tls_use(ctx, leaf_first ? &world.site_rsa : &world.web);
+    return ctx;
+}
+
+/* A client that wants that RSA certificate, or the leaf. */
+static SSL_CTX *choosy_client(int version, const minted *own, bool wants_rsa)
+{
+    SSL_CTX *ctx = tls_ctx(version, own);
+
+    assert_true(SSL_CTX_set1_sigalgs_list(ctx, wants_rsa ? "rsa_pss_rsae_sha256:RSA+SHA256"
+                                                         : "ECDSA+SHA256"));
+    return ctx;
+}
+
+static void test_two_certificates(void **state)
+{
+    size_t v, order, wish;
+
+    for (v = 0; v < 2; v++) {
+        for (order = 0; order < 2; order++) {
+            for (wish = 0; wish < 2; wish++) {
+                SSL_CTX *server_ctx = two_certificates(tls_versions[v], order == 1);
+                SSL_CTX *client_ctx = choosy_client(tls_versions[v], NULL, wish == 1);
+                tls_outcome outcome = tls_connect(client_ctx, server_ctx);
+
+                assert_refused("two certificates, none of the client's", &outcome);
+                assert_contains(outcome.server_errors, "peer did not return a certificate");
+                SSL_CTX_free(server_ctx);
+                SSL_CTX_free(client_ctx);
+            }
+        }
+    }
+}
+
+static void test_two_certificates_and_a_friend(void **state)
+{
+    size_t v, order;
+
+    for (v = 0; v < 2; v++) {
+        for (order = 0; order < 2; order++) {
+            SSL_CTX *server_ctx = two_certificates(tls_versions[v], order == 1);
+            SSL_CTX *client_ctx = tls_ctx(tls_versions[v], &world.friend);
+            tls_outcome outcome;
+
+            /* what it accepts of the server; it can sign with its own key all the same */
+            assert_true(SSL_CTX_set1_sigalgs_list(client_ctx, "ECDSA+SHA256"));
+            outcome = tls_connect(client_ctx, server_ctx);
+            assert_talked("two certificates and a friend", &outcome);
+            SSL_CTX_free(server_ctx);
+            SSL_CTX_free(client_ctx);
+        }
+    }
+}
+
+/* ---- SSLs that are used again ---- */
+
+static void connect_again(SSL *client, SSL *server)
+{
+    BIO *client_bio, *server_bio;
+
+    assert_true(BIO_new_bio_pair(&client_bio, 1 << 16, &server_bio, 1 << 16));
+    SSL_set_bio(client, client_bio, client_bio);
+    SSL_set_bio(server, server_bio, server_bio);
+}
+
+static void test_clear(void **state)
+{
+    size_t v;
+
+    for (v = 0; v < 2; v++) {
+        SSL_CTX *server_ctx = tls_ctx(tls_versions[v], &world.web);
+        SSL_CTX *friend_ctx = tls_ctx(tls_versions[v], &world.friend);
+        SSL_CTX *nobody_ctx = tls_ctx(tls_versions[v], NULL);
+        SSL *friend, *nobody = SSL_new(nobody_ctx), *server;
+        tls_outcome outcome;
+
+        tls_pair(friend_ctx, server_ctx, &friend, &server);
+        outcome = tls_talk(friend, server);
+        assert_talked("a friend", &outcome);
+        assert_true(SSL_clear(server));
+        SSL_set_connect_state(nobody);
+        connect_again(nobody, server);
+        outcome = tls_talk(nobody, server);
+        assert_refused("no certificate, on a friend's SSL", &outcome);
+        /* and back */
+        assert_true(SSL_clear(server));
+        assert_true(SSL_clear(friend));
+        connect_again(friend, server);
+        outcome = tls_talk(friend, server);
+        assert_talked("a friend again", &outcome);
+        assert_int_equal(world.agent.questions, 2 * (int)(v + 1));
+        tls_close(friend, server);
+        SSL_free(nobody);
+        SSL_CTX_free(server_ctx);
+        SSL_CTX_free(friend_ctx);
+        SSL_CTX_free(nobody_ctx);
+    }
+}
+
+/* An SSL that was ordinary, and is given a leaf for its next connection. */
+static void test_clear_and_leaf(void **state)
+{
+    size_t v;
+
+    for (v = 0; v < 2; v++) {
+        SSL_CTX *server_ctx = tls_ctx(tls_versions[v], &world.site);
+        SSL_CTX *client_ctx = tls_ctx(tls_versions[v], NULL);
+        SSL *client, *server;
+        tls_outcome outcome;
+
+        tls_pair(client_ctx, server_ctx, &client, &server);
+        outcome = tls_talk(client, server);
+        assert_talked("ordinary", &outcome);
+        assert_true(SSL_clear(server));
+        assert_true(SSL_clear(client));
+        assert_true(use_web(server, NULL));
+        connect_again(client, server);
+        outcome = tls_talk(client, server);
+        assert_refused("an ordinary SSL with a leaf by now", &outcome);
+        tls_close(client, server);
+        SSL_CTX_free(server_ctx);
+        SSL_CTX_free(client_ctx);
+    }
+}
+
+static void test_dup(void **state)
+{
+    size_t v;
+
+    for (v = 0; v < 2; v++) {
+        SSL_CTX *server_ctx = tls_ctx(tls_versions[v], &world.web);
+        SSL_CTX *nobody_ctx = tls_ctx(tls_versions[v], NULL);
+        SSL_CTX *friend_ctx = tls_ctx(tls_versions[v], &world.friend);
+        SSL *client, *server, *copy;
+        tls_outcome outcome;
+
+        tls_pair(nobody_ctx, server_ctx, &client, &server);
+        copy = SSL_dup(server);
+        assert_non_null(copy);
+        SSL_set_accept_state(copy);
+        connect_again(client, copy);
+        outcome = tls_talk(client, copy);
+        assert_refused("a copy, no certificate", &outcome);
+        tls_close(client, copy);
+        SSL_free(server);
+
+        tls_pair(friend_ctx, server_ctx, &client, &server);
+        copy = SSL_dup(server);
+        SSL_set_accept_state(copy);
+        connect_again(client, copy);
+        outcome = tls_talk(client, copy);
+        assert_talked("a copy and a friend", &outcome);
+        tls_close(client, copy);
+        SSL_free(server);
+        SSL_CTX_free(server_ctx);
+        SSL_CTX_free(nobody_ctx);
+        SSL_CTX_free(friend_ctx);
+    }
+}
+
+/* ---- a second handshake in one connection ---- */
+
+static void test_renegotiation(void **state)
+{
+    SSL_CTX *server_ctx = tls_ctx(TLS1_2_VERSION, &world.web);
+    SSL_CTX *client_ctx = tls_ctx(TLS1_2_VERSION, &world.friend);
+    SSL *client, *server;
+    tls_outcome outcome;
+
+    tls_pair(client_ctx, server_ctx, &client, &server);
+    outcome = tls_talk(client, server);
+    assert_talked("a friend", &outcome);
+    SSL_clear_options(client, SSL_OP_NO_RENEGOTIATION);
+    if (SSL_renegotiate(client))
+        tls_talk(client, server);
+    assert_int_equal(SSL_num_renegotiations(server), 0);
+    assert_int_equal(world.agent.questions, 1);
+    tls_close(client, server);
+    SSL_CTX_free(server_ctx);
+    SSL_CTX_free(client_ctx);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_sni, tls_reset),
+        cmocka_unit_test_setup(test_sni_target, tls_reset),
+        cmocka_unit_test_setup(test_cert_cb, tls_reset),
+        cmocka_unit_test_setup(test_two_certificates, tls_reset),
+        cmocka_unit_test_setup(test_two_certificates_and_a_friend, tls_reset),
+        cmocka_unit_test_setup(test_clear, tls_reset),
+        cmocka_unit_test_setup(test_clear_and_leaf, tls_reset),
+        cmocka_unit_test_setup(test_dup, tls_reset),
+        cmocka_unit_test_setup(test_renegotiation, tls_reset),
+    };
+
+    return cmocka_run_group_tests(tests, tls_set_up, tls_tear_down);
+}

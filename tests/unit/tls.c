@@ -1,0 +1,229 @@
+#include "tls.h"
+
+#include "unit.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <openssl/err.h>
+#include <openssl/x509v3.h>
+
+#define ROUNDS 40 /* turns of each side; a handshake takes some six */
+
+tls_world world;
+const int tls_versions[2] = {TLS1_2_VERSION, TLS1_3_VERSION};
+
+/* ---- the world ---- */
+
+int tls_set_up(void **state)
+{
+    char settings[256];
+
+    fake_agent_start(&world.agent);
+    /* Long enough for a busy machine: no test waits for it to pass. */
+    snprintf(settings, sizeof(settings),
+             "address = %s\nauthorize_timeout = 60s\nrequest_timeout = 60s", world.agent.address);
+    world.config = config_file_write(settings, NULL);
+    setenv("OPENSSL_CONF", world.config.path, 1);
+    /* libcrypto reads it at its first use, which is here. */
+    world.ca = mint_ca(TD);
+    world.foreign_ca = mint_ca(TD);
+    world.web = mint_leaf(&world.ca, TD, "web");
+    world.friend = mint_leaf(&world.ca, TD, "friend");
+    world.stranger = mint_leaf(&world.foreign_ca, TD, "friend");
+    world.site = mint(NULL, (mint_order){.subject = "site", .names = {{GEN_DNS, "site", 0}}});
+    world.site_rsa = mint(NULL, (mint_order){.subject = "site", .rsa = true});
+    return tls_reset(state);
+}
+
+int tls_reset(void **state)
+{
+    ERR_clear_error();
+    fake_agent_reset(&world.agent, TD, &world.ca, NULL);
+    return 0;
+}
+
+int tls_tear_down(void **state)
+{
+    minted_free(&world.ca);
+    minted_free(&world.foreign_ca);
+    minted_free(&world.web);
+    minted_free(&world.friend);
+    minted_free(&world.stranger);
+    minted_free(&world.site);
+    minted_free(&world.site_rsa);
+    config_file_remove(&world.config);
+    fake_agent_stop(&world.agent);
+    return 0;
+}
+
+/* ---- contexts ---- */
+
+void tls_use(SSL_CTX *ctx, const minted *own)
+{
+    assert_int_equal(SSL_CTX_use_certificate(ctx, own->cert), 1);
+    assert_int_equal(SSL_CTX_use_PrivateKey(ctx, own->key), 1);
+}
+
+SSL_CTX *tls_ctx(int version, const minted *own)
+{
+    SSL_CTX *ctx = SSL_CTX_new(TLS_method());
+
+    assert_non_null(ctx);
+    assert_true(SSL_CTX_set_min_proto_version(ctx, version));
+    assert_true(SSL_CTX_set_max_proto_version(ctx, version));
+    if (own != NULL)
+        tls_use(ctx, own);
+    return ctx;
+}
+
+/* ---- talking ---- */
+
+typedef struct side {
+    SSL *ssl;
+    const char *line; /* what it says */
+    bool done, failed, written, got;
+    char *errors;
+    size_t errors_size;
+} side;
+
+/* Both sides share this thread's queue: what one of them has raised is taken at once. */
+static void take_errors(side *one)
+{
+    unsigned long code;
+    const char *data;
+    int flags;
+
+    while ((code = ERR_get_error_all(NULL, NULL, NULL, &data, &flags)) != 0) {
+        const char *reason = ERR_reason_error_string(code);
+        size_t len = strlen(one->errors);
+
+        snprintf(one->errors + len, one->errors_size - len, "%s: %s\n",
+                 reason == NULL ? "" : reason, (flags & ERR_TXT_STRING) != 0 ? data : "");
+    }
+}
+
+static bool is_failure(const side *one, int result)
+{
+    int error = SSL_get_error(one->ssl, result);
+
+    return error == SSL_ERROR_SSL || error == SSL_ERROR_SYSCALL || error == SSL_ERROR_ZERO_RETURN;
+}
+
+static void shake_hands(side *one)
+{
+    int result = SSL_do_handshake(one->ssl);
+
+    one->done = result == 1;
+    one->failed = result != 1 && is_failure(one, result);
+}
+
+/* As a careless application would: go on writing and reading for as long as it is let. */
+static void exchange_lines(side *one)
+{
+    char buffer[64];
+    int result;
+
+    if (!one->written) {
+        result = SSL_write(one->ssl, one->line, (int)strlen(one->line));
+        one->written = result > 0;
+        one->failed |= result <= 0 && is_failure(one, result);
+    }
+    result = SSL_read(one->ssl, buffer, sizeof(buffer));
+    one->got |= result > 0;
+    one->failed |= result <= 0 && is_failure(one, result);
+}
+
+static void take_turn(side *one)
+{
+    if (one->failed)
+        return;
+    ERR_clear_error();
+    if (!one->done)
+        shake_hands(one);
+    if (one->done)
+        exchange_lines(one);
+    take_errors(one);
+}
+
+tls_outcome tls_talk(SSL *client, SSL *server)
+{
+    tls_outcome outcome = {0};
+    side c = {.ssl = client,
+              .line = "ping",
+              .errors = outcome.client_errors,
+              .errors_size = sizeof(outcome.client_errors)};
+    side s = {.ssl = server,
+              .line = "pong",
+              .errors = outcome.server_errors,
+              .errors_size = sizeof(outcome.server_errors)};
+    int round;
+
+    for (round = 0; round < ROUNDS; round++) {
+        take_turn(&c);
+        take_turn(&s);
+    }
+    outcome.client_done = c.done;
+    outcome.server_done = s.done;
+    outcome.client_got = c.got;
+    outcome.server_got = s.got;
+    outcome.reused = SSL_session_reused(client) || SSL_session_reused(server);
+    return outcome;
+}
+
+void tls_pair(SSL_CTX *client_ctx, SSL_CTX *server_ctx, SSL **client, SSL **server)
+{
+    BIO *client_bio, *server_bio;
+
+    assert_true(BIO_new_bio_pair(&client_bio, 1 << 16, &server_bio, 1 << 16));
+    *client = SSL_new(client_ctx);
+    *server = SSL_new(server_ctx);
+    assert_non_null(*client);
+    assert_non_null(*server);
+    SSL_set_bio(*client, client_bio, client_bio);
+    SSL_set_bio(*server, server_bio, server_bio);
+    SSL_set_connect_state(*client);
+    SSL_set_accept_state(*server);
+}
+
+void tls_close(SSL *client, SSL *server)
+{
+    int i;
+
+    for (i = 0; i < 2; i++) {
+        if (SSL_is_init_finished(client))
+            SSL_shutdown(client);
+        if (SSL_is_init_finished(server))
+            SSL_shutdown(server);
+    }
+    SSL_free(client);
+    SSL_free(server);
+    ERR_clear_error();
+}
+
+tls_outcome tls_connect(SSL_CTX *client_ctx, SSL_CTX *server_ctx)
+{
+    SSL *client, *server;
+    tls_outcome outcome;
+
+    tls_pair(client_ctx, server_ctx, &client, &server);
+    outcome = tls_talk(client, server);
+    tls_close(client, server);
+    return outcome;
+}
+
+void assert_talked(const char *name, const tls_outcome *outcome)
+{
+    if (!outcome->client_done || !outcome->server_done || !outcome->server_got
+        || !outcome->client_got)
+        fail_msg("%s: no connection\nclient: %s\nserver: %s", name, outcome->client_errors,
+                 outcome->server_errors);
+}
+
+void assert_refused(const char *name, const tls_outcome *outcome)
+{
+    if (outcome->server_got || outcome->client_got)
+        fail_msg("%s: data came through to the %s\nclient: %s\nserver: %s", name,
+                 outcome->server_got ? "server" : "client", outcome->client_errors,
+                 outcome->server_errors);
+}

@@ -1,0 +1,33 @@
+/* What every unit test includes: cmocka, after the headers that it wants first. */
+#ifndef CONSUL_TEST_UNIT_H
+#define CONSUL_TEST_UNIT_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* Fail unless `text` holds `part`; both are shown. */
+static inline void assert_contains(const char *text, const char *part)
+{
+    if (strstr(text, part) == NULL)
+        fail_msg("\"%s\" is not in \"%s\"", part, text);
+}
+
+static inline void assert_lacks(const char *text, const char *part)
+{
+    if (strstr(text, part) != NULL)
+        fail_msg("\"%s\" should not be in \"%s\"", part, text);
+}
+
+/* Fail unless this error was set, has this reason and says `part`. */
+#define assert_error(err, expected_reason, part)            \
+    do {                                                    \
+        assert_int_equal((err)->reason, (expected_reason)); \
+        assert_contains((err)->text, (part));               \
+    } while (0)
+
+#endif
