@@ -1,0 +1,205 @@
+"""A real Consul agent in development mode, on free ports, in a directory of its own."""
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import urllib.error
+import urllib.parse
+import urllib.request
+from pathlib import Path
+
+from ca import Authority, Identity, TRADITIONAL, key_pem
+from processes import Process, wait_until
+
+LOCAL = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+PORTS = ("http", "https", "server", "serf_lan")
+ATTEMPTS = 5
+
+
+def consul_binary():
+    named = os.environ.get("CONSUL_BINARY")
+    built = Path(__file__).resolve().parents[2] / "build" / "setup" / "consul"
+    for candidate in (named, str(built), shutil.which("consul")):
+        if candidate and os.access(candidate, os.X_OK):
+            return candidate
+    raise AssertionError("no Consul: set CONSUL_BINARY or run tools/setup")
+
+
+def consul_version(binary):
+    text = subprocess.run([binary, "version"], capture_output=True, text=True, check=True).stdout
+    major, minor = re.search(r"v(\d+)\.(\d+)", text).groups()
+    return int(major), int(minor)
+
+
+def free_ports(count):
+    """Ports that were free, for TCP and UDP, all at the same time."""
+    held = []
+    try:
+        while len(held) < 2 * count:
+            tcp = socket.socket()
+            udp = socket.socket(type=socket.SOCK_DGRAM)
+            try:
+                tcp.bind(("127.0.0.1", 0))
+                udp.bind(tcp.getsockname())
+            except OSError:
+                tcp.close()
+                udp.close()
+                continue
+            held += [tcp, udp]
+        return [tcp.getsockname()[1] for tcp in held[::2]]
+    finally:
+        for one in held:
+            one.close()
+
+
+class AgentError(Exception):
+    """The agent's answer, when it is not a success."""
+
+    def __init__(self, status, text):
+        super().__init__(f"{status}: {text}")
+        self.status = status
+        self.text = text
+
+
+class Agent:
+    def __init__(self, folder, **config):
+        self.folder = folder
+        self.token = None
+        self.authority = None
+        self.elder = None
+        self.binary = consul_binary()
+        folder.mkdir(parents=True, exist_ok=True)
+        for _ in range(ATTEMPTS):
+            try:
+                self.start(config)
+                return
+            except AssertionError as error:
+                self.stop()
+                if "address already in use" not in self.process.output():
+                    raise error
+        raise AssertionError(f"no free ports in {ATTEMPTS} attempts:\n{self.process.output()}")
+
+    def start(self, config):
+        ports = dict(zip(PORTS, free_ports(len(PORTS))))
+        tls = "cert_file" in config
+        self.address = f"127.0.0.1:{ports['http']}"
+        self.https_address = f"https://127.0.0.1:{ports['https']}" if tls else None
+        self.socket = self.folder / "http.sock"
+        listen = dict(ports, dns=-1, grpc=-1, serf_wan=-1, https=ports["https"] if tls else -1)
+        if consul_version(self.binary) >= (1, 14):
+            listen["grpc_tls"] = -1
+        settings = {
+            "ports": listen,
+            "bind_addr": "127.0.0.1",
+            "addresses": {"http": f"127.0.0.1 unix://{self.socket}"},
+            "node_name": "e2e",
+            **config,
+        }
+        file = self.folder / "agent.json"
+        file.write_text(json.dumps(settings, indent=1))
+        environment = {"PATH": os.environ.get("PATH", ""), "HOME": str(self.folder)}
+        self.process = Process(
+            [self.binary, "agent", "-dev", "-log-level=warn", f"-config-file={file}"],
+            environment, self.folder / "agent.log", cwd=self.folder,
+        )
+        wait_until(self.leads, f"a leader at {self.address}")
+
+    def leads(self):
+        assert not self.process.ended(), f"the agent ended:\n{self.process.output()}"
+        try:
+            return self.get("/v1/status/leader")
+        except (OSError, AgentError):
+            return None
+
+    def has_roots(self):
+        try:
+            return self.get("/v1/agent/connect/ca/roots")["Roots"]
+        except (OSError, AgentError):
+            return None
+
+    def wait_for_roots(self):
+        wait_until(self.has_roots, f"CA roots at {self.address}")
+
+    def stop(self):
+        self.process.kill()
+
+    def request(self, method, path, body=None):
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"http://{self.address}{path}", data, method=method)
+        if self.token:
+            request.add_header("X-Consul-Token", self.token)
+        try:
+            with LOCAL.open(request, timeout=20) as response:
+                text = response.read()
+        except urllib.error.HTTPError as error:
+            raise AgentError(error.code, error.read().decode("utf-8", "replace")) from None
+        return json.loads(text) if text.strip() else None
+
+    def get(self, path):
+        return self.request("GET", path)
+
+    def put(self, path, body):
+        return self.request("PUT", path, body)
+
+    @property
+    def trust_domain(self):
+        return self.get("/v1/agent/connect/ca/roots")["TrustDomain"]
+
+    @property
+    def root_pems(self):
+        return [root["RootCert"] for root in self.get("/v1/agent/connect/ca/roots")["Roots"]]
+
+    def leaf(self, service):
+        """What the agent issues to a service, as an application with files would use it."""
+        leaf = self.get("/v1/agent/connect/ca/leaf/" + urllib.parse.quote(service, safe=""))
+        end = "-----END CERTIFICATE-----\n"
+        certificate, _, intermediates = leaf["CertPEM"].partition(end)
+        return Identity(certificate + end, leaf["PrivateKeyPEM"], intermediates)
+
+    def adopt_authority(self):
+        """Rotates to a root whose key the test has, so that it can issue what Consul never would.
+
+        The agent then lists two roots, and its leaves come with a cross-signed intermediate.
+        `elder` is a leaf of the first root.
+        """
+        self.elder = self.leaf("elder")
+        self.authority = Authority(self.trust_domain, "Adopted Root")
+        self.put("/v1/connect/ca/configuration", {
+            "Provider": "consul",
+            "Config": {
+                "PrivateKey": key_pem(self.authority.key, TRADITIONAL),
+                "RootCert": self.authority.pem,
+                "LeafCertTTL": "72h",
+                "RotationPeriod": "2160h",
+            },
+        })
+        wait_until(lambda: len(self.has_roots() or ()) == 2, "both roots")
+
+    def allows(self, source, destination):
+        uri = f"spiffe://{self.trust_domain}/ns/default/dc/dc1/svc/{source}"
+        return self.request("POST", "/v1/agent/connect/authorize", {
+            "Target": destination, "ClientCertURI": uri, "ClientCertSerial": "01",
+        })["Authorized"]
+
+    def intend(self, action, source, destination):
+        """Sets an intention, and returns once the agent decides by it."""
+        known = [
+            intention["ID"] for intention in self.get("/v1/connect/intentions") or []
+            if (intention["SourceName"], intention["DestinationName"]) == (source, destination)
+        ]
+        intention = {"SourceName": source, "DestinationName": destination, "Action": action}
+        if known:
+            self.put(f"/v1/connect/intentions/{known[0]}", intention)
+        else:
+            self.request("POST", "/v1/connect/intentions", intention)
+        wanted = action == "allow"
+        wait_until(lambda: self.allows(source, destination) is wanted, f"{action} {source} => {destination}")
+
+    def allow(self, source, destination):
+        self.intend("allow", source, destination)
+
+    def deny(self, source, destination):
+        self.intend("deny", source, destination)

@@ -1,0 +1,82 @@
+"""Fixtures: a folder's programs, a real agent for each worker, a fake one for each test."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.dont_write_bytecode = True
+
+from agent import Agent  # noqa: E402
+from fake_agent import FakeAgent  # noqa: E402
+from programs import Programs  # noqa: E402
+
+SANITIZER_MARKS = ("AddressSanitizer", "LeakSanitizer", "ThreadSanitizer", "runtime error:")
+
+
+@pytest.fixture(scope="session")
+def module():
+    """The provider under test."""
+    path = Path(os.environ.get("CONSUL_PROVIDER_MODULE", ""))
+    assert path.is_absolute() and path.is_file(), "CONSUL_PROVIDER_MODULE must name the built consul.so"
+    return path
+
+
+@pytest.fixture
+def sanitizer_reports(tmp_path):
+    """A folder for the sanitizers' reports: one report, and the test has failed."""
+    folder = tmp_path / "sanitizer"
+    folder.mkdir()
+    yield folder
+    reports = [file.read_text(errors="replace") for file in sorted(folder.iterdir())]
+    for log in tmp_path.glob("*-log"):
+        text = log.read_text(errors="replace")
+        if any(mark in text for mark in SANITIZER_MARKS):
+            reports.append(text)
+    assert not reports, "\n".join(reports)
+
+
+@pytest.fixture
+def programs(tmp_path, module, sanitizer_reports):
+    one = Programs(tmp_path, module, os.environ.get("CONSUL_PROVIDER_PRELOAD"), sanitizer_reports)
+    yield one
+    one.close()
+
+
+@pytest.fixture(scope="session")
+def make_agent(tmp_path_factory):
+    """Starts real agents; they are stopped at the end of the session."""
+    agents = []
+
+    def make(**config):
+        agent = Agent(tmp_path_factory.mktemp("agent"), **config)
+        agents.append(agent)
+        return agent
+
+    yield make
+    for agent in agents:
+        agent.stop()
+
+
+@pytest.fixture(scope="session")
+def agent(make_agent):
+    """The shared agent. Intentions are by service name: each test has names of its own."""
+    one = make_agent()
+    one.wait_for_roots()
+    one.adopt_authority()
+    return one
+
+
+@pytest.fixture
+def fake():
+    one = FakeAgent()
+    yield one
+    one.stop()
+
+
+@pytest.fixture
+def service(request):
+    """A service name that belongs to this test alone."""
+    name = "".join(letter if letter.isalnum() else "-" for letter in request.node.name)
+    return name.strip("-").lower()

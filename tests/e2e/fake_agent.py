@@ -1,0 +1,275 @@
+"""A scripted agent: answers like Consul, except where a test says otherwise.
+
+An answer is a callable that takes the connection. The default answers are right, and the CA is the
+test's own.
+"""
+
+import json
+import os
+import socket
+import struct
+import threading
+import urllib.parse
+from dataclasses import dataclass, field
+
+from ca import Authority, TRADITIONAL, ec_key, service_uri
+
+ROOTS = "/v1/agent/connect/ca/roots"
+LEAF = "/v1/agent/connect/ca/leaf/"
+AUTHORIZE = "/v1/agent/connect/authorize"
+TRUST_DOMAIN = "11111111-2222-3333-4444-555555555555.consul"
+GENEROUS = 60  # seconds until a connection that nobody uses is given up
+
+
+@dataclass
+class Request:
+    method: str
+    target: str  # as it came, not decoded
+    headers: dict
+    body: bytes
+
+    @property
+    def path(self):
+        return self.target.partition("?")[0]
+
+    @property
+    def query(self):
+        return dict(urllib.parse.parse_qsl(self.target.partition("?")[2], keep_blank_values=True))
+
+    @property
+    def json(self):
+        return json.loads(self.body)
+
+
+@dataclass
+class Connection:
+    socket: socket.socket
+    stopping: threading.Event
+    request: Request = field(default=None)
+
+    def send(self, data):
+        self.socket.sendall(data)
+
+    def read_request(self):
+        stream = self.socket.makefile("rb")
+        method, target, _ = stream.readline().decode("latin-1").split(" ", 2)
+        headers = {}
+        for line in iter(stream.readline, b"\r\n"):
+            name, _, value = line.decode("latin-1").partition(":")
+            headers[name.strip().lower()] = value.strip()
+        body = stream.read(int(headers.get("content-length", "0")))
+        self.request = Request(method, target, headers, body)
+        return self.request
+
+
+def raw(status, body=b"", reason="Status", **headers):
+    """An answer with this status, body and further headers."""
+    body = body.encode() if isinstance(body, str) else body
+    lines = [f"HTTP/1.1 {status} {reason}", f"Content-Length: {len(body)}", "Connection: close"]
+    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+    return lambda connection: connection.send("\r\n".join(lines + ["", ""]).encode() + body)
+
+
+def value(value, status=200):
+    """An answer with this JSON value."""
+    return raw(status, json.dumps(value, indent=4) + "\n", Content_Type="application/json")
+
+
+def cut(body, claimed):
+    """A body shorter than the Content-Length it came with."""
+    head = f"HTTP/1.1 200 OK\r\nContent-Length: {claimed}\r\n\r\n".encode()
+    return lambda connection: connection.send(head + body.encode())
+
+
+def flood(connection, megabytes=64):
+    """A body without an end, until the client has had enough."""
+    connection.send(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n")
+    for _ in range(16 * megabytes):
+        if connection.stopping.is_set():
+            return
+        connection.send(b" " * 65536)
+
+
+def declared(size):
+    """A body that announces its excessive size, and then comes."""
+    def answer(connection):
+        connection.send(f"HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n".encode())
+        for _ in range(size // 65536 + 1):
+            connection.send(b" " * 65536)
+    return answer
+
+
+def text(answer):
+    """These characters and nothing else."""
+    return lambda connection: connection.send(answer.encode("latin-1"))
+
+
+def header_flood(connection, megabytes=64):
+    """Headers without an end."""
+    connection.send(b"HTTP/1.1 200 OK\r\n")
+    line = b"X-More: " + 1000 * b"x" + b"\r\n"
+    for _ in range(1024 * megabytes):
+        if connection.stopping.is_set():
+            return
+        connection.send(line)
+
+
+def silent(connection):
+    """Takes the request and never answers."""
+    connection.stopping.wait(GENEROUS)
+
+
+def slow_headers(connection):
+    """Headers that never end, one a moment."""
+    connection.send(b"HTTP/1.1 200 OK\r\n")
+    while not connection.stopping.wait(0.05):
+        connection.send(b"X-More: yes\r\n")
+
+
+def drip(connection):
+    """A body that comes a byte at a time and would take for ever."""
+    connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+    while not connection.stopping.wait(0.05):
+        connection.send(b" ")
+
+
+def hang_up(connection):
+    """Closes without a byte."""
+
+
+def reset(connection):
+    """Resets the connection."""
+    connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def redirect(target):
+    return raw(302, "", Location=target)
+
+
+class FakeAgent:
+    def __init__(self, authority=None, unix=None):
+        self.authority = authority or Authority(TRUST_DOMAIN)
+        self.unix = unix
+        self.requests = []
+        self.answers = {}
+        self.leaves = {}
+        self.trust_domain = self.authority.trust_domain
+        self.listener = None
+        self.port = 0
+        self.start()
+
+    # -- what a test says --
+
+    def answer(self, kind, answer):
+        """Answers requests of one kind (ROOTS, LEAF, AUTHORIZE) like this; None: as usual."""
+        self.answers[kind] = answer
+
+    def seen(self, kind):
+        return [request for request in self.requests if kind in request.path]
+
+    @property
+    def address(self):
+        return f"unix://{self.unix}" if self.unix else f"127.0.0.1:{self.port}"
+
+    # -- the right answers --
+
+    def roots(self):
+        """The body of the roots answer."""
+        return {"ActiveRootID": "01", "TrustDomain": self.trust_domain, "Roots": [self.root()]}
+
+    def root(self, authority=None, **changes):
+        authority = authority or self.authority
+        root = {
+            "ID": "01", "Name": "Fake Root", "SerialNumber": 2**64 - 1, "SigningKeyID": "01",
+            "ExternalTrustDomain": self.trust_domain.partition(".")[0],
+            "NotBefore": "2020-01-01T00:00:00Z", "NotAfter": "2040-01-01T00:00:00Z",
+            "RootCert": authority.pem, "IntermediateCerts": None, "Active": True,
+            "PrivateKeyType": "ec", "PrivateKeyBits": 256, "CreateIndex": 1, "ModifyIndex": 1,
+        }
+        root.update(changes)
+        return root
+
+    def leaf(self, service="web", identity=None, **changes):
+        """The body of the leaf answer; a service keeps its leaf unless it is given another."""
+        if service not in self.leaves:
+            self.leaves[service] = self.authority.service(service, key=ec_key(), form=TRADITIONAL)
+        identity = identity or self.leaves[service]
+        leaf = {
+            "SerialNumber": "08", "CertPEM": identity.certificate + identity.intermediates,
+            "PrivateKeyPEM": identity.key, "Service": service,
+            "ServiceURI": service_uri(self.trust_domain, service),
+            "ValidAfter": "2020-01-01T00:00:00Z", "ValidBefore": "2040-01-01T00:00:00Z",
+            "CreateIndex": 1, "ModifyIndex": 1,
+        }
+        leaf.update(changes)
+        return leaf
+
+    # -- the server --
+
+    def start(self):
+        """Listens; after a stop, at the same address again."""
+        self.stopping = threading.Event()
+        if self.unix:
+            self.listener = socket.socket(socket.AF_UNIX)
+            self.listener.bind(str(self.unix))
+        else:
+            self.listener = socket.socket()
+            self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self.listener.bind(("127.0.0.1", self.port))
+            self.port = self.listener.getsockname()[1]
+        self.listener.listen(64)
+        self.thread = threading.Thread(target=self.accept, args=(self.listener,), daemon=True)
+        self.thread.start()
+
+    def stop(self):
+        if self.listener is None:
+            return
+        self.stopping.set()
+        listener, self.listener = self.listener, None
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        self.thread.join(GENEROUS)
+        if self.unix:
+            os.unlink(self.unix)
+
+    def accept(self, listener):
+        while True:
+            try:
+                client, _ = listener.accept()
+            except OSError:
+                return
+            client.settimeout(GENEROUS)
+            connection = Connection(client, self.stopping)
+            threading.Thread(target=self.serve, args=(connection,), daemon=True).start()
+
+    def serve(self, connection):
+        with connection.socket:
+            try:
+                request = connection.read_request()
+                self.requests.append(request)
+                self.reply(connection, request)
+            except (OSError, ValueError):
+                pass  # the client has gone, which is for the test to judge
+
+    def reply(self, connection, request):
+        for kind in (ROOTS, LEAF, AUTHORIZE):
+            if kind in request.path:
+                answer = self.answers.get(kind) or self.usual(kind, request)
+                break
+        else:
+            answer = raw(404, "")
+        answer(connection)
+
+    def usual(self, kind, request):
+        if kind == ROOTS:
+            return value(self.roots())
+        if kind == LEAF:
+            return value(self.leaf(urllib.parse.unquote(request.path.partition(LEAF)[2])))
+        return value({"Authorized": True, "Reason": "Default behavior configured by ACLs"})
+
+
+def closed_port():
+    """A socket, to be closed in the end, that keeps its port from being listened on by anybody."""
+    holder = socket.socket()
+    holder.bind(("127.0.0.1", 0))
+    return holder

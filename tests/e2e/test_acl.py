@@ -1,0 +1,120 @@
+"""Real agents that say no: ACLs, and Connect disabled. The agent's own words are shown, secrets are not."""
+
+import pytest
+
+from agent import AgentError
+from processes import wait_until
+from programs import SLACK, TLS13, VERSIONS
+
+WRONG_TOKEN = "deadbeef-0000-4000-8000-00000badc0de"
+
+
+@pytest.fixture(scope="module")
+def guarded(make_agent):
+    """An agent with ACLs and default deny; the harness has its management token."""
+    agent = make_agent(acl={"enabled": True, "default_policy": "deny"})
+    agent.wait_for_roots()
+    agent.token = wait_until(lambda: bootstrap(agent), "the ACL system")["SecretID"]
+    return agent
+
+
+def bootstrap(agent):
+    try:
+        return agent.put("/v1/acl/bootstrap", None)
+    except AgentError as error:
+        assert error.status == 500, error  # not ready yet
+        return None
+
+
+@pytest.fixture
+def token(guarded, service):
+    """A token that may be this test's service, and nothing else."""
+    policy = {"Name": service, "Rules": f'service "{service}" {{ policy = "write" }}'}
+    guarded.put("/v1/acl/policy", policy)
+    return guarded.put("/v1/acl/token", {"Policies": [{"Name": service}]})["SecretID"]
+
+
+def refused(result, *words):
+    assert result.code != 0, result
+    assert len(result.reasons) == 1, result.stderr
+    for word in words:
+        assert word in result.reasons[0], result.stderr
+    assert result.elapsed < SLACK
+
+
+def test_the_right_token(programs, guarded, service, token):
+    config = programs.config(guarded, token=token)
+    assert programs.storeutl(f"consul:leaf/{service}", "-noout", config=config).code == 0
+
+
+def test_a_wrong_token(programs, guarded, service):
+    """403, with what the agent said, and without the token."""
+    result = programs.storeutl(f"consul:leaf/{service}", config=programs.config(guarded, token=WRONG_TOKEN))
+    refused(result, f"consul:leaf/{service}", guarded.address, "403", "ACL not found")
+    assert WRONG_TOKEN not in result.output
+
+
+def test_a_token_for_another_service(programs, guarded, service, token):
+    result = programs.storeutl(f"consul:leaf/not-{service}", config=programs.config(guarded, token=token))
+    refused(result, "403", "Permission denied")
+    assert token not in result.output
+
+
+def test_no_token(programs, guarded, service):
+    result = programs.storeutl(f"consul:leaf/{service}", config=programs.config(guarded))
+    refused(result, "403", "Permission denied")
+
+
+def test_roots_need_no_token(programs, guarded):
+    assert programs.storeutl("consul:roots", "-noout", config=programs.config(guarded)).code == 0
+
+
+@pytest.mark.parametrize("version", VERSIONS, ids=lambda option: option.lstrip("-"))
+def test_default_deny(programs, guarded, service, token, version):
+    """Who has no intention stays out until one allows it."""
+    server = programs.connect_server(service, config=programs.config(guarded, token=token))
+    source = f"client-{service}"
+    client = guarded.leaf(source).files(programs.folder, "client")
+    outcome = programs.talk(server, version, *client)
+    assert outcome.refused and outcome.alert == 42, outcome
+    guarded.allow(source, service)
+    assert programs.talk(server, version, *client).talked
+
+
+def test_a_revoked_token_lets_nobody_in(programs, guarded, service, token):
+    """The server started with a good token; the next authorize is refused by the agent."""
+    file = programs.write("token", token)
+    server = programs.connect_server(service, config=programs.config(guarded, token_file=file))
+    source = f"client-{service}"
+    guarded.allow(source, service)
+    client = guarded.leaf(source).files(programs.folder, "client")
+    assert programs.talk(server, TLS13, *client).talked
+    file.write_text(WRONG_TOKEN)
+    outcome = programs.talk(server, TLS13, *client)
+    assert outcome.refused and outcome.alert == 80, outcome
+    assert "403" in outcome.server and "ACL not found" in outcome.server
+    assert WRONG_TOKEN not in outcome.server
+    file.write_text(token)
+    assert programs.talk(server, TLS13, *client).talked
+
+
+@pytest.mark.parametrize("uri", ["consul:leaf/web", "consul:roots"])
+def test_connect_disabled(programs, make_agent, uri):
+    agent = make_agent(connect={"enabled": False})
+    result = programs.storeutl(uri, config=programs.config(agent))
+    refused(result, uri, agent.address, "500", "Connect must be enabled in order to use this endpoint")
+
+
+def test_secrets_stay_secret(programs, fake, token):
+    """Neither in the error of a store, nor of a handshake, nor with s_server's own debugging."""
+    fake_settings = {"token": token, "http_auth": f"user:word-{WRONG_TOKEN}", "request_timeout": "500ms"}
+    config = programs.config(fake, **fake_settings)
+    key_words = ["PRIVATE KEY", fake.leaf()["PrivateKeyPEM"].splitlines()[1], token, WRONG_TOKEN]
+    server = programs.connect_server("web", "-state", "-msg", config=config)
+    friend = fake.authority.service("friend").files(programs.folder, "friend")
+    fake.stop()
+    output = programs.storeutl("consul:leaf/web", config=config).output
+    output += programs.talk(server, TLS13, *friend).server
+    output += programs.openssl("list", "-providers", "-verbose", config=config).output
+    for secret in key_words:
+        assert secret not in output

@@ -1,0 +1,115 @@
+"""What the agent is asked about a peer: the verified certificate's URI and serial, for the own service."""
+
+import pytest
+
+from ca import build, common_name, ec_key, key_pem, pem, Identity, service_uri
+from fake_agent import AUTHORIZE, ROOTS, TRUST_DOMAIN
+from programs import TLS13, VERSIONS
+
+
+@pytest.fixture(params=VERSIONS, ids=lambda option: option.lstrip("-"))
+def version(request):
+    return request.param
+
+
+def serial_of(identity):
+    """As Consul writes serials: lower-case hexadecimal bytes with colons between."""
+    number = identity.x509.serial_number
+    length = (number.bit_length() + 8) // 8  # with the sign bit, as in DER
+    return number.to_bytes(length, "big").hex(":")
+
+
+def asked(programs, fake, server, identity, version=TLS13):
+    """The one question that a connection of this client makes the server ask."""
+    fake.requests.clear()
+    programs.talk(server, version, *identity.files(programs.folder, "client"))
+    (request,) = fake.seen(AUTHORIZE)
+    return request
+
+
+def test_the_question(programs, fake, version):
+    friend = fake.authority.service("friend")
+    server = programs.connect_server("web", config=programs.config(fake))
+    request = asked(programs, fake, server, friend, version)
+    assert request.method == "POST"
+    assert request.target == AUTHORIZE
+    assert request.headers["content-type"] == "application/json"
+    assert request.json == {
+        "Target": "web",
+        "ClientCertURI": service_uri(TRUST_DOMAIN, "friend"),
+        "ClientCertSerial": serial_of(friend),
+    }
+
+
+def test_a_serial_may_begin_with_a_high_bit(programs, fake):
+    """DER puts a zero byte before it, and Consul's spelling keeps the bytes."""
+    server = programs.connect_server("web", config=programs.config(fake))
+    spellings = set()
+    for _ in range(4):
+        friend = fake.authority.service("friend")
+        spelling = asked(programs, fake, server, friend).json["ClientCertSerial"]
+        assert int(spelling.replace(":", ""), 16) == friend.x509.serial_number
+        spellings.add(spelling)
+    assert len(spellings) == 4
+
+
+def test_every_connection_is_asked_about(programs, fake, version):
+    """One question and one look at the roots for each, and nothing else."""
+    friend = fake.authority.service("friend").files(programs.folder, "friend")
+    server = programs.connect_server("web", config=programs.config(fake))
+    fake.requests.clear()
+    for _ in range(3):
+        assert programs.talk(server, version, *friend).talked
+    assert len(fake.seen(AUTHORIZE)) == 3
+    assert len(fake.requests) == len(fake.seen(AUTHORIZE)) + len(fake.seen(ROOTS))
+
+
+def test_nobody_is_asked_about_who_fails_before(programs, fake, version):
+    """An unverified certificate does not reach the agent."""
+    server = programs.connect_server("web", config=programs.config(fake))
+    key = ec_key()
+    forged = Identity(pem(build(
+        common_name("friend"), fake.authority.name, key, ec_key(),
+        uris=[service_uri(TRUST_DOMAIN, "friend")])), key_pem(key))
+    agent = fake.authority.issue([f"spiffe://{TRUST_DOMAIN}/agent/server/dc/dc1"])
+    for identity in (forged, agent):
+        outcome = programs.talk(server, version, *identity.files(programs.folder, "client"))
+        assert outcome.refused
+    assert programs.talk(server, version).refused
+    assert fake.seen(AUTHORIZE) == []
+
+
+@pytest.mark.parametrize("path, service, scope", [
+    ("/ns/default/dc/dc1/svc/web", "web", {}),
+    ("/ns/team/dc/dc1/svc/web", "web", {"Namespace": "team"}),
+    ("/ap/part/ns/default/dc/dc1/svc/web", "web", {"Partition": "part"}),
+    ("/ap/part/ns/team/dc/dc9/svc/api-2.x_y", "api-2.x_y", {"Namespace": "team", "Partition": "part"}),
+])
+def test_the_target_is_the_own_leafs(programs, fake, path, service, scope):
+    """Service, namespace and partition of the certificate that the server shows."""
+    own = fake.authority.issue([f"spiffe://{TRUST_DOMAIN}{path}"]).files(programs.folder, "own")
+    server = programs.server(*own, config=programs.config(fake))
+    question = asked(programs, fake, server, fake.authority.service("friend")).json
+    assert question["Target"] == service
+    assert {name: question.get(name) for name in scope} == scope
+    assert set(question) == {"Target", "ClientCertURI", "ClientCertSerial", *scope}
+
+
+@pytest.mark.parametrize("uri", [
+    f"spiffe://{TRUST_DOMAIN}/ap/part/ns/team/dc/dc2/svc/friend",
+    f"spiffe://{TRUST_DOMAIN.upper()}/ns/default/dc/dc1/svc/friend",
+    f"spiffe://{TRUST_DOMAIN}/ns/default/dc/dc1/svc/Friend_2.x",
+])
+def test_the_peers_uri_is_handed_on(programs, fake, uri):
+    """As it stands in the certificate: what it means to Consul is the agent's matter."""
+    server = programs.connect_server("web", config=programs.config(fake))
+    question = asked(programs, fake, server, fake.authority.issue([uri])).json
+    assert question["ClientCertURI"] == uri
+
+
+def test_a_client_asks_nobody(programs, fake, version):
+    """It has chosen its server; it looks at the roots alone."""
+    server = programs.server(*fake.authority.service("web").files(programs.folder, "server"))
+    leaf = fake.authority.service("client").files(programs.folder, "client")
+    assert programs.talk(server, version, *leaf, config=programs.config(fake)).talked
+    assert {request.path for request in fake.requests} == {ROOTS}

@@ -1,0 +1,161 @@
+"""Clients of a configured service: which servers have to be Connect, and which service they are."""
+
+import hashlib
+import sys
+from pathlib import Path
+
+import pytest
+
+import nginx
+from ca import self_signed
+from programs import Result
+
+CONNECT, PUBLIC = "from-connect", "from-public"
+TABLE = "[hosts]\ndb.internal = {service}\nfar.internal = {service}?dc=elsewhere\nother.internal = other\n"
+HIGHEST = ["TLSv1_2", "TLSv1_3"]
+
+
+@pytest.fixture
+def service(service):
+    """Short enough for a label of a host name."""
+    return "s" + hashlib.sha256(service.encode()).hexdigest()[:16]
+
+
+@pytest.fixture
+def connect(programs, agent, service):
+    """A Connect service, by configuration alone."""
+    _, certificate, _, key, *_ = self_signed().files(programs.folder, "dummy")
+    return nginx.start(programs, certificate, key, [CONNECT], programs.config(agent, service=service))
+
+
+@pytest.fixture
+def public(programs):
+    """An ordinary server; `ca` is whom to trust for it."""
+    identity = self_signed(dns=["localhost"])
+    _, certificate, _, key, *_ = identity.files(programs.folder, "public")
+    server = nginx.start(
+        programs, certificate, key, [PUBLIC], options="ssl_session_cache shared:one:1m;")
+    server.ca = certificate
+    return server
+
+
+def fetch(programs, server, config, host="", checks="check", highest="TLSv1_3", ca="", count=1) -> Result:
+    script = Path(__file__).with_name("tls_client.py")
+    return programs.run(
+        [sys.executable, script, server.ports[0], host, checks, highest, ca, count], config,
+        programs.leaks_allowed())
+
+
+@pytest.fixture
+def config(programs, agent, service):
+    def make(**settings):
+        table = TABLE.format(service=service)
+        return programs.config(
+            agent, more=table, service=f"client-of-{service}", upstreams="hosts", **settings)
+
+    return make
+
+
+@pytest.mark.parametrize("checks", ["check", "trust"])
+@pytest.mark.parametrize("name", [
+    "{}.service.consul", "{}.service.dc1.consul", "{}.connect.consul", "{}.virtual.consul",
+    "{}.service.default.ns.default.ap.dc1.dc.consul", "tag.{}.service.consul", "db.internal", "DB.internal",
+])
+def test_the_host_name_names_the_service(programs, connect, service, config, name, checks):
+    """The SPIFFE ID stands in for the name check: leaves have no DNS name."""
+    result = fetch(programs, connect, config(), name.format(service), checks)
+    assert f"ANSWER {CONNECT}" in result.stdout, result
+
+
+@pytest.mark.parametrize("checks", ["check", "trust"])
+@pytest.mark.parametrize("name", [
+    "other.service.consul", "{}.service.elsewhere.consul", "service.consul", "x.{}.other.service.consul",
+    "{}.service.team.ns.consul", "other.internal", "far.internal",
+])
+def test_another_service_is_not_it(programs, connect, service, config, name, checks):
+    """Whatever the application checks or does not check."""
+    result = fetch(programs, connect, config(), name.format(service), checks)
+    assert "ANSWER" not in result.stdout and result.code != 0
+    assert "ostname mismatch" in result.stderr, result
+
+
+def test_a_name_of_no_service_is_checked_as_ever(programs, connect, config):
+    assert "ANSWER" not in fetch(programs, connect, config(), "example.com").stdout
+    assert f"ANSWER {CONNECT}" in fetch(programs, connect, config(), "example.com", "trust").stdout
+
+
+@pytest.mark.parametrize("checks", ["check", "trust"])
+def test_a_name_of_a_service_is_never_an_ordinary_server(programs, public, service, config, checks):
+    """The name alone demands Connect, before any certificate is seen."""
+    for name in (f"{service}.service.consul", "db.internal"):
+        result = fetch(programs, public, config(), name, checks, ca=public.ca)
+        assert "ANSWER" not in result.stdout, result
+
+
+@pytest.mark.parametrize("highest", HIGHEST)
+def test_ordinary_servers_are_the_applications_business(programs, public, config, highest):
+    """Verified by its rules, refused by its rules, and its sessions are resumed."""
+    auto = config()
+    assert f"ANSWER {PUBLIC}" in fetch(programs, public, auto, "localhost", ca=public.ca).stdout
+    assert "ANSWER" not in fetch(programs, public, auto, "localhost").stdout
+    assert "ANSWER" not in fetch(programs, public, auto, "example.com", ca=public.ca).stdout
+    lines = fetch(
+        programs, public, auto, "localhost", highest=highest, ca=public.ca, count=3).stdout.splitlines()
+    assert [line.split()[-1] for line in lines] == ["new", "reused", "reused"]
+
+
+@pytest.mark.parametrize("highest", HIGHEST)
+def test_connect_sessions_are_never_resumed(programs, connect, config, highest):
+    lines = fetch(
+        programs, connect, config(), "", "trust", highest=highest, count=3).stdout.splitlines()
+    assert [line.split()[-1] for line in lines] == ["new", "new", "new"]
+
+
+def test_an_impostor_is_held_to_what_it_claims(programs, agent, service, config):
+    """A certificate with an ID of our trust domain and another root, for a client that trusts all."""
+    uri = f"spiffe://{agent.trust_domain}/ns/default/dc/dc1/svc/{service}"
+    for claim in (uri, f"spiffe://{agent.trust_domain}/agent/server/dc/dc1"):
+        _, certificate, _, key, *_ = self_signed([claim]).files(programs.folder, "impostor")
+        server = nginx.start(programs, certificate, key, [PUBLIC])
+        assert "ANSWER" not in fetch(programs, server, config(), "", "trust").stdout
+
+
+def test_another_trust_domain_is_an_ordinary_server(programs, agent, service, config):
+    identity = self_signed(["spiffe://other.example/ns/default/dc/dc1/svc/web"], dns=["localhost"])
+    _, certificate, _, key, *_ = identity.files(programs.folder, "other")
+    server = nginx.start(programs, certificate, key, [PUBLIC])
+    assert f"ANSWER {PUBLIC}" in fetch(programs, server, config(), "localhost", ca=certificate).stdout
+
+
+def test_only_connect_servers_see_our_leaf(programs, agent, service, config):
+    """An ordinary server that asks for a certificate is given none."""
+    identity = self_signed(dns=["localhost"])
+    _, certificate, _, key, *_ = identity.files(programs.folder, "asking")
+    server = programs.server("-cert", certificate, "-key", key, "-verify", "1", "-www")
+    server.ports = [server.port]
+    result = fetch(programs, server, config(), "localhost", ca=certificate)
+    assert "no client certificate available" in result.stdout, (result, server.output())
+
+
+def test_outbound_require_refuses_ordinary_servers(programs, connect, public, config):
+    require = config(outbound="require")
+    assert f"ANSWER {CONNECT}" in fetch(programs, connect, require, "", "trust").stdout
+    for checks in ("check", "trust"):
+        result = fetch(programs, public, require, "localhost", checks, ca=public.ca)
+        assert "ANSWER" not in result.stdout
+
+
+def test_outbound_off_leaves_clients_alone(programs, connect, public, config, service):
+    off = config(outbound="off")
+    assert f"ANSWER {PUBLIC}" in fetch(programs, public, off, "localhost", ca=public.ca).stdout
+    assert "ANSWER" not in fetch(programs, connect, off, f"{service}.service.consul", "trust").stdout
+
+
+@pytest.mark.parametrize("table", [
+    "[hosts]\nDB.internal = db\n", "[hosts]\ndb.internal = \n", "[hosts]\ndb.internal = db?x=1\n", "",
+])
+def test_a_wrong_table_stops_the_program(programs, agent, table):
+    config = programs.config(agent, more=table, service="web-client", upstreams="hosts")
+    result = programs.storeutl("consul://roots", config=config)
+    assert result.code != 0
+    assert "hosts" in result.stderr, result

@@ -1,0 +1,165 @@
+"""Settings that can not be right: nothing is done by guesswork, and it is said which one it is.
+
+OpenSSL ignores a provider that fails to start, whatever config_diagnostics says, and the program
+would go on with TLS that nobody governs. So the provider is there, and refuses.
+"""
+
+import pytest
+
+from ca import self_signed
+from programs import CONFIG, TLS13, VERSIONS
+
+
+def refused(programs, fake, *words, env=None, more="", **settings):
+    """A URI gives one error that has each of the words; nothing was asked of the agent."""
+    config = programs.config(fake, more, **settings)
+    result = programs.storeutl("consul:roots", config=config, env=env)
+    assert result.code != 0, result
+    assert len(result.reasons) == 1, result.stderr
+    for word in words:
+        assert word in result.reasons[0], result.stderr
+    assert fake.requests == []
+    return result.reasons[0]
+
+
+def test_good_settings_are_taken(programs, fake):
+    """The control: the same URI with settings that are right."""
+    config = programs.config(fake, request_timeout="2s", tls_verify="yes", token="x", service="web")
+    assert programs.storeutl("consul:roots", "-noout", config=config).code == 0
+
+
+@pytest.mark.parametrize("version", VERSIONS, ids=lambda option: option.lstrip("-"))
+@pytest.mark.parametrize("settings, env, culprit", [
+    ({"adress": "127.0.0.1"}, {}, "adress"), ({"address": "ftp://127.0.0.1"}, {}, "ftp://127.0.0.1"),
+    ({"request_timeout": "soon"}, {}, "request_timeout"), ({"service": "default_provider"}, {}, "service"),
+    ({}, {"CONSUL_HTTP_SSL_VERIFY": "garbage"}, "CONSUL_HTTP_SSL_VERIFY"),
+    ({}, {"CONSUL_CLIENT_CERT": "a.pem"}, "client_cert"),
+], ids=["name", "address", "duration", "section", "variable", "pair"])
+def test_connections_are_refused(programs, fake, version, settings, env, culprit):
+    """A server with a Connect leaf does not fall back to serving everybody, and says why."""
+    files = fake.authority.service("web").files(programs.folder, "web")
+    friend = fake.authority.service("friend").files(programs.folder, "friend")
+    config = programs.config(**{"address": fake.address, **settings})
+    server = programs.server(*files, config=config, env=env)
+    for client in ([], friend):
+        outcome = programs.talk(server, version, *client)
+        assert outcome.refused, outcome
+    assert culprit in outcome.server
+    server = programs.server(*files)
+    outcome = programs.talk(server, version, *friend, config=config, env=env)
+    assert outcome.silent, outcome
+    assert culprit in outcome.client
+    assert fake.requests == []
+
+
+def test_all_tls_is_refused(programs, fake):
+    """Nobody knows what was meant, so nothing is served; what is not TLS goes on."""
+    config = programs.config(fake, sevice="web")
+    assert programs.openssl("rand", "-hex", "8", config=config).code == 0
+    public = self_signed(subject="public").files(programs.folder, "public")
+    server = programs.server(*public, config=config)
+    assert programs.talk(server, TLS13).refused
+    assert "sevice" in server.output()
+    outcome = programs.talk(programs.server(*public), TLS13, config=config)
+    assert outcome.silent and "sevice" in outcome.client
+
+
+@pytest.mark.parametrize("setting, value, allowed", [
+    ("tls", "maybe", "yes"), ("tls_verify", "garbage", "yes"), ("tls_verify", "2", "yes"),
+    ("connect_timeout", "soon", "500ms"), ("request_timeout", "5", "500ms"),
+    ("request_timeout", "0s", "500ms"), ("request_timeout", "-1s", "500ms"),
+    ("authorize_timeout", "1h", "500ms"), ("authorize_timeout", "1.5s", "500ms"),
+    ("authorize_timeout", "99999999999999999999s", "500ms"), ("connect_timeout", "1s 2s", "500ms"),
+])
+def test_values_must_parse(programs, fake, setting, value, allowed):
+    """The error names the setting, the value and what is allowed."""
+    refused(programs, fake, setting, f'"{value}"', allowed, **{setting: value})
+
+
+@pytest.mark.parametrize("variable, setting", [
+    ("CONSUL_HTTP_SSL_VERIFY", "tls_verify"), ("CONSUL_HTTP_SSL", "tls"),
+])
+@pytest.mark.parametrize("value", ["garbage", "yess", " ", "2", "tru"])
+def test_variables_must_parse(programs, fake, variable, setting, value):
+    """Consul's own client turns verification off here, which is the wrong way to fail."""
+    refused(programs, fake, variable, setting, env={variable: value})
+
+
+@pytest.mark.parametrize("address", [
+    "ftp://127.0.0.1:8500", "consul://127.0.0.1:8500", "unix://", "http://", "https://", "http:///path",
+    "127.0.0.1:port", "127.0.0.1:99999", "http://user:word@127.0.0.1:8500",
+    "http://127.0.0.1:8500/?token=x", "http://127.0.0.1:8500/\\#x", "://127.0.0.1",
+])
+def test_addresses_must_parse(programs, fake, address):
+    refused(programs, fake, "address", "unix://", address=address)
+
+
+def test_an_address_of_the_environment_must_parse(programs):
+    env = {"CONSUL_HTTP_ADDR": "gopher://127.0.0.1"}
+    result = programs.storeutl("consul:roots", config=programs.config(), env=env)
+    assert result.code != 0
+    assert len(result.reasons) == 1, result.stderr
+    assert "gopher://127.0.0.1" in result.reasons[0]
+
+
+@pytest.mark.parametrize("settings, env", [
+    ({"client_cert": "a.pem"}, {}), ({"client_key": "a.key"}, {}),
+    ({}, {"CONSUL_CLIENT_CERT": "a.pem"}), ({}, {"CONSUL_CLIENT_KEY": "a.key"}),
+])
+def test_a_certificate_needs_its_key(programs, fake, settings, env):
+    refused(programs, fake, "client_cert", "client_key", env=env, **settings)
+
+
+@pytest.mark.parametrize("name", ["adress", "Token", "ca-file", "http_proxy", "timeout"])
+def test_unknown_settings_are_refused(programs, fake, name):
+    """A misspelt setting is not silently none."""
+    refused(programs, fake, name, **{name: "x"})
+
+
+@pytest.mark.parametrize("value", ["web", "default_provider"])
+def test_a_value_that_names_a_section_is_explained(programs, fake, value):
+    """OpenSSL would expand it as that section."""
+    said = refused(programs, fake, f"service = {value}", f"[{value}]", more="[web]\nx = y\n", service=value)
+    assert "section" in said
+
+
+def test_a_section_of_another_name_is_no_trouble(programs, fake):
+    config = programs.config(fake, "[web]\nx = y\n", service="api")
+    assert programs.storeutl("consul:leaf", "-noout", config=config).code == 0
+
+
+@pytest.mark.parametrize("setting", ["service", "namespace", "partition", "datacenter"])
+@pytest.mark.parametrize("value", [5000 * "x", ".."], ids=["long", "dots"])
+def test_names_must_be_names(programs, fake, setting, value):
+    refused(programs, fake, setting, **{setting: value})
+
+
+def test_a_token_file_must_be_there(programs, fake):
+    """When it is needed: a program that needs no agent starts without it."""
+    missing = programs.folder / "missing"
+    config = programs.config(fake, token_file=missing)
+    assert programs.openssl("rand", "-hex", "8", config=config).code == 0
+    result = programs.storeutl("consul:leaf/web", "-noout", config=config)
+    assert result.code != 0
+    assert "token_file" in result.reasons[0] and str(missing) in result.reasons[0]
+    assert fake.requests == []
+
+
+@pytest.mark.parametrize("content", ["two words", "two\nlines", 100000 * "x"], ids=["words", "lines", "long"])
+def test_a_token_file_holds_one_word(programs, fake, content):
+    """What is no token is not sent, and not shown either."""
+    file = programs.write("token", content)
+    result = programs.storeutl("consul:leaf/web", "-noout", config=programs.config(fake, token_file=file))
+    assert result.code != 0
+    assert "token_file" in result.reasons[0]
+    assert content[:9] not in result.output.replace(str(file), "")
+    assert fake.requests == []
+
+
+def test_without_the_default_provider_it_is_said(programs, fake):
+    """Activating any provider disables OpenSSL's fallback, which surprises."""
+    text = CONFIG.format(module=programs.module, settings=f"address = {fake.address}", more="")
+    config = programs.write("openssl.cnf", text.replace("default = default_provider\n", ""))
+    result = programs.storeutl("consul:leaf/web", "-noout", config=config)
+    assert result.code != 0
+    assert "default" in result.stderr
