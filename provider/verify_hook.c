@@ -268,7 +268,7 @@ static int leave_alone(peer_check *check)
 
 int prov_verify_peer(X509_STORE_CTX *ctx, void *arg)
 {
-    peer_check check = {.ctx = ctx};
+    peer_check check = {.ctx = ctx, .x509_error = X509_V_ERR_UNSPECIFIED};
     consul_error err = {0};
     int ok;
 
@@ -282,7 +282,10 @@ int prov_verify_peer(X509_STORE_CTX *ctx, void *arg)
         ok = judge_by_peer(&check, &err);
     if (check.end == NULL || check.end->rule != ENDPOINT_GOVERNED) {
         ERR_pop_to_mark();
-        ok = ok && leave_alone(&check);
+        if (ok)
+            ok = leave_alone(&check);
+        else
+            X509_STORE_CTX_set_error(ctx, X509_V_ERR_OUT_OF_MEM);
         goto done;
     }
     check.end->peer = ENDPOINT_PEER_UNKNOWN;

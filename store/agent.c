@@ -22,10 +22,7 @@
 
 struct consul_agent {
     const consul_settings *settings; /* borrowed */
-    bool https;
-    char *base;        /* scheme://host:port/prefix, no slash at the end */
-    char *socket_path; /* of a unix:// address, else NULL */
-    char *connect_to;  /* where tls_server_name stands in the URL instead, else NULL */
+    consul_address address;
 };
 
 static _Thread_local bool in_request;
@@ -35,116 +32,16 @@ bool consul_store_in_request(void)
     return in_request;
 }
 
-/* ---- the address ---- */
-
-static int address_error(const consul_agent *agent, consul_error *err, const char *why)
-{
-    return consul_error_set(err, CONSUL_R_SETTING_INVALID,
-                            "address = \"%s\": %s; allowed are host:port, http://host:port, "
-                            "https://host:port and unix:///path",
-                            agent->settings->address, why);
-}
-
-/* Replace the host by tls_server_name, and remember where to connect instead. */
-static int set_server_name(consul_agent *agent, CURLU *url)
-{
-    char *host = NULL, *port = NULL;
-    size_t size;
-    int ok = 0;
-
-    if (curl_url_get(url, CURLUPART_HOST, &host, 0) == CURLUE_OK
-        && curl_url_get(url, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) == CURLUE_OK
-        && curl_url_set(url, CURLUPART_HOST, agent->settings->tls_server_name, 0) == CURLUE_OK) {
-        size = strlen(host) + strlen(port) + 4;
-        agent->connect_to = OPENSSL_malloc(size);
-        ok = agent->connect_to != NULL;
-        if (ok)
-            snprintf(agent->connect_to, size, "::%s:%s", host, port);
-    }
-    curl_free(host);
-    curl_free(port);
-    return ok;
-}
-
-static bool has_part(CURLU *url, CURLUPart part)
-{
-    char *text = NULL;
-    bool has = curl_url_get(url, part, &text, 0) == CURLUE_OK;
-
-    curl_free(text);
-    return has;
-}
-
-static int set_base(consul_agent *agent, CURLU *url, consul_error *err)
-{
-    char *base = NULL;
-    size_t len;
-    CURLUcode code = curl_url_get(url, CURLUPART_URL, &base, 0);
-
-    if (code != CURLUE_OK)
-        return address_error(agent, err, curl_url_strerror(code));
-    for (len = strlen(base); len > 0 && base[len - 1] == '/'; len--)
-        ;
-    agent->base = OPENSSL_strndup(base, len);
-    curl_free(base);
-    return agent->base != NULL || consul_error_set(err, CONSUL_R_OUT_OF_MEMORY, "the address");
-}
-
-static int parse_address(consul_agent *agent, CURLU *url, consul_error *err)
-{
-    const consul_settings *settings = agent->settings;
-    const char *address = settings->address, *colon = strstr(address, "://");
-    bool https = settings->tls;
-    CURLUcode code;
-
-    if (colon != NULL && strncasecmp(address, "unix://", 7) == 0) {
-        if (address[7] == '\0')
-            return address_error(agent, err, "no path");
-        agent->socket_path = OPENSSL_strdup(address + 7);
-        if (agent->socket_path == NULL)
-            return consul_error_set(err, CONSUL_R_OUT_OF_MEMORY, "the address");
-        address = "localhost";
-    } else if (colon == NULL && (strstr(address, "//") != NULL || strstr(address, ":/") != NULL)) {
-        return address_error(agent, err, "it is neither host:port nor a URL");
-    } else if (colon != NULL) {
-        if (strncasecmp(address, "https://", 8) == 0)
-            https = true;
-        else if (strncasecmp(address, "http://", 7) != 0)
-            return address_error(agent, err, "unknown scheme");
-        address = colon + 3;
-    }
-    /* Without a scheme of its own, curl takes the one that is set afterwards. */
-    code = curl_url_set(url, CURLUPART_URL, address, CURLU_DEFAULT_SCHEME);
-    if (code == CURLUE_OK)
-        code = curl_url_set(url, CURLUPART_SCHEME, https ? "https" : "http", 0);
-    if (code != CURLUE_OK)
-        return address_error(agent, err, curl_url_strerror(code));
-    if (has_part(url, CURLUPART_USER) || has_part(url, CURLUPART_PASSWORD))
-        return address_error(agent, err, "credentials belong into http_auth");
-    if (has_part(url, CURLUPART_QUERY) || has_part(url, CURLUPART_FRAGMENT))
-        return address_error(agent, err, "it has a query or a fragment");
-    if (https && settings->tls_server_name != NULL && !set_server_name(agent, url))
-        return consul_error_set(err, CONSUL_R_SETTING_INVALID,
-                                "tls_server_name = \"%s\" is not a host name",
-                                settings->tls_server_name);
-    agent->https = https;
-    return set_base(agent, url, err);
-}
-
 consul_agent *consul_agent_new(const consul_settings *settings, consul_error *err)
 {
     consul_agent *agent = OPENSSL_zalloc(sizeof(*agent));
-    CURLU *url = curl_url();
-    int ok = 0;
 
-    if (agent == NULL || url == NULL) {
+    if (agent == NULL) {
         consul_error_set(err, CONSUL_R_OUT_OF_MEMORY, "the agent");
-    } else {
-        agent->settings = settings;
-        ok = parse_address(agent, url, err);
+        return NULL;
     }
-    curl_url_cleanup(url);
-    if (!ok) {
+    agent->settings = settings;
+    if (!consul_address_parse(settings, &agent->address, err)) {
         consul_agent_free(agent);
         return NULL;
     }
@@ -155,9 +52,7 @@ void consul_agent_free(consul_agent *agent)
 {
     if (agent == NULL)
         return;
-    OPENSSL_free(agent->base);
-    OPENSSL_free(agent->socket_path);
-    OPENSSL_free(agent->connect_to);
+    consul_address_clear(&agent->address);
     OPENSSL_free(agent);
 }
 
@@ -290,7 +185,7 @@ static CURLU *make_url(const consul_agent *agent, const consul_request *request)
     const consul_scope *scope = request->scope;
     CURLU *url = curl_url();
 
-    if (url != NULL && curl_url_set(url, CURLUPART_URL, agent->base, 0) == CURLUE_OK
+    if (url != NULL && curl_url_set(url, CURLUPART_URL, agent->address.base, 0) == CURLUE_OK
         && set_path(url, request)
         && (scope == NULL
             || (set_parameter(url, "dc", scope->dc) && set_parameter(url, "ns", scope->ns)
@@ -370,7 +265,7 @@ static int set_transfer(CURL *curl, const consul_agent *agent, long timeout, bod
            && SET(CURLOPT_CONNECTTIMEOUT_MS, connect_timeout < timeout ? connect_timeout : timeout)
            && SET(CURLOPT_WRITEFUNCTION, receive_body) && SET(CURLOPT_WRITEDATA, body)
            && SET(CURLOPT_OPENSOCKETFUNCTION, open_socket)
-           && SET_TEXT(CURLOPT_UNIX_SOCKET_PATH, agent->socket_path)
+           && SET_TEXT(CURLOPT_UNIX_SOCKET_PATH, agent->address.socket_path)
            && SET_TEXT(CURLOPT_USERPWD, settings->http_auth) && set_tls(curl, settings);
 }
 
@@ -462,13 +357,13 @@ static void describe(const consul_agent *agent, const consul_request *request, C
 
     curl_url_get(url, CURLUPART_URL, &text, 0);
     snprintf(source, CONSUL_URI_MAX, "%s %s%s%s", request->body == NULL ? "GET" : "POST",
-             text == NULL ? agent->base : text,
-             agent->socket_path != NULL  ? " at unix://"
-             : agent->connect_to != NULL ? " at "
-                                         : "",
-             agent->socket_path != NULL  ? agent->socket_path
-             : agent->connect_to != NULL ? agent->connect_to + 2
-                                         : "");
+             text == NULL ? agent->address.base : text,
+             agent->address.socket_path != NULL  ? " at unix://"
+             : agent->address.connect_to != NULL ? " at "
+                                                 : "",
+             agent->address.socket_path != NULL  ? agent->address.socket_path
+             : agent->address.connect_to != NULL ? agent->address.connect_to + 2
+                                                 : "");
     curl_free(text);
 }
 
@@ -489,7 +384,8 @@ static int exchange(const consul_agent *agent, const consul_request *request, CU
         || !SET_TEXT(CURLOPT_POSTFIELDS, request->body))
         consul_error_set(err, CONSUL_R_INTERNAL, "%s: libcurl refused an option", answer->source);
     else
-        ok = judge(curl, perform(curl, agent->https), curl_text, &body, answer->source, err);
+        ok =
+            judge(curl, perform(curl, agent->address.https), curl_text, &body, answer->source, err);
     if (ok) {
         answer->body = body.data;
         answer->len = body.len;
@@ -512,7 +408,8 @@ int consul_agent_request(const consul_agent *agent, const consul_request *reques
     pthread_once(&once, init_curl);
     if (url == NULL || (curl = curl_easy_init()) == NULL
         || !append_header(&headers, "Content-Type: application/json")
-        || (agent->connect_to != NULL && !append_header(&connect_to, agent->connect_to))) {
+        || (agent->address.connect_to != NULL
+            && !append_header(&connect_to, agent->address.connect_to))) {
         consul_error_set(err, CONSUL_R_OUT_OF_MEMORY, "a request to the agent");
         goto done;
     }

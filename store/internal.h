@@ -11,6 +11,20 @@
 /* Check a Consul name from outside: 1 to CONSUL_NAME_MAX bytes, no control characters. */
 int consul_name_check(const char *what, const char *name, int reason, consul_error *err);
 
+/* ---- address.c ---- */
+
+typedef struct consul_address {
+    bool https;
+    char *base;        /* scheme://host:port/prefix, no slash at the end */
+    char *socket_path; /* of a unix:// address, else NULL */
+    char *connect_to;  /* where tls_server_name stands in the URL instead, else NULL */
+} consul_address;
+
+/* Parse the settings' address, with its tls and tls_server_name. Clear it also after an error. */
+int consul_address_parse(const consul_settings *settings, consul_address *address,
+                         consul_error *err);
+void consul_address_clear(consul_address *address);
+
 /* ---- agent.c: HTTP with the local agent (libcurl) ---- */
 
 #define CONSUL_ANSWER_MAX ((size_t)4 << 20) /* bytes of one answer; a large CA bundle is 50 kB */
