@@ -67,7 +67,8 @@ class Identity:
         return arguments + (["-cert_chain", str(chain)] if self.intermediates else [])
 
 
-def build(subject, issuer, key, signer, *, begins=-1, ends=10, ca=False, uris=(), dns=(), usage=()):
+def build(subject, issuer, key, signer, *, begins=-1, ends=10, ca=False, uris=(), dns=(), usage=(),
+          serial=None):
     """One certificate; validity in days from now; the issuer signs with `signer`."""
     now = datetime.datetime.utcnow()
     names = [x509.UniformResourceIdentifier(uri) for uri in uris]
@@ -81,7 +82,7 @@ def build(subject, issuer, key, signer, *, begins=-1, ends=10, ca=False, uris=()
         .subject_name(subject)
         .issuer_name(issuer)
         .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
+        .serial_number(serial or x509.random_serial_number())
         .not_valid_before(now + begins * DAY)
         .not_valid_after(now + ends * DAY)
         .add_extension(x509.BasicConstraints(ca, None), True)
