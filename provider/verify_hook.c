@@ -15,7 +15,7 @@
 #include <openssl/x509_vfy.h>
 #include <openssl/x509v3.h>
 
-/* One peer on its way to a verdict. */
+/* One peer on its way to a verdict. On the heap: a fibre of OpenSSL's ASYNC jobs has 32 kB. */
 typedef struct peer_check {
     SSL *ssl;
     endpoint *end;       /* its */
@@ -25,6 +25,7 @@ typedef struct peer_check {
     consul_roots *roots;
     STACK_OF(X509) *chain; /* verified */
     consul_spiffe_id id;   /* the peer's */
+    consul_spiffe_id own;  /* this end's, once it is needed */
     int x509_error;        /* X509_V_ERR_…, from which libssl makes the alert */
 } peer_check;
 
@@ -108,14 +109,13 @@ static void fill_in(char field[CONSUL_NAME_MAX + 1], const char *own)
 static int verify_service(peer_check *check, consul_error *err)
 {
     consul_service *wanted = &check->end->wanted;
-    consul_spiffe_id own;
-    char text[2 * CONSUL_URI_MAX];
+    char text[CONSUL_ERROR_TEXT_MAX];
 
-    if (!endpoint_identity(check->end, check->ssl, &own, err))
+    if (!endpoint_identity(check->end, check->ssl, &check->own, err))
         return 0;
-    fill_in(wanted->scope.ns, own.scope.ns);
-    fill_in(wanted->scope.partition, own.scope.partition);
-    fill_in(wanted->scope.dc, own.scope.dc);
+    fill_in(wanted->scope.ns, check->own.scope.ns);
+    fill_in(wanted->scope.partition, check->own.scope.partition);
+    fill_in(wanted->scope.dc, check->own.scope.dc);
     if (consul_spiffe_id_is(&check->id, wanted->name, &wanted->scope))
         return 1;
     snprintf(text, sizeof(text),
@@ -163,22 +163,23 @@ static int verify_server(peer_check *check, consul_error *err)
 /* Only a server asks: a client has chosen whom to connect to. */
 static int authorize(peer_check *check, consul_error *err)
 {
-    consul_spiffe_id target;
-    consul_error why = {0};
+    const consul_spiffe_id *own = &check->own;
 
     check->x509_error = X509_V_ERR_UNSPECIFIED;
-    if (!endpoint_identity(check->end, check->ssl, &target, &why))
-        return consul_error_set(err, CONSUL_R_OWN_IDENTITY_INVALID, "%s", why.text);
-    if (strcmp(target.trust_domain, consul_roots_trust_domain(check->roots)) != 0)
+    if (!endpoint_identity(check->end, check->ssl, &check->own, err)) {
+        err->reason = CONSUL_R_OWN_IDENTITY_INVALID;
+        return 0;
+    }
+    if (strcmp(own->trust_domain, consul_roots_trust_domain(check->roots)) != 0)
         return consul_error_set(err, CONSUL_R_OWN_IDENTITY_INVALID,
                                 "\"%s\" is not in the trust domain \"%s\"; load the leaf again",
-                                target.uri, consul_roots_trust_domain(check->roots));
-    if (consul_store_authorize(check->end->store, &target, X509_STORE_CTX_get0_cert(check->ctx),
-                               &check->id, check->deadline, &why))
+                                own->uri, consul_roots_trust_domain(check->roots));
+    if (consul_store_authorize(check->end->store, own, X509_STORE_CTX_get0_cert(check->ctx),
+                               &check->id, check->deadline, err))
         return 1;
-    if (why.reason == CONSUL_R_PEER_DENIED)
+    if (err->reason == CONSUL_R_PEER_DENIED)
         check->x509_error = X509_V_ERR_CERT_REJECTED;
-    return consul_error_set(err, why.reason, "%s", why.text);
+    return 0;
 }
 
 /*
@@ -266,44 +267,59 @@ static int leave_alone(peer_check *check)
     return X509_verify_cert(check->ctx) > 0; /* as libssl would */
 }
 
-int prov_verify_peer(X509_STORE_CTX *ctx, void *arg)
+/* The whole way of one verification; 1 if the peer has passed. */
+static int verify(peer_check *check, consul_error *err)
 {
-    peer_check check = {.ctx = ctx, .x509_error = X509_V_ERR_UNSPECIFIED};
-    consul_error err = {0};
+    X509_STORE_CTX *ctx = check->ctx;
     int ok;
 
-    check.ssl = X509_STORE_CTX_get_ex_data(ctx, SSL_get_ex_data_X509_STORE_CTX_idx());
-    if (check.ssl != NULL)
-        check.end = prov_tls_arm(check.ssl);
+    if (check->ssl != NULL)
+        check->end = prov_tls_arm(check->ssl);
     /* Speculation on the way leaves no traces; what is raised below stays. */
     ERR_set_mark();
     ok = prov_tls_mark_verification(ctx);
-    if (ok && check.end != NULL && check.end->rule == ENDPOINT_BY_PEER)
-        ok = judge_by_peer(&check, &err);
-    if (check.end == NULL || check.end->rule != ENDPOINT_GOVERNED) {
+    if (ok && check->end != NULL && check->end->rule == ENDPOINT_BY_PEER)
+        ok = judge_by_peer(check, err);
+    if (check->end == NULL || check->end->rule != ENDPOINT_GOVERNED) {
         ERR_pop_to_mark();
         if (ok)
-            ok = leave_alone(&check);
+            ok = leave_alone(check);
         else
             X509_STORE_CTX_set_error(ctx, X509_V_ERR_OUT_OF_MEM);
-        goto done;
+        return ok;
     }
-    check.end->peer = ENDPOINT_PEER_UNKNOWN;
-    ok = ok && check_peer(&check, &err);
+    check->end->peer = ENDPOINT_PEER_UNKNOWN;
+    ok = ok && check_peer(check, err);
     ERR_pop_to_mark();
-    ok = ok && tell_of_success(&check, &err);
+    ok = ok && tell_of_success(check, err);
     if (ok) {
-        check.end->peer = ENDPOINT_PEER_AUTHORIZED;
+        check->end->peer = ENDPOINT_PEER_AUTHORIZED;
         X509_STORE_CTX_set_error(ctx, X509_V_OK);
     } else {
-        tell_of_refusal(&check, &err);
-        prov_error_raise(&err, SSL_is_server(check.ssl) ? "client refused" : "server refused");
+        tell_of_refusal(check, err);
+        prov_error_raise(err, SSL_is_server(check->ssl) ? "client refused" : "server refused");
     }
     /* A callback of the application's may have changed the mode by which libssl obeys us. */
-    prov_tls_arm(check.ssl);
+    prov_tls_arm(check->ssl);
+    return ok;
+}
 
-done:
-    sk_X509_pop_free(check.chain, X509_free);
-    consul_roots_unref(check.roots);
+int prov_verify_peer(X509_STORE_CTX *ctx, void *arg)
+{
+    peer_check *check = OPENSSL_zalloc(sizeof(*check));
+    consul_error err = {0};
+    int ok;
+
+    if (check == NULL) { /* and unmarked, so that a governed connection is stopped */
+        X509_STORE_CTX_set_error(ctx, X509_V_ERR_OUT_OF_MEM);
+        return 0;
+    }
+    check->ctx = ctx;
+    check->ssl = X509_STORE_CTX_get_ex_data(ctx, SSL_get_ex_data_X509_STORE_CTX_idx());
+    check->x509_error = X509_V_ERR_UNSPECIFIED;
+    ok = verify(check, &err);
+    sk_X509_pop_free(check->chain, X509_free);
+    consul_roots_unref(check->roots);
+    OPENSSL_free(check);
     return ok;
 }
