@@ -15,6 +15,7 @@ static void free_endpoint(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int index
         return;
     X509_free(e->current);
     X509_free(e->leaf);
+    X509_free(e->ours);
     consul_store_unref(e->store);
     OPENSSL_free(e);
 }
@@ -117,8 +118,12 @@ int endpoint_present_leaf(endpoint *e, SSL *ssl, consul_error *err)
     SSL_certs_clear(ssl);
     ok = SSL_use_cert_and_key(ssl, consul_leaf_cert(leaf), consul_leaf_key(leaf),
                               (STACK_OF(X509) *)consul_leaf_chain(leaf), 1);
+    if (ok == 1) {
+        X509_up_ref(consul_leaf_cert(leaf));
+        X509_free(e->ours);
+        e->ours = consul_leaf_cert(leaf);
+    }
     consul_leaf_unref(leaf);
-    e->presents_ours = ok == 1;
     return ok == 1
            || consul_error_set(err, CONSUL_R_OWN_IDENTITY_INVALID,
                                "OpenSSL does not accept the leaf of \"%s\"", settings->service);
@@ -137,25 +142,30 @@ static bool asks_for_service(endpoint *e, const char *host)
     return true;
 }
 
-/* The hosts that a client asks for: what it sends as SNI, and what it has OpenSSL check. */
+/*
+ * The hosts that a client asks for: what it has OpenSSL check, and what it sends as SNI. The SPIFFE
+ * ID stands in for OpenSSL's check only where that one asks for the service.
+ */
 static bool look_at_hosts(endpoint *e, SSL *ssl)
 {
-    const char *host = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+    const char *host;
     int i;
 
-    for (i = 0; host == NULL || !asks_for_service(e, host); i++) {
-        host = X509_VERIFY_PARAM_get0_host(SSL_get0_param(ssl), i);
-        if (host == NULL)
-            return false;
+    for (i = 0; (host = X509_VERIFY_PARAM_get0_host(SSL_get0_param(ssl), i)) != NULL; i++) {
+        if (asks_for_service(e, host)) {
+            e->stands_in = true;
+            return true;
+        }
     }
-    return true;
+    host = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+    return host != NULL && asks_for_service(e, host);
 }
 
 static enum endpoint_rule rule_of_server(const endpoint *e)
 {
     bool required =
         e->store == NULL
-            ? prov_inbound_was_required() /* unloaded: nobody can say who may connect */
+            ? prov_was_required(true) /* unloaded: nobody can say who may connect */
             : e->has_service && consul_store_settings(e->store)->inbound == CONSUL_DEMAND_REQUIRE;
 
     return e->leaf != NULL || required ? ENDPOINT_GOVERNED : ENDPOINT_LEFT_ALONE;
@@ -168,6 +178,8 @@ static enum endpoint_rule rule_of_client(endpoint *e, SSL *ssl)
 
     if (e->has_service)
         outbound = consul_store_settings(e->store)->outbound;
+    else if (e->store == NULL && prov_was_required(false))
+        outbound = CONSUL_DEMAND_REQUIRE;
     if (e->leaf == NULL && outbound == CONSUL_DEMAND_OFF)
         return ENDPOINT_LEFT_ALONE;
     names_service = e->store != NULL && look_at_hosts(e, ssl);
@@ -186,6 +198,7 @@ static void begin(endpoint *e)
     e->has_service = e->store != NULL && consul_store_settings(e->store)->service != NULL;
     e->told = false;
     e->has_wanted = false;
+    e->stands_in = false;
     e->prepared = false;
     e->rule = e->unusable ? ENDPOINT_GOVERNED : ENDPOINT_LEFT_ALONE;
     e->peer = ENDPOINT_PEER_UNKNOWN;
@@ -201,7 +214,7 @@ enum endpoint_rule endpoint_judge(endpoint *e, SSL *ssl)
     if (changed)
         begin(e);
     changed |= look_at_certificates(e, ssl);
-    if (e->leaf != NULL && !e->presents_ours)
+    if (e->leaf != NULL && e->leaf != e->ours)
         e->has_service = false; /* the application has given it an identity of its own */
     if (changed && e->rule != ENDPOINT_GOVERNED) {
         rule = SSL_is_server(ssl) ? rule_of_server(e) : rule_of_client(e, ssl);

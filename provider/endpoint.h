@@ -23,7 +23,7 @@ typedef struct endpoint {
     const SSL_CTX *ctx; /* the SSL's when its certificates were looked at; compared, never used */
     X509 *current;      /* its current certificate then */
     X509 *leaf;         /* the Connect leaf among its certificates, or NULL */
-    bool presents_ours; /* which was put there by endpoint_present_leaf */
+    X509 *ours;         /* the leaf that endpoint_present_leaf has put there, or NULL */
 
     /* Of the handshake that is going on: */
     bool begun;          /* what follows is set */
@@ -36,6 +36,7 @@ typedef struct endpoint {
     bool has_service; /* it is the configured service, whose live leaf is presented */
     bool has_wanted;  /* the host name asks for this service: */
     consul_service wanted;
+    bool stands_in; /* its SPIFFE ID does, for the host check that was left to OpenSSL */
 } endpoint;
 
 /* Register with OpenSSL; 0 on failure. Safe in provider init. */

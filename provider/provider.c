@@ -63,33 +63,64 @@ static int replace_active(const prov_ctx *from, prov_ctx *to)
     return found;
 }
 
+/*
+ * The instance that governs the process's TLS, with the lock held: where several are loaded, the
+ * strictest, so that none of them is without effect. One that is unusable refuses everything.
+ */
+static const prov_ctx *governing(void)
+{
+    const prov_ctx *best = active[0];
+    size_t i;
+
+    for (i = 0; i < INSTANCES_MAX && active[i] != NULL; i++) {
+        if (active[i]->tls_store == NULL)
+            return active[i];
+        if (consul_store_settings(best->tls_store)->service == NULL
+            && consul_store_settings(active[i]->tls_store)->service != NULL)
+            best = active[i];
+    }
+    return best;
+}
+
 consul_store *prov_active_store(consul_error *why)
 {
     consul_store *store = NULL;
+    const prov_ctx *prov;
 
     lock_active();
-    if (active[0] == NULL)
+    prov = governing();
+    if (prov == NULL)
         consul_error_set(why, CONSUL_R_NOT_ACTIVE,
                          "it was unloaded, and nobody can say who may connect");
-    else if (active[0]->tls_store == NULL)
-        consul_error_set(why, active[0]->unusable.reason, "%s", active[0]->unusable.text);
+    else if (prov->tls_store == NULL)
+        consul_error_set(why, prov->unusable.reason, "%s", prov->unusable.text);
     else
-        store = consul_store_ref(active[0]->tls_store);
+        store = consul_store_ref(prov->tls_store);
     unlock_active();
     return store;
 }
 
 /* Set when such an instance is loaded, and never again. */
-static atomic_bool inbound_was_required;
+static atomic_bool inbound_was_required, outbound_was_required;
 
-bool prov_inbound_was_required(void)
+bool prov_was_required(bool inbound)
 {
-    return atomic_load_explicit(&inbound_was_required, memory_order_relaxed);
+    return atomic_load_explicit(inbound ? &inbound_was_required : &outbound_was_required,
+                                memory_order_relaxed);
+}
+
+static void note_requirements(const consul_settings *settings)
+{
+    if (settings->service != NULL && settings->inbound == CONSUL_DEMAND_REQUIRE)
+        atomic_store_explicit(&inbound_was_required, true, memory_order_relaxed);
+    if (settings->service != NULL && settings->outbound == CONSUL_DEMAND_REQUIRE)
+        atomic_store_explicit(&outbound_was_required, true, memory_order_relaxed);
 }
 
 bool prov_upstream(const char *host, consul_service *service)
 {
     const char *text = NULL;
+    const prov_ctx *prov;
     char lower[256];
     size_t i;
 
@@ -100,8 +131,9 @@ bool prov_upstream(const char *host, consul_service *service)
     if (host[i] != '\0')
         return false;
     lock_active(); /* keeps the instance from being unloaded */
-    if (active[0] != NULL)
-        text = prov_config_row(active[0], "upstreams", lower);
+    prov = governing();
+    if (prov != NULL)
+        text = prov_config_row(prov, "upstreams", lower);
     if (text != NULL)
         consul_service_parse(text, service, NULL); /* no service, so nobody, if it does not parse */
     unlock_active();
@@ -226,8 +258,6 @@ static int take_core(core_functions *core, const OSSL_DISPATCH *in, consul_error
 static void configure(prov_ctx *prov)
 {
     consul_settings *settings = prov_config_read(prov, &prov->unusable);
-    bool required =
-        settings != NULL && settings->service != NULL && settings->inbound == CONSUL_DEMAND_REQUIRE;
 
     if (settings == NULL
         || (prov->store = consul_store_new(settings, prov->libctx, &prov->unusable)) == NULL)
@@ -241,8 +271,7 @@ static void configure(prov_ctx *prov)
         prov->store = NULL;
         return;
     }
-    if (required)
-        atomic_store_explicit(&inbound_was_required, true, memory_order_relaxed);
+    note_requirements(consul_store_settings(prov->store));
 }
 
 int OSSL_provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in,

@@ -15,27 +15,27 @@
 
 /* One loaded instance of the provider; OpenSSL's provctx. */
 typedef struct prov_ctx {
-    OSSL_LIB_CTX *libctx;                     /* borrowed from the core, as is */
-    const OSSL_CORE_HANDLE *handle;           /* with these two, rows of its configuration */
-    OSSL_FUNC_core_get_params_fn *get_params; /* are looked up */
-    consul_store *store;                      /* for its own library context */
-    consul_store *tls_store;                  /* for the process's TLS, in the default one; */
-    consul_error unusable;                    /* both NULL if the configuration is wrong, like so */
+    OSSL_LIB_CTX *libctx;           /* borrowed from the core, as are */
+    const OSSL_CORE_HANDLE *handle; /* these two, for rows of its configuration */
+    OSSL_FUNC_core_get_params_fn *get_params;
+    consul_store *store;     /* for its URIs, in its own library context */
+    consul_store *tls_store; /* for the process's TLS, in the default library context */
+    consul_error unusable;   /* where both are NULL: what is wrong with its configuration */
 } prov_ctx;
 
 /* ---- provider.c ---- */
 
 /*
- * The store that governs this process's TLS: that of the instance that was loaded first and is
- * still active. The caller gets a reference. NULL when none is active (`why` is NOT_ACTIVE), or
- * when that instance could not be configured (`why` is the reason). Any thread.
+ * The store that governs this process's TLS: that of the active instance that was loaded first, a
+ * configured service before none. The caller gets a reference. NULL when none is active (`why` is
+ * NOT_ACTIVE), or when one could not be configured (`why` is the reason). Any thread.
  */
 consul_store *prov_active_store(consul_error *why);
 
-/* Has an instance been loaded whose service requires Connect of all that comes in? */
-bool prov_inbound_was_required(void);
+/* Has an instance been loaded whose service requires Connect of all that comes in, or goes out? */
+bool prov_was_required(bool inbound);
 
-/* The service that the table `upstreams` of the active instance maps this host to, if any. */
+/* The service that the table `upstreams` of the governing instance maps this host to, if any. */
 bool prov_upstream(const char *host, consul_service *service);
 
 /* ---- config.c: the provider's section of openssl.cnf ---- */
@@ -64,7 +64,7 @@ void prov_error_raise(const consul_error *err, const char *context);
 
 extern const OSSL_ALGORITHM prov_loader_algorithms[];
 
-/* ---- tls_hook.c: which connections are governed, and how they are set up ---- */
+/* ---- tls_hook.c: how connections are governed; which are, endpoint.h says ---- */
 
 /* Have every SSL_CTX and X509_STORE_CTX made from now on come to us. 0 on failure. */
 int prov_tls_hook_install(void);

@@ -49,6 +49,28 @@ static int get_roots(peer_check *check, consul_error *err)
 }
 
 /*
+ * A session of this handshake must not be resumed: that would skip all of this. A server refuses
+ * it at the look-up already; here its context becomes one that no look-up has, whatever was set.
+ * A client that goes by its peer could not know before; its session becomes one of a version that
+ * no ClientHello offers, so that the next handshake is, without further ado, a full one.
+ */
+static int spoil_session(peer_check *check, consul_error *err)
+{
+    SSL_SESSION *session = SSL_get_session(check->ssl);
+    unsigned char context[SSL_MAX_SID_CTX_LENGTH];
+    int ok = 1;
+
+    if (session != NULL && SSL_is_server(check->ssl))
+        ok = RAND_bytes(context, sizeof(context)) == 1
+             && SSL_SESSION_set1_id_context(session, context, sizeof(context)) == 1;
+    else if (session != NULL && check->by_peer)
+        ok = SSL_SESSION_set_protocol_version(session, SSL3_VERSION) == 1;
+    return ok
+           || refuse(check, X509_V_ERR_UNSPECIFIED, err, CONSUL_R_INTERNAL,
+                     "the session could not be made unusable for resumption");
+}
+
+/*
  * A client that goes by its peer: is that a member of our mesh, by its own word? Whoever claims to
  * be one is held to it; anyone else is the application's business.
  */
@@ -63,9 +85,11 @@ static int judge_by_peer(peer_check *check, consul_error *err)
         check->end->rule = ENDPOINT_GOVERNED;
         return 0;
     }
-    if (consul_cert_claims_trust_domain(cert, consul_roots_trust_domain(check->roots)))
+    if (consul_cert_claims_trust_domain(cert, consul_roots_trust_domain(check->roots))) {
         check->end->rule = ENDPOINT_GOVERNED;
-    return 1;
+        return 1;
+    }
+    return spoil_session(check, err); /* resumed, it could not be told from one of ours */
 }
 
 static int verify_chain(peer_check *check, consul_error *err)
@@ -157,7 +181,8 @@ static int verify_server(peer_check *check, consul_error *err)
     if (!endpoint_present_leaf(check->end, check->ssl, err))
         return 0;
     check->x509_error = X509_V_ERR_CERT_REJECTED;
-    return check->end->has_wanted ? verify_service(check, err) : verify_host(check, err);
+    return (!check->end->has_wanted || verify_service(check, err))
+           && (check->end->stands_in || verify_host(check, err));
 }
 
 /* Only a server asks: a client has chosen whom to connect to. */
@@ -180,28 +205,6 @@ static int authorize(peer_check *check, consul_error *err)
     if (err->reason == CONSUL_R_PEER_DENIED)
         check->x509_error = X509_V_ERR_CERT_REJECTED;
     return 0;
-}
-
-/*
- * A session of this handshake must not be resumed: that would skip all of this. A server refuses
- * it at the look-up already; here its context becomes one that no look-up has, whatever was set.
- * A client that goes by its peer could not know before; its session becomes one of a version that
- * no ClientHello offers, so that the next handshake is, without further ado, a full one.
- */
-static int spoil_session(peer_check *check, consul_error *err)
-{
-    SSL_SESSION *session = SSL_get_session(check->ssl);
-    unsigned char context[SSL_MAX_SID_CTX_LENGTH];
-    int ok = 1;
-
-    if (session != NULL && SSL_is_server(check->ssl))
-        ok = RAND_bytes(context, sizeof(context)) == 1
-             && SSL_SESSION_set1_id_context(session, context, sizeof(context)) == 1;
-    else if (session != NULL && check->by_peer)
-        ok = SSL_SESSION_set_protocol_version(session, SSL3_VERSION) == 1;
-    return ok
-           || refuse(check, X509_V_ERR_UNSPECIFIED, err, CONSUL_R_INTERNAL,
-                     "the session could not be made unusable for resumption");
 }
 
 /* The application's callback may look at the chain: what was built, or the peer's certificate. */

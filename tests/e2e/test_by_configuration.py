@@ -120,3 +120,17 @@ def test_a_certificate_of_its_own_says_who_a_server_is(programs, agent, service)
     server = programs.connect_server(f"own-{service}", config=programs.config(agent, service=service))
     outcome = programs.talk(server, *agent.leaf("friend").files(programs.folder, "friend"))
     assert outcome.refused and f'connect to "own-{service}"' in outcome.server
+
+
+def test_a_name_that_selects_a_leaf_selects_its_service(programs, agent, service, dummy):
+    """SNI switches from the configured service to a context with a leaf of its own, and back."""
+    agent.deny("friend", f"own-{service}")
+    uri = f"consul:leaf/own-{service}"
+    server = programs.server(
+        "-cert", dummy[0], "-key", dummy[1], "-servername", "own.example", "-cert2", uri, "-key2", uri,
+        config=programs.config(agent, service=service))
+    friend = agent.leaf("friend").files(programs.folder, "friend")
+    for version in VERSIONS:
+        assert programs.talk(server, version, "-servername", "web.example", *friend).talked
+        outcome = programs.talk(server, version, "-servername", "own.example", *friend)
+        assert outcome.refused and f'connect to "own-{service}"' in outcome.server, outcome

@@ -124,7 +124,22 @@ def test_another_trust_domain_is_an_ordinary_server(programs, agent, service, co
     identity = self_signed(["spiffe://other.example/ns/default/dc/dc1/svc/web"], dns=["localhost"])
     _, certificate, _, key, *_ = identity.files(programs.folder, "other")
     server = nginx.start(programs, certificate, key, [PUBLIC])
-    assert f"ANSWER {PUBLIC}" in fetch(programs, server, config(), "localhost", ca=certificate).stdout
+    for highest in HIGHEST:  # also where its sessions are offered again
+        result = fetch(programs, server, config(), "localhost", highest=highest, ca=certificate, count=2)
+        assert result.stdout.count(f"ANSWER {PUBLIC}") == 2, result
+
+
+def test_a_host_check_for_another_name_is_not_answered(programs, connect, service, config):
+    """SNI names the service, but what the program has OpenSSL check is another host."""
+    target = ["s_client", "-connect", f"127.0.0.1:{connect.ports[0]}", "-ign_eof"]
+    name = f"{service}.service.consul"
+    request = b"GET / HTTP/1.0\r\n\r\n"
+    right = programs.openssl(
+        *target, "-servername", name, "-verify_hostname", name, config=config(), stdin=request)
+    assert CONNECT in right.stdout
+    wrong = programs.openssl(
+        *target, "-servername", name, "-verify_hostname", "bank.example", config=config(), stdin=request)
+    assert CONNECT not in wrong.stdout and "host name" in wrong.stderr, wrong
 
 
 def test_only_connect_servers_see_our_leaf(programs, agent, service, config):
