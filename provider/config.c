@@ -168,14 +168,21 @@ consul_settings *prov_config_read(const prov_ctx *prov, consul_error *err)
     return consul_settings_new(lookup, &config, err);
 }
 
-const char *prov_config_row(const prov_ctx *prov, const char *table, const char *row)
+const char *prov_config_value(const prov_ctx *prov, const char *name)
 {
-    char name[512], *value = NULL;
+    char *value = NULL;
     OSSL_PARAM params[2];
 
-    if ((size_t)snprintf(name, sizeof(name), "%s.%s", table, row) >= sizeof(name))
-        return NULL;
     params[0] = OSSL_PARAM_construct_utf8_ptr(name, &value, 0);
     params[1] = OSSL_PARAM_construct_end();
     return prov->get_params(prov->handle, params) ? value : NULL;
+}
+
+const char *prov_config_row(const prov_ctx *prov, const char *table, const char *row)
+{
+    char name[512];
+
+    if ((size_t)snprintf(name, sizeof(name), "%s.%s", table, row) >= sizeof(name))
+        return NULL;
+    return prov_config_value(prov, name);
 }

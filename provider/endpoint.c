@@ -1,10 +1,23 @@
 #include "endpoint.h"
 
+#include <netdb.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include <openssl/crypto.h>
 
 static int ssl_index = -1; /* of an endpoint */
+
+/* Stands for nothing, where there is no memory to keep what a stand-in says. */
+static const consul_uri unknown = {.kind = CONSUL_URI_ROOTS};
+
+static void free_stand_in(endpoint *e)
+{
+    if (e->stand_in != &unknown)
+        OPENSSL_free((consul_uri *)e->stand_in);
+    e->stand_in = NULL;
+}
 
 static void free_endpoint(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int index, long argl,
                           void *argp)
@@ -16,6 +29,7 @@ static void free_endpoint(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int index
     X509_free(e->current);
     X509_free(e->leaf);
     X509_free(e->ours);
+    free_stand_in(e);
     consul_store_unref(e->store);
     OPENSSL_free(e);
 }
@@ -49,46 +63,75 @@ endpoint *endpoint_get(SSL *ssl)
 
 /* ---- its certificates ---- */
 
-/* The first Connect leaf among the certificates that this SSL may present; borrowed. */
-static X509 *find_leaf(SSL *ssl, X509 *current)
+static void take_leaf(endpoint *e, X509 *leaf)
 {
-    X509 *cert, *leaf = NULL;
-    long more;
+    X509_up_ref(leaf);
+    X509_free(e->leaf);
+    e->leaf = leaf;
+    free_stand_in(e);
+}
 
-    if (current != NULL && consul_cert_claims_connect(current))
-        return current;
+static void take_stand_in(endpoint *e, const consul_uri *uri)
+{
+    free_stand_in(e);
+    e->stand_in = OPENSSL_memdup(uri, sizeof(*uri));
+    if (e->stand_in == NULL)
+        e->stand_in = &unknown;
+    X509_free(e->leaf);
+    e->leaf = NULL;
+}
+
+/*
+ * Find the stand-in among the certificates that this SSL may present, or else the Connect leaf, the
+ * current one first. Where there is neither, what was known stays: a connection that was governed
+ * does not cease to be when SNI gives it other certificates.
+ */
+static void find_identity(endpoint *e, SSL *ssl, X509 *current)
+{
+    X509 *leaf = NULL, *cert = current;
+    consul_uri uri;
+    long more = 1;
+
     /* One certificate for each type of key: make each the current one in turn. */
-    for (more = SSL_set_current_cert(ssl, SSL_CERT_SET_FIRST); more == 1 && leaf == NULL;
+    for (more = SSL_set_current_cert(ssl, SSL_CERT_SET_FIRST); more == 1;
          more = SSL_set_current_cert(ssl, SSL_CERT_SET_NEXT)) {
         cert = SSL_get_certificate(ssl);
-        if (cert != NULL && cert != current && consul_cert_claims_connect(cert))
+        if (cert == NULL || cert == e->ours)
+            continue;
+        if (consul_cert_stands_in(cert, &uri)) {
+            take_stand_in(e, &uri);
+            leaf = NULL;
+            break;
+        }
+        if ((leaf == NULL || cert == current) && consul_cert_claims_connect(cert))
             leaf = cert;
     }
+    if (leaf != NULL)
+        take_leaf(e, leaf);
     if (current != NULL)
         SSL_select_current_cert(ssl, current);
-    return leaf;
 }
 
 /* Look at the SSL's certificates where they have changed, and tell whether they have. */
 static bool look_at_certificates(endpoint *e, SSL *ssl)
 {
-    X509 *current = SSL_get_certificate(ssl), *leaf;
+    X509 *current = SSL_get_certificate(ssl);
     const SSL_CTX *ctx = SSL_get_SSL_CTX(ssl);
 
     if (e->ctx == ctx && e->current == current)
         return false;
-    leaf = find_leaf(ssl, current);
-    if (leaf != NULL) {
-        X509_up_ref(leaf);
-        X509_free(e->leaf);
-        e->leaf = leaf;
-    }
+    find_identity(e, ssl, current);
     if (current != NULL)
         X509_up_ref(current);
     X509_free(e->current);
     e->current = current;
     e->ctx = ctx;
     return true;
+}
+
+bool endpoint_has_identity(const endpoint *e)
+{
+    return e->leaf != NULL || e->stand_in != NULL;
 }
 
 int endpoint_identity(const endpoint *e, const SSL *ssl, consul_spiffe_id *id, consul_error *err)
@@ -104,15 +147,20 @@ int endpoint_identity(const endpoint *e, const SSL *ssl, consul_spiffe_id *id, c
 
 int endpoint_present_leaf(endpoint *e, SSL *ssl, consul_error *err)
 {
-    const consul_settings *settings;
     consul_leaf *leaf = NULL;
     int ok;
 
     if (!e->has_service)
         return 1;
-    settings = consul_store_settings(e->store);
-    if (!consul_store_leaf(e->store, settings->service, NULL,
-                           consul_deadline_after(settings->authorize_timeout), &leaf, err))
+    if (e->stand_in != NULL && e->stand_in->kind != CONSUL_URI_LEAF)
+        return consul_error_set(
+            err, CONSUL_R_OWN_IDENTITY_INVALID,
+            "the stand-in certificate does not say of what: it needs one URI in "
+            "its subjectAltName, as in URI:consul:leaf/web");
+    if (!consul_store_leaf(
+            e->store, e->stand_in == NULL ? NULL : e->stand_in->service,
+            e->stand_in == NULL ? NULL : &e->stand_in->scope,
+            consul_deadline_after(consul_store_settings(e->store)->authorize_timeout), &leaf, err))
         return 0;
     /* The application's own certificates would be chosen for their type of key. */
     SSL_certs_clear(ssl);
@@ -123,13 +171,23 @@ int endpoint_present_leaf(endpoint *e, SSL *ssl, consul_error *err)
         X509_free(e->ours);
         e->ours = consul_leaf_cert(leaf);
     }
+    if (ok != 1)
+        consul_error_set(err, CONSUL_R_OWN_IDENTITY_INVALID,
+                         "OpenSSL does not accept the leaf of \"%s\"",
+                         consul_leaf_id(leaf)->service);
     consul_leaf_unref(leaf);
-    return ok == 1
-           || consul_error_set(err, CONSUL_R_OWN_IDENTITY_INVALID,
-                               "OpenSSL does not accept the leaf of \"%s\"", settings->service);
+    return ok == 1;
 }
 
 /* ---- its rule ---- */
+
+/* A leaf that the application has given it is presented as it is. */
+static bool has_service(const endpoint *e)
+{
+    if (e->store == NULL || e->leaf != NULL)
+        return false;
+    return e->stand_in != NULL || consul_store_settings(e->store)->service != NULL;
+}
 
 /* Does this host name ask for a Consul service? Then nothing else will do. */
 static bool asks_for_service(endpoint *e, const char *host)
@@ -153,7 +211,7 @@ static bool look_at_hosts(endpoint *e, SSL *ssl)
 
     for (i = 0; (host = X509_VERIFY_PARAM_get0_host(SSL_get0_param(ssl), i)) != NULL; i++) {
         if (asks_for_service(e, host)) {
-            e->stands_in = true;
+            e->host_is_service = true;
             return true;
         }
     }
@@ -168,7 +226,7 @@ static enum endpoint_rule rule_of_server(const endpoint *e)
             ? prov_was_required(true) /* unloaded: nobody can say who may connect */
             : e->has_service && consul_store_settings(e->store)->inbound == CONSUL_DEMAND_REQUIRE;
 
-    return e->leaf != NULL || required ? ENDPOINT_GOVERNED : ENDPOINT_LEFT_ALONE;
+    return endpoint_has_identity(e) || required ? ENDPOINT_GOVERNED : ENDPOINT_LEFT_ALONE;
 }
 
 static enum endpoint_rule rule_of_client(endpoint *e, SSL *ssl)
@@ -180,10 +238,10 @@ static enum endpoint_rule rule_of_client(endpoint *e, SSL *ssl)
         outbound = consul_store_settings(e->store)->outbound;
     else if (e->store == NULL && prov_was_required(false))
         outbound = CONSUL_DEMAND_REQUIRE;
-    if (e->leaf == NULL && outbound == CONSUL_DEMAND_OFF)
+    if (!endpoint_has_identity(e) && outbound == CONSUL_DEMAND_OFF)
         return ENDPOINT_LEFT_ALONE;
     names_service = e->store != NULL && look_at_hosts(e, ssl);
-    if (e->leaf != NULL || names_service || outbound == CONSUL_DEMAND_REQUIRE)
+    if (endpoint_has_identity(e) || names_service || outbound == CONSUL_DEMAND_REQUIRE)
         return ENDPOINT_GOVERNED;
     return ENDPOINT_BY_PEER;
 }
@@ -195,10 +253,10 @@ static void begin(endpoint *e)
     consul_store_unref(e->store);
     e->store = prov_active_store(&why);
     e->unusable = e->store == NULL && why.reason != CONSUL_R_NOT_ACTIVE;
-    e->has_service = e->store != NULL && consul_store_settings(e->store)->service != NULL;
-    e->told = false;
+    e->reported = false;
+    e->came_without = false;
     e->has_wanted = false;
-    e->stands_in = false;
+    e->host_is_service = false;
     e->prepared = false;
     e->rule = e->unusable ? ENDPOINT_GOVERNED : ENDPOINT_LEFT_ALONE;
     e->peer = ENDPOINT_PEER_UNKNOWN;
@@ -214,12 +272,59 @@ enum endpoint_rule endpoint_judge(endpoint *e, SSL *ssl)
     if (changed)
         begin(e);
     changed |= look_at_certificates(e, ssl);
-    if (e->leaf != NULL && e->leaf != e->ours)
-        e->has_service = false; /* the application has given it an identity of its own */
+    e->has_service = has_service(e);
     if (changed && e->rule != ENDPOINT_GOVERNED) {
         rule = SSL_is_server(ssl) ? rule_of_server(e) : rule_of_client(e, ssl);
         if (rule > e->rule) /* never back */
             e->rule = rule;
     }
     return e->rule;
+}
+
+/* ---- what is told of it ---- */
+
+/* "service web, peer 192.0.2.7:4711", as far as these are known. */
+static void describe(const endpoint *e, const SSL *ssl, char *text, size_t size)
+{
+    struct sockaddr_storage address;
+    socklen_t len = sizeof(address);
+    char host[64], port[16];
+    const char *service = NULL;
+    consul_spiffe_id id;
+
+    if (e->stand_in != NULL && e->stand_in->service[0] != '\0')
+        service = e->stand_in->service;
+    else if (e->leaf != NULL && consul_spiffe_id_of_cert(e->leaf, &id, NULL))
+        service = id.service;
+    else if (e->store != NULL)
+        service = consul_store_settings(e->store)->service;
+    snprintf(text, size, "service %s", service == NULL ? "unknown" : service);
+    if (getpeername(SSL_get_fd(ssl), (struct sockaddr *)&address, &len) == 0
+        && (address.ss_family == AF_INET || address.ss_family == AF_INET6)
+        && getnameinfo((struct sockaddr *)&address, len, host, sizeof(host), port, sizeof(port),
+                       NI_NUMERICHOST | NI_NUMERICSERV)
+               == 0)
+        snprintf(text + strlen(text), size - strlen(text), ", peer %s port %s", host, port);
+}
+
+#define DESCRIPTION_MAX (CONSUL_NAME_MAX + 128)
+
+void endpoint_report(endpoint *e, const SSL *ssl, const consul_error *err, const char *context)
+{
+    char about[DESCRIPTION_MAX];
+
+    describe(e, ssl, about, sizeof(about));
+    prov_error_raise(err, context, about);
+    e->reported = true;
+}
+
+void endpoint_log(endpoint *e, const SSL *ssl, const consul_error *err, const char *context)
+{
+    char about[DESCRIPTION_MAX];
+
+    if (e->reported)
+        return;
+    describe(e, ssl, about, sizeof(about));
+    prov_log(err, context, about);
+    e->reported = true;
 }

@@ -22,21 +22,25 @@ enum endpoint_peer {
 typedef struct endpoint {
     const SSL_CTX *ctx; /* the SSL's when its certificates were looked at; compared, never used */
     X509 *current;      /* its current certificate then */
-    X509 *leaf;         /* the Connect leaf among its certificates, or NULL */
     X509 *ours;         /* the leaf that endpoint_present_leaf has put there, or NULL */
+    /* What the application's own certificates make of it; one of these, or none: */
+    X509 *leaf;                 /* a Connect leaf, presented as it is */
+    const consul_uri *stand_in; /* what a stand-in stands for */
 
     /* Of the handshake that is going on: */
     bool begun;          /* what follows is set */
     bool prepared;       /* the SSL has been set up for it */
     consul_store *store; /* who answers; NULL when no provider is active or it is unusable */
     bool unusable;       /* which is the one and not the other */
-    bool told;           /* why it is unusable */
     enum endpoint_rule rule;
     enum endpoint_peer peer;
-    bool has_service; /* it is the configured service, whose live leaf is presented */
-    bool has_wanted;  /* the host name asks for this service: */
+    bool reported;     /* why it is refused */
+    bool came_without; /* the client, where it was asked for a certificate */
+    bool
+        has_service; /* the live leaf of a service is presented: the stand-in's, or the configured */
+    bool has_wanted; /* the host name asks for this service: */
     consul_service wanted;
-    bool stands_in; /* its SPIFFE ID does, for the host check that was left to OpenSSL */
+    bool host_is_service; /* the SPIFFE ID answers the host check that was left to OpenSSL */
 } endpoint;
 
 /* Register with OpenSSL; 0 on failure. Safe in provider init. */
@@ -48,13 +52,22 @@ endpoint *endpoint_get(SSL *ssl);
 /* Bring its rule up to date with the SSL's state, certificates and host name. */
 enum endpoint_rule endpoint_judge(endpoint *e, SSL *ssl);
 
+/* Is it Connect by what the application has given it? */
+bool endpoint_has_identity(const endpoint *e);
+
 /*
- * Give the SSL the live leaf of the configured service, and nothing else to present. A no-op for
- * endpoints without one.
+ * Give the SSL the live leaf of its service, and nothing else to present. A no-op for endpoints
+ * without one.
  */
 int endpoint_present_leaf(endpoint *e, SSL *ssl, consul_error *err);
 
 /* The Connect identity of this end, as it stands in the certificate that it presents. */
 int endpoint_identity(const endpoint *e, const SSL *ssl, consul_spiffe_id *id, consul_error *err);
+
+/* Report why its handshake is refused, with who it is and whom it met: prov_error_raise. */
+void endpoint_report(endpoint *e, const SSL *ssl, const consul_error *err, const char *context);
+
+/* The same, in the log only, and only if nothing has been reported of this handshake. */
+void endpoint_log(endpoint *e, const SSL *ssl, const consul_error *err, const char *context);
 
 #endif

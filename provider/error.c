@@ -32,10 +32,11 @@ int prov_error_init(void)
     return library != 0;
 }
 
-void prov_error_raise(const consul_error *err, const char *context)
+void prov_error_raise(const consul_error *err, const char *context, const char *about)
 {
     if (err->reason == 0)
         return;
+    prov_log(err, context, about);
     ERR_new();
     ERR_set_error(library, err->reason, "%s%s%s", context == NULL ? "" : context,
                   context == NULL ? "" : ": ", err->text);

@@ -49,7 +49,7 @@ static void *loader_open(void *provctx, const char *text)
         ok = consul_store_leaf(prov->store, uri.service, &uri.scope, CONSUL_NO_DEADLINE,
                                &loader->leaf, &err);
     if (!ok) {
-        prov_error_raise(&err, text);
+        prov_error_raise(&err, text, NULL);
         OPENSSL_free(loader);
         loader = NULL;
     }
@@ -160,7 +160,7 @@ static int loader_load(void *ctx, OSSL_CALLBACK *object_cb, void *object_cbarg,
     if (len <= 0) {
         consul_error_set(&err, CONSUL_R_INTERNAL, "encoding a %s",
                          cert == NULL ? "private key" : "certificate");
-        prov_error_raise(&err, NULL);
+        prov_error_raise(&err, NULL, NULL);
         return 0;
     }
     params[0] = OSSL_PARAM_construct_int(OSSL_OBJECT_PARAM_TYPE, &type);

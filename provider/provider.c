@@ -181,7 +181,9 @@ static int provider_get_params(void *provctx, OSSL_PARAM params[])
 static const OSSL_ALGORITHM *provider_query_operation(void *provctx, int operation, int *no_cache)
 {
     *no_cache = 0;
-    return operation == OSSL_OP_STORE ? prov_loader_algorithms : NULL;
+    if (operation == OSSL_OP_STORE)
+        return prov_loader_algorithms;
+    return operation == OSSL_OP_DECODER ? prov_decoder_algorithms : NULL;
 }
 
 static void free_instance(prov_ctx *prov)
@@ -229,6 +231,7 @@ static int is_our_libcrypto(void (*core_function)(void))
 typedef struct core_functions {
     OSSL_FUNC_core_get_params_fn *get_params;
     OSSL_FUNC_core_get_libctx_fn *get_libctx;
+    OSSL_FUNC_BIO_gets_fn *bio_gets;
 } core_functions;
 
 static int take_core(core_functions *core, const OSSL_DISPATCH *in, consul_error *err)
@@ -240,8 +243,10 @@ static int take_core(core_functions *core, const OSSL_DISPATCH *in, consul_error
             core->get_params = OSSL_FUNC_core_get_params(function);
         else if (function->function_id == OSSL_FUNC_CORE_GET_LIBCTX)
             core->get_libctx = OSSL_FUNC_core_get_libctx(function);
+        else if (function->function_id == OSSL_FUNC_BIO_GETS)
+            core->bio_gets = OSSL_FUNC_BIO_gets(function);
     }
-    if (core->get_params == NULL || core->get_libctx == NULL)
+    if (core->get_params == NULL || core->get_libctx == NULL || core->bio_gets == NULL)
         return consul_error_set(err, CONSUL_R_INTERNAL, "OpenSSL's core lacks a function");
     if (!is_our_libcrypto((void (*)(void))core->get_libctx))
         return consul_error_set(err, CONSUL_R_INTERNAL,
@@ -259,6 +264,7 @@ static void configure(prov_ctx *prov)
 {
     consul_settings *settings = prov_config_read(prov, &prov->unusable);
 
+    prov_log_open(prov_config_value(prov, "log")); /* also for what is wrong with the others */
     if (settings == NULL
         || (prov->store = consul_store_new(settings, prov->libctx, &prov->unusable)) == NULL)
         return;
@@ -293,9 +299,12 @@ int OSSL_provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in,
     }
     prov->handle = handle;
     prov->get_params = core.get_params;
+    prov->bio_gets = core.bio_gets;
     /* The library context itself: take_core has checked that it is of our own libcrypto. */
     prov->libctx = (OSSL_LIB_CTX *)core.get_libctx(handle);
     configure(prov);
+    if (prov->store == NULL)
+        prov_log(&prov->unusable, "all TLS of this process is refused", NULL);
     if (!replace_active(NULL, prov)) {
         consul_error_set(&err, CONSUL_R_INTERNAL, "loaded more than %d times", INSTANCES_MAX);
         goto err;
@@ -305,7 +314,7 @@ int OSSL_provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in,
     return 1;
 
 err:
-    prov_error_raise(&err, NULL);
+    prov_error_raise(&err, NULL, NULL);
     free_instance(prov);
     return 0;
 }

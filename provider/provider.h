@@ -18,6 +18,7 @@ typedef struct prov_ctx {
     OSSL_LIB_CTX *libctx;           /* borrowed from the core, as are */
     const OSSL_CORE_HANDLE *handle; /* these two, for rows of its configuration */
     OSSL_FUNC_core_get_params_fn *get_params;
+    OSSL_FUNC_BIO_gets_fn *bio_gets;
     consul_store *store;     /* for its URIs, in its own library context */
     consul_store *tls_store; /* for the process's TLS, in the default library context */
     consul_error unusable;   /* where both are NULL: what is wrong with its configuration */
@@ -46,23 +47,48 @@ bool prov_upstream(const char *host, consul_service *service);
  */
 consul_settings *prov_config_read(const prov_ctx *prov, consul_error *err);
 
+/* The value of a setting as it stands there, borrowed while the provider is loaded; NULL if none. */
+const char *prov_config_value(const prov_ctx *prov, const char *name);
+
 /*
  * The value of "<table>.<row>" in the provider's section, borrowed while the provider is loaded;
  * NULL if there is none.
  */
 const char *prov_config_row(const prov_ctx *prov, const char *table, const char *row);
 
-/* ---- error.c: OpenSSL's error queue ---- */
+/* ---- error.c: OpenSSL's error queue, and the log ---- */
 
 /* Make our reasons known to OpenSSL. Idempotent; 0 on failure. */
 int prov_error_init(void);
 
-/* Put an error on this thread's queue; `context` (or NULL) says in what. Does nothing for none. */
-void prov_error_raise(const consul_error *err, const char *context);
+/*
+ * Put an error on this thread's queue and into the log; `context` (or NULL) says in what, and
+ * `about` (or NULL), in the log only, with whom. Does nothing for none.
+ */
+void prov_error_raise(const consul_error *err, const char *context, const char *about);
+
+/* ---- log.c: what the setting `log` asks for ---- */
+
+/*
+ * Write to where this setting says from now on: "stderr", "syslog" or a path. Anything else changes
+ * nothing. A file is opened here, and again when it has been moved away or its descriptor closed;
+ * one that can not be opened is tried again at each line.
+ */
+void prov_log_open(const char *setting);
+
+/*
+ * Write one line, printable and whole. Any thread, any child of a fork. Does not wait for a slow
+ * reader, raises no signal, keeps errno; lines beyond a rate are counted and left out.
+ */
+void prov_log(const consul_error *err, const char *context, const char *about);
 
 /* ---- loader.c: OSSL_STORE ---- */
 
 extern const OSSL_ALGORITHM prov_loader_algorithms[];
+
+/* ---- decoder.c: the private keys of stand-ins ---- */
+
+extern const OSSL_ALGORITHM prov_decoder_algorithms[];
 
 /* ---- tls_hook.c: how connections are governed; which are, endpoint.h says ---- */
 

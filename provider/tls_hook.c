@@ -40,20 +40,30 @@ static int on_certificate(SSL *ssl, void *arg)
 
     if (e == NULL || endpoint_present_leaf(e, ssl, &err))
         return e != NULL;
-    prov_error_raise(&err, "no leaf to present");
+    endpoint_report(e, ssl, &err, "no leaf to present");
     return 0;
+}
+
+/* A client's: the verify hook has put the live leaf there, and nothing shall take its place. */
+static int on_client_certificate(SSL *ssl, void *arg)
+{
+    return 1;
 }
 
 /* Let nothing more be read from or written to this connection. Sends no alert. */
 static void stop_unauthorized(SSL *ssl, const char *why)
 {
+    endpoint *e = endpoint_get(ssl);
     consul_error err = {0};
     int both = SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN;
 
     if ((SSL_get_shutdown(ssl) & both) == both)
         return;
     consul_error_set(&err, CONSUL_R_NOT_AUTHORIZED, "%s", why);
-    prov_error_raise(&err, NULL);
+    if (e != NULL)
+        endpoint_report(e, ssl, &err, NULL);
+    else
+        prov_error_raise(&err, NULL, NULL);
     SSL_set_verify(ssl, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
     SSL_set_shutdown(ssl, both);
 }
@@ -93,8 +103,8 @@ static void enforce(endpoint *e, SSL *ssl)
                    SSL_is_server(ssl) ? SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT
                                       : SSL_VERIFY_PEER,
                    NULL);
-    if (SSL_is_server(ssl) && e->has_service)
-        SSL_set_cert_cb(ssl, on_certificate, NULL);
+    if (e->has_service)
+        SSL_set_cert_cb(ssl, SSL_is_server(ssl) ? on_certificate : on_client_certificate, NULL);
     if (!e->prepared) {
         close_other_ways(ssl);
         e->prepared = forget_sessions(ssl);
@@ -154,16 +164,15 @@ static bool authenticates(const SSL_CIPHER *cipher)
 }
 
 /* May this cipher be used on a governed connection? None may where nobody knows what was meant. */
-static bool accepts_cipher(endpoint *e, const SSL_CIPHER *cipher)
+static bool accepts_cipher(endpoint *e, const SSL *ssl, const SSL_CIPHER *cipher)
 {
     consul_error why = {0};
 
     if (!e->unusable)
         return authenticates(cipher);
-    if (!e->told) {
+    if (!e->reported) {
         consul_store_unref(prov_active_store(&why));
-        prov_error_raise(&why, "all TLS of this process is refused");
-        e->told = true;
+        endpoint_report(e, ssl, &why, "all TLS of this process is refused");
     }
     return false;
 }
@@ -175,8 +184,10 @@ static bool accepts_cipher(endpoint *e, const SSL_CIPHER *cipher)
 static bool comes_too_late(SSL *ssl, const X509 *cert)
 {
     const endpoint *e;
+    consul_uri uri;
 
-    if (cert == NULL || !SSL_in_init(ssl) || !consul_cert_claims_connect(cert))
+    if (cert == NULL || !SSL_in_init(ssl)
+        || !(consul_cert_claims_connect(cert) || consul_cert_stands_in(cert, &uri)))
         return false;
     e = prov_tls_arm(ssl);
     if (e == NULL || e->peer != ENDPOINT_PEER_LEFT_ALONE)
@@ -199,7 +210,7 @@ static int on_security(const SSL *s, const SSL_CTX *ctx, int op, int bits, int n
      */
     if (ssl != NULL && (is_cipher || op == SSL_SECOP_VERSION || op == SSL_SECOP_SIGALG_SHARED)) {
         e = prov_tls_arm(ssl);
-        if (is_governed(e) && is_cipher && !accepts_cipher(e, other))
+        if (is_governed(e) && is_cipher && !accepts_cipher(e, ssl, other))
             return 0;
     }
     if (ssl != NULL && op == SSL_SECOP_EE_KEY && comes_too_late(ssl, other))
@@ -214,17 +225,57 @@ static int on_client_hello(SSL *ssl, int *alert, void *arg)
     return SSL_CLIENT_HELLO_SUCCESS;
 }
 
+/* libssl refuses a client without a certificate by itself; the log shall say so, too. */
+static bool is_empty_certificate(const unsigned char *message, size_t len)
+{
+    size_t header = SSL3_HM_HEADER_LENGTH, i;
+
+    /* TLS 1.2: the length of the list; 1.3: that of the request's context before it, both zero. */
+    if (len < header + 3 || len > header + 4 || message[0] != SSL3_MT_CERTIFICATE)
+        return false;
+    for (i = header; i < len; i++) {
+        if (message[i] != 0)
+            return false;
+    }
+    return true;
+}
+
+/* A fatal alert ends a governed connection: what nobody has reported yet is written to the log. */
+static void log_alert(SSL *ssl, bool sent, int alert)
+{
+    const char *text = SSL_alert_desc_string_long(alert);
+    endpoint *e = endpoint_get(ssl);
+    consul_error err = {0};
+
+    if (!is_governed(e))
+        return;
+    if (!sent)
+        consul_error_set(&err, CONSUL_R_HANDSHAKE_FAILED, "ended by the peer: %s", text);
+    else if (e->came_without)
+        consul_error_set(&err, CONSUL_R_PEER_CERTIFICATE_MISSING, "client refused");
+    else
+        consul_error_set(&err, CONSUL_R_HANDSHAKE_FAILED, "ended by us: %s", text);
+    endpoint_log(e, ssl, &err, NULL);
+}
+
 static void on_message(int write_p, int version, int content_type, const void *buf, size_t len,
                        SSL *ssl, void *arg)
 {
-    const endpoint *e;
+    const unsigned char *message = buf;
+    endpoint *e;
 
+    if (content_type == SSL3_RT_ALERT && len == 2 && message[0] == SSL3_AL_FATAL)
+        log_alert(ssl, write_p == 1, message[1]);
     if (content_type != SSL3_RT_HANDSHAKE)
         return;
     e = prov_tls_arm(ssl);
+    if (e == NULL || write_p != 0 || len == 0)
+        return;
     /* The peer's last message, and not yet acted upon. */
-    if (e != NULL && write_p == 0 && len > 0 && *(const unsigned char *)buf == SSL3_MT_FINISHED)
+    if (message[0] == SSL3_MT_FINISHED)
         require_authorized(e, ssl);
+    else if (SSL_is_server(ssl) && is_empty_certificate(message, len))
+        e->came_without = true;
 }
 
 static int on_new_session(SSL *ssl, int is_forward_secure)

@@ -182,7 +182,7 @@ static int verify_server(peer_check *check, consul_error *err)
         return 0;
     check->x509_error = X509_V_ERR_CERT_REJECTED;
     return (!check->end->has_wanted || verify_service(check, err))
-           && (check->end->stands_in || verify_host(check, err));
+           && (check->end->host_is_service || verify_host(check, err));
 }
 
 /* Only a server asks: a client has chosen whom to connect to. */
@@ -300,7 +300,8 @@ static int verify(peer_check *check, consul_error *err)
         X509_STORE_CTX_set_error(ctx, X509_V_OK);
     } else {
         tell_of_refusal(check, err);
-        prov_error_raise(err, SSL_is_server(check->ssl) ? "client refused" : "server refused");
+        endpoint_report(check->end, check->ssl, err,
+                        SSL_is_server(check->ssl) ? "client refused" : "server refused");
     }
     /* A callback of the application's may have changed the mode by which libssl obeys us. */
     prov_tls_arm(check->ssl);

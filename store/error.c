@@ -72,6 +72,7 @@ const char *consul_reason_text(int reason)
         TEXT(PEER_REFUSED_BY_APPLICATION, "peer refused by the application"),
         TEXT(NOT_AUTHORIZED, "peer was not verified by Consul Connect"),
         TEXT(NOT_ACTIVE, "the consul provider is not active"),
+        TEXT(HANDSHAKE_FAILED, "handshake failed"),
 #undef TEXT
     };
 

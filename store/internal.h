@@ -11,6 +11,11 @@
 /* Check a Consul name from outside: 1 to CONSUL_NAME_MAX bytes, no control characters. */
 int consul_name_check(const char *what, const char *name, int reason, consul_error *err);
 
+/* ---- spiffe.c ---- */
+
+/* The first place of `word`, in any case, in bytes that need not be text; NULL if there is none. */
+const unsigned char *consul_find_word(const unsigned char *data, size_t len, const char *word);
+
 /* ---- address.c ---- */
 
 typedef struct consul_address {

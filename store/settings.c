@@ -54,6 +54,8 @@ const consul_option consul_options[] = {
      "How long one request to the agent may take"},
     {"authorize_timeout", NULL, "1s", CONSUL_OPTION_DURATION, AT(authorize_timeout),
      "How long one handshake may wait for the agent"},
+    {"log", NULL, "off", CONSUL_OPTION_LOG, AT(log),
+     "Where refusals are written: off, stderr, syslog, or the absolute path of a file"},
     {NULL, NULL, NULL, CONSUL_OPTION_TEXT, 0, NULL},
 };
 
@@ -65,7 +67,7 @@ static char **text_of(consul_settings *settings, const consul_option *option)
 static bool is_text(const consul_option *option)
 {
     return option->type == CONSUL_OPTION_TEXT || option->type == CONSUL_OPTION_SECRET
-           || option->type == CONSUL_OPTION_NAME;
+           || option->type == CONSUL_OPTION_NAME || option->type == CONSUL_OPTION_LOG;
 }
 
 static int parse_text(const consul_option *option, const char *value, char **result,
@@ -78,6 +80,11 @@ static int parse_text(const consul_option *option, const char *value, char **res
     if (option->type == CONSUL_OPTION_NAME
         && !consul_name_check(option->name, value, CONSUL_R_SETTING_INVALID, err))
         return 0;
+    if (option->type == CONSUL_OPTION_LOG && *value != '/' && strcmp(value, "off") != 0
+        && strcmp(value, "stderr") != 0 && strcmp(value, "syslog") != 0)
+        return consul_error_set(err, CONSUL_R_SETTING_INVALID,
+                                "%s = \"%s\": allowed are off, stderr, syslog and an absolute path",
+                                option->name, value);
     for (p = value; *p != '\0'; p++) {
         if ((unsigned char)*p < 0x20 || *p == 0x7f)
             return consul_error_set(err, CONSUL_R_SETTING_INVALID,

@@ -148,8 +148,7 @@ int consul_spiffe_id_of_cert(const X509 *cert, consul_spiffe_id *id, consul_erro
     return ok;
 }
 
-/* The first place of `word`, in any case, in bytes that need not be text; NULL if there is none. */
-static const unsigned char *find_word(const unsigned char *data, size_t len, const char *word)
+const unsigned char *consul_find_word(const unsigned char *data, size_t len, const char *word)
 {
     size_t word_len = strlen(word);
 
@@ -162,7 +161,7 @@ static const unsigned char *find_word(const unsigned char *data, size_t len, con
 
 static bool claims_service(const unsigned char *id, size_t len, const char *trust_domain)
 {
-    return find_word(id, len, "/svc/") != NULL;
+    return consul_find_word(id, len, "/svc/") != NULL;
 }
 
 static bool claims_trust_domain(const unsigned char *id, size_t len, const char *trust_domain)
@@ -194,7 +193,7 @@ static bool any_id_claims(const X509 *cert, claim_fn *claims, const char *trust_
         const unsigned char *data = ASN1_STRING_get0_data(value);
         const unsigned char *end = data + ASN1_STRING_length(value);
 
-        while ((data = find_word(data, (size_t)(end - data), scheme)) != NULL) {
+        while ((data = consul_find_word(data, (size_t)(end - data), scheme)) != NULL) {
             data += sizeof(scheme) - 1;
             if (claims(data, (size_t)(end - data), trust_domain))
                 return true;

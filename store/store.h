@@ -39,6 +39,7 @@ enum consul_reason {
     CONSUL_R_PEER_REFUSED_BY_APPLICATION,
     CONSUL_R_NOT_AUTHORIZED,
     CONSUL_R_NOT_ACTIVE,
+    CONSUL_R_HANDSHAKE_FAILED,
     CONSUL_R_END /* one past the last */
 };
 
@@ -70,6 +71,7 @@ enum consul_option_type {
     CONSUL_OPTION_INBOUND,  /* require or off */
     CONSUL_OPTION_OUTBOUND, /* auto, require or off */
     CONSUL_OPTION_TABLE,    /* the name of a section; its rows are looked up one by one */
+    CONSUL_OPTION_LOG,      /* off, stderr, syslog or a path */
     CONSUL_OPTION_BOOL,     /* yes/no, true/false, on/off, 1/0 */
     CONSUL_OPTION_DURATION  /* a number with ms, s or m; kept in milliseconds */
 };
@@ -112,6 +114,7 @@ typedef struct consul_settings {
     int64_t connect_timeout; /* milliseconds, as all durations */
     int64_t request_timeout;
     int64_t authorize_timeout;
+    char *log;
 } consul_settings;
 
 /* The configured value of an option, borrowed until settings_new returns; NULL if there is none. */
@@ -201,6 +204,15 @@ bool consul_cert_claims_connect(const X509 *cert);
 
 /* Does it claim any SPIFFE ID in this trust domain, or in any for NULL? As broad. */
 bool consul_cert_claims_trust_domain(const X509 *cert, const char *trust_domain);
+
+/* ---- stand-ins (stand_in.c) --------------------------------------------------------------- */
+
+/*
+ * Is this certificate a stand-in, which a program that takes only files loads in the place of a
+ * leaf? It has a subjectAltName URI:consul:leaf/<service>; then `uri` is what that says. Any other
+ * consul: URI is a claim too, and not taken for ordinary TLS: its kind is not CONSUL_URI_LEAF.
+ */
+bool consul_cert_stands_in(const X509 *cert, consul_uri *uri);
 
 /* ---- snapshots (snapshot.c) ------------------------------------------------------------- */
 

@@ -41,17 +41,23 @@ def binary():
     return shutil.which("nginx", path="/usr/sbin:/usr/bin:/sbin:/bin")
 
 
-def start(programs, certificate, key, texts, config=None, options=""):
-    """Starts nginx with one TLS server for each text; gives the process with its `ports`."""
+def write(folder, ports, identities, texts, options=""):
+    """A configuration with one TLS server for each port, identity (certificate, key) and text."""
+    servers = "".join(
+        SERVER.format(port=port, certificate=certificate, key=key, text=text, options=options)
+        for port, (certificate, key), text in zip(ports, identities, texts))
+    file = folder / "nginx.conf"
+    file.write_text(CONFIG.format(folder=folder, servers=servers))
+    return file
+
+
+def start_each(programs, identities, texts, config=None, options=""):
+    """Starts nginx with one TLS server for each identity and text; gives the process with its `ports`."""
     for attempt in range(ATTEMPTS):
         ports = free_ports(len(texts))
         folder = programs.path("nginx")
         folder.mkdir()
-        servers = "".join(
-            SERVER.format(port=port, certificate=certificate, key=key, text=text, options=options)
-            for port, text in zip(ports, texts))
-        file = folder / "nginx.conf"
-        file.write_text(CONFIG.format(folder=folder, servers=servers))
+        file = write(folder, ports, identities, texts, options)
         process = programs.start(
             Process, [binary(), "-p", folder, "-e", "stderr", "-c", file], config, programs.leaks_allowed())
         wait_until(lambda: "start worker process " in process.output() or process.ended(), "nginx")
@@ -60,3 +66,8 @@ def start(programs, certificate, key, texts, config=None, options=""):
             return process
         assert "Address already in use" in process.output(), process.output()
     raise AssertionError("no free port for nginx")
+
+
+def start(programs, certificate, key, texts, config=None, options=""):
+    """Starts nginx with one TLS server for each text, all with the same certificate."""
+    return start_each(programs, len(texts) * [(certificate, key)], texts, config, options)

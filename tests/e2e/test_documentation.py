@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+import nginx
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -30,8 +32,24 @@ def test_a_shown_configuration_works(programs, agent, service, text):
     assert programs.talk(server, *friend, config=config).talked
 
 
-def test_the_line_for_nginx_sets_the_service(programs, agent):
-    """README makes nginx's openssl.cnf from the example with one sed."""
-    command = re.search(r"sed (\"s/.*?\") openssl.cnf.example", (ROOT / "README.md").read_text()).group(1)
-    result = programs.run(["sh", "-c", f"sed {command} {ROOT / 'openssl.cnf.example'}"])
-    assert "\nservice = web\n" in result.stdout
+def test_three_lines_to_nginx(programs, agent, service):
+    """What README says about nginx, but for the paths, the agent and the service."""
+    script = re.search(r"```sh\n(sed .*?) && nginx -g", (ROOT / "README.md").read_text(), re.DOTALL)[1]
+    folder = programs.folder
+    for shown, ours in (("/etc/nginx", folder), ("openssl.cnf.example", ROOT / "openssl.cnf.example"),
+                        ("leaf/web", f"leaf/{service}"), ("log = syslog", "log = stderr")):
+        assert shown in script
+        script = script.replace(shown, str(ours))
+    lines = (f"s#^module = .*#module = {programs.module}#; "
+             f"s/^#address = .*/address = {agent.address}/")
+    script = script.replace("sed ", f"sed -e '{lines}' -e ")
+    made = programs.run(["sh", "-e", "-c", script])
+    assert made.code == 0, made
+    config = folder / "openssl.cnf"
+    server = nginx.start(programs, folder / "web.pem", folder / "web.key", ["hello"], config)
+    connect = ["s_client", "-connect", f"127.0.0.1:{server.ports[0]}", "-ign_eof"]
+    request = b"GET / HTTP/1.0\r\n\r\n"
+    friend = agent.leaf("friend").files(folder, "friend")
+    assert "hello" in programs.openssl(*connect, *friend, stdin=request).stdout
+    assert "hello" not in programs.openssl(*connect, stdin=request).stdout
+    server.wait_for(rf"consul: peer presented no certificate: client refused .service {service}, peer 127.0.0.1 port")

@@ -1,0 +1,159 @@
+/*
+ * A decoder for the private key of a stand-in, provider-decoder(7): a PEM block "CONSUL URI" whose
+ * content is the text consul:leaf/<service>. Without the provider nothing reads it, and the program
+ * that was to present the stand-in does not start.
+ *
+ * A program wants the key to match the certificate, so all stand-ins have the same one. It is no
+ * secret, and proves nothing: the live leaf is put in its place before anything is signed.
+ */
+#include "provider.h"
+
+#include <string.h>
+
+#include <openssl/core_names.h>
+#include <openssl/core_object.h>
+#include <openssl/crypto.h>
+#include <openssl/params.h>
+#include <openssl/pem.h>
+
+#define LABEL "CONSUL URI"
+#define BLOCK_MAX 8192 /* bytes of a PEM block of ours: a URI in base64, and the lines about it */
+
+/* The P-256 key whose private half is the number 1, as PKCS#8 (RFC 5208). */
+static const unsigned char key_of_all_stand_ins[] = {
+    0x30, 0x81, 0x87, 0x02, 0x01, 0x00, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02,
+    0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x04, 0x6d, 0x30, 0x6b, 0x02,
+    0x01, 0x01, 0x04, 0x20, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+    0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+    0x00, 0x00, 0x00, 0x01, 0xa1, 0x44, 0x03, 0x42, 0x00, 0x04, 0x6b, 0x17, 0xd1, 0xf2, 0xe1, 0x2c,
+    0x42, 0x47, 0xf8, 0xbc, 0xe6, 0xe5, 0x63, 0xa4, 0x40, 0xf2, 0x77, 0x03, 0x7d, 0x81, 0x2d, 0xeb,
+    0x33, 0xa0, 0xf4, 0xa1, 0x39, 0x45, 0xd8, 0x98, 0xc2, 0x96, 0x4f, 0xe3, 0x42, 0xe2, 0xfe, 0x1a,
+    0x7f, 0x9b, 0x8e, 0xe7, 0xeb, 0x4a, 0x7c, 0x0f, 0x9e, 0x16, 0x2b, 0xce, 0x33, 0x57, 0x6b, 0x31,
+    0x5e, 0xce, 0xcb, 0xb6, 0x40, 0x68, 0x37, 0xbf, 0x51, 0xf5,
+};
+
+static OSSL_FUNC_decoder_newctx_fn decoder_newctx;
+static OSSL_FUNC_decoder_freectx_fn decoder_freectx;
+static OSSL_FUNC_decoder_does_selection_fn decoder_does_selection;
+static OSSL_FUNC_decoder_decode_fn decoder_decode;
+
+static void *decoder_newctx(void *provctx)
+{
+    return provctx; /* a decoder has no state of its own */
+}
+
+static void decoder_freectx(void *ctx)
+{
+}
+
+static int decoder_does_selection(void *provctx, int selection)
+{
+    return selection == 0 || (selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) != 0;
+}
+
+/*
+ * Read one PEM block to its end, whosever it is, as OpenSSL's own decoder does: where one has
+ * stopped reading, the next attempt begins. Its text is in `text` if it is ours and fits.
+ */
+static bool read_block(const prov_ctx *prov, OSSL_CORE_BIO *in, char text[BLOCK_MAX])
+{
+    static const char begin[] = "-----BEGIN ", ours[] = "-----BEGIN " LABEL "-----",
+                      end[] = "-----END ";
+    char line[256];
+    size_t used = 0, len;
+    bool inside = false, keep = false;
+
+    while (prov->bio_gets(in, line, sizeof(line)) > 0) {
+        len = strlen(line);
+        if (!inside && strncmp(line, begin, sizeof(begin) - 1) == 0) {
+            inside = true;
+            keep = strncmp(line, ours, sizeof(ours) - 1) == 0;
+        }
+        if (keep && used + len < BLOCK_MAX) {
+            memcpy(text + used, line, len + 1);
+            used += len;
+        }
+        if (inside && strncmp(line, end, sizeof(end) - 1) == 0)
+            return keep;
+    }
+    return false;
+}
+
+/* What the block says. */
+static int read_uri(const char *text, consul_uri *uri, consul_error *err)
+{
+    BIO *bio = BIO_new_mem_buf(text, -1);
+    char *name = NULL, *header = NULL, copy[CONSUL_URI_MAX + 1];
+    unsigned char *data = NULL;
+    long len;
+    int ok = 0;
+
+    if (bio == NULL || !PEM_read_bio(bio, &name, &header, &data, &len)) {
+        consul_error_set(err, CONSUL_R_URI_INVALID, "the PEM block can not be read");
+    } else if (len > CONSUL_URI_MAX || memchr(data, '\0', (size_t)len) != NULL) {
+        consul_error_set(err, CONSUL_R_URI_INVALID, "the PEM block has no text in it, or too much");
+    } else {
+        memcpy(copy, data, (size_t)len);
+        copy[len] = '\0';
+        copy[strcspn(copy, "\n")] = '\0'; /* of an echo(1) */
+        ok = consul_uri_parse(copy, uri, err);
+    }
+    BIO_free(bio);
+    OPENSSL_free(name);
+    OPENSSL_free(header);
+    OPENSSL_free(data);
+    return ok;
+}
+
+static int hand_over_key(OSSL_CALLBACK *data_cb, void *data_cbarg)
+{
+    int type = OSSL_OBJECT_PKEY;
+    OSSL_PARAM params[5];
+
+    params[0] = OSSL_PARAM_construct_int(OSSL_OBJECT_PARAM_TYPE, &type);
+    params[1] = OSSL_PARAM_construct_utf8_string(OSSL_OBJECT_PARAM_DATA_TYPE, (char *)"EC", 0);
+    params[2] = OSSL_PARAM_construct_utf8_string(OSSL_OBJECT_PARAM_DATA_STRUCTURE,
+                                                 (char *)"PrivateKeyInfo", 0);
+    params[3] = OSSL_PARAM_construct_octet_string(
+        OSSL_OBJECT_PARAM_DATA, (void *)key_of_all_stand_ins, sizeof(key_of_all_stand_ins));
+    params[4] = OSSL_PARAM_construct_end();
+    return data_cb(params, data_cbarg);
+}
+
+static int decoder_decode(void *ctx, OSSL_CORE_BIO *in, int selection, OSSL_CALLBACK *data_cb,
+                          void *data_cbarg, OSSL_PASSPHRASE_CALLBACK *pw_cb, void *pw_cbarg)
+{
+    char *text = OPENSSL_malloc(BLOCK_MAX);
+    consul_error err = {0};
+    consul_uri uri;
+    int ok = 1; /* nothing for us is no error */
+
+    if (text == NULL) {
+        consul_error_set(&err, CONSUL_R_OUT_OF_MEMORY, "reading a PEM block");
+    } else if (read_block(ctx, in, text)) {
+        if (read_uri(text, &uri, &err) && uri.kind != CONSUL_URI_LEAF)
+            consul_error_set(&err, CONSUL_R_URI_INVALID, "only a leaf has a key");
+        if (err.reason == 0)
+            ok = hand_over_key(data_cb, data_cbarg);
+    }
+    if (err.reason != 0) {
+        prov_error_raise(&err, "PEM block " LABEL, NULL);
+        ok = 0;
+    }
+    OPENSSL_free(text);
+    return ok;
+}
+
+static const OSSL_DISPATCH decoder_functions[] = {
+    {OSSL_FUNC_DECODER_NEWCTX, (void (*)(void))decoder_newctx},
+    {OSSL_FUNC_DECODER_FREECTX, (void (*)(void))decoder_freectx},
+    {OSSL_FUNC_DECODER_DOES_SELECTION, (void (*)(void))decoder_does_selection},
+    {OSSL_FUNC_DECODER_DECODE, (void (*)(void))decoder_decode},
+    {0, NULL},
+};
+
+/* Decoders go by the name of what they make: this one makes DER of PEM. */
+const OSSL_ALGORITHM prov_decoder_algorithms[] = {
+    {"DER", "provider=consul,input=pem", decoder_functions, "Keys of Consul Connect stand-ins"},
+    {NULL, NULL, NULL, NULL},
+};

@@ -1,0 +1,277 @@
+/*
+ * The log that the setting `log` asks for: a line for each refusal, for the people who run this
+ * host. It must never harm its process, which is a stranger's: it does not block, raises no signal,
+ * and writes to no descriptor that has become something else meanwhile.
+ */
+#include "provider.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <paths.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <syslog.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <openssl/crypto.h>
+
+#define LINE_MAX_BYTES 2048 /* below PIPE_BUF: written whole or not at all */
+#define BURST 50            /* lines at once, */
+#define LINES_PER_SECOND 10 /* and in the long run */
+
+#ifndef SYSLOG_SOCKET
+#define SYSLOG_SOCKET _PATH_LOG
+#endif
+
+enum target { TARGET_OFF, TARGET_STDERR, TARGET_SYSLOG, TARGET_FILE };
+
+/* A file that we know again, whatever its descriptor's number stands for by then. */
+typedef struct known_file {
+    dev_t device;
+    ino_t inode;
+} known_file;
+
+/* Guards all below; held over the few system calls of one line, none of which waits. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static enum target target;
+static char program[64]; /* as it was called: nginx and others overwrite their own name later */
+static char *path;
+static int fd = -1; /* of TARGET_FILE */
+static known_file known;
+static int64_t allowance = BURST * 1000; /* thousandths of a line */
+static int64_t allowance_time;
+static unsigned long suppressed;
+
+static void lock_log(void)
+{
+    pthread_mutex_lock(&lock);
+}
+
+static void unlock_log(void)
+{
+    pthread_mutex_unlock(&lock);
+}
+
+static void keep_lock_sane_over_fork(void)
+{
+    pthread_atfork(lock_log, unlock_log, unlock_log);
+}
+
+/* ---- where it goes ---- */
+
+static bool identify(int descriptor, known_file *file)
+{
+    struct stat st;
+
+    if (fstat(descriptor, &st) != 0)
+        return false;
+    *file = (known_file){st.st_dev, st.st_ino};
+    return true;
+}
+
+static bool is_same(const known_file *a, const known_file *b)
+{
+    return a->device == b->device && a->inode == b->inode;
+}
+
+/* The host may have closed our descriptor, and been given its number for something else. */
+static bool is_still_ours(void)
+{
+    known_file now;
+
+    return fd >= 0 && identify(fd, &now) && is_same(&now, &known);
+}
+
+static void open_file(void)
+{
+    int opened =
+        open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
+
+    if (opened >= 0 && opened <= STDERR_FILENO) { /* not ours to take, where they are closed */
+        int higher = fcntl(opened, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+
+        close(opened);
+        opened = higher;
+    }
+    if (opened < 0)
+        return; /* the one that is open will do */
+    if (is_still_ours())
+        close(fd);
+    fd = opened;
+    identify(fd, &known);
+}
+
+/* The descriptor of the file; opened again where logrotate has moved it away. -1 for none. */
+static int file_descriptor(void)
+{
+    struct stat st;
+
+    if (!is_still_ours())
+        fd = -1;
+    if (fd < 0 || stat(path, &st) != 0 || st.st_dev != known.device || st.st_ino != known.inode)
+        open_file();
+    return fd;
+}
+
+/* A daemon closes its stderr, and the next connection may get the number. */
+static int stderr_descriptor(void)
+{
+    struct stat st;
+    known_file now;
+
+    if (fstat(STDERR_FILENO, &st) != 0)
+        return -1;
+    now = (known_file){st.st_dev, st.st_ino};
+    return S_ISSOCK(st.st_mode) && !is_same(&now, &known) ? -1 : STDERR_FILENO;
+}
+
+/* write(2) that neither waits nor kills: a reader may be slow, or gone. */
+static void write_quietly(int descriptor, const char *line, size_t len)
+{
+    struct pollfd ready = {.fd = descriptor, .events = POLLOUT};
+    const struct timespec at_once = {0};
+    sigset_t pipe, before, pending;
+    int saved = errno;
+
+    sigemptyset(&pipe);
+    sigaddset(&pipe, SIGPIPE);
+    sigpending(&pending);
+    if (poll(&ready, 1, 0) == 1 && (ready.revents & POLLOUT)
+        && pthread_sigmask(SIG_BLOCK, &pipe, &before) == 0) {
+        if (write(descriptor, line, len) < 0 && errno == EPIPE && !sigismember(&pending, SIGPIPE))
+            sigtimedwait(&pipe, NULL, &at_once);
+        pthread_sigmask(SIG_SETMASK, &before, NULL);
+    }
+    errno = saved;
+}
+
+/*
+ * A datagram to the local syslog, RFC 3164. Not by syslog(3), which would keep a descriptor that the
+ * host may close, and write to whatever has its number then.
+ */
+static void send_to_syslog(const char *line, size_t len)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int saved = errno, s = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    OPENSSL_strlcpy(address.sun_path, SYSLOG_SOCKET, sizeof(address.sun_path));
+    if (s >= 0) {
+        sendto(s, line, len, MSG_NOSIGNAL | MSG_DONTWAIT, (struct sockaddr *)&address,
+               sizeof(address));
+        close(s);
+    }
+    errno = saved;
+}
+
+/* ---- what is written ---- */
+
+static void write_line(const char *text)
+{
+    char line[LINE_MAX_BYTES], when[32];
+    time_t now = time(NULL);
+    struct tm tm;
+    size_t i, len;
+
+    if (target == TARGET_SYSLOG) {
+        localtime_r(&now, &tm);
+        strftime(when, sizeof(when), "%b %e %H:%M:%S", &tm);
+        snprintf(line, sizeof(line), "<%d>%s %s[%d]: consul: %s", LOG_DAEMON | LOG_WARNING, when,
+                 program, (int)getpid(), text);
+    } else {
+        gmtime_r(&now, &tm);
+        strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &tm);
+        snprintf(line, sizeof(line) - 1, "%s %s[%d]: consul: %s", when, program, (int)getpid(),
+                 text);
+    }
+    for (i = 0; line[i] != '\0'; i++) { /* whatever the peer, or the program's name, is made of */
+        if ((unsigned char)line[i] < 0x20 || (unsigned char)line[i] > 0x7e)
+            line[i] = '?';
+    }
+    len = i;
+    if (target == TARGET_SYSLOG) {
+        send_to_syslog(line, len);
+        return;
+    }
+    line[len++] = '\n';
+    write_quietly(target == TARGET_FILE ? file_descriptor() : stderr_descriptor(), line, len);
+}
+
+/* A peer that is refused a thousand times a second must not fill the disk. */
+static bool may_write(void)
+{
+    struct timespec ts;
+    int64_t now, most = BURST * 1000;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    now = (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+    if (now - allowance_time >= most / LINES_PER_SECOND)
+        allowance = most;
+    else
+        allowance += (now - allowance_time) * LINES_PER_SECOND;
+    if (allowance > most)
+        allowance = most;
+    allowance_time = now;
+    if (allowance < 1000) {
+        suppressed++;
+        return false;
+    }
+    allowance -= 1000;
+    return true;
+}
+
+void prov_log_open(const char *setting)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    enum target wanted = TARGET_OFF;
+
+    if (setting != NULL && strcmp(setting, "stderr") == 0)
+        wanted = TARGET_STDERR;
+    else if (setting != NULL && strcmp(setting, "syslog") == 0)
+        wanted = TARGET_SYSLOG;
+    else if (setting != NULL && *setting == '/')
+        wanted = TARGET_FILE;
+    if (wanted == TARGET_OFF)
+        return;
+    pthread_once(&once, keep_lock_sane_over_fork);
+    lock_log();
+    OPENSSL_strlcpy(program, program_invocation_short_name, sizeof(program));
+    if (is_still_ours())
+        close(fd);
+    fd = -1;
+    OPENSSL_free(path);
+    path = wanted == TARGET_FILE ? OPENSSL_strdup(setting) : NULL;
+    target = wanted == TARGET_FILE && path == NULL ? TARGET_OFF : wanted;
+    if (target == TARGET_FILE)
+        open_file(); /* now, while the host still may: it may drop its privileges */
+    else if (target == TARGET_STDERR)
+        identify(STDERR_FILENO, &known);
+    unlock_log();
+}
+
+void prov_log(const consul_error *err, const char *context, const char *about)
+{
+    char text[LINE_MAX_BYTES];
+
+    lock_log();
+    if (target != TARGET_OFF && may_write()) {
+        if (suppressed > 0) {
+            snprintf(text, sizeof(text),
+                     "%lu more were not written here, being more than %d a second", suppressed,
+                     LINES_PER_SECOND);
+            suppressed = 0;
+            write_line(text);
+        }
+        snprintf(text, sizeof(text), "%s: %s%s%s%s%s%s", consul_reason_text(err->reason),
+                 context == NULL ? "" : context, context == NULL ? "" : ": ", err->text,
+                 about == NULL ? "" : " [", about == NULL ? "" : about, about == NULL ? "" : "]");
+        write_line(text);
+    }
+    unlock_log();
+}

@@ -1,0 +1,21 @@
+"""Stand-ins: the certificate and key files that a program loads in the place of a leaf."""
+
+import base64
+
+
+def key_file(programs, uri):
+    """The private key of every stand-in, which only the provider can read."""
+    content = base64.b64encode(uri.encode()).decode()
+    return programs.write("stand-in.key", f"-----BEGIN CONSUL URI-----\n{content}\n-----END CONSUL URI-----\n")
+
+
+def make(programs, uri, *names):
+    """A stand-in, made by openssl as the documentation says; gives its certificate and key files."""
+    key, certificate = key_file(programs, uri), programs.path("stand-in.pem")
+    alternatives = ",".join([f"URI:{uri}", *names])
+    made = programs.openssl(
+        "req", "-x509", "-new", "-key", key, "-days", "36500", "-subj", "/CN=stand-in",
+        "-addext", f"subjectAltName={alternatives}", "-out", certificate,
+        config=programs.config("127.0.0.1:1"), env=programs.leaks_allowed())
+    assert made.code == 0, made
+    return certificate, key

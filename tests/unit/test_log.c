@@ -1,0 +1,338 @@
+/* The log: where its lines go, and what they must not do to the process that writes them. */
+#include "unit.h"
+
+static char folder[] = "/tmp/consul-test-XXXXXX";
+static char socket_path[64], log_path[64];
+
+#define SYSLOG_SOCKET socket_path
+#include "../../provider/log.c" /* its state is the process's: each test starts it afresh */
+
+#include <stdlib.h>
+#include <sys/wait.h>
+
+#define TEXT_MAX (1 << 20)
+
+static const consul_error denied = {.reason = CONSUL_R_PEER_DENIED, .text = "because"};
+
+static void start(const char *setting)
+{
+    if (is_still_ours())
+        close(fd);
+    fd = -1;
+    target = TARGET_OFF;
+    allowance = BURST * 1000;
+    suppressed = 0;
+    unlink(log_path);
+    prov_log_open(setting);
+}
+
+static char *read_log(void)
+{
+    static char text[TEXT_MAX];
+    FILE *file = fopen(log_path, "r");
+    size_t len;
+
+    assert_non_null(file);
+    len = fread(text, 1, sizeof(text) - 1, file);
+    text[len] = '\0';
+    fclose(file);
+    return text;
+}
+
+static size_t count(const char *text, const char *part)
+{
+    size_t found = 0;
+
+    for (; (text = strstr(text, part)) != NULL; text++)
+        found++;
+    return found;
+}
+
+static void test_off(void **state)
+{
+    start(NULL);
+    prov_log(&denied, NULL, NULL);
+    start("off");
+    prov_log(&denied, NULL, NULL);
+    assert_int_equal(access(log_path, F_OK), -1);
+}
+
+static void test_a_line(void **state)
+{
+    char expected[128];
+    struct stat st;
+
+    start(log_path);
+    assert_int_equal(stat(log_path, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0640 & ~umask(022));
+    prov_log(&denied, "client refused", "service web, peer 192.0.2.7 port 4711");
+    snprintf(expected, sizeof(expected),
+             "Z %s[%d]: consul: peer denied by Consul: client refused: because [service web, peer "
+             "192.0.2.7 port 4711]\n",
+             program_invocation_short_name, (int)getpid());
+    assert_contains(read_log(), expected);
+    assert_int_equal(count(read_log(), "\n"), 1);
+    prov_log(&denied, NULL, NULL);
+    assert_contains(read_log(), "consul: peer denied by Consul: because\n");
+}
+
+/* A peer's certificate, or a program's name, cannot break a line or hide in one. */
+static void test_a_line_stays_one(void **state)
+{
+    consul_error err = {.reason = CONSUL_R_PEER_DENIED, .text = "a\nforged line\r\033[2J\xff"};
+    char huge[2 * LINE_MAX_BYTES];
+
+    start(log_path);
+    prov_log(&err, NULL, NULL);
+    assert_contains(read_log(), "a?forged line??[2J?\n");
+    assert_int_equal(count(read_log(), "\n"), 1);
+    memset(huge, 'x', sizeof(huge));
+    huge[sizeof(huge) - 1] = '\0';
+    prov_log(&err, huge, huge);
+    assert_int_equal(count(read_log(), "\n"), 2);
+    assert_int_equal(read_log()[strlen(read_log()) - 1], '\n');
+}
+
+static void test_a_flood(void **state)
+{
+    char *said;
+    size_t i, written;
+
+    start(log_path);
+    for (i = 0; i < 5000; i++)
+        prov_log(&denied, NULL, NULL);
+    written = count(read_log(), "because");
+    assert_in_range(written, BURST, 4999);
+    assert_true(suppressed > 0);
+    allowance_time = 0; /* much later */
+    prov_log(&denied, NULL, NULL);
+    /* All are accounted for, those of refills in between, too. */
+    written = count(read_log(), "because");
+    said = strstr(read_log(), " more were not written here");
+    assert_non_null(said);
+    for (i = 0; said != NULL; said = strstr(said + 1, " more were not written here")) {
+        char *number = said;
+
+        while (number[-1] >= '0' && number[-1] <= '9')
+            number--;
+        i += strtoul(number, NULL, 10);
+    }
+    assert_int_equal(written + i, 5001);
+}
+
+static void test_a_moved_file_is_opened_again(void **state)
+{
+    char moved[80];
+
+    start(log_path);
+    prov_log(&denied, "first", NULL);
+    snprintf(moved, sizeof(moved), "%s.1", log_path);
+    assert_int_equal(rename(log_path, moved), 0);
+    prov_log(&denied, "second", NULL);
+    assert_contains(read_log(), "second");
+    assert_lacks(read_log(), "first");
+    unlink(moved);
+}
+
+/* A host that daemonises closes what it does not know, and its next connection gets the number. */
+static void test_a_descriptor_that_became_another(void **state)
+{
+    char other_path[80], text[64];
+    int number, other;
+
+    start(log_path);
+    number = fd;
+    assert_true(number > STDERR_FILENO);
+    snprintf(other_path, sizeof(other_path), "%s.other", log_path);
+    other = open(other_path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+    assert_int_equal(dup2(other, number), number);
+    prov_log(&denied, "after", NULL);
+    assert_int_equal(pread(other, text, sizeof(text), 0), 0);
+    assert_contains(read_log(), "after");
+    assert_int_equal(fcntl(number, F_GETFD), 0); /* the host's still, and open */
+    close(number);
+    close(other);
+    unlink(other_path);
+}
+
+static void test_a_file_that_can_not_be_opened(void **state)
+{
+    errno = EDOM;
+    start("/nonexistent/folder/log");
+    prov_log(&denied, NULL, NULL); /* nothing, and no harm */
+    start(folder);
+    prov_log(&denied, NULL, NULL);
+    start(log_path);
+    errno = EDOM;
+    prov_log(&denied, NULL, NULL);
+    assert_int_equal(errno, EDOM);
+}
+
+static void test_forked_children_share_it(void **state)
+{
+    int i, j, status;
+
+    start(log_path);
+    for (i = 0; i < 4; i++) {
+        if (fork() == 0) {
+            for (j = 0; j < 10; j++)
+                prov_log(&denied, "a line of a child", NULL);
+            _exit(0);
+        }
+    }
+    for (i = 0; i < 4; i++) {
+        assert_true(wait(&status) > 0);
+        assert_int_equal(status, 0);
+    }
+    assert_int_equal(count(read_log(), "a line of a child: because\n"), 40);
+    assert_int_equal(count(read_log(), "\n"), 40);
+}
+
+static void *write_many(void *arg)
+{
+    int i;
+
+    for (i = 0; i < 2000; i++)
+        prov_log(&denied, NULL, NULL);
+    return NULL;
+}
+
+/* A fork while other threads are writing leaves the child a lock that it can take. */
+static void test_a_fork_in_between(void **state)
+{
+    pthread_t writer;
+    int i, status;
+
+    start(log_path);
+    assert_int_equal(pthread_create(&writer, NULL, write_many, NULL), 0);
+    for (i = 0; i < 50; i++) {
+        pid_t child = fork();
+
+        if (child == 0) {
+            alarm(20);
+            prov_log(&denied, NULL, NULL);
+            _exit(0);
+        }
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_int_equal(status, 0);
+    }
+    pthread_join(writer, NULL);
+}
+
+/* Run with this as stderr; cmocka's own messages come afterwards. */
+static int swap_stderr(int descriptor)
+{
+    int kept = dup(STDERR_FILENO);
+
+    assert_int_equal(dup2(descriptor, STDERR_FILENO), STDERR_FILENO);
+    return kept;
+}
+
+static void test_stderr_whose_reader_is_gone_or_slow(void **state)
+{
+    char text[4096];
+    int ends[2], kept;
+    ssize_t len;
+
+    signal(SIGPIPE, SIG_DFL);
+    assert_int_equal(pipe(ends), 0);
+    kept = swap_stderr(ends[1]);
+    start("stderr");
+    prov_log(&denied, "to stderr", NULL);
+    len = read(ends[0], text, sizeof(text) - 1);
+    assert_true(len > 0);
+    text[len] = '\0';
+    assert_contains(text, "to stderr");
+
+    fcntl(ends[1], F_SETFL, O_NONBLOCK);
+    while (write(ends[1], text, sizeof(text)) > 0)
+        ;
+    fcntl(ends[1], F_SETFL, 0);
+    prov_log(&denied, NULL, NULL); /* would wait for ever */
+
+    close(ends[0]);
+    prov_log(&denied, NULL, NULL); /* would kill */
+    dup2(kept, STDERR_FILENO);
+    close(kept);
+    close(ends[1]);
+}
+
+static void test_stderr_that_became_a_connection(void **state)
+{
+    int connection[2], kept;
+    char text[64];
+
+    start("stderr");
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, connection), 0);
+    kept = swap_stderr(connection[1]);
+    prov_log(&denied, NULL, NULL);
+    assert_int_equal(recv(connection[0], text, sizeof(text), MSG_DONTWAIT), -1);
+    start("stderr"); /* where it was one from the beginning, as under systemd */
+    prov_log(&denied, NULL, NULL);
+    assert_true(recv(connection[0], text, sizeof(text), MSG_DONTWAIT) > 0);
+    dup2(kept, STDERR_FILENO);
+    close(kept);
+    close(connection[0]);
+    close(connection[1]);
+}
+
+static void test_syslog(void **state)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int s = socket(AF_UNIX, SOCK_DGRAM, 0);
+    char text[2048], expected[128];
+    ssize_t len;
+
+    start("syslog");
+    prov_log(&denied, NULL, NULL); /* nobody listens */
+    OPENSSL_strlcpy(address.sun_path, socket_path, sizeof(address.sun_path));
+    assert_int_equal(bind(s, (struct sockaddr *)&address, sizeof(address)), 0);
+    prov_log(&denied, "client refused", NULL);
+    len = recv(s, text, sizeof(text) - 1, MSG_DONTWAIT);
+    assert_true(len > 0);
+    text[len] = '\0';
+    assert_int_equal(strncmp(text, "<28>", 4), 0); /* daemon.warning */
+    snprintf(expected, sizeof(expected),
+             " %s[%d]: consul: peer denied by Consul: client refused: because",
+             program_invocation_short_name, (int)getpid());
+    assert_contains(text, expected);
+    assert_lacks(text, "\n");
+    close(s);
+    unlink(socket_path);
+}
+
+static int set_up(void **state)
+{
+    if (mkdtemp(folder) == NULL)
+        return -1;
+    snprintf(socket_path, sizeof(socket_path), "%s/syslog", folder);
+    snprintf(log_path, sizeof(log_path), "%s/log", folder);
+    return 0;
+}
+
+static int clean_up(void **state)
+{
+    unlink(log_path);
+    OPENSSL_free(path);
+    return rmdir(folder);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_off),
+        cmocka_unit_test(test_a_line),
+        cmocka_unit_test(test_a_line_stays_one),
+        cmocka_unit_test(test_a_flood),
+        cmocka_unit_test(test_a_moved_file_is_opened_again),
+        cmocka_unit_test(test_a_descriptor_that_became_another),
+        cmocka_unit_test(test_a_file_that_can_not_be_opened),
+        cmocka_unit_test(test_forked_children_share_it),
+        cmocka_unit_test(test_a_fork_in_between),
+        cmocka_unit_test(test_stderr_whose_reader_is_gone_or_slow),
+        cmocka_unit_test(test_stderr_that_became_a_connection),
+        cmocka_unit_test(test_syslog),
+    };
+
+    return cmocka_run_group_tests(tests, set_up, clean_up);
+}

@@ -1,0 +1,109 @@
+/* Which certificates are stand-ins, and of which service. */
+#include "unit.h"
+
+#include <openssl/x509v3.h>
+
+#include "internal.h"
+#include "mint.h"
+
+#define LONG_NAME                                                                                      \
+    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" \
+    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+
+#define URI(text)        \
+    {                    \
+        GEN_URI, text, 0 \
+    }
+#define DNS(text)        \
+    {                    \
+        GEN_DNS, text, 0 \
+    }
+
+static const struct {
+    mint_name names[2], more[2];
+    bool stands_in;
+    const char *service; /* of a leaf; NULL where it stands for nothing */
+    const char *dc;
+} rows[] = {
+    {{URI("consul:leaf/web")}, {{0}}, true, "web", ""},
+    {{URI("consul://leaf/web")}, {{0}}, true, "web", ""},
+    {{URI("CONSUL:leaf/web")}, {{0}}, true, "web", ""},
+    {{URI("consul:leaf/web?dc=dc2")}, {{0}}, true, "web", "dc2"},
+    {{URI("consul:leaf")}, {{0}}, true, "", ""},
+    {{URI("consul:leaf/" LONG_NAME)}, {{0}}, true, LONG_NAME, ""},
+    {{DNS("web.example"), URI("consul:leaf/web")}, {{0}}, true, "web", ""},
+    {{DNS("web.example")}, {URI("consul:leaf/web")}, true, "web", ""},
+    /* Claims that say nothing are claims. */
+    {{URI("consul:roots")}, {{0}}, true, NULL, NULL},
+    {{URI("consul:")}, {{0}}, true, NULL, NULL},
+    {{URI("consul:leaf/")}, {{0}}, true, NULL, NULL},
+    {{URI("consul:leef/web")}, {{0}}, true, NULL, NULL},
+    {{{GEN_URI, "consul:leaf/web\0.evil", 20}}, {{0}}, true, NULL, NULL},
+    {{URI("consul:leaf/web"), URI("consul:leaf/api")}, {{0}}, true, NULL, NULL},
+    {{URI("consul:leaf/web")}, {URI("consul:leaf/api")}, true, NULL, NULL},
+    /* What only looks like one. */
+    {{DNS("consul:leaf/web")}, {{0}}, false, NULL, NULL},
+    {{{GEN_EMAIL, "consul:leaf/web", 0}}, {{0}}, false, NULL, NULL},
+    {{URI("urn:consul:leaf/web")}, {{0}}, false, NULL, NULL},
+    {{URI("https://consul/leaf/web")}, {{0}}, false, NULL, NULL},
+    {{URI("consul")}, {{0}}, false, NULL, NULL},
+    {{URI("spiffe://x.consul/ns/default/dc/dc1/svc/web")}, {{0}}, false, NULL, NULL},
+    {{{0}}, {{0}}, false, NULL, NULL},
+};
+
+static void test_certificates(void **state)
+{
+    size_t i;
+
+    for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        mint_order order = {.subject = "stand-in"};
+        consul_uri uri;
+        minted one;
+
+        memcpy(order.names, rows[i].names, sizeof(rows[i].names));
+        memcpy(order.more_names, rows[i].more, sizeof(rows[i].more));
+        one = mint(NULL, order);
+        if (consul_cert_stands_in(one.cert, &uri) != rows[i].stands_in)
+            fail_msg("row %zu", i);
+        if (rows[i].stands_in && (uri.kind == CONSUL_URI_LEAF) != (rows[i].service != NULL))
+            fail_msg("row %zu: kind %d", i, (int)uri.kind);
+        if (rows[i].service != NULL) {
+            assert_string_equal(uri.service, rows[i].service);
+            assert_string_equal(uri.scope.dc, rows[i].dc);
+        }
+        minted_free(&one);
+    }
+}
+
+/* The length of a URI in DER takes one byte, two or three. */
+static void test_lengths(void **state)
+{
+    char text[CONSUL_URI_MAX + 64] = "consul:leaf/web?dc=";
+    size_t begin = strlen(text), len;
+
+    for (len = begin + 1; len < sizeof(text); len++) {
+        mint_order order = {.subject = "stand-in", .names = {{GEN_URI, text, 0}}};
+        consul_uri uri;
+        minted one;
+
+        text[len - 1] = 'x';
+        text[len] = '\0';
+        if (len != 127 && len != 128 && len != 255 && len != 256 && len != CONSUL_URI_MAX
+            && len != CONSUL_URI_MAX + 1)
+            continue;
+        one = mint(NULL, order);
+        assert_true(consul_cert_stands_in(one.cert, &uri));
+        assert_int_equal(uri.kind == CONSUL_URI_LEAF, len - begin <= CONSUL_NAME_MAX);
+        minted_free(&one);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_certificates),
+        cmocka_unit_test(test_lengths),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
