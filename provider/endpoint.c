@@ -1,5 +1,6 @@
 #include "endpoint.h"
 
+#include <errno.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <string.h>
@@ -26,6 +27,8 @@ static void free_endpoint(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int index
 
     if (e == NULL)
         return;
+    while (e->seen_count > 0)
+        X509_free(e->seen[--e->seen_count]);
     X509_free(e->current);
     X509_free(e->leaf);
     X509_free(e->ours);
@@ -81,22 +84,37 @@ static void take_stand_in(endpoint *e, const consul_uri *uri)
     e->leaf = NULL;
 }
 
+/* The certificates that this SSL may present. OpenSSL has only the current one to be asked for. */
+static size_t list_certificates(SSL *ssl, X509 *certs[ENDPOINT_CERTS_MAX])
+{
+    X509 *current = SSL_get_certificate(ssl);
+    size_t count = 0;
+    long more;
+
+    for (more = SSL_set_current_cert(ssl, SSL_CERT_SET_FIRST);
+         more == 1 && count < ENDPOINT_CERTS_MAX;
+         more = SSL_set_current_cert(ssl, SSL_CERT_SET_NEXT))
+        certs[count++] = SSL_get_certificate(ssl);
+    if (current != NULL)
+        SSL_select_current_cert(ssl, current);
+    return count;
+}
+
 /*
  * Find the stand-in among the certificates that this SSL may present, or else the Connect leaf, the
  * current one first. Where there is neither, what was known stays: a connection that was governed
  * does not cease to be when SNI gives it other certificates.
  */
-static void find_identity(endpoint *e, SSL *ssl, X509 *current)
+static void find_identity(endpoint *e, X509 *const certs[], size_t count, const X509 *current)
 {
-    X509 *leaf = NULL, *cert = current;
+    X509 *leaf = NULL;
     consul_uri uri;
-    long more = 1;
+    size_t i;
 
-    /* One certificate for each type of key: make each the current one in turn. */
-    for (more = SSL_set_current_cert(ssl, SSL_CERT_SET_FIRST); more == 1;
-         more = SSL_set_current_cert(ssl, SSL_CERT_SET_NEXT)) {
-        cert = SSL_get_certificate(ssl);
-        if (cert == NULL || cert == e->ours)
+    for (i = 0; i < count; i++) {
+        X509 *cert = certs[i];
+
+        if (cert == e->ours)
             continue;
         if (consul_cert_stands_in(cert, &uri)) {
             take_stand_in(e, &uri);
@@ -108,19 +126,26 @@ static void find_identity(endpoint *e, SSL *ssl, X509 *current)
     }
     if (leaf != NULL)
         take_leaf(e, leaf);
-    if (current != NULL)
-        SSL_select_current_cert(ssl, current);
 }
 
 /* Look at the SSL's certificates where they have changed, and tell whether they have. */
 static bool look_at_certificates(endpoint *e, SSL *ssl)
 {
-    X509 *current = SSL_get_certificate(ssl);
+    X509 *certs[ENDPOINT_CERTS_MAX], *current = SSL_get_certificate(ssl);
     const SSL_CTX *ctx = SSL_get_SSL_CTX(ssl);
+    size_t i, count = list_certificates(ssl, certs);
 
-    if (e->ctx == ctx && e->current == current)
+    /* All of them: a key that comes after its certificate, say, leaves the current one as it is. */
+    if (e->ctx == ctx && e->current == current && e->seen_count == count
+        && memcmp(e->seen, certs, count * sizeof(certs[0])) == 0)
         return false;
-    find_identity(e, ssl, current);
+    find_identity(e, certs, count, current);
+    for (i = 0; i < count; i++)
+        X509_up_ref(certs[i]);
+    while (e->seen_count > 0)
+        X509_free(e->seen[--e->seen_count]);
+    memcpy(e->seen, certs, count * sizeof(certs[0]));
+    e->seen_count = count;
     if (current != NULL)
         X509_up_ref(current);
     X509_free(e->current);
@@ -157,6 +182,8 @@ int endpoint_present_leaf(endpoint *e, SSL *ssl, consul_error *err)
             err, CONSUL_R_OWN_IDENTITY_INVALID,
             "the stand-in certificate does not say of what: it needs one URI in "
             "its subjectAltName, as in URI:consul:leaf/web");
+    if (e->store == NULL)
+        return consul_error_set(err, CONSUL_R_NOT_ACTIVE, "nobody can fetch the live leaf");
     if (!consul_store_leaf(
             e->store, e->stand_in == NULL ? NULL : e->stand_in->service,
             e->stand_in == NULL ? NULL : &e->stand_in->scope,
@@ -184,9 +211,10 @@ int endpoint_present_leaf(endpoint *e, SSL *ssl, consul_error *err)
 /* A leaf that the application has given it is presented as it is. */
 static bool has_service(const endpoint *e)
 {
-    if (e->store == NULL || e->leaf != NULL)
+    if (e->leaf != NULL)
         return false;
-    return e->stand_in != NULL || consul_store_settings(e->store)->service != NULL;
+    return e->stand_in != NULL
+           || (e->store != NULL && consul_store_settings(e->store)->service != NULL);
 }
 
 /* Does this host name ask for a Consul service? Then nothing else will do. */
@@ -234,7 +262,7 @@ static enum endpoint_rule rule_of_client(endpoint *e, SSL *ssl)
     enum consul_demand outbound = CONSUL_DEMAND_OFF;
     bool names_service;
 
-    if (e->has_service)
+    if (e->store != NULL && e->has_service)
         outbound = consul_store_settings(e->store)->outbound;
     else if (e->store == NULL && prov_was_required(false))
         outbound = CONSUL_DEMAND_REQUIRE;
@@ -291,6 +319,7 @@ static void describe(const endpoint *e, const SSL *ssl, char *text, size_t size)
     char host[64], port[16];
     const char *service = NULL;
     consul_spiffe_id id;
+    int saved = errno; /* of the host's, as in prov_log */
 
     if (e->stand_in != NULL && e->stand_in->service[0] != '\0')
         service = e->stand_in->service;
@@ -305,6 +334,7 @@ static void describe(const endpoint *e, const SSL *ssl, char *text, size_t size)
                        NI_NUMERICHOST | NI_NUMERICSERV)
                == 0)
         snprintf(text + strlen(text), size - strlen(text), ", peer %s port %s", host, port);
+    errno = saved;
 }
 
 #define DESCRIPTION_MAX (CONSUL_NAME_MAX + 128)

@@ -19,10 +19,14 @@ enum endpoint_peer {
     ENDPOINT_PEER_AUTHORIZED
 };
 
+#define ENDPOINT_CERTS_MAX 16 /* OpenSSL has one for each of nine types of key */
+
 typedef struct endpoint {
     const SSL_CTX *ctx; /* the SSL's when its certificates were looked at; compared, never used */
     X509 *current;      /* its current certificate then */
-    X509 *ours;         /* the leaf that endpoint_present_leaf has put there, or NULL */
+    X509 *seen[ENDPOINT_CERTS_MAX]; /* and all that have a key */
+    size_t seen_count;
+    X509 *ours; /* the leaf that endpoint_present_leaf has put there, or NULL */
     /* What the application's own certificates make of it; one of these, or none: */
     X509 *leaf;                 /* a Connect leaf, presented as it is */
     const consul_uri *stand_in; /* what a stand-in stands for */

@@ -49,6 +49,25 @@ static int64_t allowance = BURST * 1000; /* thousandths of a line */
 static int64_t allowance_time;
 static unsigned long suppressed;
 
+/*
+ * A thread that is cancelled in a system call would leave the log locked for ever. Returns what to
+ * hand to unlock_log_of.
+ */
+static int lock_log_of(void)
+{
+    int state;
+
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+    pthread_mutex_lock(&lock);
+    return state;
+}
+
+static void unlock_log_of(int state)
+{
+    pthread_mutex_unlock(&lock);
+    pthread_setcancelstate(state, NULL);
+}
+
 static void lock_log(void)
 {
     pthread_mutex_lock(&lock);
@@ -120,33 +139,80 @@ static int file_descriptor(void)
     return fd;
 }
 
-/* A daemon closes its stderr, and the next connection may get the number. */
+/*
+ * A daemon closes its stderr, and the next connection, or a file of its data, may get the number.
+ * Only a file that is appended to may be another log.
+ */
 static int stderr_descriptor(void)
 {
     struct stat st;
     known_file now;
+    int flags;
 
     if (fstat(STDERR_FILENO, &st) != 0)
         return -1;
     now = (known_file){st.st_dev, st.st_ino};
-    return S_ISSOCK(st.st_mode) && !is_same(&now, &known) ? -1 : STDERR_FILENO;
+    if (is_same(&now, &known))
+        return STDERR_FILENO;
+    flags = fcntl(STDERR_FILENO, F_GETFL);
+    return S_ISSOCK(st.st_mode) || S_ISBLK(st.st_mode)
+                   || (S_ISREG(st.st_mode) && (flags < 0 || (flags & O_APPEND) == 0))
+               ? -1
+               : STDERR_FILENO;
 }
 
-/* write(2) that neither waits nor kills: a reader may be slow, or gone. */
+/*
+ * A terminal or pipe with some room may have too little, or another process may take it first. The
+ * mode of a descriptor that others share is not ours to change: write through one of our own.
+ */
+static ssize_t write_at_once(int descriptor, const char *line, size_t len)
+{
+    char name[32];
+    struct stat st;
+    ssize_t written;
+    int own = -1, error;
+
+    if (fstat(descriptor, &st) == 0 && (S_ISCHR(st.st_mode) || S_ISFIFO(st.st_mode))) {
+        snprintf(name, sizeof(name), "/proc/self/fd/%d", descriptor);
+        own = open(name, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    }
+    if (own < 0)
+        return write(descriptor, line, len);
+    written = write(own, line, len);
+    error = errno;
+    close(own);
+    errno = error;
+    return written;
+}
+
+/*
+ * write(2) that neither waits nor kills: a reader may be slow, or gone (SIGPIPE), a file as large as
+ * it may be (SIGXFSZ), a terminal not ours any more (SIGTTOU).
+ */
 static void write_quietly(int descriptor, const char *line, size_t len)
 {
+    static const int deadly[] = {SIGPIPE, SIGXFSZ};
     struct pollfd ready = {.fd = descriptor, .events = POLLOUT};
     const struct timespec at_once = {0};
-    sigset_t pipe, before, pending;
+    sigset_t blocked, before, pending, raised;
     int saved = errno;
+    size_t i;
 
-    sigemptyset(&pipe);
-    sigaddset(&pipe, SIGPIPE);
+    sigemptyset(&blocked);
+    sigaddset(&blocked, SIGPIPE);
+    sigaddset(&blocked, SIGXFSZ);
+    sigaddset(&blocked, SIGTTOU);
     sigpending(&pending);
     if (poll(&ready, 1, 0) == 1 && (ready.revents & POLLOUT)
-        && pthread_sigmask(SIG_BLOCK, &pipe, &before) == 0) {
-        if (write(descriptor, line, len) < 0 && errno == EPIPE && !sigismember(&pending, SIGPIPE))
-            sigtimedwait(&pipe, NULL, &at_once);
+        && pthread_sigmask(SIG_BLOCK, &blocked, &before) == 0) {
+        if (write_at_once(descriptor, line, len) < 0 && (errno == EPIPE || errno == EFBIG)) {
+            for (i = 0; i < sizeof(deadly) / sizeof(deadly[0]); i++) {
+                sigemptyset(&raised);
+                sigaddset(&raised, deadly[i]);
+                if (!sigismember(&pending, deadly[i]))
+                    sigtimedwait(&raised, NULL, &at_once);
+            }
+        }
         pthread_sigmask(SIG_SETMASK, &before, NULL);
     }
     errno = saved;
@@ -172,21 +238,41 @@ static void send_to_syslog(const char *line, size_t len)
 
 /* ---- what is written ---- */
 
+/*
+ * The time in UTC. Not by gmtime_r(3) or localtime_r(3): they take a lock that in the child of a
+ * fork stays locked, where another thread had it. The calendar is Howard Hinnant's civil_from_days.
+ */
+static void tell_time(char *text, size_t size)
+{
+    struct timespec ts;
+    int64_t days, seconds, era, day_of_era, year_of_era, day_of_year, month, day, year;
+
+    clock_gettime(CLOCK_REALTIME, &ts);
+    days = ts.tv_sec / 86400;
+    seconds = ts.tv_sec % 86400;
+    days += 719468;
+    era = days / 146097;
+    day_of_era = days - era * 146097;
+    year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
+    day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    month = (5 * day_of_year + 2) / 153;
+    day = day_of_year - (153 * month + 2) / 5 + 1;
+    month += month < 10 ? 3 : -9;
+    year = year_of_era + era * 400 + (month <= 2);
+    snprintf(text, size, "%04d-%02d-%02dT%02d:%02d:%02dZ", (int)year, (int)month, (int)day,
+             (int)(seconds / 3600), (int)(seconds / 60 % 60), (int)(seconds % 60));
+}
+
 static void write_line(const char *text)
 {
     char line[LINE_MAX_BYTES], when[32];
-    time_t now = time(NULL);
-    struct tm tm;
     size_t i, len;
 
-    if (target == TARGET_SYSLOG) {
-        localtime_r(&now, &tm);
-        strftime(when, sizeof(when), "%b %e %H:%M:%S", &tm);
-        snprintf(line, sizeof(line), "<%d>%s %s[%d]: consul: %s", LOG_DAEMON | LOG_WARNING, when,
-                 program, (int)getpid(), text);
+    if (target == TARGET_SYSLOG) { /* which knows the time itself */
+        snprintf(line, sizeof(line), "<%d>%s[%d]: consul: %s", LOG_DAEMON | LOG_WARNING, program,
+                 (int)getpid(), text);
     } else {
-        gmtime_r(&now, &tm);
-        strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &tm);
+        tell_time(when, sizeof(when));
         snprintf(line, sizeof(line) - 1, "%s %s[%d]: consul: %s", when, program, (int)getpid(),
                  text);
     }
@@ -230,6 +316,7 @@ void prov_log_open(const char *setting)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     enum target wanted = TARGET_OFF;
+    int cancel_state;
 
     if (setting != NULL && strcmp(setting, "stderr") == 0)
         wanted = TARGET_STDERR;
@@ -240,7 +327,7 @@ void prov_log_open(const char *setting)
     if (wanted == TARGET_OFF)
         return;
     pthread_once(&once, keep_lock_sane_over_fork);
-    lock_log();
+    cancel_state = lock_log_of();
     OPENSSL_strlcpy(program, program_invocation_short_name, sizeof(program));
     if (is_still_ours())
         close(fd);
@@ -252,14 +339,15 @@ void prov_log_open(const char *setting)
         open_file(); /* now, while the host still may: it may drop its privileges */
     else if (target == TARGET_STDERR)
         identify(STDERR_FILENO, &known);
-    unlock_log();
+    unlock_log_of(cancel_state);
 }
 
 void prov_log(const consul_error *err, const char *context, const char *about)
 {
     char text[LINE_MAX_BYTES];
+    int cancel_state;
 
-    lock_log();
+    cancel_state = lock_log_of();
     if (target != TARGET_OFF && may_write()) {
         if (suppressed > 0) {
             snprintf(text, sizeof(text),
@@ -273,5 +361,5 @@ void prov_log(const consul_error *err, const char *context, const char *about)
                  about == NULL ? "" : " [", about == NULL ? "" : about, about == NULL ? "" : "]");
         write_line(text);
     }
-    unlock_log();
+    unlock_log_of(cancel_state);
 }

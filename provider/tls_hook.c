@@ -44,6 +44,21 @@ static int on_certificate(SSL *ssl, void *arg)
     return 0;
 }
 
+/*
+ * What a server has chosen to present is the live leaf, or nothing: an application's own callback,
+ * or a handshake that asks us only after ours was displaced, may have chosen a stand-in.
+ */
+static void replace_chosen(endpoint *e, SSL *ssl)
+{
+    consul_error err = {0};
+
+    if (!SSL_is_server(ssl) || !e->has_service || SSL_get_certificate(ssl) == e->ours
+        || endpoint_present_leaf(e, ssl, &err))
+        return;
+    SSL_certs_clear(ssl);
+    endpoint_report(e, ssl, &err, "no leaf to present");
+}
+
 /* A client's: the verify hook has put the live leaf there, and nothing shall take its place. */
 static int on_client_certificate(SSL *ssl, void *arg)
 {
@@ -178,6 +193,31 @@ static bool accepts_cipher(endpoint *e, const SSL *ssl, const SSL_CIPHER *cipher
 }
 
 /*
+ * Would a stand-in be sent as it is, or something else instead of the live leaf? libssl asks about
+ * the certificate that it is about to send, whoever chose it. A client_cert_cb is asked where the
+ * server does not accept the leaf.
+ */
+static bool takes_the_place_of_the_leaf(SSL *ssl, const X509 *cert)
+{
+    OSSL_HANDSHAKE_STATE state = SSL_get_state(ssl);
+    bool sent = state == TLS_ST_SW_CERT || state == TLS_ST_CW_CERT;
+    endpoint *e = endpoint_get(ssl);
+    consul_error err = {0};
+    consul_uri uri;
+
+    if (e == NULL || cert == e->ours)
+        return e == NULL && sent;
+    if (!(sent && consul_cert_stands_in(cert, &uri))
+        && !(is_governed(e) && e->has_service
+             && (sent || (!SSL_is_server(ssl) && e->peer == ENDPOINT_PEER_AUTHORIZED))))
+        return false;
+    consul_error_set(&err, CONSUL_R_OWN_IDENTITY_INVALID,
+                     "it is not the live leaf that would be presented");
+    endpoint_report(e, ssl, &err, NULL);
+    return true;
+}
+
+/*
  * A certificate is being given to a connection, by a client_cert_cb say. A Connect leaf makes it
  * governed, which is too late where the peer has passed by the application's rules.
  */
@@ -186,8 +226,11 @@ static bool comes_too_late(SSL *ssl, const X509 *cert)
     const endpoint *e;
     consul_uri uri;
 
-    if (cert == NULL || !SSL_in_init(ssl)
-        || !(consul_cert_claims_connect(cert) || consul_cert_stands_in(cert, &uri)))
+    if (cert == NULL || !SSL_in_init(ssl))
+        return false;
+    if (takes_the_place_of_the_leaf(ssl, cert))
+        return true;
+    if (!(consul_cert_claims_connect(cert) || consul_cert_stands_in(cert, &uri)))
         return false;
     e = prov_tls_arm(ssl);
     if (e == NULL || e->peer != ENDPOINT_PEER_LEFT_ALONE)
@@ -269,7 +312,12 @@ static void on_message(int write_p, int version, int content_type, const void *b
     if (content_type != SSL3_RT_HANDSHAKE)
         return;
     e = prov_tls_arm(ssl);
-    if (e == NULL || write_p != 0 || len == 0)
+    if (e == NULL || len == 0)
+        return;
+    /* A server's Certificate is made after its ServerHello was written. */
+    if (write_p == 1 && message[0] == SSL3_MT_SERVER_HELLO && is_governed(e))
+        replace_chosen(e, ssl);
+    if (write_p != 0)
         return;
     /* The peer's last message, and not yet acted upon. */
     if (message[0] == SSL3_MT_FINISHED)
@@ -280,8 +328,11 @@ static void on_message(int write_p, int version, int content_type, const void *b
 
 static int on_new_session(SSL *ssl, int is_forward_secure)
 {
-    if (!is_governed(prov_tls_arm(ssl)))
+    endpoint *e = prov_tls_arm(ssl);
+
+    if (!is_governed(e))
         return 0;
+    replace_chosen(e, ssl);
     if (!authenticates(SSL_get_pending_cipher(ssl)))
         stop_unauthorized(ssl, "the cipher authenticates nobody");
     return 1;

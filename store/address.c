@@ -13,7 +13,10 @@ static int address_error(const consul_settings *settings, consul_error *err, con
     return consul_error_set(err, CONSUL_R_SETTING_INVALID,
                             "address = \"%s\": %s; allowed are host:port, http://host:port, "
                             "https://host:port and unix:///path",
-                            settings->address, why);
+                            strchr(settings->address, '@') == NULL
+                                ? settings->address
+                                : "(not shown: it may hold a password)",
+                            why);
 }
 
 /* Replace the host by tls_server_name, and remember where to connect instead. */

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include <openssl/err.h>
 #include <openssl/x509v3.h>
 
 #define URI_TAG (0x80 | GEN_URI) /* RFC 5280, GeneralName: [6] IMPLICIT IA5String */
@@ -36,6 +37,49 @@ static void parse(const unsigned char *text, size_t len, consul_uri *uri)
 }
 
 /*
+ * OpenSSL also reads what DER does not allow: long forms of a length, texts in pieces. A name that
+ * can not be decoded, for want of memory say, counts as a stand-in of nothing.
+ */
+static int count_decoded(const X509_EXTENSION *ext, consul_uri *uri)
+{
+    GENERAL_NAMES *names;
+    int i, type, count = 0;
+
+    ERR_set_mark();
+    names = X509V3_EXT_d2i((X509_EXTENSION *)ext);
+    ERR_pop_to_mark();
+    if (names == NULL) {
+        parse(NULL, CONSUL_URI_MAX + 1, uri);
+        return 1;
+    }
+    for (i = 0; i < sk_GENERAL_NAME_num(names); i++) {
+        const ASN1_STRING *value = GENERAL_NAME_get0_value(sk_GENERAL_NAME_value(names, i), &type);
+        const unsigned char *text = type == GEN_URI ? ASN1_STRING_get0_data(value) : NULL;
+
+        if (text != NULL && ASN1_STRING_length(value) >= 7
+            && consul_find_word(text, 7, "consul:") == text) {
+            parse(text, (size_t)ASN1_STRING_length(value), uri);
+            count++;
+        }
+    }
+    GENERAL_NAMES_free(names);
+    return count;
+}
+
+/* Only these are worth decoding: nearly all certificates have none. */
+static bool is_irregular(const unsigned char *begin, size_t len)
+{
+    size_t i;
+
+    for (i = 0; i + 1 < len; i++) {
+        if (begin[i] == (URI_TAG | V_ASN1_CONSTRUCTED)
+            || (begin[i] == URI_TAG && begin[i + 1] > 0x82))
+            return true;
+    }
+    return false;
+}
+
+/*
  * The bytes are searched as they are and not decoded: that would need memory, and without memory
  * a stand-in must not look like an ordinary certificate.
  */
@@ -57,6 +101,8 @@ bool consul_cert_stands_in(const X509 *cert, consul_uri *uri)
             }
             found++;
         }
+        if (count == 0 && is_irregular(begin, (size_t)(end - begin)))
+            count += count_decoded(X509_get_ext(cert, index), uri);
     }
     if (count > 1) /* of which service is not to be told */
         uri->kind = CONSUL_URI_ROOTS;

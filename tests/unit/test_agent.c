@@ -97,7 +97,11 @@ static void test_bad_addresses(void **state)
 
         if (agent != NULL)
             fail_msg("%s was accepted", bad_addresses[i]);
-        snprintf(shown, sizeof(shown), "address = \"%s\": ", bad_addresses[i]);
+        /* What may hold a password is not shown. */
+        snprintf(shown, sizeof(shown), "address = \"%s\": ",
+                 strchr(bad_addresses[i], '@') == NULL ? bad_addresses[i] : "(not shown");
+        if (strchr(bad_addresses[i], '@') != NULL)
+            shown[strlen(shown) - 3] = '\0';
         assert_error(&err, CONSUL_R_SETTING_INVALID, shown);
         assert_contains(err.text, "allowed are host:port");
     }

@@ -293,7 +293,7 @@ static void test_syslog(void **state)
     text[len] = '\0';
     assert_int_equal(strncmp(text, "<28>", 4), 0); /* daemon.warning */
     snprintf(expected, sizeof(expected),
-             " %s[%d]: consul: peer denied by Consul: client refused: because",
+             "<28>%s[%d]: consul: peer denied by Consul: client refused: because",
              program_invocation_short_name, (int)getpid());
     assert_contains(text, expected);
     assert_lacks(text, "\n");
