@@ -43,7 +43,8 @@ def test_three_lines_to_nginx(programs, agent, service):
     lines = (f"s#^module = .*#module = {programs.module}#; "
              f"s/^#address = .*/address = {agent.address}/")
     script = script.replace("sed ", f"sed -e '{lines}' -e ")
-    made = programs.run(["sh", "-e", "-c", script])
+    preloaded = programs.config(agent)  # in its place comes the script's own
+    made = programs.run(["sh", "-e", "-c", script], preloaded, programs.leaks_allowed())
     assert made.code == 0, made
     config = folder / "openssl.cnf"
     server = nginx.start(programs, folder / "web.pem", folder / "web.key", ["hello"], config)
