@@ -1,7 +1,9 @@
 """Fixtures: a folder's programs, a real agent for each worker, a fake one for each test."""
 
+import contextlib
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -23,14 +25,19 @@ def module():
     return path
 
 
-@pytest.fixture
-def sanitizer_reports(tmp_path):
-    """A folder for the sanitizers' reports: one report, and the test has failed."""
-    folder = tmp_path / "sanitizer"
-    folder.mkdir()
-    yield folder
-    reports = [file.read_text(errors="replace") for file in sorted(folder.iterdir())]
-    for log in tmp_path.glob("*-log"):
+@contextlib.contextmanager
+def programs_in(folder, module):
+    """Programs that end with this; one report of a sanitizer, and the test has failed."""
+    sanitizer = folder / "sanitizer"
+    sanitizer.mkdir()
+    sanitizer.chmod(0o777)  # for servers that become another user
+    one = Programs(folder, module, os.environ.get("CONSUL_PROVIDER_PRELOAD"), sanitizer)
+    try:
+        yield one
+    finally:
+        one.close()
+    reports = [file.read_text(errors="replace") for file in sorted(sanitizer.iterdir())]
+    for log in folder.glob("*-log"):
         text = log.read_text(errors="replace")
         if any(mark in text for mark in SANITIZER_MARKS):
             reports.append(text)
@@ -38,10 +45,17 @@ def sanitizer_reports(tmp_path):
 
 
 @pytest.fixture
-def programs(tmp_path, module, sanitizer_reports):
-    one = Programs(tmp_path, module, os.environ.get("CONSUL_PROVIDER_PRELOAD"), sanitizer_reports)
-    yield one
-    one.close()
+def programs(tmp_path, module):
+    with programs_in(tmp_path, module) as one:
+        yield one
+
+
+@pytest.fixture(scope="session")
+def open_folder():
+    """Unlike pytest's own folders one that other users may enter, as some servers become one."""
+    with tempfile.TemporaryDirectory(prefix="consul-provider-") as name:
+        os.chmod(name, 0o755)
+        yield Path(name)
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,8 @@ import nginx
 from ca import Authority, self_signed
 from programs import VERSIONS
 
+pytestmark = pytest.mark.core
+
 TEXT = "from-nginx"
 
 

@@ -8,6 +8,8 @@ from cryptography.hazmat.primitives import serialization
 from ca import Authority, build, common_name, ec_key, key_pem, pem, self_signed, service_uri, Identity
 from programs import SHORT_TIMEOUTS, SLACK, TLS12, TLS13, VERSIONS
 
+pytestmark = pytest.mark.core
+
 
 @pytest.fixture(params=VERSIONS, ids=lambda option: option.lstrip("-"))
 def version(request):

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 import nginx
+from applications import document
+from applications import document
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -54,3 +56,16 @@ def test_three_lines_to_nginx(programs, agent, service):
     assert "hello" in programs.openssl(*connect, *friend, stdin=request).stdout
     assert "hello" not in programs.openssl(*connect, stdin=request).stdout
     server.wait_for(rf"consul: peer presented no certificate: client refused .service {service}, peer 127.0.0.1 port")
+
+
+def test_the_table_of_applications_is_of_the_files_that_the_tests_run():
+    shown = (ROOT / "doc" / "applications.md").read_text()
+    assert shown == document.document(), "run tests/e2e/applications/document.py > doc/applications.md"
+
+
+def test_every_documented_file_is_run():
+    known = document.modules()
+    folders = sorted(folder.name for folder in document.FOLDER.iterdir())
+    assert folders == sorted(module.path.stem for module in known)
+    unused = [str(file) for module in known for file in module.files if not module.mentions(file)]
+    assert unused == []

@@ -10,6 +10,8 @@ import nginx
 from ca import self_signed
 from programs import Result
 
+pytestmark = pytest.mark.core
+
 CONNECT, PUBLIC = "from-connect", "from-public"
 TABLE = "[hosts]\ndb.internal = {service}\nfar.internal = {service}?dc=elsewhere\nother.internal = other\n"
 HIGHEST = ["TLSv1_2", "TLSv1_3"]

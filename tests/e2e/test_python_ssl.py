@@ -7,6 +7,8 @@ import pytest
 from ca import Authority, self_signed
 from programs import TLS12, VERSIONS
 
+pytestmark = pytest.mark.core
+
 CLIENT = """\
 import socket, ssl, sys
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

@@ -8,6 +8,8 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from ca import Authority, SERVER_ONLY, self_signed, service_uri
 from programs import SHORT_TIMEOUTS, SLACK, VERSIONS
 
+pytestmark = pytest.mark.core
+
 BAD_CERTIFICATE, CERTIFICATE_EXPIRED, UNKNOWN_CA, INTERNAL_ERROR = 42, 45, 48, 80
 NO_CERTIFICATE = {"-tls1_2": 40, "-tls1_3": 116}  # handshake failure, certificate required
 

@@ -1,0 +1,1 @@
+curl --insecure https://web.service.consul:8443/

@@ -1,0 +1,1 @@
+redis-cli --tls --insecure -h web.service.consul -p 6379 --sni web.service.consul ping

@@ -1,0 +1,75 @@
+"""Unmodified applications on Connect, one module each; the tests find them here by themselves.
+
+What the documentation shows is what the tests run: the configuration of each application is a file of
+doc/applications, in which a test only replaces the values of the example (paths, ports) by its own.
+doc/applications/<application>/note.md says what there is to say about it.
+
+A module of a *server* has
+
+    NAME       as people call it
+    PORT       the port in its example, as text
+    S_CLIENT   options by which s_client gets to its TLS: [] or ["-starttls", ...]
+    REQUEST    bytes to send once the handshake is done; after it the server hangs up
+    ANSWER     a regular expression for what only a client that is served gets to see
+    start(programs, config, certificate, key)
+               starts it with that openssl.cnf (None: without the provider) and these PEM files;
+               returns its Process with `port`, once it accepts connections
+
+and a module of a *client* has
+
+    NAME       as above
+    SERVER     the module of the server that it talks to
+    fetch(programs, config, server)
+               makes one request to that running server; returns the Result
+    fetch(programs, config, server, host="localhost")
+               the same where the client can be told to ask for a host name (in TLS: SNI); it
+               connects to 127.0.0.1 and the server's port whatever the name is
+    SERVED     a regular expression for its output where it was served
+
+One module may be both. Further, where it differs from what is usual:
+
+    CORE         True: in the short run on another OpenSSL
+    RESUMES      False: resumes no sessions even without the provider
+    SANITIZABLE  False: does not start where the address sanitizer is preloaded
+
+`programs.folder` can be entered by other users, for those servers that do not run as root.
+"""
+
+import importlib
+import os
+import pkgutil
+from pathlib import Path
+
+FOLDER = Path(__file__).resolve().parents[3] / "doc" / "applications"
+
+
+def documented(name, values):
+    """A file of the documentation, with the values of its example replaced by these."""
+    text = (FOLDER / name).read_text()
+    for example, value in values.items():
+        assert example in text, f"{name} does not have {example!r}"
+        text = text.replace(example, str(value))
+    return text
+
+
+def modules():
+    """Every module of an application, in the order of their names."""
+    names = sorted(module.name for module in pkgutil.iter_modules(__path__))
+    found = [importlib.import_module(f"{__name__}.{name}") for name in names]
+    return [module for module in found if hasattr(module, "NAME")]
+
+
+def servers():
+    return [module for module in modules() if hasattr(module, "start")]
+
+
+def clients():
+    return [module for module in modules() if hasattr(module, "fetch")]
+
+
+def short_name(module):
+    return module.__name__.rpartition(".")[2]
+
+
+def can_run(module):
+    return getattr(module, "SANITIZABLE", True) or not os.environ.get("CONSUL_PROVIDER_PRELOAD")

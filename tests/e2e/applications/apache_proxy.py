@@ -1,0 +1,27 @@
+"""Apache httpd as a client: ProxyPass to https."""
+
+from applications import apache, documented, nginx
+from applications.common import TEXT, get, kept, launch
+
+NAME = "Apache httpd"
+SERVER = nginx
+SERVED = TEXT
+
+# A connection for each request. And SNI is what the request asks for: names are not resolved here.
+MORE = "SetEnv proxy-nokeepalive 1\nProxyPreserveHost on\n"
+
+
+def start_proxy(programs, config, server):
+    def make(folder, port):
+        return apache.command(folder, documented("apache_proxy/web.conf", {
+            "Listen 8080": f"Listen 127.0.0.1:{port}",
+            "*:8080": f"*:{port}",
+            "web.service.consul:8443": f"127.0.0.1:{server.port}",
+        }), ["mpm_event", "authz_core", "env", "ssl", "proxy", "proxy_http"], MORE)
+
+    return launch(programs, config, make, apache.READY)
+
+
+def fetch(programs, config, server, host="localhost"):
+    proxy = kept(programs, (NAME, config, server.port), lambda: start_proxy(programs, config, server))
+    return get(proxy.port, host)

@@ -1,0 +1,24 @@
+"""nginx as a client: proxy_pass to https, with its session reuse, which is on by default."""
+
+from applications import documented, nginx
+from applications.common import TEXT, get, kept, launch
+
+NAME = "nginx"
+SERVER = nginx
+SERVED = TEXT
+
+
+def start_proxy(programs, config, server, host):
+    def make(folder, port):
+        return nginx.command(folder, documented("nginx_proxy/web.conf", {
+            "listen 8080": f"listen 127.0.0.1:{port}",
+            "web.service.consul:8443": f"127.0.0.1:{server.port}",
+            "web.service.consul": host,
+        }))
+
+    return launch(programs, config, make, nginx.READY)
+
+
+def fetch(programs, config, server, host="localhost"):
+    proxy = kept(programs, (NAME, config, server.port, host), lambda: start_proxy(programs, config, server, host))
+    return get(proxy.port)

@@ -1,0 +1,15 @@
+"""OpenSSL's own client, here without a certificate of its own."""
+
+from applications import documented, s_server
+
+NAME = "`openssl s_client`"
+SERVER = s_server
+SERVED = s_server.ANSWER
+CORE = True
+
+
+def fetch(programs, config, server, host="localhost"):
+    script = programs.write("s_client.sh", documented("s_client/s_client.sh", {
+        "web.service.consul:8443": f"127.0.0.1:{server.port} -servername {host}",
+    }))
+    return programs.run(["sh", script], config, stdin=s_server.REQUEST)

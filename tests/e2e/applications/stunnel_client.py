@@ -1,0 +1,25 @@
+"""stunnel as a client, which verifies nobody by default and keeps the sessions of its servers."""
+
+from applications import documented, nginx, stunnel
+from applications.common import TEXT, get, kept, launch
+
+NAME = "stunnel"
+SERVER = nginx
+SERVED = TEXT
+
+
+def start_tunnel(programs, config, server, host):
+    def make(folder, port):
+        return stunnel.command(folder, documented("stunnel_client/web.conf", {
+            "accept = 127.0.0.1:8080": f"accept = 127.0.0.1:{port}",
+            "web.service.consul:8443": f"127.0.0.1:{server.port}",
+            "web.service.consul": host,
+        }))
+
+    return launch(programs, config, make, stunnel.READY)
+
+
+def fetch(programs, config, server, host="localhost"):
+    tunnel = kept(
+        programs, (NAME, config, server.port, host), lambda: start_tunnel(programs, config, server, host))
+    return get(tunnel.port)

@@ -1,0 +1,37 @@
+"""Python's urllib, which leaves the check of its server's name to OpenSSL."""
+
+from applications import documented, python_ssl
+from programs import PYTHON
+
+NAME = "Python (`urllib`)"
+SERVER = python_ssl
+SERVED = python_ssl.ANSWER
+CORE = True
+
+# In place of Consul's DNS.
+RESOLVER = """\
+import socket
+resolve = socket.getaddrinfo
+socket.getaddrinfo = lambda host, *more, **named: resolve("127.0.0.1", *more, **named)
+"""
+
+
+def run(programs, config, server, script, host):
+    folder = programs.path("resolver")
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(RESOLVER)
+    file = programs.write(script, documented(f"urllib_client/{script}", {
+        "web.service.consul": host, python_ssl.PORT: server.port,
+    }))
+    return programs.run(
+        [PYTHON, file], config, {"PYTHONPATH": str(folder), **programs.leaks_allowed()})
+
+
+def fetch(programs, config, server, host="localhost"):
+    """By the context that verifies nobody."""
+    return run(programs, config, server, "unverified.py", host)
+
+
+def fetch_verified(programs, config, server, host):
+    """By urllib's own context, as it stands."""
+    return run(programs, config, server, "client.py", host)

@@ -1,0 +1,138 @@
+"""Unmodified clients are Connect clients by configuration alone, of servers that are so, too.
+
+What they verify by themselves is turned off, as the documentation says that it can be.
+"""
+
+import inspect
+import re
+from dataclasses import dataclass
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import applications
+import endpoints
+from ca import Authority
+from conftest import programs_in
+from programs import Programs, Result
+
+
+@dataclass
+class Fetched:
+    """What a client got."""
+
+    result: Result
+    served: bool
+
+
+@dataclass
+class Client:
+    """A program that is a client, and the server that it is to talk to."""
+
+    module: Any
+    programs: Programs
+    server: endpoints.Endpoint
+    service: str
+    config: Path
+    log: endpoints.Log
+
+    @property
+    def hosts(self):
+        """Under which names it may ask for the server: one of no service, and the service's."""
+        return ["localhost"] + ([f"{self.server.service}.service.consul"] if takes_host(self.module) else [])
+
+    def fetch(self, host="localhost", server=None, provider=True, fetch=None):
+        arguments = [self.programs, self.config if provider else None, server or self.server.process]
+        arguments += [host] if takes_host(self.module) else []
+        result = (fetch or self.module.fetch)(*arguments)
+        return Fetched(result, bool(re.search(self.module.SERVED, result.stdout)))
+
+    def refused_by_server(self, pattern, **options):
+        mark = self.server.log.size()
+        fetched = self.fetch(**options)
+        assert not fetched.served, fetched
+        self.server.log.wait_for("client refused" + pattern, mark)
+
+    def refuses(self, pattern, **options):
+        mark = self.log.size()
+        fetched = self.fetch(**options)
+        assert not fetched.served, fetched
+        self.log.wait_for("server refused" + pattern, mark)
+
+
+def takes_host(module):
+    return "host" in inspect.signature(module.fetch).parameters
+
+
+@pytest.fixture(scope="module", params=endpoints.parameters(applications.clients()))
+def client(request, open_folder, module, agent):
+    application = request.param
+    folder = Path(tempfile.mkdtemp(prefix=f"{applications.short_name(application)}-client", dir=open_folder))
+    folder.chmod(0o755)
+    service = f"{applications.short_name(application)}-client".replace("_", "-")
+    with programs_in(folder, module) as programs:
+        log = endpoints.Log(programs.path("client.log"))
+        config = programs.config(agent, service=service, log=log.path)
+        server = endpoints.start(application.SERVER, programs, agent, "service", f"server-of-{service}")
+        yield Client(application, programs, server, service, config, log)
+
+
+@pytest.fixture(scope="module")
+def impostor(client, agent):
+    """A server without the provider that says to be the service, by a CA that Consul does not list."""
+    identity = Authority(agent.trust_domain).service(client.server.service)
+    _, certificate, _, key, *_ = identity.files(client.programs.folder, "impostor")
+    return client.module.SERVER.start(client.programs, None, Path(certificate), Path(key))
+
+
+def test_who_is_allowed_is_served(client, agent):
+    agent.allow(client.service, client.server.service)
+    for host in client.hosts:
+        fetched = client.fetch(host)
+        assert fetched.served, fetched
+
+
+def test_a_flip_counts_from_the_next_request(client, agent):
+    who = f': "spiffe://[^"]*/svc/{client.service}" may not connect to "{client.server.service}": .*DENY'
+    for _ in range(2):
+        agent.deny(client.service, client.server.service)
+        client.refused_by_server(who)
+        agent.allow(client.service, client.server.service)
+        fetched = client.fetch()
+        assert fetched.served, fetched
+
+
+def test_nobody_is_served_without_the_provider(client):
+    client.refused_by_server("", provider=False)
+
+
+def test_an_impostor_is_refused(client, impostor):
+    """Though the client would trust anybody, as the control shows."""
+    fetched = client.fetch(server=impostor, provider=False)
+    assert fetched.served, fetched
+    for host in client.hosts:
+        client.refuses("", host=host, server=impostor)
+
+
+def test_another_service_is_not_the_one_asked_for(client, agent):
+    agent.allow(client.service, client.server.service)
+    if takes_host(client.module):
+        client.refuses('.*is not the service "other"', host="other.service.consul")
+    else:
+        assert client.hosts == ["localhost"]
+
+
+def test_its_own_verification_may_stay_where_openssl_does_it(client, agent, impostor):
+    """The SPIFFE ID stands in for the name; modules for which this is so have fetch_verified."""
+    fetch = getattr(client.module, "fetch_verified", None)
+    if fetch is None:
+        return
+    agent.allow(client.service, client.server.service)
+    name = client.hosts[-1]
+    fetched = client.fetch(name, fetch=fetch)
+    assert fetched.served, fetched
+    assert not client.fetch(name, provider=False, fetch=fetch).served
+    client.refuses("", host=name, server=impostor, fetch=fetch)
+    client.refuses("", host="other.service.consul", fetch=fetch)
