@@ -286,6 +286,7 @@ static void begin(endpoint *e)
     e->has_wanted = false;
     e->host_is_service = false;
     e->prepared = false;
+    e->unknown = false;
     e->rule = e->unusable ? ENDPOINT_GOVERNED : ENDPOINT_LEFT_ALONE;
     e->peer = ENDPOINT_PEER_UNKNOWN;
     e->begun = true;

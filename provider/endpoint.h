@@ -33,6 +33,7 @@ typedef struct endpoint {
 
     /* Of the handshake that is going on: */
     bool begun;          /* what follows is set */
+    bool unknown;        /* it has no certificate yet, and resumes nothing */
     bool prepared;       /* the SSL has been set up for it */
     consul_store *store; /* who answers; NULL when no provider is active or it is unusable */
     bool unusable;       /* which is the one and not the other */

@@ -133,6 +133,20 @@ static void enforce(endpoint *e, SSL *ssl)
         stop_unauthorized(ssl, "the Connect leaf came after the peer had been verified without it");
 }
 
+/*
+ * A server that is given its certificate only in the handshake: nobody knows yet what it is. A
+ * resumed session would decide that before it is told, and be another service's, or nobody's.
+ */
+static void prepare_for_the_unknown(endpoint *e, SSL *ssl)
+{
+    if (SSL_get_state(ssl) != TLS_ST_BEFORE && SSL_get_state(ssl) != TLS_ST_SR_CLNT_HELLO)
+        return;
+    SSL_set_options(ssl, SSL_OP_NO_TICKET);
+    e->unknown = forget_sessions(ssl);
+    if (!e->unknown)
+        stop_unauthorized(ssl, "the connection could not be set up without resumption");
+}
+
 endpoint *prov_tls_arm(SSL *ssl)
 {
     endpoint *e;
@@ -144,6 +158,8 @@ endpoint *prov_tls_arm(SSL *ssl)
         stop_unauthorized(ssl, "no memory to find out whether this connection is governed");
     else if (endpoint_judge(e, ssl) == ENDPOINT_GOVERNED)
         enforce(e, ssl);
+    else if (SSL_is_server(ssl) && e->seen_count == 0 && !e->unknown)
+        prepare_for_the_unknown(e, ssl);
     return e;
 }
 
