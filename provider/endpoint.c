@@ -282,7 +282,6 @@ static void begin(endpoint *e)
     e->store = prov_active_store(&why);
     e->unusable = e->store == NULL && why.reason != CONSUL_R_NOT_ACTIVE;
     e->reported = false;
-    e->came_without = false;
     e->has_wanted = false;
     e->host_is_service = false;
     e->prepared = false;

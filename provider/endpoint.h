@@ -22,6 +22,8 @@ enum endpoint_peer {
 #define ENDPOINT_CERTS_MAX 16 /* OpenSSL has one for each of nine types of key */
 
 typedef struct endpoint {
+    bool hears_alerts;                        /* by an info callback, before */
+    void (*next_info)(const SSL *, int, int); /* the SSL's own, or NULL for its context's */
     const SSL_CTX *ctx; /* the SSL's when its certificates were looked at; compared, never used */
     X509 *current;      /* its current certificate then */
     X509 *seen[ENDPOINT_CERTS_MAX]; /* and all that have a key */
@@ -39,11 +41,9 @@ typedef struct endpoint {
     bool unusable;       /* which is the one and not the other */
     enum endpoint_rule rule;
     enum endpoint_peer peer;
-    bool reported;     /* why it is refused */
-    bool came_without; /* the client, where it was asked for a certificate */
-    bool
-        has_service; /* the live leaf of a service is presented: the stand-in's, or the configured */
-    bool has_wanted; /* the host name asks for this service: */
+    bool reported;    /* why it is refused */
+    bool has_service; /* a live leaf is presented: the stand-in's, or of the configured service */
+    bool has_wanted;  /* the host name asks for this service: */
     consul_service wanted;
     bool host_is_service; /* the SPIFFE ID answers the host check that was left to OpenSSL */
 } endpoint;

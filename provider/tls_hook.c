@@ -27,6 +27,9 @@ static int ssl_ctx_index = -1;   /* of nothing: it is there for its new function
 typedef int security_fn(const SSL *s, const SSL_CTX *ctx, int op, int bits, int nid, void *other,
                         void *ex);
 
+typedef void info_fn(const SSL *ssl, int where, int value);
+static info_fn on_info;
+
 /* libssl's own security callback; the same for every SSL_CTX, and set before ours can run. */
 static _Atomic(security_fn *) default_security;
 
@@ -110,6 +113,20 @@ static bool forget_sessions(SSL *ssl)
     return true;
 }
 
+/*
+ * Once for an SSL, for the log alone: an application that puts its own callback there afterwards may
+ * call ours from it, and must not be called back.
+ */
+static void hear_alerts(endpoint *e, SSL *ssl)
+{
+    if (e->hears_alerts)
+        return;
+    e->hears_alerts = true;
+    if (SSL_get_info_callback(ssl) != on_info) /* else it is the copy of an SSL that has it */
+        e->next_info = SSL_get_info_callback(ssl);
+    SSL_set_info_callback(ssl, on_info);
+}
+
 /* Set up a governed connection for its handshake, and stop it where that comes too late. */
 static void enforce(endpoint *e, SSL *ssl)
 {
@@ -120,6 +137,7 @@ static void enforce(endpoint *e, SSL *ssl)
                    NULL);
     if (e->has_service)
         SSL_set_cert_cb(ssl, SSL_is_server(ssl) ? on_certificate : on_client_certificate, NULL);
+    hear_alerts(e, ssl);
     if (!e->prepared) {
         close_other_ways(ssl);
         e->prepared = forget_sessions(ssl);
@@ -284,37 +302,42 @@ static int on_client_hello(SSL *ssl, int *alert, void *arg)
     return SSL_CLIENT_HELLO_SUCCESS;
 }
 
-/* libssl refuses a client without a certificate by itself; the log shall say so, too. */
-static bool is_empty_certificate(const unsigned char *message, size_t len)
+static bool is_reason(unsigned long error, int reason)
 {
-    size_t header = SSL3_HM_HEADER_LENGTH, i;
-
-    /* TLS 1.2: the length of the list; 1.3: that of the request's context before it, both zero. */
-    if (len < header + 3 || len > header + 4 || message[0] != SSL3_MT_CERTIFICATE)
-        return false;
-    for (i = header; i < len; i++) {
-        if (message[i] != 0)
-            return false;
-    }
-    return true;
+    return ERR_GET_LIB(error) == ERR_LIB_SSL && ERR_GET_REASON(error) == reason;
 }
 
 /* A fatal alert ends a governed connection: what nobody has reported yet is written to the log. */
-static void log_alert(SSL *ssl, bool sent, int alert)
+static void log_alert(endpoint *e, const SSL *ssl, bool sent, int alert)
 {
     const char *text = SSL_alert_desc_string_long(alert);
-    endpoint *e = endpoint_get(ssl);
     consul_error err = {0};
 
-    if (!is_governed(e))
-        return;
     if (!sent)
         consul_error_set(&err, CONSUL_R_HANDSHAKE_FAILED, "ended by the peer: %s", text);
-    else if (e->came_without)
+    else if (is_reason(ERR_peek_last_error(), SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE))
         consul_error_set(&err, CONSUL_R_PEER_CERTIFICATE_MISSING, "client refused");
     else
         consul_error_set(&err, CONSUL_R_HANDSHAKE_FAILED, "ended by us: %s", text);
     endpoint_log(e, ssl, &err, NULL);
+}
+
+/*
+ * Applications often have a message callback of their own, which can not be shared. This one can:
+ * theirs is called after it.
+ */
+static void on_info(const SSL *s, int where, int value)
+{
+    SSL *ssl = (SSL *)s; /* const here only because most callbacks just look */
+    endpoint *e = endpoint_get(ssl);
+    info_fn *next = e == NULL ? NULL : e->next_info;
+
+    if (is_governed(e) && (where & SSL_CB_ALERT) != 0 && value >> 8 == SSL3_AL_FATAL)
+        log_alert(e, ssl, (where & SSL_CB_WRITE) != 0, value & 0xff);
+    if (next == NULL)
+        next = SSL_CTX_get_info_callback(SSL_get_SSL_CTX(ssl));
+    if (next != NULL)
+        next(ssl, where, value);
 }
 
 static void on_message(int write_p, int version, int content_type, const void *buf, size_t len,
@@ -323,8 +346,6 @@ static void on_message(int write_p, int version, int content_type, const void *b
     const unsigned char *message = buf;
     endpoint *e;
 
-    if (content_type == SSL3_RT_ALERT && len == 2 && message[0] == SSL3_AL_FATAL)
-        log_alert(ssl, write_p == 1, message[1]);
     if (content_type != SSL3_RT_HANDSHAKE)
         return;
     e = prov_tls_arm(ssl);
@@ -338,8 +359,6 @@ static void on_message(int write_p, int version, int content_type, const void *b
     /* The peer's last message, and not yet acted upon. */
     if (message[0] == SSL3_MT_FINISHED)
         require_authorized(e, ssl);
-    else if (SSL_is_server(ssl) && is_empty_certificate(message, len))
-        e->came_without = true;
 }
 
 static int on_new_session(SSL *ssl, int is_forward_secure)
