@@ -10,7 +10,7 @@ build_packages='gcc libc6-dev meson ninja-build pkg-config
 demo_packages='openssl bind9-dnsutils curl'
 # The applications among them are tested as Debian ships them.
 test_packages='openssl curl python3-pytest python3-pytest-xdist python3-cryptography
-    nginx-light apache2-bin stunnel4
+    nginx-light apache2-bin haproxy lighttpd lighttpd-mod-openssl stunnel4
     postgresql redis-server mariadb-server-core mariadb-client-core'
 check_packages='clang clang-format mmdebstrap'
 

@@ -51,11 +51,17 @@ def programs(tmp_path, module):
 
 
 @pytest.fixture(scope="session")
-def open_folder():
-    """Unlike pytest's own folders one that other users may enter, as some servers become one."""
+def open_folders():
+    """Unlike pytest's own folders these are open to other users, as some servers become one."""
     with tempfile.TemporaryDirectory(prefix="consul-provider-") as name:
         os.chmod(name, 0o755)
-        yield Path(name)
+
+        def make(what):
+            folder = Path(tempfile.mkdtemp(prefix=what + "-", dir=name))
+            folder.chmod(0o755)
+            return folder
+
+        yield make
 
 
 @pytest.fixture(scope="session")

@@ -3,8 +3,7 @@
 The client is a neutral one: s_client without the provider, which presents whatever a test gives it.
 """
 
-import tempfile
-from pathlib import Path
+import os
 
 import pytest
 
@@ -21,11 +20,9 @@ def application(request):
 
 
 @pytest.fixture(scope="module")
-def shared(application, open_folder, module):
+def shared(application, open_folders, module):
     """Programs for all tests of one application."""
-    folder = Path(tempfile.mkdtemp(prefix=f"{applications.short_name(application)}-server", dir=open_folder))
-    folder.chmod(0o755)
-    with programs_in(folder, module) as one:
+    with programs_in(open_folders(applications.short_name(application)), module) as one:
         yield one
 
 
@@ -120,6 +117,22 @@ def test_a_session_from_elsewhere_is_no_way_in(server, plain, agent, peer, versi
     agent.deny(source, server.service)
     assert not denied(server, source, version, *leaf, *resume).reused
     assert not refused(server, "client refused", version, *resume).reused
+
+
+def test_it_stays_so_when_it_reads_its_configuration_again(server, agent, peer, version):
+    if not hasattr(server.module, "RELOAD"):
+        pytest.skip("reads it at its start only")
+    source, leaf = peer
+    agent.deny(source, server.service)
+    number, done = server.module.RELOAD
+    mark = server.process.size()
+    os.kill(server.process.child.pid, number)
+    server.process.wait_for(done, mark)
+    denied(server, source, version, *leaf)
+    refused(server, "client refused", version)
+    agent.allow(source, server.service)
+    answered = server.ask(version, *leaf)
+    assert answered.served, answered
 
 
 def test_without_the_provider_anybody_is_served(plain, version):

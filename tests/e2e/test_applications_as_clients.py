@@ -6,7 +6,6 @@ What they verify by themselves is turned off, as the documentation says that it 
 import inspect
 import re
 from dataclasses import dataclass
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -67,12 +66,11 @@ def takes_host(module):
 
 
 @pytest.fixture(scope="module", params=endpoints.parameters(applications.clients()))
-def client(request, open_folder, module, agent):
+def client(request, open_folders, module, agent):
     application = request.param
-    folder = Path(tempfile.mkdtemp(prefix=f"{applications.short_name(application)}-client", dir=open_folder))
-    folder.chmod(0o755)
-    service = f"{applications.short_name(application)}-client".replace("_", "-")
-    with programs_in(folder, module) as programs:
+    name = applications.short_name(application)
+    service = f"{name}-client".replace("_", "-")
+    with programs_in(open_folders(name), module) as programs:
         log = endpoints.Log(programs.path("client.log"))
         config = programs.config(agent, service=service, log=log.path)
         server = endpoints.start(application.SERVER, programs, agent, "service", f"server-of-{service}")
@@ -117,18 +115,30 @@ def test_an_impostor_is_refused(client, impostor):
 
 
 def test_another_service_is_not_the_one_asked_for(client, agent):
+    if not takes_host(client.module):
+        pytest.skip("asks for no name")
     agent.allow(client.service, client.server.service)
-    if takes_host(client.module):
-        client.refuses('.*is not the service "other"', host="other.service.consul")
-    else:
-        assert client.hosts == ["localhost"]
+    client.refuses('.*is not the service "other"', host="other.service.consul")
+
+
+def test_no_session_is_resumed(client, agent):
+    """By a client that keeps sessions: here of a server that has a leaf, and would resume."""
+    if not getattr(client.module, "RESUMES", False):
+        pytest.skip("keeps no sessions")
+    _, certificate, _, key, *_ = agent.leaf("web").files(client.programs.folder, "resuming")
+    for provider in (True, False):  # the latter is the control
+        server = client.module.SERVER.start(client.programs, None, Path(certificate), Path(key))
+        for _ in range(3):
+            assert client.fetch(server=server, provider=provider).served
+        server.wait_for(3 * r"(?s:.*session resumed: )")
+        assert (client.module.SERVER.REUSED in server.output()) != provider, server.output()
 
 
 def test_its_own_verification_may_stay_where_openssl_does_it(client, agent, impostor):
     """The SPIFFE ID stands in for the name; modules for which this is so have fetch_verified."""
     fetch = getattr(client.module, "fetch_verified", None)
     if fetch is None:
-        return
+        pytest.skip("does it by itself, or not at all")
     agent.allow(client.service, client.server.service)
     name = client.hosts[-1]
     fetched = client.fetch(name, fetch=fetch)

@@ -7,7 +7,6 @@ import pytest
 
 import nginx
 from applications import document
-from applications import document
 
 ROOT = Path(__file__).resolve().parents[2]
 

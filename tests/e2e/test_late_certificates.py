@@ -1,6 +1,6 @@
 """Servers that are given their certificate only in the handshake, by a callback of the application's.
 
-nginx does so where the path has a variable. Until then nothing says that the
+lighttpd always does so, nginx where the path has a variable. Until then nothing says that the
 connection is Connect's; and where a session is resumed, the callback is not even called.
 """
 
@@ -8,12 +8,31 @@ import pytest
 
 import nginx
 import stand_ins
-from applications.common import HTTP_REQUEST
+from agent import free_ports
+from applications import lighttpd
+from applications.common import HTTP_REQUEST, launch, program
 from ca import self_signed
 from programs import VERSIONS
 
 CONNECT, PUBLIC = "from-connect", "from-public"
 BY_CALLBACK = "$server_name"  # which is empty
+
+LIGHTTPD = """\
+server.modules += ( "mod_openssl" )
+server.bind = "127.0.0.1"
+server.port = {port}
+index-file.names = ( "index.html" )
+ssl.engine = "enable"
+ssl.pemfile = "{certificate}"
+ssl.privkey = "{key}"
+server.document-root = "{folder}/connect"
+$SERVER["socket"] == "127.0.0.1:{public_port}" {{
+    ssl.engine = "enable"
+    ssl.pemfile = "{public}"
+    ssl.privkey = "{public_key}"
+    server.document-root = "{folder}/public"
+}}
+"""
 
 
 def start_nginx(programs, config, identities):
@@ -23,6 +42,26 @@ def start_nginx(programs, config, identities):
     return nginx.start_each(
         programs, identities, [CONNECT, PUBLIC], config,
         f"ssl_session_tickets on; ssl_session_ticket_key {ticket_key};")
+
+
+def start_lighttpd(programs, config, identities):
+    """Its tickets are by one key for all its ports."""
+    public_port, = free_ports(1)
+
+    def make(folder, port):
+        for name, text in (("connect", CONNECT), ("public", PUBLIC)):
+            (folder / name).mkdir()
+            (folder / name / "index.html").write_text(text)
+        (certificate, key), (public, public_key) = identities
+        file = folder / "lighttpd.conf"
+        file.write_text(LIGHTTPD.format(
+            folder=folder, port=port, certificate=certificate, key=key,
+            public_port=public_port, public=public, public_key=public_key))
+        return [program("lighttpd"), "-D", "-f", file]
+
+    process = launch(programs, config, make, lighttpd.READY)
+    process.ports = [process.port, public_port]
+    return process
 
 
 @pytest.fixture(params=VERSIONS, ids=lambda option: option.lstrip("-"))
@@ -38,11 +77,11 @@ def files(request, programs, agent, service):
     return certificate, key
 
 
-@pytest.fixture
-def server(programs, agent, files):
+@pytest.fixture(params=[start_nginx, start_lighttpd], ids=lambda start: start.__name__[6:])
+def server(request, programs, agent, files):
     """A Connect service on one port and public TLS on another."""
     _, certificate, _, key, *_ = self_signed(dns=["localhost"]).files(programs.folder, "public")
-    return start_nginx(programs, programs.config(agent), [files, (certificate, key)])
+    return request.param(programs, programs.config(agent), [files, (certificate, key)])
 
 
 def fetch(programs, port, *options):

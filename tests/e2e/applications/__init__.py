@@ -29,7 +29,9 @@ and a module of a *client* has
 One module may be both. Further, where it differs from what is usual:
 
     CORE         True: in the short run on another OpenSSL
-    RESUMES      False: resumes no sessions even without the provider
+    RELOAD       the signal by which a server reads its configuration again, and what it then says
+    RESUMES      False: a server that resumes no sessions even without the provider;
+                 True: a client that offers them
     SANITIZABLE  False: does not start where the address sanitizer is preloaded
 
 `programs.folder` can be entered by other users, for those servers that do not run as root.

@@ -2,6 +2,7 @@
 
 import grp
 import os
+import signal
 
 from applications import documented
 from applications.common import HTTP_REQUEST, TEXT, TICKET_KEY, document_root, launch, program, user
@@ -11,6 +12,7 @@ PORT = "8443"
 S_CLIENT = []
 REQUEST = HTTP_REQUEST
 ANSWER = TEXT
+RELOAD = (signal.SIGUSR1, r"resuming normal operations")
 
 MODULES = "/usr/lib/apache2/modules"
 WRAPPER = """\

@@ -25,9 +25,9 @@ ports and paths. Two things belong to all of them:
   [openssl.cnf.example](../openssl.cnf.example): with `service = web` there for a server that is the service
   `web`, and for a client with the service that the client is.
 * A server wants a certificate and a key in files, `/etc/consul-provider/web.pem` and `web.key` here. With
-  `service = web` any will do (`openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=unused -keyout web.key -out
-  web.pem`). A stand-in, which [README](../README.md#any-application) makes, needs no `service`, and the server
-  does not start without the provider.
+  `service = web` any will do, as they are never presented: `openssl req -x509 -newkey rsa:2048 -nodes
+  -subj /CN=unused -keyout web.key -out web.pem`. A stand-in, which [README](../README.md#any-application)
+  makes, needs no `service`, and the server does not start without the provider.
 
 Clients that look for a host name in the certificate have that turned off, as Connect's leaves have none.
 That is safe where the client asks for the name of a service: the connection is still fully verified, by the
@@ -58,7 +58,8 @@ class Module:
     @property
     def roles(self):
         functions = [node.name for node in self.tree.body if isinstance(node, ast.FunctionDef)]
-        return [role for role, function in (("server", "start"), ("client", "fetch")) if function in functions]
+        roles = (("server", "start"), ("client", "fetch"))
+        return [role for role, function in roles if function in functions]
 
     @property
     def folder(self):

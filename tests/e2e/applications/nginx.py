@@ -1,5 +1,7 @@
 """nginx: a master that reads the configuration, and two workers that share sessions and tickets."""
 
+import signal
+
 from applications import documented
 from applications.common import HTTP_REQUEST, TEXT, TICKET_KEY, document_root, launch, program, user
 
@@ -8,6 +10,7 @@ PORT = "8443"
 S_CLIENT = []
 REQUEST = HTTP_REQUEST
 ANSWER = TEXT
+RELOAD = (signal.SIGHUP, r"start worker process ")
 CORE = True
 
 WRAPPER = """\
@@ -18,7 +21,6 @@ pid {folder}/pid;
 error_log stderr notice;
 events {{ }}
 http {{
-    access_log off;
     client_body_temp_path {folder}/body;
     proxy_temp_path {folder}/proxy;
     fastcgi_temp_path {folder}/fastcgi;
@@ -28,7 +30,10 @@ http {{
     include {folder}/web.conf;
 }}
 """
+REUSED = "session resumed: r"  # in its log
 SESSIONS = """\
+    log_format sessions "session resumed: $ssl_session_reused";
+    access_log /dev/stderr sessions;
     ssl_protocols TLSv1.2 TLSv1.3;
     ssl_session_cache shared:sessions:1m;
     ssl_session_tickets on;
@@ -37,7 +42,7 @@ SESSIONS = """\
 READY = r"start worker process \d+[^$]*start worker process \d+"
 
 
-def command(folder, text, more=""):
+def command(folder, text, more="access_log off;"):
     """The arguments by which nginx runs with these lines in its http section."""
     (folder / "web.conf").write_text(text)
     file = folder / "nginx.conf"

@@ -6,6 +6,7 @@ from applications.common import TEXT, get, kept, launch
 NAME = "nginx"
 SERVER = nginx
 SERVED = TEXT
+RESUMES = True
 
 
 def start_proxy(programs, config, server, host):
@@ -20,5 +21,6 @@ def start_proxy(programs, config, server, host):
 
 
 def fetch(programs, config, server, host="localhost"):
-    proxy = kept(programs, (NAME, config, server.port, host), lambda: start_proxy(programs, config, server, host))
+    proxy = kept(
+        programs, (NAME, config, server.port, host), lambda: start_proxy(programs, config, server, host))
     return get(proxy.port)

@@ -1,5 +1,7 @@
 """stunnel: a thread for each connection, and tickets by a key that other hosts may share."""
 
+import signal
+
 from applications import documented
 from applications.common import HTTP_REQUEST, TEXT, TICKET_KEY, backend, launch, program
 
@@ -8,6 +10,7 @@ PORT = "8443"
 S_CLIENT = []
 REQUEST = HTTP_REQUEST
 ANSWER = TEXT
+RELOAD = (signal.SIGHUP, r"Configuration successful")
 
 WRAPPER = """\
 foreground = yes

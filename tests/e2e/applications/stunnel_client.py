@@ -6,6 +6,7 @@ from applications.common import TEXT, get, kept, launch
 NAME = "stunnel"
 SERVER = nginx
 SERVED = TEXT
+RESUMES = True
 
 
 def start_tunnel(programs, config, server, host):

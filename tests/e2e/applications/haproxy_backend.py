@@ -1,0 +1,26 @@
+"""HAProxy as a client: a server with ssl, whose sessions it reuses by default."""
+
+from applications import documented, haproxy, nginx
+from applications.common import TEXT, get, kept, launch
+
+NAME = "HAProxy"
+SERVER = nginx
+SERVED = TEXT
+RESUMES = True
+
+
+def start_proxy(programs, config, server, host):
+    def make(folder, port):
+        return haproxy.command(folder, documented("haproxy_backend/haproxy.cfg", {
+            "127.0.0.1:8080": f"127.0.0.1:{port}",
+            "web.service.consul:8443": f"127.0.0.1:{server.port}",
+            "web.service.consul": host,
+        }))
+
+    return launch(programs, config, make, haproxy.READY)
+
+
+def fetch(programs, config, server, host="localhost"):
+    proxy = kept(
+        programs, (NAME, config, server.port, host), lambda: start_proxy(programs, config, server, host))
+    return get(proxy.port)
