@@ -97,6 +97,17 @@ def test_one_that_names_no_leaf_is_refused(programs, agent, uri):
     assert outcome.refused and "the stand-in certificate does not say of what" in outcome.server
 
 
+def test_one_that_names_nothing_is_refused(programs, agent):
+    """Whoever forgets the name has a certificate with a key that everybody knows."""
+    config, key = programs.config(agent), stand_ins.key_file(programs, "consul:leaf/web")
+    made = programs.openssl(
+        "req", "-x509", "-new", "-key", key, "-subj", "/CN=web", "-out", "nameless.pem", config=config)
+    assert made.code == 0, made
+    server = programs.server("-cert", "nameless.pem", "-key", key, config=config)
+    outcome = programs.talk(server)
+    assert outcome.refused and "the stand-in certificate does not say of what" in outcome.server
+
+
 def test_one_with_an_ordinary_key(programs, agent, service, version):
     """A stand-in may also have a key of its own, even of another type than the leaf's."""
     made = programs.openssl(
