@@ -66,12 +66,17 @@ endpoint *endpoint_get(SSL *ssl)
 
 /* ---- its certificates ---- */
 
+/* One that was loaded by URI is presented live; without memory, as it was loaded. */
 static void take_leaf(endpoint *e, X509 *leaf)
 {
+    consul_uri uri;
+
     X509_up_ref(leaf);
     X509_free(e->leaf);
     e->leaf = leaf;
     free_stand_in(e);
+    if (consul_cert_was_loaded(leaf, &uri))
+        e->stand_in = OPENSSL_memdup(&uri, sizeof(uri));
 }
 
 static void take_stand_in(endpoint *e, const consul_uri *uri)
@@ -170,13 +175,25 @@ int endpoint_identity(const endpoint *e, const SSL *ssl, consul_spiffe_id *id, c
     return consul_spiffe_id_of_cert(current, id, err);
 }
 
-int endpoint_present_leaf(endpoint *e, SSL *ssl, consul_error *err)
+consul_deadline endpoint_begin_asking(endpoint *e)
 {
-    consul_leaf *leaf = NULL;
+    if (!e->asked)
+        consul_store_expect(e->store);
+    e->asked = true;
+    return consul_deadline_after(consul_store_settings(e->store)->authorize_timeout - e->waited);
+}
+
+void endpoint_end_asking(endpoint *e, consul_deadline deadline)
+{
+    e->waited =
+        consul_deadline_after(consul_store_settings(e->store)->authorize_timeout) - deadline;
+}
+
+static int get_live_leaf(endpoint *e, consul_leaf **leaf, consul_error *err)
+{
+    consul_deadline deadline;
     int ok;
 
-    if (!e->has_service)
-        return 1;
     if (e->stand_in != NULL && e->stand_in->kind != CONSUL_URI_LEAF)
         return consul_error_set(
             err, CONSUL_R_OWN_IDENTITY_INVALID,
@@ -184,11 +201,35 @@ int endpoint_present_leaf(endpoint *e, SSL *ssl, consul_error *err)
             "its subjectAltName, as in URI:consul:leaf/web");
     if (e->store == NULL)
         return consul_error_set(err, CONSUL_R_NOT_ACTIVE, "nobody can fetch the live leaf");
-    if (!consul_store_leaf(
-            e->store, e->stand_in == NULL ? NULL : e->stand_in->service,
-            e->stand_in == NULL ? NULL : &e->stand_in->scope,
-            consul_deadline_after(consul_store_settings(e->store)->authorize_timeout), &leaf, err))
-        return 0;
+    deadline = endpoint_begin_asking(e);
+    ok = consul_store_leaf(e->store, e->stand_in == NULL ? NULL : e->stand_in->service,
+                           e->stand_in == NULL ? NULL : &e->stand_in->scope, deadline, leaf, err);
+    endpoint_end_asking(e, deadline);
+    return ok;
+}
+
+/* A leaf that was loaded is the last one known, where no later one is to be had. */
+static bool present_loaded(endpoint *e, const SSL *ssl)
+{
+    if (e->leaf == NULL || SSL_get_certificate(ssl) != e->leaf
+        || X509_cmp_timeframe(NULL, X509_get0_notBefore(e->leaf), X509_get0_notAfter(e->leaf)) != 0)
+        return false;
+    X509_up_ref(e->leaf);
+    X509_free(e->ours);
+    e->ours = e->leaf;
+    return true;
+}
+
+int endpoint_present_leaf(endpoint *e, SSL *ssl, consul_error *err)
+{
+    consul_leaf *leaf = NULL;
+    consul_error why = {0};
+    int ok;
+
+    if (!e->has_service)
+        return 1;
+    if (!get_live_leaf(e, &leaf, &why))
+        return present_loaded(e, ssl) || consul_error_set(err, why.reason, "%s", why.text);
     /* The application's own certificates would be chosen for their type of key. */
     SSL_certs_clear(ssl);
     ok = SSL_use_cert_and_key(ssl, consul_leaf_cert(leaf), consul_leaf_key(leaf),
@@ -208,13 +249,13 @@ int endpoint_present_leaf(endpoint *e, SSL *ssl, consul_error *err)
 
 /* ---- its rule ---- */
 
-/* A leaf that the application has given it is presented as it is. */
+/* A leaf that the application has from elsewhere is presented as it is. */
 static bool has_service(const endpoint *e)
 {
-    if (e->leaf != NULL)
-        return false;
-    return e->stand_in != NULL
-           || (e->store != NULL && consul_store_settings(e->store)->service != NULL);
+    if (e->stand_in != NULL)
+        return true;
+    return e->leaf == NULL
+           && (e->store != NULL && consul_store_settings(e->store)->service != NULL);
 }
 
 /* Does this host name ask for a Consul service? Then nothing else will do. */
@@ -281,6 +322,8 @@ static void begin(endpoint *e)
     consul_store_unref(e->store);
     e->store = prov_active_store(&why);
     e->unusable = e->store == NULL && why.reason != CONSUL_R_NOT_ACTIVE;
+    e->asked = false;
+    e->waited = 0;
     e->reported = false;
     e->has_wanted = false;
     e->host_is_service = false;

@@ -31,10 +31,12 @@ typedef struct endpoint {
     X509 *ours; /* the leaf that endpoint_present_leaf has put there, or NULL */
     /* What the application's own certificates make of it; one of these, or none: */
     X509 *leaf;                 /* a Connect leaf, presented as it is */
-    const consul_uri *stand_in; /* what a stand-in stands for */
+    const consul_uri *stand_in; /* what a stand-in stands for, or by which URI `leaf` was loaded */
 
     /* Of the handshake that is going on: */
     bool begun;          /* what follows is set */
+    bool asked;          /* the agent may have been asked */
+    int64_t waited;      /* for the agent, in milliseconds */
     bool unknown;        /* it has no certificate yet, and resumes nothing */
     bool prepared;       /* the SSL has been set up for it */
     consul_store *store; /* who answers; NULL when no provider is active or it is unusable */
@@ -68,6 +70,13 @@ int endpoint_present_leaf(endpoint *e, SSL *ssl, consul_error *err);
 
 /* The Connect identity of this end, as it stands in the certificate that it presents. */
 int endpoint_identity(const endpoint *e, const SSL *ssl, consul_spiffe_id *id, consul_error *err);
+
+/*
+ * Before and after anything that may wait for the agent: a handshake waits for it authorize_timeout
+ * in all. The endpoint has a store.
+ */
+consul_deadline endpoint_begin_asking(endpoint *e);
+void endpoint_end_asking(endpoint *e, consul_deadline deadline);
 
 /* Report why its handshake is refused, with who it is and whom it met: prov_error_raise. */
 void endpoint_report(endpoint *e, const SSL *ssl, const consul_error *err, const char *context);

@@ -29,6 +29,16 @@ static OSSL_FUNC_store_load_fn loader_load;
 static OSSL_FUNC_store_eof_fn loader_eof;
 static OSSL_FUNC_store_close_fn loader_close;
 
+/* A program may keep what it loads for ever: the TLS hook will know it again. */
+static int load_leaf(consul_store *store, const consul_uri *uri, consul_leaf **leaf,
+                     consul_error *err)
+{
+    if (!consul_store_leaf(store, uri->service, &uri->scope, CONSUL_NO_DEADLINE, leaf, err))
+        return 0;
+    consul_leaf_note_loaded(*leaf, uri);
+    return 1;
+}
+
 static void *loader_open(void *provctx, const char *text)
 {
     prov_ctx *prov = provctx;
@@ -46,8 +56,7 @@ static void *loader_open(void *provctx, const char *text)
     else if (uri.kind == CONSUL_URI_ROOTS)
         ok = consul_store_roots(prov->store, &uri.scope, CONSUL_NO_DEADLINE, &loader->roots, &err);
     else
-        ok = consul_store_leaf(prov->store, uri.service, &uri.scope, CONSUL_NO_DEADLINE,
-                               &loader->leaf, &err);
+        ok = load_leaf(prov->store, &uri, &loader->leaf, &err);
     if (!ok) {
         prov_error_raise(&err, text, NULL);
         OPENSSL_free(loader);

@@ -200,6 +200,8 @@ static void provider_teardown(void *provctx)
     prov_ctx *prov = provctx;
 
     replace_active(prov, NULL);
+    if (prov->tls_store != NULL)
+        consul_store_close(prov->tls_store);
     free_instance(prov);
 }
 

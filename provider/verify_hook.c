@@ -21,7 +21,6 @@ typedef struct peer_check {
     endpoint *end;       /* its */
     bool by_peer;        /* the peer's certificate decided that it is governed */
     X509_STORE_CTX *ctx; /* libssl's: the peer's certificates, and where the result goes */
-    consul_deadline deadline;
     consul_roots *roots;
     STACK_OF(X509) *chain; /* verified */
     consul_spiffe_id id;   /* the peer's */
@@ -38,14 +37,35 @@ static int refuse(peer_check *check, int x509_error, consul_error *err, int reas
 
 static int get_roots(peer_check *check, consul_error *err)
 {
+    consul_deadline deadline;
+    int ok;
+
     check->x509_error = X509_V_ERR_UNSPECIFIED; /* internal_error: it is not the peer's fault */
     if (check->end->store == NULL) {
         consul_store_unref(prov_active_store(err)); /* says why there was none */
         return consul_error_set(err, CONSUL_R_NOT_ACTIVE, "it was not when the handshake began");
     }
-    check->deadline =
-        consul_deadline_after(consul_store_settings(check->end->store)->authorize_timeout);
-    return consul_store_roots(check->end->store, NULL, check->deadline, &check->roots, err);
+    deadline = endpoint_begin_asking(check->end);
+    ok = consul_store_roots(check->end->store, NULL, deadline, &check->roots, err);
+    endpoint_end_asking(check->end, deadline);
+    return ok;
+}
+
+/* Roots that this process did not know of: a rotation reaches its peer's agent first, perhaps. */
+static bool get_newer_roots(peer_check *check)
+{
+    consul_deadline deadline = endpoint_begin_asking(check->end);
+    consul_roots *roots = NULL;
+
+    consul_store_roots_anew(check->end->store, NULL, deadline, &roots, NULL);
+    endpoint_end_asking(check->end, deadline);
+    if (roots == NULL || roots == check->roots) {
+        consul_roots_unref(roots);
+        return false;
+    }
+    consul_roots_unref(check->roots);
+    check->roots = roots;
+    return true;
 }
 
 /*
@@ -92,18 +112,28 @@ static int judge_by_peer(peer_check *check, consul_error *err)
     return spoil_session(check, err); /* resumed, it could not be told from one of ours */
 }
 
+static int try_chain(peer_check *check, X509 *cert, consul_error *why)
+{
+    int purpose = SSL_is_server(check->ssl) ? X509_PURPOSE_SSL_CLIENT : X509_PURPOSE_SSL_SERVER;
+
+    *why = (consul_error){0};
+    return consul_roots_verify(check->roots, cert, X509_STORE_CTX_get0_untrusted(check->ctx),
+                               purpose, SSL_get_security_level(check->ssl), &check->chain,
+                               &check->x509_error, why);
+}
+
 static int verify_chain(peer_check *check, consul_error *err)
 {
     X509 *cert = X509_STORE_CTX_get0_cert(check->ctx);
-    int purpose = SSL_is_server(check->ssl) ? X509_PURPOSE_SSL_CLIENT : X509_PURPOSE_SSL_SERVER;
+    consul_error why;
 
     /* A raw public key (RFC 7250) comes without a certificate. */
     if (cert == NULL)
         return refuse(check, X509_V_ERR_CERT_REJECTED, err, CONSUL_R_PEER_CERTIFICATE_MISSING,
                       "a raw public key is no certificate");
-    return consul_roots_verify(check->roots, cert, X509_STORE_CTX_get0_untrusted(check->ctx),
-                               purpose, SSL_get_security_level(check->ssl), &check->chain,
-                               &check->x509_error, err);
+    if (try_chain(check, cert, &why) || (get_newer_roots(check) && try_chain(check, cert, &why)))
+        return 1;
+    return consul_error_set(err, why.reason, "%s", why.text);
 }
 
 static int verify_identity(peer_check *check, consul_error *err)
@@ -189,6 +219,8 @@ static int verify_server(peer_check *check, consul_error *err)
 static int authorize(peer_check *check, consul_error *err)
 {
     const consul_spiffe_id *own = &check->own;
+    consul_deadline deadline;
+    int ok;
 
     check->x509_error = X509_V_ERR_UNSPECIFIED;
     if (!endpoint_identity(check->end, check->ssl, &check->own, err)) {
@@ -199,8 +231,11 @@ static int authorize(peer_check *check, consul_error *err)
         return consul_error_set(err, CONSUL_R_OWN_IDENTITY_INVALID,
                                 "\"%s\" is not in the trust domain \"%s\"; load the leaf again",
                                 own->uri, consul_roots_trust_domain(check->roots));
-    if (consul_store_authorize(check->end->store, own, X509_STORE_CTX_get0_cert(check->ctx),
-                               &check->id, check->deadline, err))
+    deadline = endpoint_begin_asking(check->end);
+    ok = consul_store_authorize(check->end->store, own, X509_STORE_CTX_get0_cert(check->ctx),
+                                &check->id, deadline, err);
+    endpoint_end_asking(check->end, deadline);
+    if (ok)
         return 1;
     if (err->reason == CONSUL_R_PEER_DENIED)
         check->x509_error = X509_V_ERR_CERT_REJECTED;

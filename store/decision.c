@@ -36,35 +36,50 @@ static char *encode_question(const consul_settings *settings, const consul_spiff
     return body;
 }
 
-int consul_agent_authorize(const consul_agent *agent, const consul_settings *settings,
-                           const consul_spiffe_id *target, const X509 *peer,
-                           const consul_spiffe_id *peer_id, consul_deadline deadline,
-                           consul_error *err)
+/* Is this how an agent answers that has lost its servers, or is overrun? */
+static bool is_passing(const consul_answer *answer, const consul_error *err)
+{
+    return err->reason == CONSUL_R_AGENT_UNREACHABLE || err->reason == CONSUL_R_AGENT_TIMEOUT
+           || (err->reason == CONSUL_R_AGENT_REFUSED
+               && (answer->status == 429 || answer->status >= 500));
+}
+
+enum consul_verdict consul_agent_authorize(const consul_agent *agent,
+                                           const consul_settings *settings,
+                                           const consul_spiffe_id *target, const X509 *peer,
+                                           const consul_spiffe_id *peer_id,
+                                           consul_deadline deadline, consul_error *err)
 {
     consul_request request = {.path = "/v1/agent/connect/authorize", .deadline = deadline};
+    enum consul_verdict verdict = CONSUL_VERDICT_NONE;
     consul_answer answer = {0};
-    char *body = encode_question(settings, target, peer, peer_id, err);
+    consul_error why = {0};
+    char *body = encode_question(settings, target, peer, peer_id, &why);
     char reason[512] = "";
     bool authorized = false;
-    int ok = 0;
 
     request.body = body;
-    if (body == NULL || !consul_agent_request(agent, &request, &answer, err))
+    if (body == NULL)
         goto done;
+    if (!consul_agent_request(agent, &request, &answer, &why)) {
+        if (is_passing(&answer, &why))
+            verdict = CONSUL_VERDICT_LOST;
+        goto done;
+    }
     if (!consul_decision_decode(answer.body, answer.len, &authorized, reason, sizeof(reason),
-                                err)) {
-        consul_error_prefix(err, "%s: ", answer.source);
+                                &why)) {
+        consul_error_prefix(&why, "%s: ", answer.source);
         goto done;
     }
-    if (!authorized) {
-        consul_error_set(err, CONSUL_R_PEER_DENIED, "\"%s\" may not connect to \"%s\": %s",
+    verdict = authorized ? CONSUL_VERDICT_YES : CONSUL_VERDICT_NO;
+    if (!authorized)
+        consul_error_set(&why, CONSUL_R_PEER_DENIED, "\"%s\" may not connect to \"%s\": %s",
                          peer_id->uri, target->service, reason);
-        goto done;
-    }
-    ok = 1;
 
 done:
+    if (verdict != CONSUL_VERDICT_YES)
+        consul_error_set(err, why.reason, "%s", why.text);
     consul_answer_free(&answer);
     free(body);
-    return ok;
+    return verdict;
 }

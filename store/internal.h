@@ -45,20 +45,33 @@ typedef struct consul_request {
     const char *last_segment;  /* one more path segment, percent-encoded here; or NULL */
     const consul_scope *scope; /* sent as ?dc=&ns=&partition=; or NULL */
     const char *body;          /* JSON to POST; or NULL for a GET */
+    int64_t wait;              /* milliseconds of a blocking query; 0 to be answered at once */
+    uint64_t index;            /* what it waits to be exceeded; 0 at first */
     consul_deadline deadline;
 } consul_request;
 
-/* The body of an answer with status 200, NUL-terminated. It may hold a private key. */
+/* An answer. Its body is there with status 200 only, NUL-terminated; it may hold a private key. */
 typedef struct consul_answer {
+    long status; /* of HTTP; 0 where none came */
     char *body;
     size_t len;
+    uint64_t index;              /* X-Consul-Index, at least 1; 0 where there was none */
     char source[CONSUL_URI_MAX]; /* "GET http://…", for messages about the content */
 } consul_answer;
 
-/* Make one request on a connection of its own. Free the answer with consul_answer_free. */
+/*
+ * Make one request on a connection of its own; again where the agent had too many connections and
+ * reset it. Free the answer with consul_answer_free, also after an error.
+ */
 int consul_agent_request(const consul_agent *agent, const consul_request *request,
                          consul_answer *answer, consul_error *err);
 void consul_answer_free(consul_answer *answer); /* cleanses */
+
+/* This thread's TLS is libcurl's own from here on, or no longer: consul_store_in_request. */
+void consul_enter_request(bool inside);
+
+/* About half of `most` to `most`, at random: so that processes do not act in step. */
+int64_t consul_jitter(int64_t most);
 
 /* ---- cert.c: PEM to X509 and EVP_PKEY ---- */
 
@@ -88,15 +101,19 @@ int consul_decision_decode(const char *body, size_t len, bool *authorized, char 
 
 /* ---- snapshot.c ---- */
 
+#define CONSUL_DIGEST_LEN 32
+
 struct consul_roots {
     atomic_int refs;
-    OSSL_LIB_CTX *libctx; /* borrowed */
+    unsigned char digest[CONSUL_DIGEST_LEN]; /* of the answer that they were, or zeros */
+    OSSL_LIB_CTX *libctx;                    /* borrowed */
     char *trust_domain;
     STACK_OF(X509) *certs;
 };
 
 struct consul_leaf {
     atomic_int refs;
+    unsigned char digest[CONSUL_DIGEST_LEN]; /* of the answer that it was, or zeros */
     EVP_PKEY *key;
     X509 *cert;
     STACK_OF(X509) *chain;
@@ -107,17 +124,134 @@ consul_roots *consul_roots_new(OSSL_LIB_CTX *libctx, consul_error *err); /* empt
 consul_leaf *consul_leaf_new(consul_error *err);                         /* empty */
 
 /*
- * Check a decoded leaf for the service asked for: identity, trust domain, validity, chain.
- * `*stale` tells whether newer roots could mend it.
+ * Check a decoded leaf for the service asked for: identity, trust domain, validity, chain. `chains`
+ * says that its chain to these roots was verified before. `*stale` tells whether newer roots could
+ * mend it.
  */
 int consul_leaf_check(const consul_leaf *leaf, const consul_roots *roots, const char *service,
-                      const consul_scope *scope, bool *stale, consul_error *err);
+                      const consul_scope *scope, bool chains, bool *stale, consul_error *err);
 
 /* ---- decision.c ---- */
 
-int consul_agent_authorize(const consul_agent *agent, const consul_settings *settings,
-                           const consul_spiffe_id *target, const X509 *peer,
-                           const consul_spiffe_id *peer_id, consul_deadline deadline,
-                           consul_error *err);
+enum consul_verdict {
+    CONSUL_VERDICT_NONE, /* something is wrong with the question or the answer */
+    CONSUL_VERDICT_LOST, /* the agent can not be asked just now */
+    CONSUL_VERDICT_NO,
+    CONSUL_VERDICT_YES
+};
+
+/* Ask the agent. For anything but a yes, `err` says why. */
+enum consul_verdict consul_agent_authorize(const consul_agent *agent,
+                                           const consul_settings *settings,
+                                           const consul_spiffe_id *target, const X509 *peer,
+                                           const consul_spiffe_id *peer_id,
+                                           consul_deadline deadline, consul_error *err);
+
+/* ---- known.c: verdicts of before ---- */
+
+/* A bounded number of them; which are forgotten for others is not to be relied on. */
+typedef struct consul_known consul_known;
+
+consul_known *consul_known_new(consul_error *err);
+void consul_known_free(consul_known *known);
+void consul_known_note(consul_known *known, const consul_spiffe_id *target,
+                       const consul_spiffe_id *peer_id, enum consul_verdict verdict);
+
+/* NONE if there is none. */
+enum consul_verdict consul_known_find(const consul_known *known, const consul_spiffe_id *target,
+                                      const consul_spiffe_id *peer_id);
+
+/* ---- live.c: what the agent has said last ---- */
+
+/*
+ * The one lock of this process's stores, held for a few instructions and never across I/O. A fork
+ * waits for it.
+ */
+void consul_live_lock(void);
+void consul_live_unlock(void);
+
+/* What the agent can be asked for, and what it has said last. The key never changes. */
+typedef struct consul_entry consul_entry;
+struct consul_entry {
+    consul_entry *next;
+    bool is_roots;
+    char service[CONSUL_NAME_MAX + 1]; /* of a leaf */
+    consul_scope scope;
+    /* Under the lock: */
+    consul_roots *roots; /* one of these, NULL before the first answer */
+    consul_leaf *leaf;
+    consul_roots *checked;       /* where the leaf's chain was found to lead */
+    consul_deadline fresh_until; /* while a watch vouches for it; 0 where none does */
+    uint64_t uses;               /* since a watch has looked */
+};
+
+/* The entries of one store. They live as long as it does. */
+typedef struct consul_live consul_live;
+
+consul_live *consul_live_new(consul_error *err);
+void consul_live_free(consul_live *live);
+
+/* The entry of the roots (service NULL) or of a leaf, made if there is none. */
+consul_entry *consul_live_entry(consul_live *live, const char *service, const consul_scope *scope,
+                                consul_error *err);
+
+/* The roots or the leaf that was used most since the last call; NULL if none was ever. */
+consul_entry *consul_live_most_used(consul_live *live, bool is_roots);
+
+/* No watch vouches for anything any more. With the lock held. */
+void consul_live_doubt_all(consul_live *live);
+
+/* How an answer has come to be. */
+enum consul_origin {
+    CONSUL_ASKED,      /* by a handshake: yields to what a watch has said */
+    CONSUL_ASKED_ANEW, /* by one that doubts what is kept */
+    CONSUL_WATCHED     /* by a blocking query that goes on */
+};
+
+/* What is kept, with a reference, or NULL: only what a watch vouches for, or also what is older. */
+consul_roots *consul_entry_roots(consul_entry *entry, bool fresh_only);
+consul_leaf *consul_entry_leaf(consul_entry *entry, bool fresh_only);
+
+/* Was the chain of this leaf to these roots verified? */
+bool consul_entry_chains(const consul_entry *entry, const consul_leaf *leaf,
+                         const consul_roots *roots);
+void consul_entry_set_chains(consul_entry *entry, const consul_leaf *leaf, consul_roots *roots);
+
+/* Decode an answer; what the same answer was decoded to before, if that is still kept. */
+consul_roots *consul_entry_decode_roots(consul_entry *entry, const consul_answer *answer,
+                                        OSSL_LIB_CTX *libctx, consul_error *err);
+consul_leaf *consul_entry_decode_leaf(consul_entry *entry, const consul_answer *answer,
+                                      OSSL_LIB_CTX *libctx, consul_error *err);
+
+/* Keep a snapshot that has been checked, with a reference of its own. */
+void consul_entry_keep_roots(consul_entry *entry, consul_roots *roots, enum consul_origin origin,
+                             consul_deadline fresh_until);
+void consul_entry_keep_leaf(consul_entry *entry, consul_leaf *leaf, consul_roots *checked,
+                            enum consul_origin origin, consul_deadline fresh_until);
+
+/* No watch vouches for it any more. */
+void consul_entry_doubt(consul_entry *entry);
+
+/* The request whose answer this is. */
+consul_request consul_entry_request(const consul_entry *entry);
+
+/* ---- watch.c: the thread that keeps entries fresh ---- */
+
+typedef struct consul_watch consul_watch;
+
+/* Borrows all three, which must outlive it. Starts nothing. */
+consul_watch *consul_watch_new(const consul_agent *agent, consul_live *live, OSSL_LIB_CTX *libctx,
+                               consul_error *err);
+
+/* End its thread for good. */
+void consul_watch_close(consul_watch *watch);
+void consul_watch_free(consul_watch *watch);
+
+/* A handshake begins that will ask. A process that has had one before watches from now on. */
+void consul_watch_expect(consul_watch *watch);
+
+/* Has the agent left a request without an answer, and given none to anybody since? */
+bool consul_watch_agent_hangs(consul_watch *watch);
+void consul_watch_note_timeout(consul_watch *watch);
 
 #endif

@@ -54,6 +54,10 @@ const consul_option consul_options[] = {
      "How long one request to the agent may take"},
     {"authorize_timeout", NULL, "1s", CONSUL_OPTION_DURATION, AT(authorize_timeout),
      "How long one handshake may wait for the agent"},
+    {"watch_wait", NULL, "10s", CONSUL_OPTION_DURATION, AT(watch_wait),
+     "How long a query that waits for changes may be held open; shorter where something cuts it"},
+    {"on_agent_loss", NULL, "refuse", CONSUL_OPTION_LOSS, AT(on_agent_loss),
+     "While the agent can not be asked: refuse clients, or last-known to admit those that it did"},
     {"log", NULL, "off", CONSUL_OPTION_LOG, AT(log),
      "Where refusals are written: off, stderr, syslog, or the absolute path of a file"},
     {NULL, NULL, NULL, CONSUL_OPTION_TEXT, 0, NULL},
@@ -133,6 +137,20 @@ static int parse_demand(const consul_option *option, const char *value, enum con
     return 1;
 }
 
+static int parse_loss(const consul_option *option, const char *value, enum consul_loss *result,
+                      consul_error *err)
+{
+    if (strcmp(value, "refuse") == 0)
+        *result = CONSUL_LOSS_REFUSE;
+    else if (strcmp(value, "last-known") == 0)
+        *result = CONSUL_LOSS_LAST_KNOWN;
+    else
+        return consul_error_set(err, CONSUL_R_SETTING_INVALID,
+                                "%s = \"%s\": allowed are refuse and last-known", option->name,
+                                value);
+    return 1;
+}
+
 static int parse_duration(const consul_option *option, const char *value, int64_t *result,
                           consul_error *err)
 {
@@ -174,6 +192,8 @@ static int parse_value(consul_settings *settings, const consul_option *option, c
                                 value);
     if (option->type == CONSUL_OPTION_INBOUND || option->type == CONSUL_OPTION_OUTBOUND)
         return parse_demand(option, value, (enum consul_demand *)(void *)member, err);
+    if (option->type == CONSUL_OPTION_LOSS)
+        return parse_loss(option, value, (enum consul_loss *)(void *)member, err);
     return parse_duration(option, value, (int64_t *)(void *)member, err);
 }
 

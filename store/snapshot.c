@@ -94,7 +94,7 @@ const consul_spiffe_id *consul_leaf_id(const consul_leaf *leaf)
 }
 
 int consul_leaf_check(const consul_leaf *leaf, const consul_roots *roots, const char *service,
-                      const consul_scope *scope, bool *stale, consul_error *err)
+                      const consul_scope *scope, bool chains, bool *stale, consul_error *err)
 {
     const consul_spiffe_id *id = &leaf->id;
     consul_error why = {0};
@@ -115,8 +115,9 @@ int consul_leaf_check(const consul_leaf *leaf, const consul_roots *roots, const 
                                 "the leaf \"%s\" is not in the trust domain \"%s\"", id->uri,
                                 roots->trust_domain);
     }
-    if (!consul_roots_verify(roots, leaf->cert, leaf->chain, X509_PURPOSE_ANY, -1, NULL, NULL,
-                             &why)) {
+    if (!chains
+        && !consul_roots_verify(roots, leaf->cert, leaf->chain, X509_PURPOSE_ANY, -1, NULL, NULL,
+                                &why)) {
         *stale = true;
         return consul_error_set(err, CONSUL_R_AGENT_ANSWER_INVALID,
                                 "the leaf \"%s\" does not chain to the roots: %s", id->uri,

@@ -3,9 +3,10 @@
  * roots and leaves and as decisions. This header is the only door to it; nothing here knows of
  * OpenSSL providers, and nothing beyond it knows of HTTP or JSON.
  *
- * Threads: every function may be called from any thread. Snapshots are immutable.
- * Fork: the store keeps no thread, no lock and no descriptor between calls, so a forked child uses
- * what it inherited.
+ * Threads: every function may be called from any thread. Snapshots are immutable. A store that
+ * handshakes use has one thread of its own, all signals blocked, which ends with the process.
+ * Fork: a child has the snapshots and no thread; it closes the descriptors that it inherited, and
+ * asks the agent itself.
  * Errors: functions that take a consul_error return 1 on success; on failure they return 0 and
  * describe the first thing that went wrong in it. A NULL consul_error is allowed everywhere.
  */
@@ -72,6 +73,7 @@ enum consul_option_type {
     CONSUL_OPTION_OUTBOUND, /* auto, require or off */
     CONSUL_OPTION_TABLE,    /* the name of a section; its rows are looked up one by one */
     CONSUL_OPTION_LOG,      /* off, stderr, syslog or a path */
+    CONSUL_OPTION_LOSS,     /* refuse or last-known */
     CONSUL_OPTION_BOOL,     /* yes/no, true/false, on/off, 1/0 */
     CONSUL_OPTION_DURATION  /* a number with ms, s or m; kept in milliseconds */
 };
@@ -91,6 +93,9 @@ extern const consul_option consul_options[];
 
 /* Which connections of the configured service have to be Connect. */
 enum consul_demand { CONSUL_DEMAND_OFF, CONSUL_DEMAND_AUTO, CONSUL_DEMAND_REQUIRE };
+
+/* What becomes of decisions while the agent can not be asked. */
+enum consul_loss { CONSUL_LOSS_REFUSE, CONSUL_LOSS_LAST_KNOWN };
 
 typedef struct consul_settings {
     char *address;
@@ -114,6 +119,8 @@ typedef struct consul_settings {
     int64_t connect_timeout; /* milliseconds, as all durations */
     int64_t request_timeout;
     int64_t authorize_timeout;
+    int64_t watch_wait;
+    enum consul_loss on_agent_loss;
     char *log;
 } consul_settings;
 
@@ -262,6 +269,9 @@ typedef struct consul_store consul_store;
 consul_store *consul_store_new(consul_settings *settings, OSSL_LIB_CTX *libctx, consul_error *err);
 consul_store *consul_store_ref(consul_store *store);
 void consul_store_unref(consul_store *store);
+
+/* End what the store does by itself, for good. Its references stay usable. */
+void consul_store_close(consul_store *store);
 const consul_settings *consul_store_settings(const consul_store *store); /* borrowed */
 
 /*
@@ -272,21 +282,42 @@ typedef int64_t consul_deadline;
 #define CONSUL_NO_DEADLINE INT64_MAX
 consul_deadline consul_deadline_after(int64_t milliseconds);
 
-/* The current roots; the caller gets a reference. Scope NULL means the configured one. */
+/*
+ * A handshake begins that will ask for what follows. From a process's second one on, what they ask
+ * for is watched, and need not be asked for.
+ */
+void consul_store_expect(consul_store *store);
+
+/*
+ * The current roots; the caller gets a reference. Scope NULL means the configured one. They are
+ * those of a watch, or else the agent is asked, or, where it does not answer, those of before.
+ */
 int consul_store_roots(consul_store *store, const consul_scope *scope, consul_deadline deadline,
                        consul_roots **roots, consul_error *err);
 
+/* The same, from the agent itself: for who has found something that these roots do not explain. */
+int consul_store_roots_anew(consul_store *store, const consul_scope *scope,
+                            consul_deadline deadline, consul_roots **roots, consul_error *err);
+
 /*
  * The current leaf of a service (NULL or "" for the configured one), checked against the current
- * roots; the caller gets a reference.
+ * roots; the caller gets a reference. Where the agent does not answer it is that of before, while
+ * it is valid.
  */
 int consul_store_leaf(consul_store *store, const char *service, const consul_scope *scope,
                       consul_deadline deadline, consul_leaf **leaf, consul_error *err);
 
+/* Remember that a program has loaded this leaf, which it was given for that URI. */
+void consul_leaf_note_loaded(const consul_leaf *leaf, const consul_uri *uri);
+
+/* Is this a leaf of a service that has been loaded by URI in this process? Then by which? */
+bool consul_cert_was_loaded(const X509 *cert, consul_uri *uri);
+
 /*
  * Ask the agent whether the peer may connect to `target`, this endpoint's own identity. Only a
- * plain yes returns 1. `peer` must be a certificate that was verified against the current roots,
- * and `peer_id` its identity in the current trust domain: the agent checks neither.
+ * plain yes returns 1; while the agent can not be asked, on_agent_loss may have an earlier one do.
+ * `peer` must be a certificate that was verified against the current roots, and `peer_id` its
+ * identity in the current trust domain: the agent checks neither.
  */
 int consul_store_authorize(consul_store *store, const consul_spiffe_id *target, const X509 *peer,
                            const consul_spiffe_id *peer_id, consul_deadline deadline,

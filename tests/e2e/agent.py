@@ -98,11 +98,14 @@ class Agent:
             "node_name": "e2e",
             **config,
         }
-        file = self.folder / "agent.json"
-        file.write_text(json.dumps(settings, indent=1))
+        self.file = self.folder / "agent.json"
+        self.file.write_text(json.dumps(settings, indent=1))
+        self.launch()
+
+    def launch(self):
         environment = {"PATH": os.environ.get("PATH", ""), "HOME": str(self.folder)}
         self.process = Process(
-            [self.binary, "agent", "-dev", "-log-level=warn", f"-config-file={file}"],
+            [self.binary, "agent", "-dev", "-log-level=warn", f"-config-file={self.file}"],
             environment, self.folder / "agent.log", cwd=self.folder,
         )
         wait_until(self.leads, f"a leader at {self.address}")
@@ -125,6 +128,11 @@ class Agent:
 
     def stop(self):
         self.process.kill()
+
+    def restart(self):
+        """With the same address, and without anything that it knew: -dev keeps all in memory."""
+        self.stop()
+        self.launch()
 
     def request(self, method, path, body=None):
         data = None if body is None else json.dumps(body).encode()

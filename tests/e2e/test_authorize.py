@@ -3,7 +3,7 @@
 import pytest
 
 from ca import build, common_name, ec_key, key_pem, pem, Identity, service_uri
-from fake_agent import AUTHORIZE, ROOTS, TRUST_DOMAIN
+from fake_agent import AUTHORIZE, LEAF, ROOTS, TRUST_DOMAIN
 from programs import TLS13, VERSIONS
 
 
@@ -52,14 +52,16 @@ def test_serials_are_spelled_as_consul_does(programs, fake, serial, spelling):
 
 
 def test_every_connection_is_asked_about(programs, fake, version):
-    """One question and one look at the roots for each, and nothing else."""
+    """One question for each, and besides those nothing but what a handshake or the watch has to know."""
     friend = fake.authority.service("friend").files(programs.folder, "friend")
     server = programs.connect_server("web", config=programs.config(fake))
     fake.requests.clear()
     for _ in range(3):
         assert programs.talk(server, version, *friend).talked
-    assert len(fake.seen(AUTHORIZE)) == 3
-    assert len(fake.requests) == len(fake.seen(AUTHORIZE)) + len(fake.seen(ROOTS))
+    questions, roots, leaves = (fake.seen(kind) for kind in (AUTHORIZE, ROOTS, LEAF))
+    assert len(questions) == 3
+    assert len(leaves) <= 3 + 1 and len(roots) <= 2 * 3 + 1
+    assert len(fake.requests) == len(questions) + len(roots) + len(leaves)
 
 
 def test_nobody_is_asked_about_who_fails_before(programs, fake, version):

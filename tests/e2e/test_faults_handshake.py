@@ -7,6 +7,7 @@ import pytest
 from ca import Authority
 from fake_agent import AUTHORIZE, ROOTS, TRUST_DOMAIN, FakeAgent, raw, silent, value
 from faults import FAULTS
+from processes import wait_until
 from programs import SHORT_TIMEOUTS, SLACK, TLS12, TLS13, reasons
 
 BAD_CERTIFICATE, UNKNOWN_CA, INTERNAL_ERROR = 42, 48, 80
@@ -33,24 +34,43 @@ def refused(outcome, cause, alert=INTERNAL_ERROR):
     return said[0]
 
 
+@pytest.fixture
+def newcomer(programs, fake):
+    """A server that has never asked the agent for anything: its leaf is in files."""
+    leaf = fake.authority.service("web").files(programs.folder, "server")
+    return programs.server(*leaf, config=programs.config(fake, **SHORT_TIMEOUTS))
+
+
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("kind", [ROOTS, AUTHORIZE], ids=["roots", "authorize"])
-def test_an_agent_in_trouble_lets_nobody_in(programs, fake, server, friend, kind, fault):
+def test_an_agent_in_trouble_lets_nobody_in(programs, fake, newcomer, friend, kind, fault):
     """And when the trouble is over, the same server goes on."""
     answer, cause = FAULTS[fault]
     fake.answer(kind, answer)
-    said = refused(programs.talk(server, TLS13, *friend), cause)
+    said = refused(programs.talk(newcomer, TLS13, *friend), cause)
     assert fake.address in said and kind in said
     fake.answer(kind, None)
+    wait_until(lambda: programs.talk(newcomer, TLS13, *friend).talked, "an end of the trouble")
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_roots_of_before_serve_while_they_are_valid(programs, fake, server, friend, fault):
+    """An answer that is none withdraws nothing. But a hung agent decides about nobody."""
     assert programs.talk(server, TLS13, *friend).talked
+    answer, _ = FAULTS[fault]
+    fake.answer(ROOTS, answer)
+    outcome = programs.talk(server, TLS13, *friend)
+    assert outcome.talked or outcome.elapsed > 0.5, outcome
+    other = Authority(TRUST_DOMAIN, "Other Root").service("stranger").files(programs.folder, "stranger")
+    assert programs.talk(server, TLS13, *other).refused
 
 
 @pytest.mark.parametrize("kind", [ROOTS, AUTHORIZE], ids=["roots", "authorize"])
-def test_the_same_in_tls_1_2(programs, fake, server, friend, kind):
-    for fault in ("500", "null", "silence", "closed"):
+def test_the_same_in_tls_1_2(programs, fake, newcomer, friend, kind):
+    for fault in ("500", "null", "closed", "silence"):
         answer, cause = FAULTS[fault]
         fake.answer(kind, answer)
-        refused(programs.talk(server, TLS12, *friend), cause)
+        refused(programs.talk(newcomer, TLS12, *friend), cause)
 
 
 def test_the_agent_goes_and_comes_back(programs, fake, server, friend):
@@ -62,12 +82,12 @@ def test_the_agent_goes_and_comes_back(programs, fake, server, friend):
 
 
 @pytest.mark.parametrize("kind", [ROOTS, AUTHORIZE], ids=["roots", "authorize"])
-def test_a_redirect_is_not_followed(programs, fake, server, friend, kind):
+def test_a_redirect_is_not_followed(programs, fake, newcomer, friend, kind):
     other = FakeAgent(fake.authority)
     try:
         for status in (301, 302, 307, 308):
             fake.answer(kind, raw(status, Location=f"http://{other.address}{kind}"))
-            refused(programs.talk(server, TLS13, *friend), f"HTTP status {status}")
+            refused(programs.talk(newcomer, TLS13, *friend), f"HTTP status {status}")
         assert other.requests == []
     finally:
         other.stop()

@@ -209,7 +209,8 @@ static void test_leaf_check(void **state)
         consul_leaf *leaf = make_leaf(mint(leaves[i].issuer, leaves[i].order), &inner);
         consul_error err = {0};
         bool stale = !leaves[i].stale;
-        int ok = consul_leaf_check(leaf, roots, leaves[i].service, &leaves[i].scope, &stale, &err);
+        int ok = consul_leaf_check(leaf, roots, leaves[i].service, &leaves[i].scope, false, &stale,
+                                   &err);
 
         if (ok != (leaves[i].error == NULL) || stale != leaves[i].stale)
             fail_msg("%s: got %d, stale %d, %s", leaves[i].name, ok, stale, err.text);

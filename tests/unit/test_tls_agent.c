@@ -9,6 +9,8 @@
 
 #include "tls.h"
 
+#include "store.h"
+
 static OSSL_LIB_CTX *libctx;
 static OSSL_PROVIDER *provider, *builtin;
 
@@ -92,6 +94,7 @@ static void test_decision_faults(void **state)
     }
 }
 
+/* Before any good answer. Afterwards, the roots of before are good while they are valid. */
 static void test_roots_faults(void **state)
 {
     size_t i, v;
@@ -109,19 +112,50 @@ static void test_roots_faults(void **state)
     assert_int_equal(world.agent.questions, 0);
 }
 
+static void test_roots_of_before(void **state)
+{
+    size_t i, v;
+
+    for (v = 0; v < 2; v++) {
+        tls_outcome outcome = connect(tls_versions[v], &world.friend, &world.web);
+
+        assert_talked("good roots", &outcome);
+        for (i = 0; i < sizeof(faults) / sizeof(faults[0]); i++) {
+            world.agent.roots_reply = faults[i].reply;
+            outcome = connect(tls_versions[v], &world.friend, &world.web);
+            assert_talked(faults[i].name, &outcome);
+            outcome = connect(tls_versions[v], &world.site, &world.web);
+            assert_refused(faults[i].name, &outcome);
+        }
+        tls_reset(state);
+    }
+}
+
 /* It ends when authorize_timeout says so, and not when the agent does. */
 static void test_hanging_agent(void **state)
 {
     tls_outcome outcome;
+    int64_t began;
 
+    /* Both, so that who tries it meanwhile gets no answer either. */
     world.agent.decision_reply.manner = HTTP_HANG;
+    world.agent.roots_reply.manner = HTTP_HANG;
     outcome = connect(TLS1_3_VERSION, &world.friend, &world.web);
     assert_refused("hanging", &outcome);
     assert_contains(outcome.server_errors, "Consul agent did not answer in time");
-    world.agent.roots_reply.manner = HTTP_HANG;
-    outcome = connect(TLS1_2_VERSION, &world.friend, &world.site);
+    /* Nobody else waits meanwhile. */
+    began = consul_deadline_after(0);
+    outcome = connect(TLS1_3_VERSION, &world.friend, &world.web);
     assert_refused("hanging", &outcome);
-    assert_contains(outcome.client_errors, "Consul agent did not answer in time");
+    assert_contains(outcome.server_errors, "has left requests without an answer");
+    assert_true(consul_deadline_after(0) - began < 900);
+    /* It is tried, and the first answer ends that. */
+    world.agent.decision_reply.manner = HTTP_ANSWER;
+    world.agent.roots_reply.manner = HTTP_ANSWER;
+    do {
+        outcome = connect(TLS1_3_VERSION, &world.friend, &world.web);
+    } while (!outcome.server_done && consul_deadline_after(0) - began < 20000);
+    assert_talked("recovered", &outcome);
 }
 
 /* What was an endpoint of the mesh before the provider went does not become an open one. */
@@ -162,8 +196,9 @@ static void test_unloaded(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_roots_faults, tls_reset), /* first: it knows none yet */
+        cmocka_unit_test_setup(test_roots_of_before, tls_reset),
         cmocka_unit_test_setup(test_decision_faults, tls_reset),
-        cmocka_unit_test_setup(test_roots_faults, tls_reset),
         cmocka_unit_test_setup(test_hanging_agent, tls_reset),
         cmocka_unit_test_setup(test_unloaded, tls_reset), /* last: it stays so */
     };

@@ -1,0 +1,287 @@
+#include "exchange.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+
+#include <openssl/crypto.h>
+
+#define AGENT_TEXT_SHOWN 400 /* bytes of the agent's own error text in ours */
+
+/* The path: prefix of the address, path of the API, one encoded segment. */
+static int set_path(CURLU *url, const consul_request *request)
+{
+    char *prefix = NULL, *segment = NULL, *path = NULL;
+    const char *more = request->last_segment;
+    size_t len;
+    int ok = 0;
+
+    if (curl_url_get(url, CURLUPART_PATH, &prefix, 0) != CURLUE_OK)
+        return 0;
+    for (len = strlen(prefix); len > 0 && prefix[len - 1] == '/'; len--)
+        ;
+    if ((more == NULL || (segment = curl_easy_escape(NULL, more, (int)strlen(more))) != NULL)
+        && asprintf(&path, "%.*s%s%s", (int)len, prefix, request->path,
+                    segment == NULL ? "" : segment)
+               >= 0)
+        ok = curl_url_set(url, CURLUPART_PATH, path, 0) == CURLUE_OK;
+    else
+        path = NULL;
+    curl_free(prefix);
+    curl_free(segment);
+    free(path);
+    return ok;
+}
+
+static int set_parameter(CURLU *url, const char *name, const char *value)
+{
+    char parameter[CONSUL_NAME_MAX + 16];
+
+    if (*value == '\0')
+        return 1;
+    snprintf(parameter, sizeof(parameter), "%s=%s", name, value);
+    return curl_url_set(url, CURLUPART_QUERY, parameter, CURLU_APPENDQUERY | CURLU_URLENCODE)
+           == CURLUE_OK;
+}
+
+/* https://developer.hashicorp.com/consul/api-docs/features/blocking */
+static int set_blocking(CURLU *url, const consul_request *request)
+{
+    char index[32], wait[32];
+
+    snprintf(index, sizeof(index), "%" PRIu64, request->index);
+    snprintf(wait, sizeof(wait), "%" PRId64 "ms", request->wait);
+    return (request->index == 0 || set_parameter(url, "index", index))
+           && set_parameter(url, "wait", wait);
+}
+
+static CURLU *make_url(const consul_agent *agent, const consul_request *request)
+{
+    const consul_scope *scope = request->scope;
+    CURLU *url = curl_url();
+
+    if (url != NULL && curl_url_set(url, CURLUPART_URL, agent->address.base, 0) == CURLUE_OK
+        && set_path(url, request)
+        && (scope == NULL
+            || (set_parameter(url, "dc", scope->dc) && set_parameter(url, "ns", scope->ns)
+                && set_parameter(url, "partition", scope->partition)))
+        && (request->wait == 0 || set_blocking(url, request)))
+        return url;
+    curl_url_cleanup(url);
+    return NULL;
+}
+
+static size_t receive_body(char *data, size_t size, size_t count, void *arg)
+{
+    consul_exchange *x = arg;
+    size_t more = size * count;
+
+    if (more > CONSUL_ANSWER_MAX - x->body.len) {
+        x->body.too_large = true;
+        return 0;
+    }
+    if (x->body.len + more + 1 > x->body.size) {
+        size_t bigger = 2 * (x->body.len + more + 1);
+        char *grown = OPENSSL_clear_realloc(x->body.data, x->body.size, bigger);
+
+        if (grown == NULL)
+            return 0;
+        x->body.data = grown;
+        x->body.size = bigger;
+    }
+    memcpy(x->body.data + x->body.len, data, more);
+    x->body.len += more;
+    x->body.data[x->body.len] = '\0';
+    return more;
+}
+
+/* Of an answer's header lines, which need not be text. */
+static size_t receive_header(char *data, size_t size, size_t count, void *arg)
+{
+    static const char name[] = "X-Consul-Index:";
+    consul_exchange *x = arg;
+    size_t len = size * count, i;
+    uint64_t index = 0;
+
+    if (len < sizeof(name) || strncasecmp(data, name, sizeof(name) - 1) != 0)
+        return len;
+    for (i = sizeof(name) - 1; i < len && data[i] == ' '; i++)
+        ;
+    for (; i < len && data[i] >= '0' && data[i] <= '9' && index < UINT64_MAX / 10 - 1; i++)
+        index = 10 * index + (uint64_t)(data[i] - '0');
+    x->index = index == 0 ? 1 : index; /* below 1 a question would not block */
+    return len;
+}
+
+/* A program that is executed while a request runs must not inherit its socket. */
+static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
+{
+    return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
+#define SET(option, value) (curl_easy_setopt(curl, (option), (value)) == CURLE_OK)
+#define SET_TEXT(option, value) ((value) == NULL || SET(option, value))
+
+static int set_tls(CURL *curl, const consul_settings *settings)
+{
+    /* Left alone, libcurl trusts the system's CAs by the one that is not configured. */
+    bool own_cas = settings->ca_file != NULL || settings->ca_path != NULL;
+
+    return SET(CURLOPT_SSL_VERIFYPEER, settings->tls_verify ? 1L : 0L)
+           && SET(CURLOPT_SSL_VERIFYHOST, settings->tls_verify ? 2L : 0L)
+           && SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2)
+           && (!own_cas
+               || (SET(CURLOPT_CAINFO, settings->ca_file)
+                   && SET(CURLOPT_CAPATH, settings->ca_path)))
+           && SET_TEXT(CURLOPT_SSLCERT, settings->client_cert)
+           && SET_TEXT(CURLOPT_SSLKEY, settings->client_key);
+}
+
+/* What every request has in common, whatever the host application's environment says. */
+static int set_transfer(consul_exchange *x, const consul_agent *agent,
+                        const consul_request *request, long timeout)
+{
+    const consul_settings *settings = agent->settings;
+    long connect_timeout = (long)settings->connect_timeout;
+    CURL *curl = x->curl;
+
+    return SET(CURLOPT_NOSIGNAL, 1L) && SET(CURLOPT_ERRORBUFFER, x->curl_text)
+           && SET(CURLOPT_CURLU, x->url) && SET(CURLOPT_HTTPHEADER, x->headers)
+           && SET_TEXT(CURLOPT_CONNECT_TO, x->connect_to)
+           && SET_TEXT(CURLOPT_COPYPOSTFIELDS, request->body)
+           && SET(CURLOPT_PROTOCOLS_STR, "http,https") && SET(CURLOPT_PROXY, "")
+           && SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1)
+           && SET(CURLOPT_USERAGENT, "consul-provider") && SET(CURLOPT_FORBID_REUSE, 1L)
+           && SET(CURLOPT_QUICK_EXIT, 1L) /* a resolver that hangs is not waited for */
+           && SET(CURLOPT_TIMEOUT_MS, timeout)
+           && SET(CURLOPT_CONNECTTIMEOUT_MS, connect_timeout < timeout ? connect_timeout : timeout)
+           && SET(CURLOPT_WRITEFUNCTION, receive_body) && SET(CURLOPT_WRITEDATA, x)
+           && SET(CURLOPT_HEADERFUNCTION, receive_header) && SET(CURLOPT_HEADERDATA, x)
+           && SET(CURLOPT_OPENSOCKETFUNCTION, open_socket)
+           && SET_TEXT(CURLOPT_UNIX_SOCKET_PATH, agent->address.socket_path)
+           && SET_TEXT(CURLOPT_USERPWD, settings->http_auth) && set_tls(curl, settings);
+}
+
+static int64_t time_left(consul_deadline deadline, int64_t most)
+{
+    int64_t left = deadline == CONSUL_NO_DEADLINE ? most : deadline - consul_deadline_after(0);
+
+    return left < most ? left : most;
+}
+
+/* "GET http://…", for messages; never holds a token. */
+static void describe(consul_exchange *x, const consul_agent *agent, const consul_request *request)
+{
+    char *text = NULL;
+
+    curl_url_get(x->url, CURLUPART_URL, &text, 0);
+    snprintf(x->source, sizeof(x->source), "%s %s%s%s", request->body == NULL ? "GET" : "POST",
+             text == NULL ? agent->address.base : text,
+             agent->address.socket_path != NULL  ? " at unix://"
+             : agent->address.connect_to != NULL ? " at "
+                                                 : "",
+             agent->address.socket_path != NULL  ? agent->address.socket_path
+             : agent->address.connect_to != NULL ? agent->address.connect_to + 2
+                                                 : "");
+    curl_free(text);
+}
+
+/* Not in OSSL_provider_init: it may call libcrypto, whose configuration is locked then. */
+static void init_curl(void)
+{
+    curl_global_init(CURL_GLOBAL_DEFAULT);
+}
+
+int consul_exchange_prepare(consul_exchange *x, const consul_agent *agent,
+                            const consul_request *request, consul_error *err)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    int64_t most = agent->settings->request_timeout, timeout;
+
+    memset(x, 0, sizeof(*x));
+    pthread_once(&once, init_curl);
+    if ((x->url = make_url(agent, request)) == NULL || (x->curl = curl_easy_init()) == NULL
+        || !consul_append_header(&x->headers, "Content-Type: application/json")
+        || (agent->address.connect_to != NULL
+            && !consul_append_header(&x->connect_to, agent->address.connect_to)))
+        return consul_error_set(err, CONSUL_R_OUT_OF_MEMORY, "a request to the agent");
+    describe(x, agent, request);
+    if (!consul_append_token(agent->settings, &x->headers, err))
+        return 0;
+    /* Servers spread the ends of blocking queries over a sixteenth more than was asked for. */
+    timeout = time_left(request->deadline, most + request->wait + request->wait / 16);
+    if (timeout <= 0)
+        return consul_error_set(err, CONSUL_R_AGENT_TIMEOUT, "%s: no time was left for the request",
+                                x->source);
+    return set_transfer(x, agent, request, (long)timeout)
+           || consul_error_set(err, CONSUL_R_INTERNAL, "%s: libcurl refused an option", x->source);
+}
+
+static int judge(const consul_exchange *x, CURLcode code, long status, consul_error *err)
+{
+    if (x->body.too_large)
+        return consul_error_set(err, CONSUL_R_AGENT_ANSWER_INVALID,
+                                "%s: the answer is larger than %zu bytes", x->source,
+                                CONSUL_ANSWER_MAX);
+    if (code != CURLE_OK)
+        return consul_error_set(
+            err,
+            code == CURLE_OPERATION_TIMEDOUT ? CONSUL_R_AGENT_TIMEOUT : CONSUL_R_AGENT_UNREACHABLE,
+            "%s: %s", x->source, *x->curl_text != '\0' ? x->curl_text : curl_easy_strerror(code));
+    if (status != 200)
+        return consul_error_set(err, CONSUL_R_AGENT_REFUSED, "%s: HTTP status %ld: %.*s%s",
+                                x->source, status, AGENT_TEXT_SHOWN,
+                                x->body.len == 0 ? "no text" : x->body.data,
+                                status == 403 ? " (which ACL token was sent, and has it "
+                                                "service:write on the service?)"
+                                              : "");
+    if (x->body.len == 0)
+        return consul_error_set(err, CONSUL_R_AGENT_ANSWER_INVALID, "%s: the answer is empty",
+                                x->source);
+    return 1;
+}
+
+int consul_exchange_finish(consul_exchange *x, CURLcode code, consul_answer *answer,
+                           consul_error *err)
+{
+    memset(answer, 0, sizeof(*answer));
+    OPENSSL_strlcpy(answer->source, x->source, sizeof(answer->source));
+    if (code == CURLE_OK)
+        curl_easy_getinfo(x->curl, CURLINFO_RESPONSE_CODE, &answer->status);
+    if (!judge(x, code, answer->status, err))
+        return 0;
+    answer->index = x->index;
+    answer->body = x->body.data;
+    answer->len = x->body.len;
+    x->body.data = NULL;
+    return 1;
+}
+
+bool consul_exchange_was_reset(const consul_exchange *x, CURLcode code)
+{
+    curl_off_t received = 0;
+
+    if (code != CURLE_RECV_ERROR && code != CURLE_SEND_ERROR && code != CURLE_GOT_NOTHING
+        && code != CURLE_SSL_CONNECT_ERROR)
+        return false;
+    curl_easy_getinfo(x->curl, CURLINFO_HEADER_SIZE, &received);
+    return received == 0 && x->body.len == 0;
+}
+
+void consul_exchange_clear(consul_exchange *x)
+{
+    struct curl_slist *header;
+
+    curl_easy_cleanup(x->curl);
+    curl_url_cleanup(x->url);
+    curl_slist_free_all(x->connect_to);
+    for (header = x->headers; header != NULL; header = header->next)
+        OPENSSL_cleanse(header->data, strlen(header->data));
+    curl_slist_free_all(x->headers);
+    OPENSSL_clear_free(x->body.data, x->body.size);
+    memset(x, 0, sizeof(*x));
+}

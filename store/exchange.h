@@ -1,0 +1,56 @@
+/*
+ * One HTTP exchange with the agent, made ready for libcurl: by agent.c, which waits for it, and by
+ * watch.c, which lets it run beside others.
+ */
+#ifndef CONSUL_EXCHANGE_H
+#define CONSUL_EXCHANGE_H
+
+#include "internal.h"
+
+#include <curl/curl.h>
+
+struct consul_agent {
+    const consul_settings *settings; /* borrowed */
+    consul_address address;
+};
+
+typedef struct consul_exchange {
+    CURL *curl;
+    CURLU *url;
+    struct curl_slist *headers, *connect_to;
+    struct {
+        char *data;
+        size_t len, size;
+        bool too_large;
+    } body;
+    uint64_t index;                  /* X-Consul-Index, 0 where there was none */
+    char source[CONSUL_URI_MAX];     /* "GET http://…" */
+    char curl_text[CURL_ERROR_SIZE]; /* its own words for an error */
+} consul_exchange;
+
+/*
+ * Make a request ready to run on a connection of its own. It borrows the agent and nothing else. At
+ * the same place in memory as long as it lives; clear it also after an error.
+ */
+int consul_exchange_prepare(consul_exchange *exchange, const consul_agent *agent,
+                            const consul_request *request, consul_error *err);
+
+/* Take the answer after libcurl has ended with `code`. */
+int consul_exchange_finish(consul_exchange *exchange, CURLcode code, consul_answer *answer,
+                           consul_error *err);
+
+/* Was it cut off before any answer? So does an agent that has too many connections. */
+bool consul_exchange_was_reset(const consul_exchange *exchange, CURLcode code);
+
+void consul_exchange_clear(consul_exchange *exchange); /* cleanses */
+
+/* ---- token.c ---- */
+
+/* Append the header with the ACL token, if there is one. */
+int consul_append_token(const consul_settings *settings, struct curl_slist **headers,
+                        consul_error *err);
+
+/* Append one line; 0 without memory. */
+int consul_append_header(struct curl_slist **headers, const char *line);
+
+#endif

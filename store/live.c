@@ -1,0 +1,312 @@
+#include "internal.h"
+
+#include <pthread.h>
+#include <string.h>
+
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+
+#define BUCKETS 256
+#define ENTRIES_MAX 16384 /* of one store, which names come from local files and settings */
+
+struct consul_live {
+    size_t count;
+    consul_entry *buckets[BUCKETS];
+};
+
+static pthread_mutex_t live_lock = PTHREAD_MUTEX_INITIALIZER;
+
+void consul_live_lock(void)
+{
+    pthread_mutex_lock(&live_lock);
+}
+
+void consul_live_unlock(void)
+{
+    pthread_mutex_unlock(&live_lock);
+}
+
+consul_live *consul_live_new(consul_error *err)
+{
+    consul_live *live = OPENSSL_zalloc(sizeof(*live));
+
+    if (live == NULL)
+        consul_error_set(err, CONSUL_R_OUT_OF_MEMORY, "the store");
+    return live;
+}
+
+void consul_live_free(consul_live *live)
+{
+    size_t i;
+
+    for (i = 0; live != NULL && i < BUCKETS; i++) {
+        while (live->buckets[i] != NULL) {
+            consul_entry *entry = live->buckets[i];
+
+            live->buckets[i] = entry->next;
+            consul_roots_unref(entry->roots);
+            consul_roots_unref(entry->checked);
+            consul_leaf_unref(entry->leaf);
+            OPENSSL_free(entry);
+        }
+    }
+    OPENSSL_free(live);
+}
+
+/* ---- entries ---- */
+
+static size_t bucket_of(const char *service)
+{
+    size_t hash = 5381;
+
+    while (*service != '\0')
+        hash = hash * 33 + (unsigned char)*service++;
+    return hash % BUCKETS;
+}
+
+static bool is_of(const consul_entry *entry, const char *service, const consul_scope *scope)
+{
+    return entry->is_roots == (service == NULL)
+           && strcmp(entry->service, service == NULL ? "" : service) == 0
+           && strcmp(entry->scope.dc, scope->dc) == 0 && strcmp(entry->scope.ns, scope->ns) == 0
+           && strcmp(entry->scope.partition, scope->partition) == 0;
+}
+
+static consul_entry *find(consul_live *live, size_t bucket, const char *service,
+                          const consul_scope *scope)
+{
+    consul_entry *entry = live->buckets[bucket];
+
+    while (entry != NULL && !is_of(entry, service, scope))
+        entry = entry->next;
+    return entry;
+}
+
+consul_entry *consul_live_entry(consul_live *live, const char *service, const consul_scope *scope,
+                                consul_error *err)
+{
+    size_t bucket = bucket_of(service == NULL ? "" : service);
+    consul_entry *entry, *made = NULL;
+
+    consul_live_lock();
+    entry = find(live, bucket, service, scope);
+    if (entry == NULL && live->count < ENTRIES_MAX
+        && (made = OPENSSL_zalloc(sizeof(*made))) != NULL) {
+        made->is_roots = service == NULL;
+        OPENSSL_strlcpy(made->service, service == NULL ? "" : service, sizeof(made->service));
+        made->scope = *scope;
+        made->next = live->buckets[bucket];
+        live->buckets[bucket] = made;
+        live->count++;
+        entry = made;
+    }
+    if (entry != NULL)
+        entry->uses++;
+    consul_live_unlock();
+    if (entry == NULL)
+        consul_error_set(err, CONSUL_R_OUT_OF_MEMORY,
+                         "a place for \"%s\", or it would be one of "
+                         "more than %d services",
+                         service == NULL ? "roots" : service, ENTRIES_MAX);
+    return entry;
+}
+
+consul_entry *consul_live_most_used(consul_live *live, bool is_roots)
+{
+    consul_entry *entry, *most = NULL;
+    size_t i;
+
+    consul_live_lock();
+    for (i = 0; i < BUCKETS; i++) {
+        for (entry = live->buckets[i]; entry != NULL; entry = entry->next) {
+            if (entry->is_roots == is_roots && (most == NULL || entry->uses > most->uses))
+                most = entry;
+        }
+    }
+    for (i = 0; i < BUCKETS; i++) {
+        for (entry = live->buckets[i]; entry != NULL; entry = entry->next) {
+            if (entry->is_roots == is_roots)
+                entry->uses = 0;
+        }
+    }
+    consul_live_unlock();
+    return most;
+}
+
+void consul_live_doubt_all(consul_live *live)
+{
+    consul_entry *entry;
+    size_t i;
+
+    for (i = 0; i < BUCKETS; i++) {
+        for (entry = live->buckets[i]; entry != NULL; entry = entry->next)
+            entry->fresh_until = 0;
+    }
+}
+
+/* ---- what is kept ---- */
+
+static bool is_fresh(const consul_entry *entry)
+{
+    return entry->fresh_until != 0 && consul_deadline_after(0) < entry->fresh_until;
+}
+
+consul_roots *consul_entry_roots(consul_entry *entry, bool fresh_only)
+{
+    consul_roots *roots = NULL;
+
+    consul_live_lock();
+    if (entry->roots != NULL && (!fresh_only || is_fresh(entry)))
+        roots = consul_roots_ref(entry->roots);
+    consul_live_unlock();
+    return roots;
+}
+
+consul_leaf *consul_entry_leaf(consul_entry *entry, bool fresh_only)
+{
+    consul_leaf *leaf = NULL;
+
+    consul_live_lock();
+    if (entry->leaf != NULL && (!fresh_only || is_fresh(entry)))
+        leaf = consul_leaf_ref(entry->leaf);
+    consul_live_unlock();
+    return leaf;
+}
+
+bool consul_entry_chains(const consul_entry *entry, const consul_leaf *leaf,
+                         const consul_roots *roots)
+{
+    bool chains;
+
+    consul_live_lock();
+    chains = entry->leaf == leaf && entry->checked == roots;
+    consul_live_unlock();
+    return chains;
+}
+
+void consul_entry_set_chains(consul_entry *entry, const consul_leaf *leaf, consul_roots *roots)
+{
+    consul_roots *old = NULL;
+
+    consul_live_lock();
+    if (entry->leaf == leaf && entry->checked != roots) {
+        old = entry->checked;
+        entry->checked = consul_roots_ref(roots);
+    }
+    consul_live_unlock();
+    consul_roots_unref(old);
+}
+
+/* The digest of an answer; zeros without memory, which is the digest of none. */
+static void digest_answer(const consul_answer *answer, unsigned char digest[CONSUL_DIGEST_LEN])
+{
+    if (EVP_Digest(answer->body, answer->len, digest, NULL, EVP_sha256(), NULL) != 1)
+        memset(digest, 0, CONSUL_DIGEST_LEN);
+}
+
+static bool is_digest(const unsigned char kept[CONSUL_DIGEST_LEN],
+                      const unsigned char digest[CONSUL_DIGEST_LEN])
+{
+    static const unsigned char none[CONSUL_DIGEST_LEN];
+
+    return memcmp(kept, digest, CONSUL_DIGEST_LEN) == 0
+           && memcmp(digest, none, CONSUL_DIGEST_LEN) != 0;
+}
+
+consul_roots *consul_entry_decode_roots(consul_entry *entry, const consul_answer *answer,
+                                        OSSL_LIB_CTX *libctx, consul_error *err)
+{
+    consul_roots *roots = consul_entry_roots(entry, false);
+    unsigned char digest[CONSUL_DIGEST_LEN];
+
+    digest_answer(answer, digest);
+    if (roots != NULL && is_digest(roots->digest, digest))
+        return roots;
+    consul_roots_unref(roots);
+    roots = consul_roots_decode(answer->body, answer->len, libctx, err);
+    if (roots != NULL)
+        memcpy(roots->digest, digest, sizeof(digest));
+    else
+        consul_error_prefix(err, "%s: ", answer->source);
+    return roots;
+}
+
+consul_leaf *consul_entry_decode_leaf(consul_entry *entry, const consul_answer *answer,
+                                      OSSL_LIB_CTX *libctx, consul_error *err)
+{
+    consul_leaf *leaf = consul_entry_leaf(entry, false);
+    unsigned char digest[CONSUL_DIGEST_LEN];
+
+    digest_answer(answer, digest);
+    if (leaf != NULL && is_digest(leaf->digest, digest))
+        return leaf;
+    consul_leaf_unref(leaf);
+    leaf = consul_leaf_decode(answer->body, answer->len, libctx, err);
+    if (leaf != NULL)
+        memcpy(leaf->digest, digest, sizeof(digest));
+    else
+        consul_error_prefix(err, "%s: ", answer->source);
+    return leaf;
+}
+
+/* May this answer take the place of what is kept, or is that more than it can know? */
+static bool takes_place(consul_entry *entry, bool is_other, enum consul_origin origin)
+{
+    if (origin == CONSUL_ASKED)
+        return !is_fresh(entry);
+    if (origin == CONSUL_ASKED_ANEW && is_other)
+        entry->fresh_until = 0; /* the watch has missed it: it may be broken */
+    return true;
+}
+
+void consul_entry_keep_roots(consul_entry *entry, consul_roots *roots, enum consul_origin origin,
+                             consul_deadline fresh_until)
+{
+    consul_roots *old = NULL;
+
+    consul_live_lock();
+    if (takes_place(entry, entry->roots != roots, origin)) {
+        old = entry->roots;
+        entry->roots = consul_roots_ref(roots);
+        if (origin == CONSUL_WATCHED)
+            entry->fresh_until = fresh_until;
+    }
+    consul_live_unlock();
+    consul_roots_unref(old);
+}
+
+void consul_entry_keep_leaf(consul_entry *entry, consul_leaf *leaf, consul_roots *checked,
+                            enum consul_origin origin, consul_deadline fresh_until)
+{
+    consul_leaf *old = NULL;
+
+    consul_live_lock();
+    if (takes_place(entry, entry->leaf != leaf, origin)) {
+        old = entry->leaf;
+        entry->leaf = consul_leaf_ref(leaf);
+        if (origin == CONSUL_WATCHED)
+            entry->fresh_until = fresh_until;
+    }
+    consul_live_unlock();
+    consul_leaf_unref(old);
+    consul_entry_set_chains(entry, leaf, checked);
+}
+
+void consul_entry_doubt(consul_entry *entry)
+{
+    consul_live_lock();
+    entry->fresh_until = 0;
+    consul_live_unlock();
+}
+
+consul_request consul_entry_request(const consul_entry *entry)
+{
+    consul_request request = {.path = "/v1/agent/connect/ca/roots", .scope = &entry->scope};
+
+    if (!entry->is_roots) {
+        request.path = "/v1/agent/connect/ca/leaf/";
+        request.last_segment = entry->service;
+    }
+    request.deadline = CONSUL_NO_DEADLINE;
+    return request;
+}

@@ -1,0 +1,702 @@
+/*
+ * The thread that keeps entries fresh, by blocking queries on libcurl's multi interface
+ * (https://developer.hashicorp.com/consul/api-docs/features/blocking).
+ *
+ * What is fresh is used without asking; what is not is asked for by the handshake that needs it. So
+ * the thread is never needed for a right answer, and everything here gives up as soon as in doubt.
+ *
+ * An agent takes 200 connections from a host (limits.http_max_conns_per_client), and resets all
+ * beyond, also those of authorize requests. A process holds two at most: one waits for the roots,
+ * one for the leaf that is used most. On one host SLOTS processes at a time do, those that got a
+ * slot first: a name in Linux's abstract socket namespace, which is free again when its owner has
+ * ended, however that ended. The others ask. A local user who takes all slots slows others down and
+ * no more.
+ *
+ * Fork: the thread works under a lock for which a fork waits, so that no lock of libcrypto's or
+ * libcurl's is held by it then. The child closes the descriptors and lets go of the rest.
+ * Descriptors: a host may close all that it does not know. Ours are known by their inode, and one
+ * that has become another's is not touched.
+ */
+#include "exchange.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <openssl/crypto.h>
+
+#define SLOTS 32             /* watching processes on a host, for one agent */
+#define SLOT_PAUSE_MS 1000   /* between two tries to get one */
+#define IDLE_MS 60000        /* without a handshake: the slot is given to others */
+#define FIRST_BACKOFF_MS 250 /* after a failure; then twice as long, and so on */
+#define LONGEST_BACKOFF_MS 10000
+#define PROBE_PAUSE_MS 100
+#define QUICK_MS 100 /* a blocking query that returns sooner, and without news, */
+#define QUICK_MAX 2  /* more often than this, does not block */
+#define NO_INDEX_PAUSE_MS 60000
+#define SOCKETS_MAX 8 /* of libcurl's, at a time */
+
+typedef struct descriptor {
+    int fd; /* -1 for none */
+    dev_t dev;
+    ino_t ino;
+} descriptor;
+
+typedef struct query {
+    consul_entry *entry; /* NULL for a probe, which asks for the roots and keeps nothing */
+    consul_exchange exchange;
+    bool active;
+    uint64_t index;
+    int64_t began;
+    consul_deadline next; /* when it may begin */
+    int failures, quick;
+} query;
+
+enum { LANE_ROOTS, LANE_LEAF, PROBE, QUERIES };
+
+/* What the thread works on: its own, but for a fork, which waits for the work lock. */
+typedef struct runner {
+    struct runner *next; /* of those left by forks, which nobody can free safely */
+    consul_watch *watch;
+    pthread_t thread;
+    bool ended;
+    bool stop; /* under the lock of live.c, as `ended` */
+    CURLM *multi;
+    query queries[QUERIES];
+    descriptor wake[2], slot, sockets[SOCKETS_MAX];
+} runner;
+
+struct consul_watch {
+    const consul_agent *agent;
+    consul_live *live;
+    OSSL_LIB_CTX *libctx;
+    /* Under the lock of live.c: */
+    consul_watch *next;
+    runner *runner; /* NULL while there is no thread */
+    bool closed;
+    bool hangs;
+    unsigned handshakes; /* of this process */
+    consul_deadline next_slot, idle_at;
+};
+
+static pthread_mutex_t work_lock = PTHREAD_MUTEX_INITIALIZER;
+static consul_watch *watches; /* under the lock of live.c, as are */
+static runner *left_behind;
+static bool exiting;
+
+/* ---- descriptors ---- */
+
+static const descriptor no_descriptor = {.fd = -1};
+
+static bool take_descriptor(descriptor *d, int fd)
+{
+    struct stat about;
+
+    if (fd < 0 || fstat(fd, &about) != 0)
+        return false;
+    d->fd = fd;
+    d->dev = about.st_dev;
+    d->ino = about.st_ino;
+    return true;
+}
+
+static bool is_ours(const descriptor *d)
+{
+    struct stat about;
+
+    return d->fd >= 0 && fstat(d->fd, &about) == 0 && about.st_dev == d->dev
+           && about.st_ino == d->ino;
+}
+
+static void close_ours(descriptor *d)
+{
+    if (is_ours(d))
+        close(d->fd);
+    *d = no_descriptor;
+}
+
+static bool all_are_ours(const runner *r)
+{
+    size_t i;
+
+    for (i = 0; i < SOCKETS_MAX; i++) {
+        if (r->sockets[i].fd >= 0 && !is_ours(&r->sockets[i]))
+            return false;
+    }
+    return is_ours(&r->wake[0]) && is_ours(&r->wake[1]);
+}
+
+static void close_all(runner *r)
+{
+    size_t i;
+
+    for (i = 0; i < SOCKETS_MAX; i++)
+        close_ours(&r->sockets[i]);
+    close_ours(&r->wake[0]);
+    close_ours(&r->wake[1]);
+    close_ours(&r->slot);
+}
+
+static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
+{
+    runner *r = arg;
+    int fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+    size_t i;
+
+    for (i = 0; i < SOCKETS_MAX; i++) {
+        if (r->sockets[i].fd < 0 && take_descriptor(&r->sockets[i], fd))
+            return fd;
+    }
+    if (fd >= 0)
+        close(fd);
+    return CURL_SOCKET_BAD;
+}
+
+static int close_socket(void *arg, curl_socket_t fd)
+{
+    runner *r = arg;
+    size_t i;
+
+    for (i = 0; i < SOCKETS_MAX; i++) {
+        if (r->sockets[i].fd == fd)
+            close_ours(&r->sockets[i]);
+    }
+    return 0;
+}
+
+/* With the lock held. */
+static void wake(const runner *r)
+{
+    if (is_ours(&r->wake[1]))
+        send(r->wake[1].fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+/* ---- slots ---- */
+
+static uint64_t hash_text(uint64_t hash, const char *text)
+{
+    for (; text != NULL && *text != '\0'; text++)
+        hash = (hash ^ (unsigned char)*text) * 0x100000001b3u; /* FNV-1a */
+    return hash;
+}
+
+static bool take_slot(const consul_watch *watch, descriptor *slot)
+{
+    uint64_t agent = hash_text(hash_text(0xcbf29ce484222325u, watch->agent->address.base),
+                               watch->agent->address.socket_path);
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0), i, len;
+
+    for (i = 0; fd >= 0 && i < SLOTS; i++) {
+        len = snprintf(address.sun_path + 1, sizeof(address.sun_path) - 1,
+                       "consul-provider/%016llx/%d", (unsigned long long)agent, i);
+        if (bind(fd, (struct sockaddr *)&address,
+                 (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)len))
+                == 0
+            && take_descriptor(slot, fd))
+            return true;
+    }
+    if (fd >= 0)
+        close(fd);
+    return false;
+}
+
+/* ---- queries ---- */
+
+static void end_query(runner *r, query *q)
+{
+    if (q->active)
+        curl_multi_remove_handle(r->multi, q->exchange.curl);
+    consul_exchange_clear(&q->exchange);
+    q->active = false;
+}
+
+static void fail(query *q, int64_t least)
+{
+    int64_t pause = FIRST_BACKOFF_MS;
+    int i;
+
+    for (i = 0; i < q->failures && pause < LONGEST_BACKOFF_MS; i++)
+        pause *= 2;
+    q->failures++;
+    q->index = 0;
+    q->quick = 0;
+    if (q->entry != NULL)
+        consul_entry_doubt(q->entry);
+    q->next = consul_deadline_after(consul_jitter(pause > least ? pause : least));
+}
+
+static void begin_query(const consul_watch *watch, runner *r, query *q)
+{
+    static const consul_entry roots = {.is_roots = true};
+    bool is_probe = q == &r->queries[PROBE];
+    consul_request request = consul_entry_request(is_probe ? &roots : q->entry);
+    CURL *curl;
+
+    if (is_probe) /* one that got lost must not be waited for longer than need be */
+        request.deadline = consul_deadline_after(watch->agent->settings->authorize_timeout);
+    request.index = q->index;
+    request.wait = q->index == 0 ? 0 : watch->agent->settings->watch_wait;
+    q->began = consul_deadline_after(0);
+    if (!consul_exchange_prepare(&q->exchange, watch->agent, &request, NULL)) {
+        consul_exchange_clear(&q->exchange);
+        fail(q, 0);
+        return;
+    }
+    curl = q->exchange.curl;
+    q->active = curl_easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, open_socket) == CURLE_OK
+                && curl_easy_setopt(curl, CURLOPT_OPENSOCKETDATA, r) == CURLE_OK
+                && curl_easy_setopt(curl, CURLOPT_CLOSESOCKETFUNCTION, close_socket) == CURLE_OK
+                && curl_easy_setopt(curl, CURLOPT_CLOSESOCKETDATA, r) == CURLE_OK
+                && curl_easy_setopt(curl, CURLOPT_FORBID_REUSE, is_probe ? 1L : 0L) == CURLE_OK
+                && curl_easy_setopt(curl, CURLOPT_FRESH_CONNECT, is_probe ? 1L : 0L) == CURLE_OK
+                && curl_easy_setopt(curl, CURLOPT_TCP_KEEPALIVE, 1L) == CURLE_OK
+                && curl_easy_setopt(curl, CURLOPT_PRIVATE, (char *)q) == CURLE_OK
+                && curl_multi_add_handle(r->multi, curl) == CURLM_OK;
+    if (!q->active) {
+        consul_exchange_clear(&q->exchange);
+        fail(q, 0);
+    }
+}
+
+/* Keep what a watch was told, vouched for until the next query must have ended. */
+static int keep(const consul_watch *watch, query *q, const consul_answer *answer, bool *is_news)
+{
+    const consul_settings *settings = watch->agent->settings;
+    consul_deadline until =
+        answer->index == 0 ? 0
+                           : consul_deadline_after(settings->watch_wait + settings->watch_wait / 16
+                                                   + settings->request_timeout);
+    consul_entry *of_roots;
+    consul_leaf *leaf, *old_leaf;
+    consul_roots *roots, *old_roots;
+    bool stale, ok = false;
+
+    if (q->entry->is_roots) {
+        old_roots = consul_entry_roots(q->entry, false);
+        roots = consul_entry_decode_roots(q->entry, answer, watch->libctx, NULL);
+        ok = roots != NULL;
+        *is_news = roots != old_roots;
+        if (ok)
+            consul_entry_keep_roots(q->entry, roots, CONSUL_WATCHED, until);
+        consul_roots_unref(roots);
+        consul_roots_unref(old_roots);
+        return ok;
+    }
+    of_roots = consul_live_entry(watch->live, NULL, &q->entry->scope, NULL);
+    roots = of_roots == NULL ? NULL : consul_entry_roots(of_roots, false);
+    old_leaf = consul_entry_leaf(q->entry, false);
+    leaf = consul_entry_decode_leaf(q->entry, answer, watch->libctx, NULL);
+    *is_news = leaf != old_leaf;
+    ok = leaf != NULL && roots != NULL
+         && consul_leaf_check(leaf, roots, q->entry->service, &q->entry->scope,
+                              consul_entry_chains(q->entry, leaf, roots), &stale, NULL);
+    if (ok)
+        consul_entry_keep_leaf(q->entry, leaf, roots, CONSUL_WATCHED, until);
+    consul_leaf_unref(leaf);
+    consul_leaf_unref(old_leaf);
+    consul_roots_unref(roots);
+    return ok;
+}
+
+static void finish_lane(const consul_watch *watch, query *q, CURLcode code)
+{
+    consul_answer answer;
+    bool is_news = false;
+    int ok = consul_exchange_finish(&q->exchange, code, &answer, NULL)
+             && keep(watch, q, &answer, &is_news);
+
+    bool is_quick =
+        ok && q->index != 0 && !is_news && consul_deadline_after(0) - q->began < QUICK_MS;
+
+    q->quick = is_quick ? q->quick + 1 : 0;
+    if (!ok) {
+        fail(q, 0);
+    } else if (answer.index == 0) { /* it can not be waited for */
+        fail(q, NO_INDEX_PAUSE_MS);
+    } else if (q->quick > QUICK_MAX) {
+        fail(q, SLOT_PAUSE_MS);
+    } else {
+        q->failures = 0;
+        q->index = answer.index < q->index ? 0 : answer.index;
+        q->next = 0;
+    }
+    consul_answer_free(&answer);
+}
+
+static void set_hangs(consul_watch *watch, bool hangs)
+{
+    consul_live_lock();
+    watch->hangs = hangs;
+    consul_live_unlock();
+}
+
+static void finish(consul_watch *watch, runner *r, CURL *curl, CURLcode code)
+{
+    query *q = NULL;
+
+    curl_easy_getinfo(curl, CURLINFO_PRIVATE, (char **)&q);
+    if (q == &r->queries[PROBE]) {
+        /* Any answer will do, and so will a connection refused: both come at once. */
+        if (code != CURLE_OPERATION_TIMEDOUT)
+            set_hangs(watch, false);
+        q->next = consul_deadline_after(consul_jitter(PROBE_PAUSE_MS));
+    } else {
+        finish_lane(watch, q, code);
+    }
+    end_query(r, q);
+}
+
+/* What this lane watches from now on: it changes only between two queries. */
+static bool choose(const consul_watch *watch, query *q, bool is_roots)
+{
+    consul_entry *entry = consul_live_most_used(watch->live, is_roots);
+
+    if (entry != q->entry) {
+        if (q->entry != NULL)
+            consul_entry_doubt(q->entry);
+        q->entry = entry;
+        q->index = 0;
+        q->failures = 0;
+    }
+    return entry != NULL;
+}
+
+/* Begin whatever is due. */
+static void begin_due(consul_watch *watch, runner *r, bool hangs)
+{
+    int64_t now = consul_deadline_after(0);
+    int i;
+
+    for (i = 0; i < QUERIES; i++) {
+        query *q = &r->queries[i];
+
+        if (q->active || now < q->next || (i == PROBE ? !hangs : r->slot.fd < 0))
+            continue;
+        if (i == PROBE || choose(watch, q, i == LANE_ROOTS))
+            begin_query(watch, r, q);
+        else
+            q->next = now + SLOT_PAUSE_MS;
+    }
+}
+
+/* ---- the thread ---- */
+
+/* With the work lock held: one round of what there is to do. False when it is to end. */
+static bool work(consul_watch *watch, runner *r)
+{
+    bool goes_on, hangs;
+    CURLMsg *message;
+    int running, left;
+
+    if (!all_are_ours(r))
+        return false;
+    do {
+        consul_live_lock();
+        hangs = watch->hangs;
+        goes_on =
+            !r->stop && (hangs || (r->slot.fd >= 0 && consul_deadline_after(0) < watch->idle_at));
+        consul_live_unlock();
+        if (!goes_on)
+            return false;
+        begin_due(watch, r, hangs);
+        if (curl_multi_perform(r->multi, &running) != CURLM_OK)
+            return false;
+        left = 0;
+        while ((message = curl_multi_info_read(r->multi, &running)) != NULL) {
+            if (message->msg == CURLMSG_DONE) {
+                finish(watch, r, message->easy_handle, message->data.result);
+                left++;
+            }
+        }
+    } while (left > 0); /* the next query waits for nothing */
+    return true;
+}
+
+/* How long nothing is to be done, unless something comes in. */
+static int pause_length(const consul_watch *watch, const runner *r)
+{
+    int64_t now = consul_deadline_after(0), due = now + IDLE_MS;
+    bool hangs;
+    int i;
+
+    consul_live_lock();
+    hangs = watch->hangs;
+    if (!hangs && watch->idle_at < due)
+        due = watch->idle_at;
+    consul_live_unlock();
+    for (i = 0; i < QUERIES; i++) {
+        if (!r->queries[i].active && (i == PROBE ? hangs : r->slot.fd >= 0)
+            && r->queries[i].next < due)
+            due = r->queries[i].next;
+    }
+    return due <= now ? 0 : (int)(due - now);
+}
+
+static void wait_for_something(const consul_watch *watch, runner *r)
+{
+    struct curl_waitfd waking = {.fd = r->wake[0].fd, .events = CURL_WAIT_POLLIN};
+    char bytes[64];
+
+    /* Not curl_multi_poll: what wakes that can not be told from a descriptor of the host's. */
+    curl_multi_wait(r->multi, &waking, 1, pause_length(watch, r), NULL);
+    if (is_ours(&r->wake[0])) {
+        while (recv(r->wake[0].fd, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
+            ;
+    }
+}
+
+static void *run(void *arg)
+{
+    runner *r = arg;
+    consul_watch *watch = r->watch;
+    int i;
+
+    consul_enter_request(true); /* its TLS is libcurl's, to the end */
+    pthread_mutex_lock(&work_lock);
+    r->multi = curl_multi_init();
+    while (r->multi != NULL && work(watch, r)) {
+        pthread_mutex_unlock(&work_lock);
+        wait_for_something(watch, r);
+        pthread_mutex_lock(&work_lock);
+    }
+    if (r->multi != NULL && all_are_ours(r)) {
+        for (i = 0; i < QUERIES; i++)
+            end_query(r, &r->queries[i]);
+        curl_multi_cleanup(r->multi);
+    } /* else libcurl would close what is the host's */
+    consul_live_lock();
+    consul_live_doubt_all(watch->live);
+    watch->hangs = false;
+    close_all(r);
+    r->ended = true;
+    consul_live_unlock();
+    pthread_mutex_unlock(&work_lock);
+    OPENSSL_thread_stop();
+    return NULL;
+}
+
+/* With the lock held. The thread has done its last work. */
+static void reap(consul_watch *watch)
+{
+    if (watch->runner != NULL && watch->runner->ended) {
+        pthread_join(watch->runner->thread, NULL);
+        OPENSSL_free(watch->runner);
+        watch->runner = NULL;
+    }
+}
+
+static bool make_waking(runner *r)
+{
+    int fds[2];
+
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) != 0)
+        return false;
+    return take_descriptor(&r->wake[0], fds[0]) && take_descriptor(&r->wake[1], fds[1]);
+}
+
+static void install_handlers(void);
+
+/* With the lock held: start the thread, with all signals left to the host's. */
+static void start(consul_watch *watch, bool with_slot)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    runner *r = OPENSSL_zalloc(sizeof(*r));
+    sigset_t all, old;
+    size_t i;
+    int error = -1;
+
+    if (r == NULL)
+        return;
+    r->wake[0] = r->wake[1] = r->slot = no_descriptor;
+    for (i = 0; i < SOCKETS_MAX; i++)
+        r->sockets[i] = no_descriptor;
+    pthread_once(&once, install_handlers);
+    if ((!with_slot || take_slot(watch, &r->slot)) && make_waking(r)) {
+        r->watch = watch;
+        watch->runner = r;
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, &old);
+        error = pthread_create(&r->thread, NULL, run, r);
+        pthread_sigmask(SIG_SETMASK, &old, NULL);
+    }
+    if (error != 0) {
+        watch->runner = NULL;
+        close_all(r);
+        OPENSSL_free(r);
+    }
+}
+
+/* ---- the process ---- */
+
+static void stop(consul_watch *watch)
+{
+    runner *r;
+    pthread_t thread;
+
+    consul_live_lock();
+    r = watch->runner;
+    if (r != NULL) {
+        r->stop = true;
+        thread = r->thread;
+        watch->runner = NULL; /* joined here and by nobody else */
+        wake(r);
+    }
+    consul_live_unlock();
+    if (r != NULL) {
+        pthread_join(thread, NULL);
+        OPENSSL_free(r);
+    }
+}
+
+static void stop_all(void)
+{
+    consul_watch *watch;
+
+    do {
+        consul_live_lock();
+        exiting = true;
+        watch = watches;
+        while (watch != NULL && watch->runner == NULL)
+            watch = watch->next;
+        consul_live_unlock();
+        if (watch != NULL)
+            stop(watch);
+    } while (watch != NULL);
+}
+
+static void before_fork(void)
+{
+    pthread_mutex_lock(&work_lock);
+    consul_live_lock();
+}
+
+static void after_fork_in_parent(void)
+{
+    consul_live_unlock();
+    pthread_mutex_unlock(&work_lock);
+}
+
+static void after_fork_in_child(void)
+{
+    consul_watch *watch;
+
+    for (watch = watches; watch != NULL; watch = watch->next) {
+        runner *r = watch->runner;
+
+        consul_live_doubt_all(watch->live);
+        watch->hangs = false;
+        watch->handshakes = 0;
+        watch->next_slot = 0;
+        watch->runner = NULL;
+        if (r == NULL)
+            continue;
+        close_all(r);
+        r->next = left_behind;
+        left_behind = r;
+    }
+    after_fork_in_parent();
+}
+
+/* The thread uses libcrypto, which up to OpenSSL 3 cleans up at exit. */
+static void install_handlers(void)
+{
+    pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+    atexit(stop_all);
+#if OPENSSL_VERSION_MAJOR < 4
+    OPENSSL_atexit(stop_all);
+#endif
+}
+
+consul_watch *consul_watch_new(const consul_agent *agent, consul_live *live, OSSL_LIB_CTX *libctx,
+                               consul_error *err)
+{
+    consul_watch *watch = OPENSSL_zalloc(sizeof(*watch));
+
+    if (watch == NULL) {
+        consul_error_set(err, CONSUL_R_OUT_OF_MEMORY, "the store");
+        return NULL;
+    }
+    watch->agent = agent;
+    watch->live = live;
+    watch->libctx = libctx;
+    consul_live_lock();
+    watch->next = watches;
+    watches = watch;
+    consul_live_unlock();
+    return watch;
+}
+
+void consul_watch_close(consul_watch *watch)
+{
+    consul_live_lock();
+    watch->closed = true;
+    consul_live_unlock();
+    stop(watch);
+}
+
+void consul_watch_free(consul_watch *watch)
+{
+    consul_watch **link;
+
+    if (watch == NULL)
+        return;
+    consul_watch_close(watch);
+    consul_live_lock();
+    for (link = &watches; *link != NULL && *link != watch; link = &(*link)->next)
+        ;
+    if (*link == watch)
+        *link = watch->next;
+    consul_live_unlock();
+    OPENSSL_free(watch);
+}
+
+void consul_watch_expect(consul_watch *watch)
+{
+    int64_t now = consul_deadline_after(0);
+
+    consul_live_lock();
+    reap(watch);
+    watch->handshakes++;
+    watch->idle_at = now + IDLE_MS;
+    if (watch->handshakes > 1 && watch->runner == NULL && !watch->closed && !exiting
+        && now >= watch->next_slot) {
+        watch->next_slot = now + consul_jitter(SLOT_PAUSE_MS);
+        start(watch, true);
+    }
+    consul_live_unlock();
+}
+
+bool consul_watch_agent_hangs(consul_watch *watch)
+{
+    bool hangs;
+
+    consul_live_lock();
+    hangs = watch->hangs;
+    consul_live_unlock();
+    return hangs;
+}
+
+void consul_watch_note_timeout(consul_watch *watch)
+{
+    consul_live_lock();
+    reap(watch);
+    /* Not where a program loads URIs, and will perhaps fork. */
+    if (watch->handshakes > 0 && !watch->closed && !exiting) {
+        watch->hangs = true;
+        if (watch->runner == NULL)
+            start(watch, false);
+        else
+            wake(watch->runner);
+        if (watch->runner == NULL)
+            watch->hangs = false; /* nobody would find out when it does no longer */
+    }
+    consul_live_unlock();
+}

@@ -1,0 +1,153 @@
+"""Process models: forks, threads, jails, hosts that close what they do not know, and ends."""
+
+import concurrent.futures
+import os
+import re
+import signal
+import socket
+import ssl
+import time
+from pathlib import Path
+
+import pytest
+
+import stand_ins
+from processes import wait_until
+from programs import PYTHON, Server
+from test_live import connections, threads
+
+SCRIPT = Path(__file__).with_name("live_server.py")
+PROMPTLY = 3  # seconds until a program has ended that was told to
+
+
+class World:
+    """A server in a process model, a client that it serves, and one that it refuses."""
+
+    def __init__(self, programs, open_folders, agent, service, model, **settings):
+        self.agent, self.programs, self.service = agent, programs, service
+        jail = open_folders("jail")
+        config = programs.config(agent, **settings)
+        identity = stand_ins.make(programs, f"consul:leaf/{service}")
+        environment = programs.leaks_allowed() if model != "one" else {}
+        self.server = programs.start(
+            Server, [PYTHON, SCRIPT, model, *identity, jail], config,
+            {**programs.leaks_allowed(), **environment}).ready()
+        agent.deny(f"foe-{service}", service)
+        self.friend, self.foe = (self.client(f"{name}-{service}") for name in ("friend", "foe"))
+
+    def client(self, name):
+        _, certificate, _, key, *_ = self.agent.leaf(name).files(self.programs.folder, name)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        context.load_cert_chain(certificate, key)
+        return context
+
+    def is_served(self, context):
+        try:
+            plain = socket.create_connection(("127.0.0.1", self.server.port), 20)
+            with context.wrap_socket(plain) as connection:
+                connection.sendall(b"hello")
+                return connection.recv(64) == b"hello"
+        except OSError:
+            return False
+
+    def serves_rightly(self, times=1):
+        return all(self.is_served(self.friend) and not self.is_served(self.foe) for _ in range(times))
+
+    def obeys(self):
+        """A changed intention counts for the next connection."""
+        self.agent.deny(f"friend-{self.service}", self.service)
+        refused = not self.is_served(self.friend)
+        self.agent.allow(f"friend-{self.service}", self.service)
+        return refused and self.serves_rightly()
+
+    def ends(self):
+        began = time.monotonic()
+        self.server.signal(signal.SIGTERM)
+        return self.server.wait() == 0 and time.monotonic() - began < PROMPTLY
+
+
+@pytest.fixture
+def world(programs, open_folders, agent, service):
+    return lambda model, **settings: World(programs, open_folders, agent, service, model, **settings)
+
+
+@pytest.mark.parametrize("model", ["one", "jailed", "wiped", "closing"])
+def test_one_process(world, model):
+    it = world(model)
+    assert it.serves_rightly(4) and it.obeys(), it.server.output()
+    assert "TOUCHED" not in it.server.output().replace("UNTOUCHED", "")
+    assert (model == "closing") == ("UNTOUCHED" in it.server.output())
+    assert it.ends()
+
+
+@pytest.mark.parametrize("model", ["threads", "contexts"])
+def test_threads(world, model):
+    it = world(model)
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        served = list(pool.map(lambda n: it.is_served(it.foe if n % 4 == 0 else it.friend), range(128)))
+    assert served == [n % 4 != 0 for n in range(128)], it.server.output()
+    assert it.obeys() and it.ends()
+
+
+def test_a_child_for_each_connection(world):
+    """It starts no thread, holds nothing when it ends, and neither does its parent."""
+    it = world("forks")
+    assert it.serves_rightly(4) and it.obeys()
+    assert threads(it.server) == 1 and not connections(it.server, it.agent)
+    assert len(set(re.findall(r"SERVED (\d+)", it.server.output()))) > 4
+    assert it.ends()
+
+
+def test_a_fork_of_a_process_that_watches(world):
+    """The child serves, watches by itself, and has none of its parent's connections."""
+    it = world("prefork")
+    assert it.serves_rightly()
+    wait_until(lambda: connections(it.server, it.agent), "the parent's watches")
+    of_parent = {row[9] for row in connections(it.server, it.agent)}
+    assert it.serves_rightly(3) and it.obeys()
+    child = int(re.findall(r"SERVED (\d+)", it.server.output())[-1])
+    assert child != it.server.child.pid
+    links = [os.readlink(f"/proc/{child}/fd/{fd}") for fd in os.listdir(f"/proc/{child}/fd")]
+    assert not any(f"[{inode}]" in link for inode in of_parent for link in links)
+    os.kill(child, signal.SIGTERM)
+    assert it.server.wait() == 0
+
+
+def test_hardly_any_descriptors(world):
+    """Refused, where there is none left for a question; nobody is let in for that."""
+    it = world("few")
+    assert it.serves_rightly()
+    assert not it.is_served(it.foe) and not it.is_served(it.foe)
+    it.server.signal(signal.SIGTERM)
+
+
+def test_short_waits(world):
+    """The polling mode, for agents behind something that cuts long requests."""
+    it = world("one", watch_wait="50ms")
+    assert it.serves_rightly(5) and it.obeys()
+    wait_until(lambda: connections(it.server, it.agent), "a watch")
+    assert len(connections(it.server, it.agent)) <= 2 and it.ends()
+
+
+def test_no_more_places_on_this_host(programs, world, agent):
+    """A process that gets no place among those that watch asks, and serves just as rightly."""
+    it = world("one")
+    digest = 0xCBF29CE484222325
+    for byte in f"http://{agent.address}".encode():
+        digest = (digest ^ byte) * 0x100000001B3 % 2**64
+    taken = []
+    for place in range(32):
+        taken.append(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
+        try:
+            taken[-1].bind(f"\0consul-provider/{digest:016x}/{place}")
+        except OSError:
+            pass  # another test's server has it
+    try:
+        assert it.serves_rightly(4) and it.obeys()
+        assert threads(it.server) == 1 and not connections(it.server, agent)
+    finally:
+        for one in taken:
+            one.close()
+    wait_until(lambda: it.serves_rightly() and connections(it.server, agent), "a place")
+    assert it.obeys() and it.ends()
