@@ -1,0 +1,33 @@
+"""Figures that tests under load measure: a table each, in the build directory and on the test's output."""
+
+import os
+import time
+from pathlib import Path
+
+
+def percentile(values, share):
+    """The value that this share of all are not above; the median is share 0.5."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+def milliseconds(seconds):
+    return f"{seconds * 1000:.1f} ms"
+
+
+def lag(values):
+    """Median and 99th percentile of some seconds, as they stand in a table."""
+    return f"{milliseconds(percentile(values, 0.5))} / {milliseconds(percentile(values, 0.99))} (n = {len(values)})"
+
+
+def publish(name, title, rows):
+    """Writes and prints a table of (what, figure) pairs. Text/Markdown, as the documentation has it."""
+    lines = [f"### {title}", "", f"Measured {time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores.", "",
+             "| | |", "|---|---|"]
+    lines += [f"| {what} | {figure} |" for what, figure in rows]
+    text = "\n".join(lines) + "\n"
+    folder = os.environ.get("CONSUL_PROVIDER_FIGURES")
+    if folder:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        (Path(folder) / f"{name}.md").write_text(text)
+    print(text)
