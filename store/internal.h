@@ -131,6 +131,11 @@ consul_leaf *consul_leaf_new(consul_error *err);                         /* empt
 int consul_leaf_check(const consul_leaf *leaf, const consul_roots *roots, const char *service,
                       const consul_scope *scope, bool chains, bool *stale, consul_error *err);
 
+/* ---- signatures.c ---- */
+
+/* X509_verify_cert, but that signatures which it has verified before are not verified again. */
+int consul_verify_remembering(X509_STORE_CTX *ctx);
+
 /* ---- decision.c ---- */
 
 enum consul_verdict {

@@ -149,7 +149,7 @@ int consul_roots_verify(const consul_roots *roots, X509 *cert, STACK_OF(X509) *u
     if (!X509_VERIFY_PARAM_set_purpose(X509_STORE_CTX_get0_param(ctx), purpose))
         goto done;
     X509_VERIFY_PARAM_set_auth_level(X509_STORE_CTX_get0_param(ctx), level);
-    if (X509_verify_cert(ctx) != 1)
+    if (consul_verify_remembering(ctx) != 1)
         goto done;
     if (chain != NULL && (*chain = X509_STORE_CTX_get1_chain(ctx)) == NULL)
         goto done;

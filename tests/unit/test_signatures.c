@@ -1,0 +1,239 @@
+/* Signatures that were verified before: what may be taken from that, and what may not. */
+#include "unit.h"
+
+#include <pthread.h>
+#include <time.h>
+
+#include <openssl/x509_vfy.h>
+#include <openssl/x509v3.h>
+
+#include "internal.h"
+#include "mint.h"
+
+#define TD "td.consul"
+#define URI(service) .names = {{GEN_URI, "spiffe://" TD "/ns/default/dc/dc1/svc/" service, 0}}
+
+static minted ca, twin; /* another CA with the same name and key identifier, but another key */
+
+/* How often OpenSSL was left to verify signatures. */
+static atomic_int verified;
+static _Atomic(X509_STORE_CTX_verify_fn) openssls; /* the same for all */
+
+static int count(X509_STORE_CTX *ctx)
+{
+    atomic_fetch_add(&verified, 1);
+    return atomic_load(&openssls)(ctx);
+}
+
+/* The X509_V_ERR_ code of this chain under one root. */
+static int judge(X509 *cert, X509 *between, X509 *root)
+{
+    X509_STORE_CTX *ctx = X509_STORE_CTX_new();
+    STACK_OF(X509) *roots = sk_X509_new_null(), *untrusted = sk_X509_new_null();
+    int error;
+
+    assert_true(sk_X509_push(roots, root) > 0);
+    if (between != NULL)
+        assert_true(sk_X509_push(untrusted, between) > 0);
+    assert_int_equal(X509_STORE_CTX_init(ctx, NULL, cert, untrusted), 1);
+    X509_STORE_CTX_set0_trusted_stack(ctx, roots);
+    X509_STORE_CTX_set_flags(ctx, X509_V_FLAG_PARTIAL_CHAIN);
+    atomic_store(&openssls, X509_STORE_CTX_get_verify(ctx));
+    X509_STORE_CTX_set_verify(ctx, count);
+    error = consul_verify_remembering(ctx) == 1 ? X509_V_OK : X509_STORE_CTX_get_error(ctx);
+    X509_STORE_CTX_free(ctx);
+    sk_X509_free(roots);
+    sk_X509_free(untrusted);
+    return error;
+}
+
+/* The same, but the bit at this distance from the end of its DER is another. */
+static X509 *spoil(const X509 *cert, int from_end)
+{
+    unsigned char *der = NULL;
+    const unsigned char *p;
+    int len = i2d_X509(cert, &der);
+    X509 *spoilt;
+
+    assert_true(len > from_end);
+    der[len - from_end] ^= 1;
+    p = der;
+    spoilt = d2i_X509(NULL, &p, len);
+    OPENSSL_free(der);
+    return spoilt;
+}
+
+static void test_verified_once(void **state)
+{
+    minted web = mint_leaf(&ca, TD, "web"), other = mint_leaf(&ca, TD, "web");
+    X509 *copy = X509_dup(web.cert);
+    int i;
+
+    atomic_store(&verified, 0);
+    for (i = 0; i < 5; i++) {
+        assert_int_equal(judge(web.cert, NULL, ca.cert), X509_V_OK);
+        assert_int_equal(judge(copy, NULL, ca.cert), X509_V_OK);
+    }
+    assert_int_equal(atomic_load(&verified), 1);
+    assert_int_equal(judge(other.cert, NULL, ca.cert), X509_V_OK); /* of the same service */
+    assert_int_equal(atomic_load(&verified), 2);
+    X509_free(copy);
+    minted_free(&web);
+    minted_free(&other);
+}
+
+/* One byte anywhere, and it is another chain. */
+static void test_spoilt(void **state)
+{
+    minted web = mint_leaf(&ca, TD, "web");
+    int from_end, checked = 0;
+
+    assert_int_equal(judge(web.cert, NULL, ca.cert), X509_V_OK);
+    for (from_end = 1; from_end < 60; from_end++) { /* all of the signature */
+        X509 *spoilt = spoil(web.cert, from_end);
+
+        if (spoilt == NULL)
+            continue;
+        checked++;
+        assert_int_not_equal(judge(spoilt, NULL, ca.cert), X509_V_OK);
+        assert_int_not_equal(judge(spoilt, NULL, ca.cert), X509_V_OK); /* nor is that remembered */
+        X509_free(spoilt);
+    }
+    assert_true(checked > 40);
+    assert_int_equal(judge(web.cert, NULL, ca.cert), X509_V_OK);
+    minted_free(&web);
+}
+
+/* The key of a service that is allowed, in a certificate that says to be another one. */
+static void test_same_key_other_name(void **state)
+{
+    minted web = mint(&ca, (mint_order){URI("web")});
+    minted forged = mint(&twin, (mint_order){URI("db")});
+
+    assert_int_equal(X509_set_pubkey(forged.cert, web.key), 1);
+    assert_true(X509_sign(forged.cert, twin.key, EVP_sha256()) > 0);
+    assert_int_equal(judge(web.cert, NULL, ca.cert), X509_V_OK);
+    assert_int_not_equal(judge(forged.cert, NULL, ca.cert), X509_V_OK);
+    minted_free(&web);
+    minted_free(&forged);
+}
+
+/* The chain is built anew: a root that is gone is gone, and its namesake has signed nothing. */
+static void test_roots_of_today(void **state)
+{
+    minted web = mint_leaf(&ca, TD, "web"), foreign = mint_ca(TD);
+
+    assert_int_equal(judge(web.cert, NULL, ca.cert), X509_V_OK);
+    assert_int_not_equal(judge(web.cert, NULL, foreign.cert), X509_V_OK);
+    assert_int_equal(judge(web.cert, NULL, twin.cert), X509_V_ERR_CERT_SIGNATURE_FAILURE);
+    assert_int_equal(judge(web.cert, NULL, ca.cert), X509_V_OK);
+    minted_free(&web);
+    minted_free(&foreign);
+}
+
+static void test_other_intermediates(void **state)
+{
+    mint_order order = {.subject = "Between", .key_usage = "keyCertSign", .ca = true};
+    minted between = mint(&ca, order), namesake = mint(&twin, order);
+    minted web = mint_leaf(&between, TD, "web");
+
+    assert_int_equal(judge(web.cert, between.cert, ca.cert), X509_V_OK);
+    assert_int_not_equal(judge(web.cert, namesake.cert, ca.cert), X509_V_OK);
+    assert_int_not_equal(judge(web.cert, NULL, ca.cert), X509_V_OK);
+    minted_free(&between);
+    minted_free(&namesake);
+    minted_free(&web);
+}
+
+static void test_expires_while_known(void **state)
+{
+    minted brief = mint(&ca, (mint_order){URI("web"), .not_before = -60, .not_after = 2});
+    time_t end = time(NULL) + 20;
+    int error;
+
+    assert_int_equal(judge(brief.cert, NULL, ca.cert), X509_V_OK);
+    while ((error = judge(brief.cert, NULL, ca.cert)) == X509_V_OK)
+        assert_true(time(NULL) < end);
+    assert_int_equal(error, X509_V_ERR_CERT_HAS_EXPIRED);
+    minted_free(&brief);
+}
+
+/* It was found good by its bytes alone; before its time it is refused all the same. */
+static void test_not_yet_valid(void **state)
+{
+    minted early = mint(&ca, (mint_order){URI("web"), .not_before = 600, .not_after = 6000});
+
+    assert_int_equal(judge(early.cert, NULL, ca.cert), X509_V_ERR_CERT_NOT_YET_VALID);
+    assert_int_equal(judge(early.cert, NULL, ca.cert), X509_V_ERR_CERT_NOT_YET_VALID);
+    minted_free(&early);
+}
+
+#define THREADS 16
+#define ROUNDS 200
+
+static void *verify_in_turn(void *arg)
+{
+    minted *leaves = arg;
+    X509 *spoilt = spoil(leaves[1].cert, 5);
+    int i;
+
+    for (i = 0; i < ROUNDS; i++) {
+        if (judge(leaves[i % 4].cert, NULL, ca.cert) != X509_V_OK
+            || (spoilt != NULL && judge(spoilt, NULL, ca.cert) == X509_V_OK))
+            return leaves;
+    }
+    X509_free(spoilt);
+    return NULL;
+}
+
+static void test_threads(void **state)
+{
+    minted leaves[4];
+    pthread_t threads[THREADS];
+    void *bad;
+    int i;
+
+    for (i = 0; i < 4; i++)
+        leaves[i] = mint_leaf(&ca, TD, "web");
+    for (i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, verify_in_turn, leaves), 0);
+    for (i = 0; i < THREADS; i++) {
+        assert_int_equal(pthread_join(threads[i], &bad), 0);
+        assert_null(bad);
+    }
+    for (i = 0; i < 4; i++)
+        minted_free(&leaves[i]);
+}
+
+static int make_world(void **state)
+{
+    X509 *copy;
+
+    ca = mint_ca(TD);
+    twin = mint_ca(TD);
+    copy = X509_dup(ca.cert); /* its names and extensions, and so its key identifier */
+    assert_int_equal(X509_set_pubkey(copy, twin.key), 1);
+    assert_true(X509_sign(copy, twin.key, EVP_sha256()) > 0);
+    X509_free(twin.cert);
+    twin.cert = copy;
+    return 0;
+}
+
+static int end_world(void **state)
+{
+    minted_free(&ca);
+    minted_free(&twin);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_verified_once),       cmocka_unit_test(test_spoilt),
+        cmocka_unit_test(test_same_key_other_name), cmocka_unit_test(test_roots_of_today),
+        cmocka_unit_test(test_other_intermediates), cmocka_unit_test(test_expires_while_known),
+        cmocka_unit_test(test_not_yet_valid),       cmocka_unit_test(test_threads),
+    };
+
+    return cmocka_run_group_tests(tests, make_world, end_world);
+}
