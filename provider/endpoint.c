@@ -175,23 +175,30 @@ int endpoint_identity(const endpoint *e, const SSL *ssl, consul_spiffe_id *id, c
     return consul_spiffe_id_of_cert(current, id, err);
 }
 
-consul_deadline endpoint_begin_asking(endpoint *e)
+consul_asking endpoint_begin_asking(endpoint *e)
 {
-    if (!e->asked)
+    consul_asking asking = consul_asking_now();
+
+    if (!e->asked) {
         consul_store_expect(e->store);
+        e->asked_since = asking.since;
+    }
     e->asked = true;
-    return consul_deadline_after(consul_store_settings(e->store)->authorize_timeout - e->waited);
+    asking.since = e->asked_since;
+    asking.deadline =
+        consul_deadline_after(consul_store_settings(e->store)->authorize_timeout - e->waited);
+    return asking;
 }
 
-void endpoint_end_asking(endpoint *e, consul_deadline deadline)
+void endpoint_end_asking(endpoint *e, const consul_asking *asking)
 {
-    e->waited =
-        consul_deadline_after(consul_store_settings(e->store)->authorize_timeout) - deadline;
+    e->waited = consul_deadline_after(consul_store_settings(e->store)->authorize_timeout)
+                - asking->deadline;
 }
 
 static int get_live_leaf(endpoint *e, consul_leaf **leaf, consul_error *err)
 {
-    consul_deadline deadline;
+    consul_asking asking;
     int ok;
 
     if (e->stand_in != NULL && e->stand_in->kind != CONSUL_URI_LEAF)
@@ -201,10 +208,10 @@ static int get_live_leaf(endpoint *e, consul_leaf **leaf, consul_error *err)
             "its subjectAltName, as in URI:consul:leaf/web");
     if (e->store == NULL)
         return consul_error_set(err, CONSUL_R_NOT_ACTIVE, "nobody can fetch the live leaf");
-    deadline = endpoint_begin_asking(e);
+    asking = endpoint_begin_asking(e);
     ok = consul_store_leaf(e->store, e->stand_in == NULL ? NULL : e->stand_in->service,
-                           e->stand_in == NULL ? NULL : &e->stand_in->scope, deadline, leaf, err);
-    endpoint_end_asking(e, deadline);
+                           e->stand_in == NULL ? NULL : &e->stand_in->scope, asking, leaf, err);
+    endpoint_end_asking(e, &asking);
     return ok;
 }
 

@@ -35,7 +35,8 @@ typedef struct endpoint {
 
     /* Of the handshake that is going on: */
     bool begun;          /* what follows is set */
-    bool asked;          /* the agent may have been asked */
+    bool asked;          /* the agent may have been asked, */
+    int64_t asked_since; /* from this moment on */
     int64_t waited;      /* for the agent, in milliseconds */
     bool unknown;        /* it has no certificate yet, and resumes nothing */
     bool prepared;       /* the SSL has been set up for it */
@@ -73,10 +74,10 @@ int endpoint_identity(const endpoint *e, const SSL *ssl, consul_spiffe_id *id, c
 
 /*
  * Before and after anything that may wait for the agent: a handshake waits for it authorize_timeout
- * in all. The endpoint has a store.
+ * in all, and asks nothing twice. The endpoint has a store.
  */
-consul_deadline endpoint_begin_asking(endpoint *e);
-void endpoint_end_asking(endpoint *e, consul_deadline deadline);
+consul_asking endpoint_begin_asking(endpoint *e);
+void endpoint_end_asking(endpoint *e, const consul_asking *asking);
 
 /* Report why its handshake is refused, with who it is and whom it met: prov_error_raise. */
 void endpoint_report(endpoint *e, const SSL *ssl, const consul_error *err, const char *context);

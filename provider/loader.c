@@ -33,7 +33,7 @@ static OSSL_FUNC_store_close_fn loader_close;
 static int load_leaf(consul_store *store, const consul_uri *uri, consul_leaf **leaf,
                      consul_error *err)
 {
-    if (!consul_store_leaf(store, uri->service, &uri->scope, CONSUL_NO_DEADLINE, leaf, err))
+    if (!consul_store_leaf(store, uri->service, &uri->scope, consul_asking_now(), leaf, err))
         return 0;
     consul_leaf_note_loaded(*leaf, uri);
     return 1;
@@ -54,7 +54,7 @@ static void *loader_open(void *provctx, const char *text)
     else if (!consul_uri_parse(text, &uri, &err))
         text = NULL; /* the error names it */
     else if (uri.kind == CONSUL_URI_ROOTS)
-        ok = consul_store_roots(prov->store, &uri.scope, CONSUL_NO_DEADLINE, &loader->roots, &err);
+        ok = consul_store_roots(prov->store, &uri.scope, consul_asking_now(), &loader->roots, &err);
     else
         ok = load_leaf(prov->store, &uri, &loader->leaf, &err);
     if (!ok) {

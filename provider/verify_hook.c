@@ -37,7 +37,7 @@ static int refuse(peer_check *check, int x509_error, consul_error *err, int reas
 
 static int get_roots(peer_check *check, consul_error *err)
 {
-    consul_deadline deadline;
+    consul_asking asking;
     int ok;
 
     check->x509_error = X509_V_ERR_UNSPECIFIED; /* internal_error: it is not the peer's fault */
@@ -45,20 +45,20 @@ static int get_roots(peer_check *check, consul_error *err)
         consul_store_unref(prov_active_store(err)); /* says why there was none */
         return consul_error_set(err, CONSUL_R_NOT_ACTIVE, "it was not when the handshake began");
     }
-    deadline = endpoint_begin_asking(check->end);
-    ok = consul_store_roots(check->end->store, NULL, deadline, &check->roots, err);
-    endpoint_end_asking(check->end, deadline);
+    asking = endpoint_begin_asking(check->end);
+    ok = consul_store_roots(check->end->store, NULL, asking, &check->roots, err);
+    endpoint_end_asking(check->end, &asking);
     return ok;
 }
 
 /* Roots that this process did not know of: a rotation reaches its peer's agent first, perhaps. */
 static bool get_newer_roots(peer_check *check)
 {
-    consul_deadline deadline = endpoint_begin_asking(check->end);
+    consul_asking asking = endpoint_begin_asking(check->end);
     consul_roots *roots = NULL;
 
-    consul_store_roots_anew(check->end->store, NULL, deadline, &roots, NULL);
-    endpoint_end_asking(check->end, deadline);
+    consul_store_roots_anew(check->end->store, NULL, asking, &roots, NULL);
+    endpoint_end_asking(check->end, &asking);
     if (roots == NULL || roots == check->roots) {
         consul_roots_unref(roots);
         return false;
@@ -219,7 +219,7 @@ static int verify_server(peer_check *check, consul_error *err)
 static int authorize(peer_check *check, consul_error *err)
 {
     const consul_spiffe_id *own = &check->own;
-    consul_deadline deadline;
+    consul_asking asking;
     int ok;
 
     check->x509_error = X509_V_ERR_UNSPECIFIED;
@@ -231,10 +231,10 @@ static int authorize(peer_check *check, consul_error *err)
         return consul_error_set(err, CONSUL_R_OWN_IDENTITY_INVALID,
                                 "\"%s\" is not in the trust domain \"%s\"; load the leaf again",
                                 own->uri, consul_roots_trust_domain(check->roots));
-    deadline = endpoint_begin_asking(check->end);
+    asking = endpoint_begin_asking(check->end);
     ok = consul_store_authorize(check->end->store, own, X509_STORE_CTX_get0_cert(check->ctx),
-                                &check->id, deadline, err);
-    endpoint_end_asking(check->end, deadline);
+                                &check->id, asking, err);
+    endpoint_end_asking(check->end, &asking);
     if (ok)
         return 1;
     if (err->reason == CONSUL_R_PEER_DENIED)

@@ -69,6 +69,9 @@ static CURLU *make_url(const consul_agent *agent, const consul_request *request)
         && (scope == NULL
             || (set_parameter(url, "dc", scope->dc) && set_parameter(url, "ns", scope->ns)
                 && set_parameter(url, "partition", scope->partition)))
+        && (request->destination == NULL
+            || (set_parameter(url, "by", "destination")
+                && set_parameter(url, "name", request->destination)))
         && (request->wait == 0 || set_blocking(url, request)))
         return url;
     curl_url_cleanup(url);

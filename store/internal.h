@@ -44,6 +44,7 @@ typedef struct consul_request {
     const char *path;          /* literal, beginning with /v1/ */
     const char *last_segment;  /* one more path segment, percent-encoded here; or NULL */
     const consul_scope *scope; /* sent as ?dc=&ns=&partition=; or NULL */
+    const char *destination;   /* sent as ?by=destination&name=; or NULL */
     const char *body;          /* JSON to POST; or NULL for a GET */
     int64_t wait;              /* milliseconds of a blocking query; 0 to be answered at once */
     uint64_t index;            /* what it waits to be exceeded; 0 at first */
@@ -157,14 +158,19 @@ enum consul_verdict consul_agent_authorize(const consul_agent *agent,
 /* A bounded number of them; which are forgotten for others is not to be relied on. */
 typedef struct consul_known consul_known;
 
+typedef struct consul_known_verdict {
+    enum consul_verdict verdict;           /* NONE if there is none */
+    unsigned char peer[CONSUL_DIGEST_LEN]; /* of the certificate that it was about */
+    uint64_t epoch;                        /* in which it was asked for: consul_entry_epoch */
+    int64_t asked;                         /* and when */
+} consul_known_verdict;
+
 consul_known *consul_known_new(consul_error *err);
 void consul_known_free(consul_known *known);
 void consul_known_note(consul_known *known, const consul_spiffe_id *target,
-                       const consul_spiffe_id *peer_id, enum consul_verdict verdict);
-
-/* NONE if there is none. */
-enum consul_verdict consul_known_find(const consul_known *known, const consul_spiffe_id *target,
-                                      const consul_spiffe_id *peer_id);
+                       const consul_spiffe_id *peer_id, const consul_known_verdict *verdict);
+consul_known_verdict consul_known_find(const consul_known *known, const consul_spiffe_id *target,
+                                       const consul_spiffe_id *peer_id);
 
 /* ---- live.c: what the agent has said last ---- */
 
@@ -175,19 +181,28 @@ enum consul_verdict consul_known_find(const consul_known *known, const consul_sp
 void consul_live_lock(void);
 void consul_live_unlock(void);
 
+enum consul_kind {
+    CONSUL_KIND_ROOTS,
+    CONSUL_KIND_LEAF,
+    CONSUL_KIND_INTENTIONS /* of them, only whether they have changed is of interest */
+};
+
 /* What the agent can be asked for, and what it has said last. The key never changes. */
 typedef struct consul_entry consul_entry;
 struct consul_entry {
     consul_entry *next;
-    bool is_roots;
-    char service[CONSUL_NAME_MAX + 1]; /* of a leaf */
+    enum consul_kind kind;
+    char service[CONSUL_NAME_MAX + 1]; /* of a leaf, or whose intentions; "" for everybody's */
     consul_scope scope;
     /* Under the lock: */
     consul_roots *roots; /* one of these, NULL before the first answer */
     consul_leaf *leaf;
     consul_roots *checked;       /* where the leaf's chain was found to lead */
+    int64_t asked;               /* when a handshake has asked for this answer; 0 if none has */
     consul_deadline fresh_until; /* while a watch vouches for it; 0 where none does */
-    uint64_t uses;               /* since a watch has looked */
+    uint64_t epoch;              /* another one after each change that a watch may have missed */
+    int64_t epoch_began;
+    uint64_t uses; /* since a watch has looked */
 };
 
 /* The entries of one store. They live as long as it does. */
@@ -196,12 +211,15 @@ typedef struct consul_live consul_live;
 consul_live *consul_live_new(consul_error *err);
 void consul_live_free(consul_live *live);
 
-/* The entry of the roots (service NULL) or of a leaf, made if there is none. */
-consul_entry *consul_live_entry(consul_live *live, const char *service, const consul_scope *scope,
-                                consul_error *err);
+/* The entry of this kind, made if there is none. `service` is "" for roots. */
+consul_entry *consul_live_entry(consul_live *live, enum consul_kind kind, const char *service,
+                                const consul_scope *scope, consul_error *err);
 
-/* The roots or the leaf that was used most since the last call; NULL if none was ever. */
-consul_entry *consul_live_most_used(consul_live *live, bool is_roots);
+/*
+ * The one of this kind that was used most since the last call, of intentions of one service; NULL if
+ * none was ever.
+ */
+consul_entry *consul_live_most_used(consul_live *live, enum consul_kind kind);
 
 /* No watch vouches for anything any more. With the lock held. */
 void consul_live_doubt_all(consul_live *live);
@@ -213,9 +231,11 @@ enum consul_origin {
     CONSUL_WATCHED     /* by a blocking query that goes on */
 };
 
-/* What is kept, with a reference, or NULL: only what a watch vouches for, or also what is older. */
-consul_roots *consul_entry_roots(consul_entry *entry, bool fresh_only);
-consul_leaf *consul_entry_leaf(consul_entry *entry, bool fresh_only);
+#define CONSUL_EVER INT64_MIN
+
+/* What is kept, with a reference, or NULL: what a watch vouches for, or was asked for since then. */
+consul_roots *consul_entry_roots(consul_entry *entry, int64_t since);
+consul_leaf *consul_entry_leaf(consul_entry *entry, int64_t since);
 
 /* Was the chain of this leaf to these roots verified? */
 bool consul_entry_chains(const consul_entry *entry, const consul_leaf *leaf,
@@ -228,11 +248,23 @@ consul_roots *consul_entry_decode_roots(consul_entry *entry, const consul_answer
 consul_leaf *consul_entry_decode_leaf(consul_entry *entry, const consul_answer *answer,
                                       OSSL_LIB_CTX *libctx, consul_error *err);
 
-/* Keep a snapshot that has been checked, with a reference of its own. */
+/*
+ * Keep a snapshot that has been checked, with a reference of its own. `moment` is when it was asked
+ * for, or, of a watch, until when that vouches for it.
+ */
 void consul_entry_keep_roots(consul_entry *entry, consul_roots *roots, enum consul_origin origin,
-                             consul_deadline fresh_until);
+                             int64_t moment);
 void consul_entry_keep_leaf(consul_entry *entry, consul_leaf *leaf, consul_roots *checked,
-                            enum consul_origin origin, consul_deadline fresh_until);
+                            enum consul_origin origin, int64_t moment);
+
+/* A watch of intentions has had an answer, which says that nothing has changed, or not. */
+void consul_entry_keep_epoch(consul_entry *entry, bool is_news, consul_deadline fresh_until);
+
+/*
+ * The epoch that intentions are in, while a watch vouches for it, or 0. Its first seconds are none:
+ * an agent's decisions may lag behind its own watches.
+ */
+uint64_t consul_entry_epoch(const consul_entry *entry);
 
 /* No watch vouches for it any more. */
 void consul_entry_doubt(consul_entry *entry);

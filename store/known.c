@@ -5,17 +5,16 @@
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 
-#define KNOWN_MAX 4096 /* verdicts; 33 bytes each */
-#define KEY_LEN 32
+#define KNOWN_MAX 1024 /* verdicts, of about 90 bytes each */
 
-typedef struct known_verdict {
-    unsigned char key[KEY_LEN]; /* SHA-256 of both SPIFFE IDs */
-    unsigned char verdict;      /* NONE in an empty place */
-} known_verdict;
+typedef struct known_place {
+    unsigned char key[CONSUL_DIGEST_LEN]; /* SHA-256 of both SPIFFE IDs */
+    consul_known_verdict known;
+} known_place;
 
 /* Each pair has one place, which others may have too: the last one has it. */
 struct consul_known {
-    known_verdict places[KNOWN_MAX];
+    known_place places[KNOWN_MAX];
 };
 
 consul_known *consul_known_new(consul_error *err)
@@ -33,7 +32,7 @@ void consul_known_free(consul_known *known)
 }
 
 static int make_key(const consul_spiffe_id *target, const consul_spiffe_id *peer_id,
-                    unsigned char key[KEY_LEN], size_t *place)
+                    unsigned char key[CONSUL_DIGEST_LEN], size_t *place)
 {
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     int ok = ctx != NULL && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) == 1
@@ -47,31 +46,34 @@ static int make_key(const consul_spiffe_id *target, const consul_spiffe_id *peer
 }
 
 void consul_known_note(consul_known *known, const consul_spiffe_id *target,
-                       const consul_spiffe_id *peer_id, enum consul_verdict verdict)
+                       const consul_spiffe_id *peer_id, const consul_known_verdict *verdict)
 {
-    unsigned char key[KEY_LEN];
+    unsigned char key[CONSUL_DIGEST_LEN];
     size_t place;
 
     if (!make_key(target, peer_id, key, &place))
         return;
     consul_live_lock();
-    memcpy(known->places[place].key, key, KEY_LEN);
-    known->places[place].verdict = (unsigned char)verdict;
+    if (memcmp(known->places[place].key, key, sizeof(key)) != 0
+        || known->places[place].known.asked <= verdict->asked) { /* else it took longer to come */
+        memcpy(known->places[place].key, key, sizeof(key));
+        known->places[place].known = *verdict;
+    }
     consul_live_unlock();
 }
 
-enum consul_verdict consul_known_find(const consul_known *known, const consul_spiffe_id *target,
-                                      const consul_spiffe_id *peer_id)
+consul_known_verdict consul_known_find(const consul_known *known, const consul_spiffe_id *target,
+                                       const consul_spiffe_id *peer_id)
 {
-    enum consul_verdict verdict = CONSUL_VERDICT_NONE;
-    unsigned char key[KEY_LEN];
+    consul_known_verdict found = {.verdict = CONSUL_VERDICT_NONE};
+    unsigned char key[CONSUL_DIGEST_LEN];
     size_t place;
 
     if (!make_key(target, peer_id, key, &place))
-        return CONSUL_VERDICT_NONE;
+        return found;
     consul_live_lock();
-    if (memcmp(known->places[place].key, key, KEY_LEN) == 0)
-        verdict = (enum consul_verdict)known->places[place].verdict;
+    if (memcmp(known->places[place].key, key, sizeof(key)) == 0)
+        found = known->places[place].known;
     consul_live_unlock();
-    return verdict;
+    return found;
 }

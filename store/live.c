@@ -8,6 +8,7 @@
 
 #define BUCKETS 256
 #define ENTRIES_MAX 16384 /* of one store, which names come from local files and settings */
+#define SETTLING_MS 3000  /* until the agent's decisions have followed a change, with certainty */
 
 struct consul_live {
     size_t count;
@@ -15,6 +16,7 @@ struct consul_live {
 };
 
 static pthread_mutex_t live_lock = PTHREAD_MUTEX_INITIALIZER;
+static uint64_t last_epoch; /* under the lock */
 
 void consul_live_lock(void)
 {
@@ -64,36 +66,36 @@ static size_t bucket_of(const char *service)
     return hash % BUCKETS;
 }
 
-static bool is_of(const consul_entry *entry, const char *service, const consul_scope *scope)
+static bool is_of(const consul_entry *entry, enum consul_kind kind, const char *service,
+                  const consul_scope *scope)
 {
-    return entry->is_roots == (service == NULL)
-           && strcmp(entry->service, service == NULL ? "" : service) == 0
+    return entry->kind == kind && strcmp(entry->service, service) == 0
            && strcmp(entry->scope.dc, scope->dc) == 0 && strcmp(entry->scope.ns, scope->ns) == 0
            && strcmp(entry->scope.partition, scope->partition) == 0;
 }
 
-static consul_entry *find(consul_live *live, size_t bucket, const char *service,
-                          const consul_scope *scope)
+static consul_entry *find(consul_live *live, size_t bucket, enum consul_kind kind,
+                          const char *service, const consul_scope *scope)
 {
     consul_entry *entry = live->buckets[bucket];
 
-    while (entry != NULL && !is_of(entry, service, scope))
+    while (entry != NULL && !is_of(entry, kind, service, scope))
         entry = entry->next;
     return entry;
 }
 
-consul_entry *consul_live_entry(consul_live *live, const char *service, const consul_scope *scope,
-                                consul_error *err)
+consul_entry *consul_live_entry(consul_live *live, enum consul_kind kind, const char *service,
+                                const consul_scope *scope, consul_error *err)
 {
-    size_t bucket = bucket_of(service == NULL ? "" : service);
+    size_t bucket = bucket_of(service);
     consul_entry *entry, *made = NULL;
 
     consul_live_lock();
-    entry = find(live, bucket, service, scope);
+    entry = find(live, bucket, kind, service, scope);
     if (entry == NULL && live->count < ENTRIES_MAX
         && (made = OPENSSL_zalloc(sizeof(*made))) != NULL) {
-        made->is_roots = service == NULL;
-        OPENSSL_strlcpy(made->service, service == NULL ? "" : service, sizeof(made->service));
+        made->kind = kind;
+        OPENSSL_strlcpy(made->service, service, sizeof(made->service));
         made->scope = *scope;
         made->next = live->buckets[bucket];
         live->buckets[bucket] = made;
@@ -107,11 +109,17 @@ consul_entry *consul_live_entry(consul_live *live, const char *service, const co
         consul_error_set(err, CONSUL_R_OUT_OF_MEMORY,
                          "a place for \"%s\", or it would be one of "
                          "more than %d services",
-                         service == NULL ? "roots" : service, ENTRIES_MAX);
+                         kind == CONSUL_KIND_ROOTS ? "roots" : service, ENTRIES_MAX);
     return entry;
 }
 
-consul_entry *consul_live_most_used(consul_live *live, bool is_roots)
+/* Nobody's in particular: it is used beside each of the others. */
+static bool is_of_everybody(const consul_entry *entry)
+{
+    return entry->kind == CONSUL_KIND_INTENTIONS && *entry->service == '\0';
+}
+
+consul_entry *consul_live_most_used(consul_live *live, enum consul_kind kind)
 {
     consul_entry *entry, *most = NULL;
     size_t i;
@@ -119,13 +127,14 @@ consul_entry *consul_live_most_used(consul_live *live, bool is_roots)
     consul_live_lock();
     for (i = 0; i < BUCKETS; i++) {
         for (entry = live->buckets[i]; entry != NULL; entry = entry->next) {
-            if (entry->is_roots == is_roots && (most == NULL || entry->uses > most->uses))
+            if (entry->kind == kind && !is_of_everybody(entry)
+                && (most == NULL || entry->uses > most->uses))
                 most = entry;
         }
     }
     for (i = 0; i < BUCKETS; i++) {
         for (entry = live->buckets[i]; entry != NULL; entry = entry->next) {
-            if (entry->is_roots == is_roots)
+            if (entry->kind == kind)
                 entry->uses = 0;
         }
     }
@@ -151,23 +160,28 @@ static bool is_fresh(const consul_entry *entry)
     return entry->fresh_until != 0 && consul_deadline_after(0) < entry->fresh_until;
 }
 
-consul_roots *consul_entry_roots(consul_entry *entry, bool fresh_only)
+static bool is_new_enough(const consul_entry *entry, int64_t since)
+{
+    return entry->asked >= since || is_fresh(entry);
+}
+
+consul_roots *consul_entry_roots(consul_entry *entry, int64_t since)
 {
     consul_roots *roots = NULL;
 
     consul_live_lock();
-    if (entry->roots != NULL && (!fresh_only || is_fresh(entry)))
+    if (entry->roots != NULL && is_new_enough(entry, since))
         roots = consul_roots_ref(entry->roots);
     consul_live_unlock();
     return roots;
 }
 
-consul_leaf *consul_entry_leaf(consul_entry *entry, bool fresh_only)
+consul_leaf *consul_entry_leaf(consul_entry *entry, int64_t since)
 {
     consul_leaf *leaf = NULL;
 
     consul_live_lock();
-    if (entry->leaf != NULL && (!fresh_only || is_fresh(entry)))
+    if (entry->leaf != NULL && is_new_enough(entry, since))
         leaf = consul_leaf_ref(entry->leaf);
     consul_live_unlock();
     return leaf;
@@ -216,7 +230,7 @@ static bool is_digest(const unsigned char kept[CONSUL_DIGEST_LEN],
 consul_roots *consul_entry_decode_roots(consul_entry *entry, const consul_answer *answer,
                                         OSSL_LIB_CTX *libctx, consul_error *err)
 {
-    consul_roots *roots = consul_entry_roots(entry, false);
+    consul_roots *roots = consul_entry_roots(entry, CONSUL_EVER);
     unsigned char digest[CONSUL_DIGEST_LEN];
 
     digest_answer(answer, digest);
@@ -234,7 +248,7 @@ consul_roots *consul_entry_decode_roots(consul_entry *entry, const consul_answer
 consul_leaf *consul_entry_decode_leaf(consul_entry *entry, const consul_answer *answer,
                                       OSSL_LIB_CTX *libctx, consul_error *err)
 {
-    consul_leaf *leaf = consul_entry_leaf(entry, false);
+    consul_leaf *leaf = consul_entry_leaf(entry, CONSUL_EVER);
     unsigned char digest[CONSUL_DIGEST_LEN];
 
     digest_answer(answer, digest);
@@ -249,47 +263,71 @@ consul_leaf *consul_entry_decode_leaf(consul_entry *entry, const consul_answer *
     return leaf;
 }
 
-/* May this answer take the place of what is kept, or is that more than it can know? */
-static bool takes_place(consul_entry *entry, bool is_other, enum consul_origin origin)
+/* May this answer take the place of what is kept, or is that more than it can know? Then it does. */
+static bool takes_place(consul_entry *entry, bool is_other, enum consul_origin origin,
+                        int64_t moment)
 {
-    if (origin == CONSUL_ASKED)
-        return !is_fresh(entry);
-    if (origin == CONSUL_ASKED_ANEW && is_other)
+    if (origin == CONSUL_WATCHED) {
+        entry->fresh_until = moment;
+        return true;
+    }
+    if (moment < entry->asked || (origin == CONSUL_ASKED && is_fresh(entry)))
+        return false;
+    if (is_other)
         entry->fresh_until = 0; /* the watch has missed it: it may be broken */
+    entry->asked = moment;
     return true;
 }
 
 void consul_entry_keep_roots(consul_entry *entry, consul_roots *roots, enum consul_origin origin,
-                             consul_deadline fresh_until)
+                             int64_t moment)
 {
     consul_roots *old = NULL;
 
     consul_live_lock();
-    if (takes_place(entry, entry->roots != roots, origin)) {
+    if (takes_place(entry, entry->roots != roots, origin, moment)) {
         old = entry->roots;
         entry->roots = consul_roots_ref(roots);
-        if (origin == CONSUL_WATCHED)
-            entry->fresh_until = fresh_until;
     }
     consul_live_unlock();
     consul_roots_unref(old);
 }
 
 void consul_entry_keep_leaf(consul_entry *entry, consul_leaf *leaf, consul_roots *checked,
-                            enum consul_origin origin, consul_deadline fresh_until)
+                            enum consul_origin origin, int64_t moment)
 {
     consul_leaf *old = NULL;
 
     consul_live_lock();
-    if (takes_place(entry, entry->leaf != leaf, origin)) {
+    if (takes_place(entry, entry->leaf != leaf, origin, moment)) {
         old = entry->leaf;
         entry->leaf = consul_leaf_ref(leaf);
-        if (origin == CONSUL_WATCHED)
-            entry->fresh_until = fresh_until;
     }
     consul_live_unlock();
     consul_leaf_unref(old);
     consul_entry_set_chains(entry, leaf, checked);
+}
+
+void consul_entry_keep_epoch(consul_entry *entry, bool is_news, consul_deadline fresh_until)
+{
+    consul_live_lock();
+    if (is_news || !is_fresh(entry)) {
+        entry->epoch = ++last_epoch;
+        entry->epoch_began = consul_deadline_after(0);
+    }
+    entry->fresh_until = fresh_until;
+    consul_live_unlock();
+}
+
+uint64_t consul_entry_epoch(const consul_entry *entry)
+{
+    uint64_t epoch = 0;
+
+    consul_live_lock();
+    if (is_fresh(entry) && consul_deadline_after(-SETTLING_MS) >= entry->epoch_began)
+        epoch = entry->epoch;
+    consul_live_unlock();
+    return epoch;
 }
 
 void consul_entry_doubt(consul_entry *entry)
@@ -301,12 +339,18 @@ void consul_entry_doubt(consul_entry *entry)
 
 consul_request consul_entry_request(const consul_entry *entry)
 {
-    consul_request request = {.path = "/v1/agent/connect/ca/roots", .scope = &entry->scope};
+    consul_request request = {.path = "/v1/agent/connect/ca/roots",
+                              .scope = &entry->scope,
+                              .deadline = CONSUL_NO_DEADLINE};
 
-    if (!entry->is_roots) {
+    if (entry->kind == CONSUL_KIND_LEAF) {
         request.path = "/v1/agent/connect/ca/leaf/";
         request.last_segment = entry->service;
+    } else if (entry->kind == CONSUL_KIND_INTENTIONS && *entry->service != '\0') {
+        request.path = "/v1/connect/intentions/match";
+        request.destination = entry->service;
+    } else if (entry->kind == CONSUL_KIND_INTENTIONS) {
+        request.path = "/v1/connect/intentions";
     }
-    request.deadline = CONSUL_NO_DEADLINE;
     return request;
 }

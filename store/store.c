@@ -6,6 +6,9 @@
 
 #include <openssl/crypto.h>
 
+#define LEAF_AGE_MS 50      /* for which a leaf is used that no watch vouches for */
+#define VERDICT_AGE_MS 2000 /* for which one is used that a watch vouches for */
+
 struct consul_store {
     atomic_int refs;
     OSSL_LIB_CTX *libctx;
@@ -13,7 +16,7 @@ struct consul_store {
     consul_agent *agent;
     consul_live *live;
     consul_watch *watch;
-    consul_known *known; /* NULL where nothing known counts */
+    consul_known *known;
 };
 
 consul_store *consul_store_new(consul_settings *settings, OSSL_LIB_CTX *libctx, consul_error *err)
@@ -31,8 +34,7 @@ consul_store *consul_store_new(consul_settings *settings, OSSL_LIB_CTX *libctx, 
     if ((store->agent = consul_agent_new(settings, err)) == NULL
         || (store->live = consul_live_new(err)) == NULL
         || (store->watch = consul_watch_new(store->agent, store->live, libctx, err)) == NULL
-        || (settings->on_agent_loss == CONSUL_LOSS_LAST_KNOWN
-            && (store->known = consul_known_new(err)) == NULL)) {
+        || (store->known = consul_known_new(err)) == NULL) {
         consul_store_unref(store);
         return NULL;
     }
@@ -83,6 +85,11 @@ static int64_t now_ms(void)
 consul_deadline consul_deadline_after(int64_t milliseconds)
 {
     return now_ms() + milliseconds;
+}
+
+consul_asking consul_asking_now(void)
+{
+    return (consul_asking){.since = now_ms(), .deadline = CONSUL_NO_DEADLINE};
 }
 
 int64_t consul_jitter(int64_t most)
@@ -149,13 +156,14 @@ static consul_roots *ask_for_roots(consul_store *store, consul_entry *entry,
                                    consul_deadline deadline, enum consul_origin origin,
                                    consul_error *err)
 {
+    int64_t asked = now_ms();
     consul_answer answer;
     consul_roots *roots = NULL;
 
     if (ask(store, entry, deadline, &answer, err))
         roots = consul_entry_decode_roots(entry, &answer, store->libctx, err);
     if (roots != NULL)
-        consul_entry_keep_roots(entry, roots, origin, 0);
+        consul_entry_keep_roots(entry, roots, origin, asked);
     consul_answer_free(&answer);
     return roots;
 }
@@ -176,34 +184,43 @@ static int check_leaf(consul_entry *entry, const consul_leaf *leaf, consul_roots
     return 1;
 }
 
-/* One leaf, decoded and checked against roots that the agent was asked for after it. */
-static consul_leaf *ask_for_leaf(consul_store *store, consul_entry *entry, consul_entry *of_roots,
-                                 consul_deadline deadline, bool *stale, consul_error *err)
+/*
+ * One leaf, kept or asked for, checked against roots that are no older. `anew`: nothing is taken
+ * from before. `*stale` tells whether that could mend a failure.
+ */
+static consul_leaf *get_leaf(consul_store *store, consul_entry *entry, consul_entry *of_roots,
+                             consul_asking asking, bool anew, bool *stale, consul_error *err)
 {
-    bool anew = *stale;
-    consul_answer answer;
-    consul_leaf *leaf = NULL;
+    enum consul_origin origin = anew ? CONSUL_ASKED_ANEW : CONSUL_ASKED;
+    int64_t asked = now_ms();
+    consul_answer answer = {0};
     consul_roots *roots = NULL;
+    consul_leaf *leaf = anew ? NULL : consul_entry_leaf(entry, asking.since - LEAF_AGE_MS);
+    bool was_kept = leaf != NULL, ok = false;
 
     *stale = false;
-    if (!ask(store, entry, deadline, &answer, err)
-        || (leaf = consul_entry_decode_leaf(entry, &answer, store->libctx, err)) == NULL)
+    if (!was_kept && ask(store, entry, asking.deadline, &answer, err))
+        leaf = consul_entry_decode_leaf(entry, &answer, store->libctx, err);
+    if (leaf == NULL)
         goto done;
     if (!anew)
-        roots = consul_entry_roots(of_roots, true);
+        roots = consul_entry_roots(of_roots, asking.since);
     if (roots == NULL)
-        roots =
-            ask_for_roots(store, of_roots, deadline, anew ? CONSUL_ASKED_ANEW : CONSUL_ASKED, err);
-    if (roots == NULL || !check_leaf(entry, leaf, roots, stale, err)) {
-        if (roots != NULL)
-            consul_error_prefix(err, "%s: ", answer.source);
-        consul_leaf_unref(leaf);
-        leaf = NULL;
+        roots = ask_for_roots(store, of_roots, asking.deadline, origin, err);
+    if (roots == NULL)
         goto done;
-    }
-    consul_entry_keep_leaf(entry, leaf, roots, anew ? CONSUL_ASKED_ANEW : CONSUL_ASKED, 0);
+    ok = check_leaf(entry, leaf, roots, stale, err);
+    *stale |= !ok && was_kept;
+    if (ok && !was_kept)
+        consul_entry_keep_leaf(entry, leaf, roots, origin, asked);
+    if (!ok && !was_kept)
+        consul_error_prefix(err, "%s: ", answer.source);
 
 done:
+    if (!ok) {
+        consul_leaf_unref(leaf);
+        leaf = NULL;
+    }
     consul_roots_unref(roots);
     consul_answer_free(&answer);
     return leaf;
@@ -211,38 +228,39 @@ done:
 
 /* ---- what it says or has said ---- */
 
-int consul_store_roots(consul_store *store, const consul_scope *scope, consul_deadline deadline,
+int consul_store_roots(consul_store *store, const consul_scope *scope, consul_asking asking,
                        consul_roots **roots, consul_error *err)
 {
     consul_scope effective = effective_scope(store, scope);
-    consul_entry *entry = consul_live_entry(store->live, NULL, &effective, err);
+    consul_entry *entry = consul_live_entry(store->live, CONSUL_KIND_ROOTS, "", &effective, err);
     consul_error why = {0};
 
-    *roots = entry == NULL ? NULL : consul_entry_roots(entry, true);
+    *roots = entry == NULL ? NULL : consul_entry_roots(entry, asking.since);
     if (*roots == NULL && entry != NULL)
-        *roots = ask_for_roots(store, entry, deadline, CONSUL_ASKED, &why);
+        *roots = ask_for_roots(store, entry, asking.deadline, CONSUL_ASKED, &why);
     if (*roots == NULL && entry != NULL)
-        *roots = consul_entry_roots(entry, false);
+        *roots = consul_entry_roots(entry, CONSUL_EVER);
     if (*roots == NULL)
         consul_error_set(err, why.reason, "%s", why.text);
     return *roots != NULL;
 }
 
-int consul_store_roots_anew(consul_store *store, const consul_scope *scope,
-                            consul_deadline deadline, consul_roots **roots, consul_error *err)
+int consul_store_roots_anew(consul_store *store, const consul_scope *scope, consul_asking asking,
+                            consul_roots **roots, consul_error *err)
 {
     consul_scope effective = effective_scope(store, scope);
-    consul_entry *entry = consul_live_entry(store->live, NULL, &effective, err);
+    consul_entry *entry = consul_live_entry(store->live, CONSUL_KIND_ROOTS, "", &effective, err);
 
-    *roots = entry == NULL ? NULL : ask_for_roots(store, entry, deadline, CONSUL_ASKED_ANEW, err);
+    *roots =
+        entry == NULL ? NULL : ask_for_roots(store, entry, asking.deadline, CONSUL_ASKED_ANEW, err);
     return *roots != NULL;
 }
 
-/* A leaf and roots that watches vouch for, or any that are kept; NULL if they do not go together. */
-static consul_leaf *kept_leaf(consul_entry *entry, consul_entry *of_roots, bool fresh_only)
+/* The last leaf that is known, while it stands with the last roots; NULL if it does not. */
+static consul_leaf *last_leaf(consul_entry *entry, consul_entry *of_roots)
 {
-    consul_leaf *leaf = consul_entry_leaf(entry, fresh_only);
-    consul_roots *roots = consul_entry_roots(of_roots, fresh_only);
+    consul_leaf *leaf = consul_entry_leaf(entry, CONSUL_EVER);
+    consul_roots *roots = consul_entry_roots(of_roots, CONSUL_EVER);
     bool stale;
 
     if (leaf != NULL && (roots == NULL || !check_leaf(entry, leaf, roots, &stale, NULL))) {
@@ -254,12 +272,12 @@ static consul_leaf *kept_leaf(consul_entry *entry, consul_entry *of_roots, bool 
 }
 
 int consul_store_leaf(consul_store *store, const char *service, const consul_scope *scope,
-                      consul_deadline deadline, consul_leaf **leaf, consul_error *err)
+                      consul_asking asking, consul_leaf **leaf, consul_error *err)
 {
     consul_scope effective = effective_scope(store, scope);
     consul_entry *entry, *of_roots;
     consul_error first = {0};
-    bool stale = false;
+    bool stale;
 
     *leaf = NULL;
     if (service == NULL || *service == '\0')
@@ -267,19 +285,18 @@ int consul_store_leaf(consul_store *store, const char *service, const consul_sco
     if (service == NULL)
         return consul_error_set(err, CONSUL_R_SETTING_INVALID,
                                 "no service is named and the setting service is not set");
-    if ((entry = consul_live_entry(store->live, service, &effective, err)) == NULL
-        || (of_roots = consul_live_entry(store->live, NULL, &effective, err)) == NULL)
+    if ((entry = consul_live_entry(store->live, CONSUL_KIND_LEAF, service, &effective, err)) == NULL
+        || (of_roots = consul_live_entry(store->live, CONSUL_KIND_ROOTS, "", &effective, err))
+               == NULL)
         return 0;
-    if ((*leaf = kept_leaf(entry, of_roots, true)) != NULL)
-        return 1;
-    *leaf = ask_for_leaf(store, entry, of_roots, deadline, &stale, &first);
+    *leaf = get_leaf(store, entry, of_roots, asking, false, &stale, &first);
     /* Roots and leaves change one after the other: a rotation in between is asked about again. */
     if (*leaf == NULL && stale) {
         first = (consul_error){0};
-        *leaf = ask_for_leaf(store, entry, of_roots, deadline, &stale, &first);
+        *leaf = get_leaf(store, entry, of_roots, asking, true, &stale, &first);
     }
     if (*leaf == NULL)
-        *leaf = kept_leaf(entry, of_roots, false);
+        *leaf = last_leaf(entry, of_roots);
     if (*leaf == NULL)
         consul_error_set(err, first.reason, "%s", first.text);
     return *leaf != NULL;
@@ -287,27 +304,73 @@ int consul_store_leaf(consul_store *store, const char *service, const consul_sco
 
 /* ---- decisions ---- */
 
-int consul_store_authorize(consul_store *store, const consul_spiffe_id *target, const X509 *peer,
-                           const consul_spiffe_id *peer_id, consul_deadline deadline,
-                           consul_error *err)
+/*
+ * The epoch that the target's intentions are in, or 0 where no watch vouches for any. Agents that
+ * can not be waited for to tell of one service's are watched for everybody's.
+ */
+static uint64_t epoch_of(consul_store *store, const consul_spiffe_id *target)
 {
-    enum consul_verdict verdict = CONSUL_VERDICT_LOST;
+    consul_scope scope = effective_scope(store, NULL);
+    consul_entry *own, *all;
+    uint64_t epoch;
+
+    if (strcmp(target->scope.ns, "default") != 0)
+        OPENSSL_strlcpy(scope.ns, target->scope.ns, sizeof(scope.ns));
+    if (strcmp(target->scope.partition, "default") != 0)
+        OPENSSL_strlcpy(scope.partition, target->scope.partition, sizeof(scope.partition));
+    *scope.dc = '\0'; /* the agent decides by what it knows in its own */
+    own = consul_live_entry(store->live, CONSUL_KIND_INTENTIONS, target->service, &scope, NULL);
+    all = consul_live_entry(store->live, CONSUL_KIND_INTENTIONS, "", &scope, NULL);
+    epoch = own == NULL ? 0 : consul_entry_epoch(own);
+    return epoch != 0 || all == NULL ? epoch : consul_entry_epoch(all);
+}
+
+/* Was this yes said to the very same question, not long ago, and has nothing changed since? */
+static bool still_holds(const consul_known_verdict *earlier, const consul_known_verdict *now)
+{
+    return earlier->verdict == CONSUL_VERDICT_YES && now->epoch != 0 && earlier->epoch == now->epoch
+           && now->asked - earlier->asked < VERDICT_AGE_MS
+           && memcmp(earlier->peer, now->peer, sizeof(now->peer)) == 0;
+}
+
+/* What the agent says now; for anything but a yes, `err` says why. */
+static enum consul_verdict ask_about(consul_store *store, const consul_spiffe_id *target,
+                                     const X509 *peer, const consul_spiffe_id *peer_id,
+                                     consul_deadline deadline, consul_error *err)
+{
+    enum consul_verdict verdict;
+
+    if (!check_agent(store, err))
+        return CONSUL_VERDICT_LOST;
+    verdict =
+        consul_agent_authorize(store->agent, store->settings, target, peer, peer_id, deadline, err);
+    if (err->reason == CONSUL_R_AGENT_TIMEOUT)
+        consul_watch_note_timeout(store->watch);
+    return verdict;
+}
+
+int consul_store_authorize(consul_store *store, const consul_spiffe_id *target, const X509 *peer,
+                           const consul_spiffe_id *peer_id, consul_asking asking, consul_error *err)
+{
+    consul_known_verdict earlier = consul_known_find(store->known, target, peer_id), now = {0};
     consul_error why = {0};
 
-    if (check_agent(store, &why)) {
-        verdict = consul_agent_authorize(store->agent, store->settings, target, peer, peer_id,
-                                         deadline, &why);
-        if (why.reason == CONSUL_R_AGENT_TIMEOUT)
-            consul_watch_note_timeout(store->watch);
-    }
-    if (store->known != NULL && (verdict == CONSUL_VERDICT_YES || verdict == CONSUL_VERDICT_NO))
-        consul_known_note(store->known, target, peer_id, verdict);
-    if (store->known != NULL && verdict == CONSUL_VERDICT_LOST) {
-        verdict = consul_known_find(store->known, target, peer_id);
-        if (verdict == CONSUL_VERDICT_NO)
+    now.asked = now_ms();
+    if (!consul_watch_agent_hangs(store->watch)
+        && X509_digest(peer, EVP_sha256(), now.peer, NULL) == 1)
+        now.epoch = epoch_of(store, target);
+    if (still_holds(&earlier, &now))
+        return 1;
+    now.verdict = ask_about(store, target, peer, peer_id, asking.deadline, &why);
+    if (now.verdict == CONSUL_VERDICT_YES || now.verdict == CONSUL_VERDICT_NO)
+        consul_known_note(store->known, target, peer_id, &now);
+    if (now.verdict == CONSUL_VERDICT_LOST
+        && store->settings->on_agent_loss == CONSUL_LOSS_LAST_KNOWN) {
+        now.verdict = earlier.verdict;
+        if (earlier.verdict == CONSUL_VERDICT_NO)
             consul_error_prefix(&why, "it was denied before the agent was lost: ");
     }
-    if (verdict != CONSUL_VERDICT_YES)
+    if (now.verdict != CONSUL_VERDICT_YES)
         consul_error_set(err, why.reason, "%s", why.text);
-    return verdict == CONSUL_VERDICT_YES;
+    return now.verdict == CONSUL_VERDICT_YES;
 }

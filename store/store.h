@@ -282,6 +282,15 @@ typedef int64_t consul_deadline;
 #define CONSUL_NO_DEADLINE INT64_MAX
 consul_deadline consul_deadline_after(int64_t milliseconds);
 
+/* What a handshake, or whoever else asks, puts up with. */
+typedef struct consul_asking {
+    int64_t since; /* an answer to what was asked from this moment on is new enough */
+    consul_deadline deadline;
+} consul_asking;
+
+/* Nothing from before now, and no deadline. */
+consul_asking consul_asking_now(void);
+
 /*
  * A handshake begins that will ask for what follows. From a process's second one on, what they ask
  * for is watched, and need not be asked for.
@@ -290,22 +299,23 @@ void consul_store_expect(consul_store *store);
 
 /*
  * The current roots; the caller gets a reference. Scope NULL means the configured one. They are
- * those of a watch, or else the agent is asked, or, where it does not answer, those of before.
+ * those of a watch, or of an answer that is new enough, or else the agent is asked, or, where it
+ * does not answer, those of before.
  */
-int consul_store_roots(consul_store *store, const consul_scope *scope, consul_deadline deadline,
+int consul_store_roots(consul_store *store, const consul_scope *scope, consul_asking asking,
                        consul_roots **roots, consul_error *err);
 
 /* The same, from the agent itself: for who has found something that these roots do not explain. */
-int consul_store_roots_anew(consul_store *store, const consul_scope *scope,
-                            consul_deadline deadline, consul_roots **roots, consul_error *err);
+int consul_store_roots_anew(consul_store *store, const consul_scope *scope, consul_asking asking,
+                            consul_roots **roots, consul_error *err);
 
 /*
  * The current leaf of a service (NULL or "" for the configured one), checked against the current
- * roots; the caller gets a reference. Where the agent does not answer it is that of before, while
- * it is valid.
+ * roots; the caller gets a reference. It may be some milliseconds old; where the agent does not
+ * answer, it is that of before while it is valid.
  */
 int consul_store_leaf(consul_store *store, const char *service, const consul_scope *scope,
-                      consul_deadline deadline, consul_leaf **leaf, consul_error *err);
+                      consul_asking asking, consul_leaf **leaf, consul_error *err);
 
 /* Remember that a program has loaded this leaf, which it was given for that URI. */
 void consul_leaf_note_loaded(const consul_leaf *leaf, const consul_uri *uri);
@@ -315,12 +325,13 @@ bool consul_cert_was_loaded(const X509 *cert, consul_uri *uri);
 
 /*
  * Ask the agent whether the peer may connect to `target`, this endpoint's own identity. Only a
- * plain yes returns 1; while the agent can not be asked, on_agent_loss may have an earlier one do.
+ * plain yes returns 1. An earlier one does for the very same question while a watch vouches that
+ * intentions have not changed since; and, if on_agent_loss says so, while the agent can not be asked.
  * `peer` must be a certificate that was verified against the current roots, and `peer_id` its
  * identity in the current trust domain: the agent checks neither.
  */
 int consul_store_authorize(consul_store *store, const consul_spiffe_id *target, const X509 *peer,
-                           const consul_spiffe_id *peer_id, consul_deadline deadline,
+                           const consul_spiffe_id *peer_id, consul_asking asking,
                            consul_error *err);
 
 /*

@@ -6,8 +6,9 @@
  * the thread is never needed for a right answer, and everything here gives up as soon as in doubt.
  *
  * An agent takes 200 connections from a host (limits.http_max_conns_per_client), and resets all
- * beyond, also those of authorize requests. A process holds two at most: one waits for the roots,
- * one for the leaf that is used most. On one host SLOTS processes at a time do, those that got a
+ * beyond, also those of authorize requests. A process holds two at most: one waits for the roots, and
+ * the other, where clients have come, for the intentions of the service that most have come to, or
+ * else for the leaf that is used most. On one host SLOTS processes at a time do, those that got a
  * slot first: a name in Linux's abstract socket namespace, which is free again when its owner has
  * ended, however that ended. The others ask. A local user who takes all slots slows others down and
  * no more.
@@ -59,7 +60,12 @@ typedef struct query {
     int failures, quick;
 } query;
 
-enum { LANE_ROOTS, LANE_LEAF, PROBE, QUERIES };
+enum {
+    LANE_ROOTS,
+    LANE_OTHER, /* of a process that has had a client: intentions; of one that has had none: a leaf */
+    PROBE,
+    QUERIES
+};
 
 /* What the thread works on: its own, but for a fork, which waits for the work lock. */
 typedef struct runner {
@@ -67,7 +73,9 @@ typedef struct runner {
     consul_watch *watch;
     pthread_t thread;
     bool ended;
-    bool stop; /* under the lock of live.c, as `ended` */
+    bool stop;                     /* under the lock of live.c, as `ended` */
+    bool lists;                    /* intentions can be waited for only by the list of all */
+    consul_deadline intentions_at; /* before, they can not be watched at all */
     CURLM *multi;
     query queries[QUERIES];
     descriptor wake[2], slot, sockets[SOCKETS_MAX];
@@ -235,7 +243,7 @@ static void fail(query *q, int64_t least)
 
 static void begin_query(const consul_watch *watch, runner *r, query *q)
 {
-    static const consul_entry roots = {.is_roots = true};
+    static const consul_entry roots = {.kind = CONSUL_KIND_ROOTS};
     bool is_probe = q == &r->queries[PROBE];
     consul_request request = consul_entry_request(is_probe ? &roots : q->entry);
     CURL *curl;
@@ -279,8 +287,13 @@ static int keep(const consul_watch *watch, query *q, const consul_answer *answer
     consul_roots *roots, *old_roots;
     bool stale, ok = false;
 
-    if (q->entry->is_roots) {
-        old_roots = consul_entry_roots(q->entry, false);
+    if (q->entry->kind == CONSUL_KIND_INTENTIONS) {
+        *is_news = answer->index != q->index; /* also of what an ACL hides from us */
+        consul_entry_keep_epoch(q->entry, *is_news, until);
+        return 1;
+    }
+    if (q->entry->kind == CONSUL_KIND_ROOTS) {
+        old_roots = consul_entry_roots(q->entry, CONSUL_EVER);
         roots = consul_entry_decode_roots(q->entry, answer, watch->libctx, NULL);
         ok = roots != NULL;
         *is_news = roots != old_roots;
@@ -290,9 +303,9 @@ static int keep(const consul_watch *watch, query *q, const consul_answer *answer
         consul_roots_unref(old_roots);
         return ok;
     }
-    of_roots = consul_live_entry(watch->live, NULL, &q->entry->scope, NULL);
-    roots = of_roots == NULL ? NULL : consul_entry_roots(of_roots, false);
-    old_leaf = consul_entry_leaf(q->entry, false);
+    of_roots = consul_live_entry(watch->live, CONSUL_KIND_ROOTS, "", &q->entry->scope, NULL);
+    roots = of_roots == NULL ? NULL : consul_entry_roots(of_roots, CONSUL_EVER);
+    old_leaf = consul_entry_leaf(q->entry, CONSUL_EVER);
     leaf = consul_entry_decode_leaf(q->entry, answer, watch->libctx, NULL);
     *is_news = leaf != old_leaf;
     ok = leaf != NULL && roots != NULL
@@ -306,7 +319,26 @@ static int keep(const consul_watch *watch, query *q, const consul_answer *answer
     return ok;
 }
 
-static void finish_lane(const consul_watch *watch, query *q, CURLcode code)
+/* It can not be waited for: try what can. */
+static void give_up(runner *r, query *q)
+{
+    bool is_of_one = q->entry->kind == CONSUL_KIND_INTENTIONS && *q->entry->service != '\0';
+
+    if (is_of_one && !r->lists) {
+        r->lists = true;
+        q->next = 0;
+        return;
+    }
+    if (q->entry->kind == CONSUL_KIND_INTENTIONS) {
+        consul_entry_doubt(q->entry);
+        r->intentions_at = consul_deadline_after(NO_INDEX_PAUSE_MS);
+        q->next = 0;
+        return;
+    }
+    fail(q, NO_INDEX_PAUSE_MS);
+}
+
+static void finish_lane(const consul_watch *watch, runner *r, query *q, CURLcode code)
 {
     consul_answer answer;
     bool is_news = false;
@@ -317,10 +349,12 @@ static void finish_lane(const consul_watch *watch, query *q, CURLcode code)
         ok && q->index != 0 && !is_news && consul_deadline_after(0) - q->began < QUICK_MS;
 
     q->quick = is_quick ? q->quick + 1 : 0;
-    if (!ok) {
+    if (ok ? answer.index == 0
+           : q->entry->kind == CONSUL_KIND_INTENTIONS
+                 && (answer.status == 403 || answer.status == 404)) {
+        give_up(r, q);
+    } else if (!ok) {
         fail(q, 0);
-    } else if (answer.index == 0) { /* it can not be waited for */
-        fail(q, NO_INDEX_PAUSE_MS);
     } else if (q->quick > QUICK_MAX) {
         fail(q, SLOT_PAUSE_MS);
     } else {
@@ -349,16 +383,30 @@ static void finish(consul_watch *watch, runner *r, CURL *curl, CURLcode code)
             set_hangs(watch, false);
         q->next = consul_deadline_after(consul_jitter(PROBE_PAUSE_MS));
     } else {
-        finish_lane(watch, q, code);
+        finish_lane(watch, r, q, code);
     }
     end_query(r, q);
 }
 
-/* What this lane watches from now on: it changes only between two queries. */
-static bool choose(const consul_watch *watch, query *q, bool is_roots)
+static consul_entry *intentions_to_watch(const consul_watch *watch, const runner *r)
 {
-    consul_entry *entry = consul_live_most_used(watch->live, is_roots);
+    consul_entry *entry = consul_deadline_after(0) < r->intentions_at
+                              ? NULL
+                              : consul_live_most_used(watch->live, CONSUL_KIND_INTENTIONS);
 
+    if (entry == NULL || !r->lists)
+        return entry;
+    return consul_live_entry(watch->live, CONSUL_KIND_INTENTIONS, "", &entry->scope, NULL);
+}
+
+/* What this lane watches from now on: it changes only between two queries. */
+static bool choose(const consul_watch *watch, const runner *r, query *q, int lane)
+{
+    consul_entry *entry = lane == LANE_ROOTS ? consul_live_most_used(watch->live, CONSUL_KIND_ROOTS)
+                                             : intentions_to_watch(watch, r);
+
+    if (entry == NULL && lane == LANE_OTHER)
+        entry = consul_live_most_used(watch->live, CONSUL_KIND_LEAF);
     if (entry != q->entry) {
         if (q->entry != NULL)
             consul_entry_doubt(q->entry);
@@ -380,7 +428,7 @@ static void begin_due(consul_watch *watch, runner *r, bool hangs)
 
         if (q->active || now < q->next || (i == PROBE ? !hangs : r->slot.fd < 0))
             continue;
-        if (i == PROBE || choose(watch, q, i == LANE_ROOTS))
+        if (i == PROBE || choose(watch, r, q, i))
             begin_query(watch, r, q);
         else
             q->next = now + SLOT_PAUSE_MS;

@@ -1,7 +1,7 @@
 """A scripted agent: answers like Consul, except where a test says otherwise.
 
 An answer is a callable that takes the connection. The default answers are right, and the CA is the
-test's own.
+test's own. It can not be waited for changes, unless it is made `watchable`.
 """
 
 import json
@@ -17,6 +17,7 @@ from ca import Authority, TRADITIONAL, ec_key, service_uri
 ROOTS = "/v1/agent/connect/ca/roots"
 LEAF = "/v1/agent/connect/ca/leaf/"
 AUTHORIZE = "/v1/agent/connect/authorize"
+INTENTIONS = "/v1/connect/intentions"
 TRUST_DOMAIN = "11111111-2222-3333-4444-555555555555.consul"
 GENEROUS = 60  # seconds until a connection that nobody uses is given up
 
@@ -70,9 +71,9 @@ def raw(status, body=b"", reason="Status", **headers):
     return lambda connection: connection.send("\r\n".join(lines + ["", ""]).encode() + body)
 
 
-def value(value, status=200):
+def value(value, status=200, **headers):
     """An answer with this JSON value."""
-    return raw(status, json.dumps(value, indent=4) + "\n", Content_Type="application/json")
+    return raw(status, json.dumps(value, indent=4) + "\n", Content_Type="application/json", **headers)
 
 
 def cut(body, claimed):
@@ -154,6 +155,9 @@ class FakeAgent:
         self.answers = {}
         self.leaves = {}
         self.trust_domain = self.authority.trust_domain
+        self.watchable = False
+        self.indexes = dict.fromkeys((ROOTS, LEAF, INTENTIONS), 1)
+        self.changed = threading.Condition()
         self.listener = None
         self.port = 0
         self.start()
@@ -161,8 +165,14 @@ class FakeAgent:
     # -- what a test says --
 
     def answer(self, kind, answer):
-        """Answers requests of one kind (ROOTS, LEAF, AUTHORIZE) like this; None: as usual."""
+        """Answers requests of one kind (ROOTS, LEAF, ...) like this; None: as usual."""
         self.answers[kind] = answer
+
+    def change(self, kind):
+        """Ends the blocking queries of this kind."""
+        with self.changed:
+            self.indexes[kind] += 1
+            self.changed.notify_all()
 
     def seen(self, kind):
         return [request for request in self.requests if kind in request.path]
@@ -225,6 +235,8 @@ class FakeAgent:
         if self.listener is None:
             return
         self.stopping.set()
+        with self.changed:
+            self.changed.notify_all()
         listener, self.listener = self.listener, None
         listener.shutdown(socket.SHUT_RDWR)
         listener.close()
@@ -252,20 +264,34 @@ class FakeAgent:
                 pass  # the client has gone, which is for the test to judge
 
     def reply(self, connection, request):
-        for kind in (ROOTS, LEAF, AUTHORIZE):
-            if kind in request.path:
+        for kind in (ROOTS, LEAF, AUTHORIZE, INTENTIONS):
+            if kind in request.path and (kind != INTENTIONS or self.watchable or kind in self.answers):
                 answer = self.answers.get(kind) or self.usual(kind, request)
                 break
         else:
             answer = raw(404, "")
         answer(connection)
 
+    def headers(self, kind, request):
+        """Of a kind that can be waited for, when there is something to tell or the wait is over."""
+        if not self.watchable:
+            return {}
+        index = int(request.query.get("index", 0))
+        wait = int(request.query.get("wait", "0ms").removesuffix("ms")) / 1000
+        with self.changed:
+            self.changed.wait_for(
+                lambda: self.indexes[kind] != index or self.stopping.is_set(), wait if index else 0)
+            return {"X_Consul_Index": str(self.indexes[kind])}
+
     def usual(self, kind, request):
+        if kind == AUTHORIZE:
+            return value({"Authorized": True, "Reason": "Default behavior configured by ACLs"})
+        headers = self.headers(kind, request)  # first: it waits
         if kind == ROOTS:
-            return value(self.roots())
+            return value(self.roots(), **headers)
         if kind == LEAF:
-            return value(self.leaf(urllib.parse.unquote(request.path.partition(LEAF)[2])))
-        return value({"Authorized": True, "Reason": "Default behavior configured by ACLs"})
+            return value(self.leaf(urllib.parse.unquote(request.path.partition(LEAF)[2])), **headers)
+        return value({}, **headers)
 
 
 def closed_port():

@@ -139,7 +139,7 @@ static int free_world(void **state)
 static int get_leaf(fixture *f, const char *service, const consul_scope *scope, consul_error *err)
 {
     consul_leaf *leaf;
-    int ok = consul_store_leaf(f->store, service, scope, CONSUL_NO_DEADLINE, &leaf, err);
+    int ok = consul_store_leaf(f->store, service, scope, consul_asking_now(), &leaf, err);
 
     assert_int_equal(leaf != NULL, ok);
     if (ok)
@@ -186,7 +186,7 @@ static void test_roots(void **state)
     consul_roots *roots;
     consul_error err = {0};
 
-    assert_int_equal(consul_store_roots(f->store, NULL, CONSUL_NO_DEADLINE, &roots, &err), 1);
+    assert_int_equal(consul_store_roots(f->store, NULL, consul_asking_now(), &roots, &err), 1);
     assert_string_equal(consul_roots_trust_domain(roots), TD);
     assert_int_equal(X509_cmp(sk_X509_value(consul_roots_certs(roots), 0), old_ca.cert), 0);
     consul_roots_unref(roots);
@@ -241,7 +241,7 @@ static void test_refused(void **state)
     assert_error(&err, CONSUL_R_AGENT_REFUSED, "HTTP status 403: Permission denied");
     assert_contains(err.text, "/v1/agent/connect/ca/leaf/web");
     err = (consul_error){0};
-    assert_int_equal(consul_store_roots(f->store, NULL, CONSUL_NO_DEADLINE, &roots, &err), 0);
+    assert_int_equal(consul_store_roots(f->store, NULL, consul_asking_now(), &roots, &err), 0);
     assert_null(roots);
     assert_error(&err, CONSUL_R_AGENT_REFUSED, "/v1/agent/connect/ca/roots");
 }
@@ -252,7 +252,7 @@ static void test_no_time(void **state)
     consul_leaf *leaf;
     consul_error err = {0};
 
-    assert_int_equal(consul_store_leaf(f->store, "web", NULL, 0, &leaf, &err), 0);
+    assert_int_equal(consul_store_leaf(f->store, "web", NULL, (consul_asking){0}, &leaf, &err), 0);
     assert_null(leaf);
     assert_error(&err, CONSUL_R_AGENT_TIMEOUT, "no time was left");
     assert_int_equal(http_server_requests(f->server), 0);
@@ -278,7 +278,7 @@ static void test_no_service(void **state)
     consul_error err = {0};
 
     assert_non_null(store);
-    assert_int_equal(consul_store_leaf(store, NULL, NULL, CONSUL_NO_DEADLINE, &leaf, &err), 0);
+    assert_int_equal(consul_store_leaf(store, NULL, NULL, consul_asking_now(), &leaf, &err), 0);
     assert_error(&err, CONSUL_R_SETTING_INVALID, "the setting service is not set");
     assert_null(leaf);
     consul_store_unref(store);
