@@ -21,6 +21,9 @@ static void handle(const http_request *request, http_reply *reply, void *arg)
         if (reply->body == NULL)
             reply->body = agent->allow ? "{\"Authorized\": true, \"Reason\": \"allowed\"}"
                                        : "{\"Authorized\": false, \"Reason\": \"denied\"}";
+    } else if (agent->leaf != NULL
+               && strncmp(request->target, "/v1/agent/connect/ca/leaf/", 26) == 0) {
+        reply->body = agent->leaf;
     } else {
         reply->status = 404;
     }
@@ -39,6 +42,7 @@ void fake_agent_stop(fake_agent *agent)
 {
     http_server_stop(agent->server);
     free(agent->roots);
+    free(agent->leaf);
 }
 
 static void append_root(json_t *list, const minted *root)
@@ -67,4 +71,18 @@ void fake_agent_reset(fake_agent *agent, const char *trust_domain, const minted 
     agent->allow = true;
     agent->questions = 0;
     agent->last_question[0] = '\0';
+}
+
+void fake_agent_set_leaf(fake_agent *agent, const minted *leaf)
+{
+    char *cert = mint_cert_pem(leaf->cert), *key = mint_key_pem(leaf->key);
+    json_t *json = json_pack("{s:s, s:s}", "CertPEM", cert, "PrivateKeyPEM", key);
+
+    free(agent->leaf);
+    agent->leaf = json_dumps(json, 0);
+    json_decref(json);
+    free(cert);
+    free(key);
+    if (agent->leaf == NULL)
+        abort();
 }

@@ -1,4 +1,4 @@
-/* A scripted Consul agent: answers the roots and authorize requests of the module under test. */
+/* A scripted Consul agent: answers the requests of the module under test. */
 #ifndef CONSUL_TEST_FAKE_AGENT_H
 #define CONSUL_TEST_FAKE_AGENT_H
 
@@ -12,6 +12,7 @@ typedef struct fake_agent {
     char address[64];
     /* What it answers; set between handshakes only. */
     char *roots;               /* body; free with fake_agent_stop */
+    char *leaf;                /* of every service; likewise, or NULL for none */
     http_reply roots_reply;    /* how; its body is `roots` if it has none */
     http_reply decision_reply; /* likewise; its body is a plain yes or no if it has none */
     bool allow;
@@ -27,5 +28,8 @@ void fake_agent_stop(fake_agent *agent);
 /* Back to plain answers: these roots (`second` may be NULL), and a yes. */
 void fake_agent_reset(fake_agent *agent, const char *trust_domain, const minted *first,
                       const minted *second);
+
+/* It has this leaf from now on, for whatever service it is asked for. */
+void fake_agent_set_leaf(fake_agent *agent, const minted *leaf);
 
 #endif

@@ -1,0 +1,246 @@
+/*
+ * Handshakes in a process that runs out of memory: of who may not connect, nobody is ever let in,
+ * whichever allocation fails, and nothing crashes.
+ *
+ * libcrypto's allocations are ours to refuse, and with them those of libssl and of the module. Those
+ * of the module fail one after another; of the thousands that OpenSSL makes, some.
+ */
+#include "unit.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+#include <openssl/x509v3.h>
+
+#include "tls.h"
+
+#include "store.h"
+
+#define ROUNDS 8      /* turns of each side */
+#define OF_OPENSSL 80 /* of its allocations, how many fail one by one in each case */
+#define FROM_THERE 30 /* and how often everything fails from one on */
+#define FAR_AWAY 1000000
+
+/* What fails, in the thread that says so. Counted are the allocations while it is armed. */
+static _Thread_local struct {
+    bool armed, of_module; /* only the module's own */
+    long count, first, last;
+} plan;
+
+/* libcrypto and libssl name their files "../crypto/…" and "../ssl/…". */
+static bool is_of_module(const char *file)
+{
+    return strstr(file, "../store/") != NULL || strstr(file, "../provider/") != NULL;
+}
+
+static bool fails(const char *file)
+{
+    if (!plan.armed || (plan.of_module && !is_of_module(file)))
+        return false;
+    plan.count++;
+    return plan.count >= plan.first && plan.count <= plan.last;
+}
+
+static void *failing_malloc(size_t size, const char *file, int line)
+{
+    return fails(file) ? NULL : malloc(size);
+}
+
+static void *failing_realloc(void *old, size_t size, const char *file, int line)
+{
+    if (size == 0) {
+        free(old);
+        return NULL;
+    }
+    return fails(file) ? NULL : realloc(old, size);
+}
+
+static void plain_free(void *ptr, const char *file, int line)
+{
+    free(ptr);
+}
+
+/* ---- one handshake ---- */
+
+enum arm { ARM_SERVER, ARM_CLIENT };
+
+typedef struct torture_case {
+    const char *name;
+    const minted *server, *client;
+    enum arm arm; /* which side has the trouble: the one that has to refuse */
+    bool allow;
+} torture_case;
+
+static minted stand_in, impostor;
+
+static const torture_case cases[] = {
+    {"denied", &world.web, &world.friend, ARM_SERVER, false},
+    {"foreign", &world.web, &world.stranger, ARM_SERVER, true},
+    {"nobody", &world.web, NULL, ARM_SERVER, true},
+    {"denied by a stand-in", &stand_in, &world.friend, ARM_SERVER, false},
+    {"foreign to a stand-in", &stand_in, &world.stranger, ARM_SERVER, true},
+    {"nobody to a stand-in", &stand_in, NULL, ARM_SERVER, true},
+    {"an impostor", &impostor, &world.friend, ARM_CLIENT, true},
+    {"an impostor, by a stand-in", &impostor, &stand_in, ARM_CLIENT, true},
+    {"an ordinary server", &world.site, &world.friend, ARM_CLIENT, true},
+};
+
+/* Go on as long as it is let, as tls_talk does. */
+static void take_turn(SSL *ssl, const char *line, bool armed, bool *got)
+{
+    char buffer[64];
+
+    plan.armed = armed;
+    if (SSL_do_handshake(ssl) == 1) {
+        SSL_write(ssl, line, (int)strlen(line));
+        if (SSL_read(ssl, buffer, sizeof(buffer)) > 0)
+            *got = true;
+    }
+    plan.armed = false;
+    ERR_clear_error();
+}
+
+/* As tls_ctx, but what fails in it is no failure of the test. */
+static SSL_CTX *make_ctx(int version, const minted *own, bool armed)
+{
+    SSL_CTX *ctx;
+
+    plan.armed = armed;
+    ctx = SSL_CTX_new(TLS_method());
+    if (ctx != NULL
+        && (!SSL_CTX_set_min_proto_version(ctx, version)
+            || !SSL_CTX_set_max_proto_version(ctx, version)
+            || (own != NULL
+                && (SSL_CTX_use_certificate(ctx, own->cert) != 1
+                    || SSL_CTX_use_PrivateKey(ctx, own->key) != 1)))) {
+        SSL_CTX_free(ctx);
+        ctx = NULL;
+    }
+    plan.armed = false;
+    ERR_clear_error();
+    return ctx;
+}
+
+/* Is anything said or heard in this case, with what the plan says? */
+static bool comes_through(const torture_case *one, int version)
+{
+    SSL_CTX *server_ctx = make_ctx(version, one->server, one->arm == ARM_SERVER);
+    SSL_CTX *client_ctx = make_ctx(version, one->client, one->arm == ARM_CLIENT);
+    bool server_got = false, client_got = false;
+    SSL *server, *client;
+    int round;
+
+    if (server_ctx != NULL && client_ctx != NULL) {
+        tls_pair(client_ctx, server_ctx, &client, &server);
+        for (round = 0; round < ROUNDS; round++) {
+            take_turn(client, "ping", one->arm == ARM_CLIENT, &client_got);
+            take_turn(server, "pong", one->arm == ARM_SERVER, &server_got);
+        }
+        SSL_free(client);
+        SSL_free(server);
+    }
+    SSL_CTX_free(server_ctx);
+    SSL_CTX_free(client_ctx);
+    return server_got || client_got;
+}
+
+static bool try(const torture_case *one, int version, bool of_module, long first, long last)
+{
+    plan.of_module = of_module;
+    plan.count = 0;
+    plan.first = first;
+    plan.last = last;
+    return comes_through(one, version);
+}
+
+static void assert_nothing(const torture_case *one, int version, bool of_module, long first,
+                           long last)
+{
+    if (try(one, version, of_module, first, last))
+        fail_msg("%s, TLS 1.%d: data came through with allocations %ld to %ld of %s failing",
+                 one->name, version - TLS1_VERSION, first, last,
+                 of_module ? "the module" : "everything");
+}
+
+static void torture(const torture_case *one, int version)
+{
+    long count, k;
+
+    world.agent.allow = one->allow;
+    assert_nothing(one, version, true, FAR_AWAY, FAR_AWAY);
+    count = plan.count;
+    assert_true(count > 0);
+    /* Also the allocations that come only where another one has failed. */
+    for (k = 1; k <= count + 4; k++)
+        assert_nothing(one, version, true, k, k);
+    for (k = 1; k <= count; k++)
+        assert_nothing(one, version, true, k, FAR_AWAY);
+
+    assert_nothing(one, version, false, FAR_AWAY, FAR_AWAY);
+    count = plan.count;
+    assert_true(count > OF_OPENSSL);
+    for (k = 1; k <= count; k += count / OF_OPENSSL)
+        assert_nothing(one, version, false, k, k);
+    for (k = 1; k <= count; k += count / FROM_THERE)
+        assert_nothing(one, version, false, k, FAR_AWAY);
+}
+
+static void test_nobody_comes_in(void **state)
+{
+    size_t i, v;
+
+    for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        for (v = 0; v < 2; v++)
+            torture(&cases[i], tls_versions[v]);
+    }
+}
+
+/* The control: where nothing fails, who may connect does, by the same steps. */
+static void test_friends_come_in(void **state)
+{
+    static const torture_case friends[] = {
+        {"friend", &world.web, &world.friend, ARM_SERVER, true},
+        {"friend of a stand-in", &stand_in, &world.friend, ARM_SERVER, true},
+        {"by a stand-in", &world.web, &stand_in, ARM_CLIENT, true},
+    };
+    size_t i, v;
+
+    for (i = 0; i < sizeof(friends) / sizeof(friends[0]); i++) {
+        for (v = 0; v < 2; v++)
+            assert_true(try(&friends[i], tls_versions[v], false, FAR_AWAY, FAR_AWAY));
+    }
+}
+
+static int set_up(void **state)
+{
+    if (tls_set_up(state) != 0)
+        return 1;
+    fake_agent_set_leaf(&world.agent, &world.web);
+    stand_in = mint(NULL, (mint_order){.names = {{GEN_URI, "consul:leaf/web", 0}}});
+    impostor = mint_leaf(&world.foreign_ca, TD, "web");
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    minted_free(&stand_in);
+    minted_free(&impostor);
+    return tls_tear_down(state);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_friends_come_in, tls_reset),
+        cmocka_unit_test_setup(test_nobody_comes_in, tls_reset),
+    };
+
+    /* Before anything else is allocated. */
+    if (CRYPTO_set_mem_functions(failing_malloc, failing_realloc, plain_free) != 1) {
+        fprintf(stderr, "libcrypto does not take our memory functions\n");
+        return 1;
+    }
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
