@@ -202,7 +202,8 @@ struct consul_entry {
     consul_deadline fresh_until; /* while a watch vouches for it; 0 where none does */
     uint64_t epoch;              /* another one after each change that a watch may have missed */
     int64_t epoch_began;
-    uint64_t uses; /* since a watch has looked */
+    uint64_t uses;       /* since a watch has looked */
+    int64_t doubts_paid; /* the moment up to which doubts have used their share */
 };
 
 /* The entries of one store. They live as long as it does. */
@@ -268,6 +269,12 @@ uint64_t consul_entry_epoch(const consul_entry *entry);
 
 /* No watch vouches for it any more. */
 void consul_entry_doubt(consul_entry *entry);
+
+/*
+ * May the agent be asked whether what is kept is out of date? Whoever comes with a certificate of
+ * his own making can cause that, so it has a share of the time and no more.
+ */
+bool consul_entry_may_be_doubted(consul_entry *entry);
 
 /* The request whose answer this is. */
 consul_request consul_entry_request(const consul_entry *entry);

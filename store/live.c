@@ -7,8 +7,10 @@
 #include <openssl/evp.h>
 
 #define BUCKETS 256
-#define ENTRIES_MAX 16384 /* of one store, which names come from local files and settings */
-#define SETTLING_MS 3000  /* until the agent's decisions have followed a change, with certainty */
+#define ENTRIES_MAX 16384  /* of one store, which names come from local files and settings */
+#define SETTLING_MS 3000   /* until the agent's decisions have followed a change, with certainty */
+#define DOUBT_PAUSE_MS 100 /* between two doubts, in the long run */
+#define DOUBTS_AT_ONCE 20
 
 struct consul_live {
     size_t count;
@@ -335,6 +337,21 @@ void consul_entry_doubt(consul_entry *entry)
     consul_live_lock();
     entry->fresh_until = 0;
     consul_live_unlock();
+}
+
+bool consul_entry_may_be_doubted(consul_entry *entry)
+{
+    int64_t now = consul_deadline_after(0), unused = now - (int64_t)DOUBTS_AT_ONCE * DOUBT_PAUSE_MS;
+    bool may;
+
+    consul_live_lock();
+    if (entry->doubts_paid < unused)
+        entry->doubts_paid = unused;
+    may = entry->doubts_paid + DOUBT_PAUSE_MS <= now;
+    if (may)
+        entry->doubts_paid += DOUBT_PAUSE_MS;
+    consul_live_unlock();
+    return may;
 }
 
 consul_request consul_entry_request(const consul_entry *entry)

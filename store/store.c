@@ -251,8 +251,13 @@ int consul_store_roots_anew(consul_store *store, const consul_scope *scope, cons
     consul_scope effective = effective_scope(store, scope);
     consul_entry *entry = consul_live_entry(store->live, CONSUL_KIND_ROOTS, "", &effective, err);
 
-    *roots =
-        entry == NULL ? NULL : ask_for_roots(store, entry, asking.deadline, CONSUL_ASKED_ANEW, err);
+    *roots = NULL;
+    if (entry == NULL)
+        return 0;
+    if (consul_entry_may_be_doubted(entry))
+        *roots = ask_for_roots(store, entry, asking.deadline, CONSUL_ASKED_ANEW, err);
+    else if ((*roots = consul_entry_roots(entry, CONSUL_EVER)) == NULL)
+        consul_error_set(err, CONSUL_R_AGENT_UNREACHABLE, "it is asked for newer roots too often");
     return *roots != NULL;
 }
 

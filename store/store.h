@@ -305,7 +305,10 @@ void consul_store_expect(consul_store *store);
 int consul_store_roots(consul_store *store, const consul_scope *scope, consul_asking asking,
                        consul_roots **roots, consul_error *err);
 
-/* The same, from the agent itself: for who has found something that these roots do not explain. */
+/*
+ * The same, from the agent itself: for who has found something that these roots do not explain. It
+ * is asked for this at most some ten times a second; in between, they are what it said last.
+ */
 int consul_store_roots_anew(consul_store *store, const consul_scope *scope, consul_asking asking,
                             consul_roots **roots, consul_error *err);
 

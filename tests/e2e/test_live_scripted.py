@@ -1,0 +1,66 @@
+"""What a process makes of a scripted agent that blocks, is slow, or takes back what it has said."""
+
+import socket
+import ssl
+import threading
+import time
+
+import pytest
+
+import fake_agent
+from ca import Authority
+from fake_agent import AUTHORIZE, LEAF, ROOTS
+from processes import wait_until
+from programs import TLS13
+
+STRANGERS = 200
+AT_ONCE, A_SECOND = 20, 10  # questions about newer roots that strangers can bring about
+
+
+@pytest.fixture
+def blocking(fake):
+    """It answers queries that have an index only when it stops, as nothing changes."""
+    def held(kind):
+        def answer(connection):
+            if "index" in connection.request.query:
+                connection.stopping.wait(fake_agent.GENEROUS)
+                return
+            body = fake.roots() if kind == ROOTS else fake.leaf()
+            fake_agent.raw(200, fake_agent.json.dumps(body), X_Consul_Index="7")(connection)
+        return answer
+
+    fake.answer(ROOTS, held(ROOTS))
+    fake.answer(LEAF, held(LEAF))
+    return fake
+
+
+def client_files(fake, programs, name):
+    return fake.authority.service(name).files(programs.folder, name)
+
+
+def is_refused(port, context):
+    try:
+        with context.wrap_socket(socket.create_connection(("127.0.0.1", port), 20)) as connection:
+            return not connection.recv(1)
+    except OSError:
+        return True
+
+
+def test_strangers_do_not_make_it_ask_without_end(programs, blocking):
+    """Each could be of a root that is newer than what is known; their number is bounded all the same."""
+    config = programs.config(blocking, service="web")
+    friend = client_files(blocking, programs, "friend")
+    server = programs.server("-nocert", config=config)
+    for _ in range(3):
+        assert programs.talk(server, TLS13, *friend).talked
+    wait_until(lambda: any("index" in one.query for one in blocking.seen(ROOTS)), "the watch")
+    _, certificate, _, key, *_ = Authority(blocking.trust_domain).service("friend").files(
+        programs.folder, "stranger")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.load_cert_chain(certificate, key)
+    before, began = len(blocking.seen(ROOTS)), time.monotonic()
+    assert all(is_refused(server.port, context) for _ in range(STRANGERS))
+    asked, elapsed = len(blocking.seen(ROOTS)) - before, time.monotonic() - began
+    assert 0 < asked <= AT_ONCE + A_SECOND * elapsed + 1, (asked, elapsed)
+    assert programs.talk(server, TLS13, *friend).talked
