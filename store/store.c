@@ -135,10 +135,18 @@ static int check_agent(consul_store *store, consul_error *err)
                                store->settings->address);
 }
 
+/* A request that was left only the rest of a handshake's time says nothing about the agent. */
+static void note_timeout(consul_store *store, int64_t began, consul_deadline deadline)
+{
+    if (deadline - began >= store->settings->authorize_timeout / 2)
+        consul_watch_note_timeout(store->watch);
+}
+
 static int ask(consul_store *store, const consul_entry *entry, consul_deadline deadline,
                consul_answer *answer, consul_error *err)
 {
     consul_request request = consul_entry_request(entry);
+    int64_t began = now_ms();
     consul_error why = {0};
 
     memset(answer, 0, sizeof(*answer));
@@ -148,7 +156,7 @@ static int ask(consul_store *store, const consul_entry *entry, consul_deadline d
     if (consul_agent_request(store->agent, &request, answer, &why))
         return 1;
     if (why.reason == CONSUL_R_AGENT_TIMEOUT)
-        consul_watch_note_timeout(store->watch);
+        note_timeout(store, began, deadline);
     return consul_error_set(err, why.reason, "%s", why.text);
 }
 
@@ -344,13 +352,14 @@ static enum consul_verdict ask_about(consul_store *store, const consul_spiffe_id
                                      consul_deadline deadline, consul_error *err)
 {
     enum consul_verdict verdict;
+    int64_t began = now_ms();
 
     if (!check_agent(store, err))
         return CONSUL_VERDICT_LOST;
     verdict =
         consul_agent_authorize(store->agent, store->settings, target, peer, peer_id, deadline, err);
     if (err->reason == CONSUL_R_AGENT_TIMEOUT)
-        consul_watch_note_timeout(store->watch);
+        note_timeout(store, began, deadline);
     return verdict;
 }
 

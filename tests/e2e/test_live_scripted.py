@@ -9,7 +9,7 @@ import pytest
 
 import fake_agent
 from ca import Authority
-from fake_agent import AUTHORIZE, LEAF, ROOTS
+from fake_agent import LEAF, ROOTS
 from processes import wait_until
 from programs import TLS13
 
@@ -64,3 +64,25 @@ def test_strangers_do_not_make_it_ask_without_end(programs, blocking):
     asked, elapsed = len(blocking.seen(ROOTS)) - before, time.monotonic() - began
     assert 0 < asked <= AT_ONCE + A_SECOND * elapsed + 1, (asked, elapsed)
     assert programs.talk(server, TLS13, *friend).talked
+
+
+def delayed(seconds, content):
+    def answer(connection):
+        connection.stopping.wait(seconds)
+        fake_agent.value(content())(connection)
+    return answer
+
+
+def test_who_has_used_up_the_time_does_not_condemn_the_agent(programs, fake):
+    """A handshake that needs several slow answers is refused; one that needs less is not, meanwhile."""
+    config = programs.config(fake, service="web", authorize_timeout="3s")
+    server = programs.server("-nocert", config=config)
+    friend = client_files(fake, programs, "friend")
+    for kind, content in ((LEAF, fake.leaf), (ROOTS, fake.roots)):
+        fake.answer(kind, delayed(2, content))
+    outcome = programs.talk(server, TLS13, *friend)
+    assert outcome.refused and "imed out" in outcome.server, outcome
+    fake.answer(LEAF, None)
+    fake.answer(ROOTS, None)
+    outcome = programs.talk(server, TLS13, *friend)
+    assert outcome.talked, outcome
