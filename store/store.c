@@ -376,7 +376,8 @@ int consul_store_authorize(consul_store *store, const consul_spiffe_id *target, 
     if (still_holds(&earlier, &now))
         return 1;
     now.verdict = ask_about(store, target, peer, peer_id, asking.deadline, &why);
-    if (now.verdict == CONSUL_VERDICT_YES || now.verdict == CONSUL_VERDICT_NO)
+    /* Also that it said neither, to a token that was revoked, say: an earlier yes is over then. */
+    if (now.verdict != CONSUL_VERDICT_LOST)
         consul_known_note(store->known, target, peer_id, &now);
     if (now.verdict == CONSUL_VERDICT_LOST
         && store->settings->on_agent_loss == CONSUL_LOSS_LAST_KNOWN) {

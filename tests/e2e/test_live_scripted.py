@@ -9,7 +9,7 @@ import pytest
 
 import fake_agent
 from ca import Authority
-from fake_agent import LEAF, ROOTS
+from fake_agent import AUTHORIZE, LEAF, ROOTS
 from processes import wait_until
 from programs import TLS13
 
@@ -86,3 +86,18 @@ def test_who_has_used_up_the_time_does_not_condemn_the_agent(programs, fake):
     fake.answer(ROOTS, None)
     outcome = programs.talk(server, TLS13, *friend)
     assert outcome.talked, outcome
+
+
+@pytest.mark.parametrize("status", [403, 200])
+def test_what_the_agent_said_last_counts_when_it_is_lost(programs, fake, status):
+    """It may have taken back the right to ask, or said what is neither yes nor no."""
+    config = programs.config(fake, service="web", on_agent_loss="last-known")
+    server = programs.server("-nocert", config=config)
+    friend, other = (client_files(fake, programs, name) for name in ("friend", "other"))
+    for client in (friend, other):
+        assert programs.talk(server, TLS13, *client).talked
+    fake.answer(AUTHORIZE, fake_agent.raw(status, "Permission denied"))
+    assert programs.talk(server, TLS13, *friend).refused
+    fake.stop()
+    assert programs.talk(server, TLS13, *other).talked
+    assert programs.talk(server, TLS13, *friend).refused
