@@ -50,13 +50,14 @@ void consul_known_note(consul_known *known, const consul_spiffe_id *target,
 {
     unsigned char key[CONSUL_DIGEST_LEN];
     size_t place;
+    bool made = make_key(target, peer_id, key, &place);
 
-    if (!make_key(target, peer_id, key, &place))
-        return;
     consul_live_lock();
-    if (memcmp(known->places[place].key, key, sizeof(key)) != 0
-        || known->places[place].known.asked <= verdict->asked) { /* else it took longer to come */
-        memcpy(known->places[place].key, key, sizeof(key));
+    if (!made) { /* without memory nobody knows where an earlier yes may be */
+        memset(known, 0, sizeof(*known));
+    } else if (memcmp(known->places[place].key, key, sizeof(key)) != 0
+               || known->places[place].known.asked <= verdict->asked) {
+        memcpy(known->places[place].key, key, sizeof(key)); /* else it took longer to come */
         known->places[place].known = *verdict;
     }
     consul_live_unlock();

@@ -16,7 +16,7 @@
 
 #include "tls.h"
 
-#include "store.h"
+#include "internal.h"
 
 #define ROUNDS 8      /* turns of each side */
 #define OF_OPENSSL 80 /* of its allocations, how many fail one by one in each case */
@@ -213,6 +213,30 @@ static void test_friends_come_in(void **state)
     }
 }
 
+/* What is kept for the agent's absence: a no that can not be kept is not an earlier yes. */
+static void test_a_no_is_kept(void **state)
+{
+    consul_known *known = consul_known_new(NULL);
+    consul_spiffe_id web, friend;
+    long k;
+
+    assert_true(consul_spiffe_id_of_cert(world.web.cert, &web, NULL));
+    assert_true(consul_spiffe_id_of_cert(world.friend.cert, &friend, NULL));
+    for (k = 1; k < 10; k++) {
+        consul_known_note(known, &web, &friend, CONSUL_VERDICT_YES);
+        assert_int_equal(consul_known_find(known, &web, &friend), CONSUL_VERDICT_YES);
+        plan.count = 0;
+        plan.of_module = false;
+        plan.first = k;
+        plan.last = FAR_AWAY;
+        plan.armed = true;
+        consul_known_note(known, &web, &friend, CONSUL_VERDICT_NO);
+        plan.armed = false;
+        assert_int_not_equal(consul_known_find(known, &web, &friend), CONSUL_VERDICT_YES);
+    }
+    consul_known_free(known);
+}
+
 static int set_up(void **state)
 {
     if (tls_set_up(state) != 0)
@@ -235,6 +259,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_friends_come_in, tls_reset),
         cmocka_unit_test_setup(test_nobody_comes_in, tls_reset),
+        cmocka_unit_test_setup(test_a_no_is_kept, tls_reset),
     };
 
     /* Before anything else is allocated. */
