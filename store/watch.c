@@ -653,10 +653,15 @@ static void after_fork_in_child(void)
     after_fork_in_parent();
 }
 
+/* The locks are also used where there is no thread of ours. */
+static void keep_locks_sane_over_fork(void)
+{
+    pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+}
+
 /* The thread uses libcrypto, which up to OpenSSL 3 cleans up at exit. */
 static void install_handlers(void)
 {
-    pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
     atexit(stop_all);
 #if OPENSSL_VERSION_MAJOR < 4
     OPENSSL_atexit(stop_all);
@@ -666,12 +671,14 @@ static void install_handlers(void)
 consul_watch *consul_watch_new(const consul_agent *agent, consul_live *live, OSSL_LIB_CTX *libctx,
                                consul_error *err)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     consul_watch *watch = OPENSSL_zalloc(sizeof(*watch));
 
     if (watch == NULL) {
         consul_error_set(err, CONSUL_R_OUT_OF_MEMORY, "the store");
         return NULL;
     }
+    pthread_once(&once, keep_locks_sane_over_fork);
     watch->agent = agent;
     watch->live = live;
     watch->libctx = libctx;

@@ -1,8 +1,12 @@
 /* The store: roots and leaves as they are asked for, and a rotation between two answers. */
 #include "unit.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <jansson.h>
 
@@ -284,6 +288,43 @@ static void test_no_service(void **state)
     consul_store_unref(store);
 }
 
+static atomic_bool enough;
+
+static void *use_the_lock(void *arg)
+{
+    while (!atomic_load(&enough)) {
+        consul_live_lock();
+        consul_live_unlock();
+    }
+    return NULL;
+}
+
+/* Any moment may be that of a fork, also before this process watches anything. */
+static void test_fork_at_any_moment(void **state)
+{
+    pthread_t thread;
+    int i, status;
+    pid_t child;
+
+    atomic_store(&enough, false);
+    assert_int_equal(pthread_create(&thread, NULL, use_the_lock, NULL), 0);
+    for (i = 0; i < 200; i++) {
+        child = fork();
+        if (child == 0) {
+            alarm(20); /* ends it where it waits for ever */
+            consul_live_lock();
+            consul_live_unlock();
+            _exit(0);
+        }
+        assert_int_equal(waitpid(child, &status, 0), child);
+        if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+            break;
+    }
+    atomic_store(&enough, true);
+    pthread_join(thread, NULL);
+    assert_int_equal(i, 200);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -296,6 +337,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_no_time, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_references, set_up, tear_down),
         cmocka_unit_test(test_no_service),
+        cmocka_unit_test_setup_teardown(test_fork_at_any_moment, set_up, tear_down),
     };
 
     return cmocka_run_group_tests(tests, make_world, free_world);
