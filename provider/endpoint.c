@@ -75,7 +75,7 @@ static void take_leaf(endpoint *e, X509 *leaf)
     X509_free(e->leaf);
     e->leaf = leaf;
     free_stand_in(e);
-    if (consul_cert_was_loaded(leaf, &uri))
+    if (e->store != NULL && consul_store_has_loaded(e->store, leaf, &uri))
         e->stand_in = OPENSSL_memdup(&uri, sizeof(uri));
 }
 

@@ -35,7 +35,7 @@ static int load_leaf(consul_store *store, const consul_uri *uri, consul_leaf **l
 {
     if (!consul_store_leaf(store, uri->service, &uri->scope, consul_asking_now(), leaf, err))
         return 0;
-    consul_leaf_note_loaded(*leaf, uri);
+    consul_store_note_loaded(store, *leaf, uri);
     return 1;
 }
 

@@ -279,6 +279,11 @@ bool consul_entry_may_be_doubted(consul_entry *entry);
 /* The request whose answer this is. */
 consul_request consul_entry_request(const consul_entry *entry);
 
+/* ---- store.c ---- */
+
+/* What was asked for (NULL for nothing), and the configuration where nothing was. */
+consul_scope consul_store_scope(const consul_store *store, const consul_scope *asked);
+
 /* ---- watch.c: the thread that keeps entries fresh ---- */
 
 typedef struct consul_watch consul_watch;

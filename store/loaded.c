@@ -13,34 +13,51 @@
 typedef struct loaded_leaf {
     struct loaded_leaf *next;
     consul_uri uri;
-    char id[]; /* the leaf's SPIFFE ID */
+    const char *address; /* of the agent that it is from; two of them may have one mesh */
+    char id[];           /* the leaf's SPIFFE ID, and then the address */
 } loaded_leaf;
 
 /* Under the lock. Nothing is ever taken away: contexts outlive the stores they were loaded from. */
 static loaded_leaf *loaded;
 static size_t loaded_count;
 
-static const loaded_leaf *find(const char *id)
+static const loaded_leaf *find(const char *id, const char *address)
 {
     const loaded_leaf *leaf = loaded;
 
-    while (leaf != NULL && strcmp(leaf->id, id) != 0)
+    while (leaf != NULL && (strcmp(leaf->id, id) != 0 || strcmp(leaf->address, address) != 0))
         leaf = leaf->next;
     return leaf;
 }
 
-void consul_leaf_note_loaded(const consul_leaf *leaf, const consul_uri *uri)
+static loaded_leaf *make_note(const consul_store *store, const consul_spiffe_id *id,
+                              const consul_uri *uri)
 {
-    const consul_spiffe_id *id = consul_leaf_id(leaf);
-    size_t len = strlen(id->uri);
-    loaded_leaf *note = OPENSSL_zalloc(sizeof(*note) + len + 1);
+    const char *address = consul_store_settings(store)->address;
+    size_t id_size = strlen(id->uri) + 1, address_size = strlen(address) + 1;
+    loaded_leaf *note = OPENSSL_zalloc(sizeof(*note) + id_size + address_size);
+
+    if (note == NULL)
+        return NULL;
+    /* Not as it was written: who asks later may have other settings. */
+    note->uri.kind = CONSUL_URI_LEAF;
+    OPENSSL_strlcpy(note->uri.service, id->service, sizeof(note->uri.service));
+    note->uri.scope = consul_store_scope(store, &uri->scope);
+    memcpy(note->id, id->uri, id_size);
+    memcpy(note->id + id_size, address, address_size);
+    note->address = note->id + id_size;
+    return note;
+}
+
+void consul_store_note_loaded(const consul_store *store, const consul_leaf *leaf,
+                              const consul_uri *uri)
+{
+    loaded_leaf *note = make_note(store, consul_leaf_id(leaf), uri);
 
     if (note == NULL)
         return;
-    note->uri = *uri;
-    memcpy(note->id, id->uri, len);
     consul_live_lock();
-    if (loaded_count < LOADED_MAX && find(id->uri) == NULL) {
+    if (loaded_count < LOADED_MAX && find(note->id, note->address) == NULL) {
         note->next = loaded;
         loaded = note;
         loaded_count++;
@@ -50,7 +67,7 @@ void consul_leaf_note_loaded(const consul_leaf *leaf, const consul_uri *uri)
     OPENSSL_free(note);
 }
 
-bool consul_cert_was_loaded(const X509 *cert, consul_uri *uri)
+bool consul_store_has_loaded(const consul_store *store, const X509 *cert, consul_uri *uri)
 {
     const loaded_leaf *leaf;
     consul_spiffe_id *id = OPENSSL_malloc(sizeof(*id));
@@ -58,7 +75,7 @@ bool consul_cert_was_loaded(const X509 *cert, consul_uri *uri)
 
     if (id != NULL && consul_spiffe_id_of_cert(cert, id, NULL)) {
         consul_live_lock();
-        leaf = find(id->uri);
+        leaf = find(id->uri, consul_store_settings(store)->address);
         was_loaded = leaf != NULL;
         if (was_loaded)
             *uri = leaf->uri;

@@ -109,8 +109,7 @@ static void fill_in(char field[CONSUL_NAME_MAX + 1], const char *asked, const ch
     OPENSSL_strlcpy(field, value == NULL ? "" : value, CONSUL_NAME_MAX + 1);
 }
 
-/* What was asked for, and the configuration where nothing was. */
-static consul_scope effective_scope(const consul_store *store, const consul_scope *asked)
+consul_scope consul_store_scope(const consul_store *store, const consul_scope *asked)
 {
     static const consul_scope nothing;
     consul_scope scope;
@@ -239,7 +238,7 @@ done:
 int consul_store_roots(consul_store *store, const consul_scope *scope, consul_asking asking,
                        consul_roots **roots, consul_error *err)
 {
-    consul_scope effective = effective_scope(store, scope);
+    consul_scope effective = consul_store_scope(store, scope);
     consul_entry *entry = consul_live_entry(store->live, CONSUL_KIND_ROOTS, "", &effective, err);
     consul_error why = {0};
 
@@ -256,7 +255,7 @@ int consul_store_roots(consul_store *store, const consul_scope *scope, consul_as
 int consul_store_roots_anew(consul_store *store, const consul_scope *scope, consul_asking asking,
                             consul_roots **roots, consul_error *err)
 {
-    consul_scope effective = effective_scope(store, scope);
+    consul_scope effective = consul_store_scope(store, scope);
     consul_entry *entry = consul_live_entry(store->live, CONSUL_KIND_ROOTS, "", &effective, err);
 
     *roots = NULL;
@@ -287,7 +286,7 @@ static consul_leaf *last_leaf(consul_entry *entry, consul_entry *of_roots)
 int consul_store_leaf(consul_store *store, const char *service, const consul_scope *scope,
                       consul_asking asking, consul_leaf **leaf, consul_error *err)
 {
-    consul_scope effective = effective_scope(store, scope);
+    consul_scope effective = consul_store_scope(store, scope);
     consul_entry *entry, *of_roots;
     consul_error first = {0};
     bool stale;
@@ -323,7 +322,7 @@ int consul_store_leaf(consul_store *store, const char *service, const consul_sco
  */
 static uint64_t epoch_of(consul_store *store, const consul_spiffe_id *target)
 {
-    consul_scope scope = effective_scope(store, NULL);
+    consul_scope scope = consul_store_scope(store, NULL);
     consul_entry *own, *all;
     uint64_t epoch;
 

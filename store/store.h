@@ -320,11 +320,15 @@ int consul_store_roots_anew(consul_store *store, const consul_scope *scope, cons
 int consul_store_leaf(consul_store *store, const char *service, const consul_scope *scope,
                       consul_asking asking, consul_leaf **leaf, consul_error *err);
 
-/* Remember that a program has loaded this leaf, which it was given for that URI. */
-void consul_leaf_note_loaded(const consul_leaf *leaf, const consul_uri *uri);
+/* Remember that a program has loaded this leaf from this store, which it was given for that URI. */
+void consul_store_note_loaded(const consul_store *store, const consul_leaf *leaf,
+                              const consul_uri *uri);
 
-/* Is this a leaf of a service that has been loaded by URI in this process? Then by which? */
-bool consul_cert_was_loaded(const X509 *cert, consul_uri *uri);
+/*
+ * Is this a leaf of a service that has been loaded by URI in this process, from a store on the same
+ * agent as this one? Then `uri` says of which, and leaves nothing to anybody's settings.
+ */
+bool consul_store_has_loaded(const consul_store *store, const X509 *cert, consul_uri *uri);
 
 /*
  * Ask the agent whether the peer may connect to `target`, this endpoint's own identity. Only a

@@ -23,6 +23,7 @@ static void handle(const http_request *request, http_reply *reply, void *arg)
                                        : "{\"Authorized\": false, \"Reason\": \"denied\"}";
     } else if (agent->leaf != NULL
                && strncmp(request->target, "/v1/agent/connect/ca/leaf/", 26) == 0) {
+        snprintf(agent->last_leaf, sizeof(agent->last_leaf), "%.255s", request->target);
         reply->body = agent->leaf;
     } else {
         reply->status = 404;
@@ -71,6 +72,7 @@ void fake_agent_reset(fake_agent *agent, const char *trust_domain, const minted 
     agent->allow = true;
     agent->questions = 0;
     agent->last_question[0] = '\0';
+    agent->last_leaf[0] = '\0';
 }
 
 void fake_agent_set_leaf(fake_agent *agent, const minted *leaf)

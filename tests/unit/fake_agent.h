@@ -19,6 +19,7 @@ typedef struct fake_agent {
     /* What it was asked. */
     int questions;
     char last_question[2048];
+    char last_leaf[256]; /* the target of the last request for one; a reset empties it */
 } fake_agent;
 
 /* Start it: it knows no roots, and says no. */

@@ -1,0 +1,189 @@
+/*
+ * A process with several instances of the provider, each in a library context of its own: a leaf
+ * that was loaded by URI from one of them is presented live, and is never another's.
+ */
+#include "unit.h"
+
+#include <stdio.h>
+
+#include <openssl/err.h>
+#include <openssl/store.h>
+#include <openssl/x509v3.h>
+
+#include "tls.h"
+
+#define ELSEWHERE "spiffe://" TD "/ns/default/dc/dc2/svc/web"
+
+static fake_agent other; /* of another mesh */
+static minted other_ca, other_web, renewed_web, elsewhere;
+
+/* What a program loads by this URI, in the form that it has in the default library context. */
+static minted load(OSSL_LIB_CTX *libctx, const char *uri)
+{
+    OSSL_STORE_CTX *store = OSSL_STORE_open_ex(uri, libctx, NULL, NULL, NULL, NULL, NULL, NULL);
+    minted loaded = {0};
+    OSSL_STORE_INFO *info;
+    unsigned char *der;
+    const unsigned char *p;
+
+    assert_non_null(store);
+    while ((info = OSSL_STORE_load(store)) != NULL) {
+        if (OSSL_STORE_INFO_get_type(info) == OSSL_STORE_INFO_PKEY) {
+            der = NULL;
+            assert_true(i2d_PrivateKey(OSSL_STORE_INFO_get0_PKEY(info), &der) > 0);
+            p = der;
+            loaded.key = d2i_AutoPrivateKey(NULL, &p, 1024);
+            OPENSSL_free(der);
+        } else if (loaded.cert == NULL) {
+            der = NULL;
+            assert_true(i2d_X509(OSSL_STORE_INFO_get0_CERT(info), &der) > 0);
+            p = der;
+            loaded.cert = d2i_X509(NULL, &p, 65536);
+            OPENSSL_free(der);
+        }
+        OSSL_STORE_INFO_free(info);
+    }
+    OSSL_STORE_close(store);
+    assert_non_null(loaded.cert);
+    assert_non_null(loaded.key);
+    return loaded;
+}
+
+/* The same from an instance with these settings, which lives as long as `*keep`. */
+static minted load_with(const char *settings, const char *uri, OSSL_LIB_CTX **keep)
+{
+    config_file file = config_file_write(settings, NULL);
+    OSSL_LIB_CTX *libctx = OSSL_LIB_CTX_new();
+    minted loaded;
+
+    assert_non_null(libctx);
+    assert_int_equal(OSSL_LIB_CTX_load_config(libctx, file.path), 1);
+    loaded = load(libctx, uri);
+    config_file_remove(&file);
+    *keep = libctx;
+    return loaded;
+}
+
+/* Serve this client by that leaf; `*presented` is what the client was shown. */
+static tls_outcome serve(int version, const minted *client, const minted *own, X509 **presented)
+{
+    SSL_CTX *server_ctx = tls_ctx(version, own), *client_ctx = tls_ctx(version, client);
+    SSL *client_ssl, *server_ssl;
+    tls_outcome outcome;
+
+    tls_pair(client_ctx, server_ctx, &client_ssl, &server_ssl);
+    outcome = tls_talk(client_ssl, server_ssl);
+    *presented = SSL_get1_peer_certificate(client_ssl);
+    tls_close(client_ssl, server_ssl);
+    SSL_CTX_free(server_ctx);
+    SSL_CTX_free(client_ctx);
+    return outcome;
+}
+
+static void assert_presented(X509 *presented, const minted *expected)
+{
+    assert_non_null(presented);
+    assert_int_equal(X509_cmp(presented, expected->cert), 0);
+    X509_free(presented);
+}
+
+static void test_the_governing_instances_own(void **state)
+{
+    minted loaded;
+    X509 *presented;
+    size_t v;
+
+    fake_agent_set_leaf(&world.agent, &world.web);
+    loaded = load(NULL, "consul://leaf/web");
+    fake_agent_set_leaf(&world.agent, &renewed_web);
+    for (v = 0; v < 2; v++) {
+        tls_outcome outcome = serve(tls_versions[v], &world.friend, &loaded, &presented);
+
+        assert_talked("its own", &outcome);
+        assert_presented(presented, &renewed_web);
+    }
+    minted_free(&loaded);
+}
+
+/* It has a service of that name, too: which is somebody else. */
+static void test_of_another_agent(void **state)
+{
+    char settings[128];
+    OSSL_LIB_CTX *libctx;
+    minted loaded;
+    X509 *presented;
+    size_t v;
+
+    snprintf(settings, sizeof(settings), "address = %s", other.address);
+    loaded = load_with(settings, "consul://leaf/web", &libctx);
+    fake_agent_set_leaf(&world.agent, &world.web);
+    for (v = 0; v < 2; v++) {
+        tls_outcome outcome = serve(tls_versions[v], &world.friend, &loaded, &presented);
+
+        assert_refused("another mesh's", &outcome);
+        X509_free(presented);
+        outcome = serve(tls_versions[v], NULL, &loaded, &presented);
+        assert_refused("another mesh's, no certificate", &outcome);
+        assert_presented(presented, &other_web);
+    }
+    assert_string_equal(world.agent.last_leaf, "");
+    assert_int_equal(world.agent.questions, 0);
+    minted_free(&loaded);
+    OSSL_LIB_CTX_free(libctx);
+}
+
+/* What its URI left to the settings of its instance is not left to the other's. */
+static void test_of_other_settings(void **state)
+{
+    char settings[128];
+    OSSL_LIB_CTX *libctx;
+    minted loaded;
+    X509 *presented;
+    tls_outcome outcome;
+
+    snprintf(settings, sizeof(settings), "address = %s\ndatacenter = dc2", world.agent.address);
+    fake_agent_set_leaf(&world.agent, &elsewhere);
+    loaded = load_with(settings, "consul://leaf/web", &libctx);
+    tls_reset(state);
+    outcome = serve(TLS1_3_VERSION, &world.friend, &loaded, &presented);
+    assert_talked("elsewhere", &outcome);
+    assert_presented(presented, &elsewhere);
+    assert_string_equal(world.agent.last_leaf, "/v1/agent/connect/ca/leaf/web?dc=dc2");
+    minted_free(&loaded);
+    OSSL_LIB_CTX_free(libctx);
+}
+
+static int set_up(void **state)
+{
+    if (tls_set_up(state) != 0)
+        return 1;
+    fake_agent_start(&other);
+    other_ca = mint_ca(OTHER_TD);
+    other_web = mint_leaf(&other_ca, OTHER_TD, "web");
+    renewed_web = mint_leaf(&world.ca, TD, "web");
+    elsewhere = mint(&world.ca, (mint_order){.names = {{GEN_URI, ELSEWHERE, 0}}});
+    fake_agent_reset(&other, OTHER_TD, &other_ca, NULL);
+    fake_agent_set_leaf(&other, &other_web);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    minted_free(&other_ca);
+    minted_free(&other_web);
+    minted_free(&renewed_web);
+    minted_free(&elsewhere);
+    fake_agent_stop(&other);
+    return tls_tear_down(state);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_the_governing_instances_own, tls_reset),
+        cmocka_unit_test_setup(test_of_another_agent, tls_reset),
+        cmocka_unit_test_setup(test_of_other_settings, tls_reset),
+    };
+
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
