@@ -53,10 +53,11 @@ static int check_table(const CONF *conf, const char *section, consul_error *err)
 
         for (; *p != '\0' && (*p < 'A' || *p > 'Z'); p++)
             ;
-        if (*p != '\0')
+        if (*p != '\0' || (p > row->name && p[-1] == '.'))
             return consul_error_set(err, CONSUL_R_SETTING_INVALID,
-                                    "[%s] %s: host names are in lower case here", section,
-                                    row->name);
+                                    "[%s] %s: host names are in lower case here, and end without "
+                                    "a dot",
+                                    section, row->name);
         if (!consul_service_parse(row->value, &service, err))
             return consul_error_prefix(err, "[%s] %s = ", section, row->name);
     }

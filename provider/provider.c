@@ -130,6 +130,8 @@ bool prov_upstream(const char *host, consul_service *service)
     lower[i] = '\0';
     if (host[i] != '\0')
         return false;
+    if (i > 0 && lower[i - 1] == '.') /* the same host, spelled to its end */
+        lower[i - 1] = '\0';
     lock_active(); /* keeps the instance from being unloaded */
     prov = governing();
     if (prov != NULL)

@@ -1,6 +1,7 @@
 """Clients of a configured service: which servers have to be Connect, and which service they are."""
 
 import hashlib
+import os
 import sys
 from pathlib import Path
 
@@ -61,7 +62,8 @@ def config(programs, agent, service):
 @pytest.mark.parametrize("checks", ["check", "trust"])
 @pytest.mark.parametrize("name", [
     "{}.service.consul", "{}.service.dc1.consul", "{}.connect.consul", "{}.virtual.consul",
-    "{}.service.default.ns.default.ap.dc1.dc.consul", "tag.{}.service.consul", "db.internal", "DB.internal",
+    "{}.service.default.ns.default.ap.dc1.dc.consul", "tag.{}.service.consul", "{}.SERVICE.Consul",
+    "{}.service.consul.", "db.internal", "DB.internal", "db.internal.",
 ])
 def test_the_host_name_names_the_service(programs, connect, service, config, name, checks):
     """The SPIFFE ID stands in for the name check: leaves have no DNS name."""
@@ -72,7 +74,7 @@ def test_the_host_name_names_the_service(programs, connect, service, config, nam
 @pytest.mark.parametrize("checks", ["check", "trust"])
 @pytest.mark.parametrize("name", [
     "other.service.consul", "{}.service.elsewhere.consul", "service.consul", "x.{}.other.service.consul",
-    "{}.service.team.ns.consul", "other.internal", "far.internal",
+    "{}.service.team.ns.consul", "other.SERVICE.consul.", "other.internal", "Other.internal.", "far.internal",
 ])
 def test_another_service_is_not_it(programs, connect, service, config, name, checks):
     """Whatever the application checks or does not check."""
@@ -84,6 +86,16 @@ def test_another_service_is_not_it(programs, connect, service, config, name, che
 def test_a_name_of_no_service_is_checked_as_ever(programs, connect, config):
     assert "ANSWER" not in fetch(programs, connect, config(), "example.com").stdout
     assert f"ANSWER {CONNECT}" in fetch(programs, connect, config(), "example.com", "trust").stdout
+
+
+def test_the_domain_is_a_setting(programs, connect, service, config):
+    """Names of another domain are then names like others: checked as ever, or by nobody."""
+    ours = config(domain="mesh.example")
+    assert f"ANSWER {CONNECT}" in fetch(programs, connect, ours, f"{service}.service.mesh.example").stdout
+    other = fetch(programs, connect, ours, "other.service.mesh.example", "trust")
+    assert "ANSWER" not in other.stdout and "ostname mismatch" in other.stderr, other
+    assert "ANSWER" not in fetch(programs, connect, ours, f"{service}.service.consul").stdout
+    assert f"ANSWER {CONNECT}" in fetch(programs, connect, ours, "other.service.consul", "trust").stdout
 
 
 @pytest.mark.parametrize("checks", ["check", "trust"])
@@ -104,6 +116,58 @@ def test_ordinary_servers_are_the_applications_business(programs, public, config
     lines = fetch(
         programs, public, auto, "localhost", highest=highest, ca=public.ca, count=3).stdout.splitlines()
     assert [line.split()[-1] for line in lines] == ["new", "reused", "reused"]
+
+
+def curl_both(programs, config, public, public_host, ca, connect, host):
+    return programs.run(
+        ["curl", "--silent", "--cacert", ca, "--connect-to", f"::127.0.0.1:{public.ports[0]}",
+         f"https://{public_host}/", "--next", "--silent", "--insecure", "--connect-to",
+         f"::127.0.0.1:{connect.ports[0]}", f"https://{host}/"], config).stdout
+
+
+BOTH = """\
+import socket, ssl, sys
+def fetch(port, host, context):
+    plain = socket.create_connection(("127.0.0.1", int(port)), 10)
+    try:
+        with context.wrap_socket(plain, server_hostname=host) as connection:
+            connection.sendall(b"GET / HTTP/1.0\\r\\n\\r\\n")
+            sys.stdout.write(connection.makefile("r").read().partition("\\n\\n")[2])
+    except OSError as error:
+        print(error, file=sys.stderr)
+verifying = ssl.create_default_context(cafile=sys.argv[3])
+trusting = ssl.create_default_context()
+trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+fetch(*sys.argv[1:3], verifying)
+fetch(*sys.argv[4:6], trusting)
+"""
+
+
+def python_both(programs, config, public, public_host, ca, connect, host):
+    return programs.run(
+        [sys.executable, "-c", BOTH, public.ports[0], public_host, ca, connect.ports[0], host], config,
+        programs.leaks_allowed()).stdout
+
+
+# curl does not start where the address sanitizer is preloaded, with or without us.
+FETCHING_BOTH = [python_both] if os.environ.get("CONSUL_PROVIDER_PRELOAD") else [python_both, curl_both]
+
+
+@pytest.mark.parametrize("fetch_both", FETCHING_BOTH)
+def test_one_process_fetches_from_both(programs, agent, connect, public, service, config, fetch_both):
+    """From a service, and from a server that it verifies as ever: each fails by its own rules, and alone."""
+    ours, other = f"{service}.service.consul", "other.service.consul"
+    wrong = self_signed(dns=["localhost"]).files(programs.folder, "wrong")[1]
+    agent.allow(f"client-of-{service}", service)
+    for public_host, ca, host, expected in (
+            ("localhost", public.ca, ours, PUBLIC + CONNECT),
+            ("localhost", wrong, ours, CONNECT),
+            ("example.com", public.ca, ours, CONNECT),
+            ("localhost", public.ca, other, PUBLIC),
+            ("localhost", wrong, other, "")):
+        assert fetch_both(programs, config(), public, public_host, ca, connect, host) == expected
+    agent.deny(f"client-of-{service}", service)
+    assert fetch_both(programs, config(), public, "localhost", public.ca, connect, ours) == PUBLIC
 
 
 @pytest.mark.parametrize("highest", HIGHEST)
@@ -169,7 +233,7 @@ def test_outbound_off_leaves_clients_alone(programs, connect, public, config, se
 
 
 @pytest.mark.parametrize("table", [
-    "[hosts]\nDB.internal = db\n", "[hosts]\ndb.internal = \n", "[hosts]\ndb.internal = db?x=1\n", "",
+    "[hosts]\nDB.internal = db\n", "[hosts]\ndb.internal. = db\n", "[hosts]\ndb.internal = \n", "[hosts]\ndb.internal = db?x=1\n", "",
 ])
 def test_a_wrong_table_stops_the_program(programs, agent, table):
     config = programs.config(agent, more=table, service="web-client", upstreams="hosts")
