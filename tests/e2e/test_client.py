@@ -1,6 +1,7 @@
 """s_client with a Connect leaf and no verify option, on a real agent: whom it talks to."""
 
 import hashlib
+import re
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -9,6 +10,8 @@ from ca import Authority, build, common_name, ec_key, key_pem, pem, self_signed,
 from programs import SHORT_TIMEOUTS, SLACK, TLS12, TLS13, VERSIONS
 
 pytestmark = pytest.mark.core
+
+BAD_CERTIFICATE, CERTIFICATE_EXPIRED, UNKNOWN_CA, INTERNAL_ERROR = 42, 45, 48, 80
 
 
 @pytest.fixture(params=VERSIONS, ids=lambda option: option.lstrip("-"))
@@ -92,6 +95,31 @@ def test_options_do_not_make_an_impostor_trusted(programs, agent, client, versio
     assert outcome.silent, outcome
 
 
+ALERTS = {
+    "self-signed": UNKNOWN_CA, "foreign CA": UNKNOWN_CA, "expired": CERTIFICATE_EXPIRED,
+    "not a service": BAD_CERTIFICATE, "no SAN": BAD_CERTIFICATE,
+}
+
+
+def heard(outcome):
+    """The number of the alert that the server received."""
+    return int(re.search(r"SSL alert number (\d+)", outcome.server)[1])
+
+
+@pytest.mark.parametrize("kind", ALERTS)
+def test_an_impostor_hears_why(programs, agent, client, version, kind):
+    """It sees the alert that fits, and no more."""
+    outcome = meets(programs, client, IMPOSTORS[kind](agent), version)
+    assert heard(outcome) == ALERTS[kind]
+
+
+def test_another_service_hears_why(programs, agent, client, version):
+    """Not the one that the host name asks for."""
+    outcome = meets(programs, client, agent.leaf("web"), version, "-servername", "api.service.consul")
+    assert outcome.silent and heard(outcome) == BAD_CERTIFICATE
+    assert 'is not the service "api"' in outcome.client
+
+
 def test_the_applications_own_authority_does_not_count(programs, agent, client, version):
     """An impostor's root in the application's trust store is not a Connect root."""
     other = foreign(agent)
@@ -141,6 +169,7 @@ def test_with_the_agent_stopped_nobody_is_trusted(programs, make_agent, tmp_path
     outcome = programs.talk(server, version, *leaf, config=config)
     assert outcome.silent, outcome
     assert own.address in outcome.client
+    assert heard(outcome) == INTERNAL_ERROR
     assert outcome.elapsed < 0.5 + SLACK
 
 

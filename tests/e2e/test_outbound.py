@@ -233,7 +233,8 @@ def test_outbound_off_leaves_clients_alone(programs, connect, public, config, se
 
 
 @pytest.mark.parametrize("table", [
-    "[hosts]\nDB.internal = db\n", "[hosts]\ndb.internal. = db\n", "[hosts]\ndb.internal = \n", "[hosts]\ndb.internal = db?x=1\n", "",
+    "[hosts]\nDB.internal = db\n", "[hosts]\ndb.internal. = db\n", "[hosts]\ndb.internal = \n",
+    "[hosts]\ndb.internal = db?x=1\n", "",
 ])
 def test_a_wrong_table_stops_the_program(programs, agent, table):
     config = programs.config(agent, more=table, service="web-client", upstreams="hosts")
