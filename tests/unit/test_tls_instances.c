@@ -1,6 +1,7 @@
 /*
- * A process with several instances of the provider, each in a library context of its own: a leaf
- * that was loaded by URI from one of them is presented live, and is never another's.
+ * A process with several library contexts. Each may have an instance of the provider: a leaf that
+ * was loaded by URI from one of them is presented live, and is never another's. And each may have
+ * TLS, which one instance governs.
  */
 #include "unit.h"
 
@@ -153,6 +154,65 @@ static void test_of_other_settings(void **state)
     OSSL_LIB_CTX_free(libctx);
 }
 
+/* ---- TLS of a library context of its own, in which there is no instance ---- */
+
+static SSL_CTX *ctx_in(OSSL_LIB_CTX *libctx, int version, const minted *own)
+{
+    SSL_CTX *ctx = SSL_CTX_new_ex(libctx, NULL, TLS_method());
+
+    assert_non_null(ctx);
+    assert_true(SSL_CTX_set_min_proto_version(ctx, version));
+    assert_true(SSL_CTX_set_max_proto_version(ctx, version));
+    if (own != NULL)
+        tls_use(ctx, own);
+    return ctx;
+}
+
+static tls_outcome connect_in(OSSL_LIB_CTX *libctx, int version, const minted *client,
+                              const minted *server)
+{
+    SSL_CTX *server_ctx = ctx_in(libctx, version, server);
+    SSL_CTX *client_ctx = ctx_in(libctx, version, client);
+    tls_outcome outcome = tls_connect(client_ctx, server_ctx);
+
+    SSL_CTX_free(server_ctx);
+    SSL_CTX_free(client_ctx);
+    return outcome;
+}
+
+static void test_contexts_of_another_library_context(void **state)
+{
+    OSSL_LIB_CTX *libctx = OSSL_LIB_CTX_new();
+    minted stand_in = mint(NULL, (mint_order){.names = {{GEN_URI, "consul:leaf/web", 0}}});
+    const minted *servers[] = {&world.web, &stand_in};
+    size_t i, v;
+
+    assert_non_null(libctx);
+    fake_agent_set_leaf(&world.agent, &world.web);
+    for (i = 0; i < 2; i++) {
+        for (v = 0; v < 2; v++) {
+            int version = tls_versions[v];
+            tls_outcome outcome = connect_in(libctx, version, &world.friend, servers[i]);
+
+            assert_talked("a friend", &outcome);
+            outcome = connect_in(libctx, version, NULL, servers[i]);
+            assert_refused("nobody", &outcome);
+            outcome = connect_in(libctx, version, &world.stranger, servers[i]);
+            assert_refused("a stranger", &outcome);
+            outcome = connect_in(libctx, version, &world.friend, &world.site);
+            assert_refused("an ordinary server", &outcome);
+            world.agent.allow = false;
+            outcome = connect_in(libctx, version, &world.friend, servers[i]);
+            assert_refused("denied", &outcome);
+            world.agent.allow = true;
+            outcome = connect_in(libctx, version, NULL, &world.site);
+            assert_talked("ordinary TLS", &outcome);
+        }
+    }
+    minted_free(&stand_in);
+    OSSL_LIB_CTX_free(libctx);
+}
+
 static int set_up(void **state)
 {
     if (tls_set_up(state) != 0)
@@ -183,6 +243,7 @@ int main(void)
         cmocka_unit_test_setup(test_the_governing_instances_own, tls_reset),
         cmocka_unit_test_setup(test_of_another_agent, tls_reset),
         cmocka_unit_test_setup(test_of_other_settings, tls_reset),
+        cmocka_unit_test_setup(test_contexts_of_another_library_context, tls_reset),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);
