@@ -1,6 +1,6 @@
 /*
- * Handshakes in a process that runs out of memory: of who may not connect, nobody is ever let in,
- * whichever allocation fails, and nothing crashes.
+ * A process that runs out of memory: whichever allocation fails, of who may not connect nobody is
+ * ever let in, and nothing crashes.
  *
  * libcrypto's allocations are ours to refuse, and with them those of libssl and of the module. Those
  * of the module fail one after another; of the thousands that OpenSSL makes, some.
@@ -12,6 +12,7 @@
 
 #include <openssl/crypto.h>
 #include <openssl/err.h>
+#include <openssl/store.h>
 #include <openssl/x509v3.h>
 
 #include "tls.h"
@@ -213,6 +214,57 @@ static void test_friends_come_in(void **state)
     }
 }
 
+/* ---- loading ---- */
+
+/* How many of key and leaf a program gets by URI; what it gets goes together. */
+static int load(long first, long last)
+{
+    OSSL_STORE_INFO *info[8];
+    EVP_PKEY *key = NULL;
+    X509 *cert = NULL;
+    OSSL_STORE_CTX *store;
+    int count = 0, i;
+
+    plan.of_module = true;
+    plan.count = 0;
+    plan.first = first;
+    plan.last = last;
+    plan.armed = true;
+    store = OSSL_STORE_open("consul://leaf/web", NULL, NULL, NULL, NULL);
+    while (store != NULL && count < 8 && !OSSL_STORE_eof(store) && !OSSL_STORE_error(store)
+           && (info[count] = OSSL_STORE_load(store)) != NULL)
+        count++;
+    OSSL_STORE_close(store);
+    plan.armed = false;
+    ERR_clear_error();
+    for (i = 0; i < count; i++) {
+        if (OSSL_STORE_INFO_get_type(info[i]) == OSSL_STORE_INFO_PKEY)
+            key = OSSL_STORE_INFO_get0_PKEY(info[i]);
+        else if (cert == NULL)
+            cert = OSSL_STORE_INFO_get0_CERT(info[i]);
+    }
+    if (key != NULL && cert != NULL)
+        assert_int_equal(X509_check_private_key(cert, key), 1);
+    for (i = 0; i < count; i++)
+        OSSL_STORE_INFO_free(info[i]);
+    return count;
+}
+
+/* Where OpenSSL's own allocations fail, it crashes while it decodes what the loader gave it. */
+static void test_loading(void **state)
+{
+    long count, k;
+
+    assert_int_equal(load(FAR_AWAY, FAR_AWAY), 2);
+    count = plan.count;
+    assert_true(count > 0);
+    for (k = 1; k <= count; k++) {
+        load(k, k);
+        load(k, FAR_AWAY);
+    }
+    assert_int_equal(load(FAR_AWAY, FAR_AWAY), 2);
+}
+
 /* What is kept for the agent's absence: a no that can not be kept is not an earlier yes. */
 static void test_a_no_is_kept(void **state)
 {
@@ -259,6 +311,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_friends_come_in, tls_reset),
         cmocka_unit_test_setup(test_nobody_comes_in, tls_reset),
+        cmocka_unit_test_setup(test_loading, tls_reset),
         cmocka_unit_test_setup(test_a_no_is_kept, tls_reset),
     };
 
