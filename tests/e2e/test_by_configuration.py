@@ -87,6 +87,7 @@ def test_nginx_refuses_everybody_when_the_agent_is_gone(programs, make_agent, se
     "ssl_session_cache shared:one:1m;",
     "ssl_session_cache builtin;",
     "ssl_session_tickets on;",
+    "ssl_early_data on;",
     "ssl_verify_client off;",
     "ssl_verify_client optional_no_ca;",
 ], ids=lambda text: text.strip(";"))
@@ -108,6 +109,28 @@ def test_what_nginx_sets_changes_nothing(programs, agent, service, dummy, versio
     agent.deny(source, service)
     assert TEXT not in programs.openssl(*connect, *again, stdin=request).stdout
     assert TEXT not in programs.openssl(*connect[:-len(leaf)], *again, stdin=request).stdout
+
+
+def test_early_data_from_elsewhere_is_not_read(programs, agent, service, dummy):
+    """By a session that a host without the provider gave, with the same ticket key; who is denied asks."""
+    ticket_key = programs.path("ticket.key")
+    ticket_key.write_bytes(bytes(range(80)))
+    options = f"ssl_early_data on; ssl_session_ticket_key {ticket_key};"
+    source, session, request = f"foe-{service}", programs.path("session"), programs.path("request")
+    leaf = agent.leaf(source).files(programs.folder, "foe")
+    request.write_text("GET / HTTP/1.0\r\n\r\n")
+    agent.deny(source, service)
+    for config in (None, programs.config(agent, service=service)):  # the former is the control
+        plain = nginx.start(programs, *dummy, [TEXT], None, options)
+        server = nginx.start(programs, *dummy, [TEXT], config, options)
+        connect = ["s_client", "-tls1_3", "-ign_eof", *leaf, "-connect"]
+        first = programs.openssl(
+            *connect, f"127.0.0.1:{plain.ports[0]}", "-sess_out", session, stdin=request.read_bytes())
+        assert TEXT in first.stdout and session.exists()
+        second = programs.openssl(
+            *connect, f"127.0.0.1:{server.ports[0]}", "-sess_in", session, "-early_data", request)
+        assert ("Early data was accepted" in second.stdout) == (config is None), second
+        assert (TEXT in second.stdout) == (config is None), second
 
 
 def test_inbound_off_leaves_servers_alone(programs, agent, service, dummy):
