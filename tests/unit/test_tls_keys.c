@@ -208,12 +208,75 @@ static void test_client_takes_no_keys(void **state)
     }
 }
 
+/* ---- raw public keys, RFC 7250, of OpenSSL 3.2 and later ---- */
+
+#ifdef TLSEXT_cert_type_rpk
+
+static int accept_any(X509_STORE_CTX *ctx, void *arg)
+{
+    return 1;
+}
+
+/*
+ * One side shows the public key of `shown` and no certificate; the other one asks for that, and
+ * accepts any, as far as it has a say.
+ */
+static tls_outcome show_key(int version, const minted *shown, bool by_client, const minted *other,
+                            bool displaced)
+{
+    static const unsigned char types[] = {TLSEXT_cert_type_rpk};
+    SSL_CTX *shows = tls_ctx(version, shown), *asks = tls_ctx(version, other);
+    tls_outcome outcome;
+
+    if (by_client) {
+        assert_true(SSL_CTX_set1_client_cert_type(shows, types, sizeof(types)));
+        assert_true(SSL_CTX_set1_client_cert_type(asks, types, sizeof(types)));
+    } else {
+        assert_true(SSL_CTX_set1_server_cert_type(shows, types, sizeof(types)));
+        assert_true(SSL_CTX_set1_server_cert_type(asks, types, sizeof(types)));
+    }
+    SSL_CTX_set_verify(asks, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+    if (displaced)
+        SSL_CTX_set_cert_verify_callback(asks, accept_any, NULL);
+    outcome = by_client ? tls_connect(shows, asks) : tls_connect(asks, shows);
+    SSL_CTX_free(shows);
+    SSL_CTX_free(asks);
+    return outcome;
+}
+
+static void test_raw_public_keys(void **state)
+{
+    size_t i, v;
+
+    for (i = 0; i < 2; i++) {
+        for (v = 0; v < 2; v++) {
+            int version = tls_versions[v];
+            tls_outcome outcome = show_key(version, &world.site, i == 0, &world.site, true);
+
+            assert_talked("ordinary", &outcome);
+            outcome = show_key(version, &world.site, i == 0, &world.web, false);
+            assert_refused("anybody's key", &outcome);
+            outcome = show_key(version, &world.site, i == 0, &world.web, true);
+            assert_refused("anybody's key, to who accepts any", &outcome);
+            /* Not even that of a leaf: who has it is not told by it. */
+            outcome = show_key(version, &world.friend, i == 0, &world.web, false);
+            assert_refused("a friend's key", &outcome);
+        }
+    }
+    assert_int_equal(world.agent.questions, 0);
+}
+
+#endif
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_ordinary_keys, tls_reset),
         cmocka_unit_test_setup(test_keys_are_no_certificates, tls_reset),
         cmocka_unit_test_setup(test_client_takes_no_keys, tls_reset),
+#ifdef TLSEXT_cert_type_rpk
+        cmocka_unit_test_setup(test_raw_public_keys, tls_reset),
+#endif
     };
 
     return cmocka_run_group_tests(tests, tls_set_up, tls_tear_down);
