@@ -33,9 +33,11 @@
 
 #include <openssl/crypto.h>
 
-#define SLOTS 32             /* watching processes on a host, for one agent */
-#define SLOT_PAUSE_MS 1000   /* between two tries to get one */
-#define IDLE_MS 60000        /* without a handshake: the slot is given to others */
+#define SLOTS 32           /* watching processes on a host, for one agent */
+#define SLOT_PAUSE_MS 1000 /* between two tries to get one */
+#ifndef IDLE_MS
+#define IDLE_MS 60000 /* without a handshake: the slot is given to others */
+#endif
 #define FIRST_BACKOFF_MS 250 /* after a failure; then twice as long, and so on */
 #define LONGEST_BACKOFF_MS 10000
 #define PROBE_PAUSE_MS 100

@@ -1,0 +1,59 @@
+/*
+ * A scripted Consul agent for what is watched: it keeps connections, holds blocking queries, serves
+ * many at a time, and remembers what it was asked. It issues leaves for "web", "friend" and "foe",
+ * of which the last may connect to nobody.
+ */
+#ifndef CONSUL_TEST_LIVE_AGENT_H
+#define CONSUL_TEST_LIVE_AGENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define LIVE_TD "11111111-2222-3333-4444-555555555555.consul"
+#define LIVE_NO_INDEX UINT64_MAX /* the answer has no X-Consul-Index */
+
+enum live_what { LIVE_ROOTS, LIVE_LEAF, LIVE_AUTHORIZE, LIVE_WHATS };
+
+enum live_manner {
+    LIVE_ANSWER,  /* as Consul does */
+    LIVE_AT_ONCE, /* not waiting for anything */
+    LIVE_WAVER,   /* the same, with an index that goes up and down */
+    LIVE_LATE,    /* a blocking query as late as Consul may be: after wait + wait/16 */
+    LIVE_HANG,    /* never, on a connection that stays open */
+    LIVE_FAIL     /* HTTP status 500 */
+};
+
+typedef struct live_request {
+    enum live_what what;
+    int connection;
+    int64_t at; /* milliseconds on the monotonic clock */
+    int64_t wait;
+    uint64_t index; /* 0 for none */
+} live_request;
+
+typedef struct live_agent live_agent;
+
+/* It listens, and has nothing to say before it has issued. The latter uses libcrypto. */
+live_agent *live_agent_start(void);
+void live_agent_issue(live_agent *agent);
+void live_agent_stop(live_agent *agent);
+const char *live_agent_address(const live_agent *agent); /* borrowed */
+
+/* A new CA, and new leaves of it. The roots are this one and the one before. */
+void live_agent_rotate(live_agent *agent);
+
+/* How it answers from now on; also those that wait already, unless it hangs. */
+void live_agent_behave(live_agent *agent, enum live_what what, enum live_manner manner);
+
+/* The index of what it has; those that wait for it are answered. */
+void live_agent_set_index(live_agent *agent, enum live_what what, uint64_t index);
+
+/* Wait for the request of this number (from 0 on) of this kind; it is that. */
+live_request live_agent_request(live_agent *agent, enum live_what what, int number);
+
+int live_agent_requests(live_agent *agent, enum live_what what); /* so far */
+int live_agent_opened(live_agent *agent);                        /* connections so far */
+void live_agent_wait_for_open(live_agent *agent, int count);     /* connections open now */
+
+#endif

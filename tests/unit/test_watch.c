@@ -1,0 +1,440 @@
+/*
+ * The watch: when it starts and ends, what it asks, and what it vouches for. It is included here, so
+ * that a minute without handshakes takes less than that.
+ */
+static int idle_ms;
+#define IDLE_MS idle_ms
+#include "../../store/watch.c"
+
+#include "unit.h" /* after it: cmocka has names of its own */
+
+#include <ctype.h>
+#include <dirent.h>
+#include <semaphore.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+
+#include "live_agent.h"
+
+#define LONG 600000   /* longer than any test */
+#define PROMPTLY 3000 /* as long as something that happens at once may take on a busy machine */
+
+typedef struct fixture {
+    live_agent *agent;
+    consul_settings settings;
+    consul_agent *client;
+    consul_live *live;
+    consul_watch *watch;
+    consul_entry *roots, *leaf;
+} fixture;
+
+static int set_up(void **state)
+{
+    static const consul_scope scope;
+    fixture *f = calloc(1, sizeof(*f));
+
+    assert_non_null(f);
+    idle_ms = LONG;
+    f->agent = live_agent_start();
+    live_agent_issue(f->agent);
+    f->settings = (consul_settings){.address = strdup(live_agent_address(f->agent)),
+                                    .connect_timeout = 5000,
+                                    .request_timeout = 30000,
+                                    .authorize_timeout = 300,
+                                    .watch_wait = LONG};
+    f->client = consul_agent_new(&f->settings, NULL);
+    f->live = consul_live_new(NULL);
+    f->watch = consul_watch_new(f->client, f->live, NULL, NULL);
+    assert_non_null(f->watch);
+    f->roots = consul_live_entry(f->live, NULL, &scope, NULL);
+    f->leaf = consul_live_entry(f->live, "web", &scope, NULL);
+    *state = f;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    fixture *f = *state;
+
+    consul_watch_free(f->watch);
+    consul_live_free(f->live);
+    consul_agent_free(f->client);
+    live_agent_stop(f->agent);
+    free(f->settings.address);
+    free(f);
+    return 0;
+}
+
+static void start_watching(fixture *f)
+{
+    consul_watch_expect(f->watch);
+    consul_watch_expect(f->watch);
+}
+
+static bool is_vouched_for(consul_entry *entry)
+{
+    consul_roots *roots = entry->is_roots ? consul_entry_roots(entry, true) : NULL;
+    consul_leaf *leaf = entry->is_roots ? NULL : consul_entry_leaf(entry, true);
+    bool fresh = roots != NULL || leaf != NULL;
+
+    consul_roots_unref(roots);
+    consul_leaf_unref(leaf);
+    return fresh;
+}
+
+static void pause_a_little(void)
+{
+    const struct timespec pause = {.tv_nsec = 1000000};
+
+    nanosleep(&pause, NULL);
+}
+
+#define WAIT_UNTIL(condition)                               \
+    do {                                                    \
+        int64_t give_up = consul_deadline_after(60000);     \
+        while (!(condition)) {                              \
+            if (consul_deadline_after(0) > give_up)         \
+                fail_msg("waited in vain: %s", #condition); \
+            pause_a_little();                               \
+        }                                                   \
+    } while (0)
+
+/* ---- the thread ---- */
+
+static int deaf_before; /* any test */
+
+/*
+ * Threads of this process that take no signal. Those are the watch's alone, but for one that a
+ * sanitizer may have of its own, and any at the moment in which it begins.
+ */
+static int deaf_threads(void)
+{
+    DIR *folder = opendir("/proc/self/task");
+    const struct dirent *task;
+    int count = -deaf_before;
+
+    assert_non_null(folder);
+    while ((task = readdir(folder)) != NULL) {
+        char path[320], line[128];
+        unsigned long long blocked = 0;
+        FILE *status;
+
+        snprintf(path, sizeof(path), "/proc/self/task/%s/status", task->d_name);
+        if (!isdigit((unsigned char)*task->d_name) || (status = fopen(path, "re")) == NULL)
+            continue;
+        while (fgets(line, sizeof(line), status) != NULL)
+            sscanf(line, "SigBlk: %llx", &blocked);
+        fclose(status);
+        /* All that can be blocked, so not KILL and STOP, nor the two that glibc keeps. */
+        count += (blocked | 1ULL << 8 | 1ULL << 18 | 3ULL << 31) == ~0ULL;
+    }
+    closedir(folder);
+    return count;
+}
+
+static void test_from_the_second_handshake_on(void **state)
+{
+    fixture *f = *state;
+
+    consul_watch_expect(f->watch);
+    assert_null(f->watch->runner);
+    assert_int_equal(live_agent_opened(f->agent), 0);
+    consul_watch_expect(f->watch);
+    assert_non_null(f->watch->runner);
+    WAIT_UNTIL(is_vouched_for(f->roots) && is_vouched_for(f->leaf));
+    assert_int_equal(deaf_threads(), 1);
+}
+
+/* With a query that waits, with one whose connection says nothing, with a probe: all end at once. */
+static void test_it_ends_promptly(void **state)
+{
+    fixture *f = *state;
+    int64_t began;
+
+    start_watching(f);
+    live_agent_request(f->agent, LIVE_ROOTS, 1);
+    live_agent_request(f->agent, LIVE_LEAF, 1);
+    live_agent_behave(f->agent, LIVE_ROOTS, LIVE_HANG);
+    consul_watch_note_timeout(f->watch);
+    live_agent_request(f->agent, LIVE_ROOTS, 2);
+    assert_true(consul_watch_agent_hangs(f->watch));
+    began = consul_deadline_after(0);
+    consul_watch_close(f->watch);
+    assert_true(consul_deadline_after(0) - began < PROMPTLY);
+    WAIT_UNTIL(deaf_threads() == 0);
+    live_agent_behave(f->agent, LIVE_ROOTS, LIVE_ANSWER);
+    live_agent_set_index(f->agent, LIVE_ROOTS, 90);
+    live_agent_set_index(f->agent, LIVE_LEAF, 90);
+    live_agent_wait_for_open(f->agent, 0);
+    assert_false(is_vouched_for(f->roots) || is_vouched_for(f->leaf));
+    /* And for good. */
+    start_watching(f);
+    consul_watch_note_timeout(f->watch);
+    assert_null(f->watch->runner);
+    assert_false(consul_watch_agent_hangs(f->watch));
+}
+
+/* The last of the places, which is for whoever watches. */
+static void test_idle(void **state)
+{
+    fixture *f = *state;
+    descriptor slots[SLOTS], none = no_descriptor;
+    int i;
+
+    idle_ms = 300;
+    for (i = 0; i < SLOTS - 1; i++)
+        assert_true(take_slot(f->watch, &slots[i]));
+    start_watching(f);
+    live_agent_request(f->agent, LIVE_ROOTS, 1);
+    live_agent_request(f->agent, LIVE_LEAF, 1);
+    assert_false(take_slot(f->watch, &none));
+    WAIT_UNTIL(take_slot(f->watch, &slots[i]));
+    assert_false(is_vouched_for(f->roots) || is_vouched_for(f->leaf));
+    close_ours(&slots[i]);
+    f->watch->next_slot = 0; /* it has one a second */
+    consul_watch_expect(f->watch);
+    live_agent_request(f->agent, LIVE_ROOTS, 3);
+    WAIT_UNTIL(deaf_threads() == 0);
+    while (i-- > 0)
+        close_ours(&slots[i]);
+}
+
+/* ---- what it asks ---- */
+
+static void test_indexes(void **state)
+{
+    fixture *f = *state;
+    live_request request;
+
+    start_watching(f);
+    request = live_agent_request(f->agent, LIVE_ROOTS, 0);
+    assert_int_equal(request.index, 0);
+    assert_int_equal(request.wait, 0);
+    request = live_agent_request(f->agent, LIVE_ROOTS, 1);
+    assert_int_equal(request.index, 10);
+    assert_int_equal(request.wait, LONG);
+    live_agent_rotate(f->agent);
+    assert_int_equal(live_agent_request(f->agent, LIVE_ROOTS, 2).index, 20);
+    /* Backwards: from the beginning. */
+    live_agent_set_index(f->agent, LIVE_ROOTS, 7);
+    request = live_agent_request(f->agent, LIVE_ROOTS, 3);
+    assert_int_equal(request.index, 0);
+    assert_int_equal(request.wait, 0);
+    assert_int_equal(live_agent_request(f->agent, LIVE_ROOTS, 4).index, 7);
+    /* Never below 1. */
+    live_agent_rotate(f->agent);
+    assert_int_equal(live_agent_request(f->agent, LIVE_ROOTS, 5).index, 17);
+    assert_true(is_vouched_for(f->roots));
+    live_agent_set_index(f->agent, LIVE_ROOTS, 0);
+    assert_int_equal(live_agent_request(f->agent, LIVE_ROOTS, 6).index, 0);
+    assert_int_equal(live_agent_request(f->agent, LIVE_ROOTS, 7).index, 1);
+}
+
+/* Roots that can not be waited for are kept, and nobody vouches for them; the leaf is watched. */
+static void test_no_index(void **state)
+{
+    fixture *f = *state;
+    consul_roots *kept;
+    uint64_t i;
+
+    live_agent_set_index(f->agent, LIVE_ROOTS, LIVE_NO_INDEX);
+    start_watching(f);
+    WAIT_UNTIL((kept = consul_entry_roots(f->roots, false)) != NULL);
+    consul_roots_unref(kept);
+    assert_false(is_vouched_for(f->roots));
+    for (i = 1; i < 3; i++) {
+        live_agent_set_index(f->agent, LIVE_LEAF, 10 + i);
+        live_agent_request(f->agent, LIVE_LEAF, (int)i);
+    }
+    assert_int_equal(live_agent_requests(f->agent, LIVE_ROOTS), 1);
+    assert_false(is_vouched_for(f->roots));
+}
+
+/* What has not changed is the same object; what has, another. */
+static void test_content(void **state)
+{
+    fixture *f = *state;
+    consul_leaf *first, *second, *third;
+
+    start_watching(f);
+    live_agent_request(f->agent, LIVE_LEAF, 1);
+    WAIT_UNTIL((first = consul_entry_leaf(f->leaf, true)) != NULL);
+    live_agent_set_index(f->agent, LIVE_LEAF, 40);
+    live_agent_request(f->agent, LIVE_LEAF, 2);
+    second = consul_entry_leaf(f->leaf, true);
+    assert_ptr_equal(first, second);
+    live_agent_rotate(f->agent);
+    WAIT_UNTIL((third = consul_entry_leaf(f->leaf, true)) != NULL
+               && (third != first || (consul_leaf_unref(third), false)));
+    assert_true(X509_cmp(consul_leaf_cert(third), consul_leaf_cert(first)) != 0);
+    consul_leaf_unref(first);
+    consul_leaf_unref(second);
+    consul_leaf_unref(third);
+}
+
+static void test_connections_are_kept(void **state)
+{
+    fixture *f = *state;
+    int i;
+
+    start_watching(f);
+    live_agent_request(f->agent, LIVE_ROOTS, 1);
+    live_agent_request(f->agent, LIVE_LEAF, 1);
+    for (i = 2; i < 20; i++) {
+        live_agent_rotate(f->agent);
+        live_agent_request(f->agent, LIVE_ROOTS, i);
+        live_agent_request(f->agent, LIVE_LEAF, i);
+    }
+    assert_int_equal(live_agent_opened(f->agent), 2);
+}
+
+/* As late as Consul may be is in time. */
+static void test_late_answers(void **state)
+{
+    fixture *f = *state;
+    int i;
+
+    f->settings.watch_wait = 480;
+    f->settings.request_timeout = 300;
+    live_agent_behave(f->agent, LIVE_ROOTS, LIVE_LATE);
+    start_watching(f);
+    for (i = 1; i < 4; i++) {
+        live_request request = live_agent_request(f->agent, LIVE_ROOTS, i);
+
+        assert_int_equal(request.index, 10);
+        assert_int_equal(request.wait, 480);
+        assert_true(is_vouched_for(f->roots));
+    }
+}
+
+/* ---- what goes wrong ---- */
+
+/* The gap between two requests. */
+static int64_t gap(fixture *f, int number)
+{
+    return live_agent_request(f->agent, LIVE_ROOTS, number + 1).at
+           - live_agent_request(f->agent, LIVE_ROOTS, number).at;
+}
+
+/* It asks a few times and then pauses, and vouches for nothing meanwhile. */
+static void check_that_it_backs_off(fixture *f, enum live_manner manner)
+{
+    int quick = 0, number;
+
+    live_agent_behave(f->agent, LIVE_ROOTS, manner);
+    start_watching(f);
+    WAIT_UNTIL(live_agent_requests(f->agent, LIVE_ROOTS) > QUICK_MAX && !is_vouched_for(f->roots));
+    for (number = 0; number < 10; number++) {
+        if (gap(f, number) >= SLOT_PAUSE_MS / 2)
+            return;
+        quick++;
+    }
+    fail_msg("%d requests without a pause", quick);
+}
+
+static void test_an_agent_that_does_not_block(void **state)
+{
+    check_that_it_backs_off(*state, LIVE_AT_ONCE);
+}
+
+/* Each pause is longer than the one before, within its limits by chance. */
+static void test_errors(void **state)
+{
+    fixture *f = *state;
+    int64_t least = FIRST_BACKOFF_MS / 2;
+    int number, i;
+
+    start_watching(f);
+    number = 1;
+    live_agent_request(f->agent, LIVE_ROOTS, number);
+    WAIT_UNTIL(is_vouched_for(f->roots));
+    live_agent_behave(f->agent, LIVE_ROOTS, LIVE_FAIL);
+    for (i = 0; i < 3; i++, number++, least *= 2) {
+        assert_true(gap(f, number) >= least);
+        assert_int_equal(live_agent_request(f->agent, LIVE_ROOTS, number + 1).index, 0);
+        assert_false(is_vouched_for(f->roots));
+    }
+    live_agent_behave(f->agent, LIVE_ROOTS, LIVE_ANSWER);
+    WAIT_UNTIL(is_vouched_for(f->roots));
+}
+
+static void test_jitter(void **state)
+{
+    int64_t least = INT64_MAX, most = 0, length;
+    int i;
+
+    for (i = 0; i < 10000; i++) {
+        length = consul_jitter(1000);
+        assert_in_range(length, 500, 1000);
+        least = length < least ? length : least;
+        most = length > most ? length : most;
+    }
+    assert_true(least < 600 && most > 900);
+}
+
+/* A connection that has gone silent vouches as long as an answer could still come, and no longer. */
+static void test_silence(void **state)
+{
+    const int64_t most = 320 + 20 + 200;
+    fixture *f = *state;
+    live_request last;
+    int64_t now;
+    bool fresh;
+
+    f->settings.watch_wait = 320;
+    f->settings.request_timeout = 200;
+    start_watching(f);
+    live_agent_request(f->agent, LIVE_ROOTS, 1);
+    live_agent_behave(f->agent, LIVE_ROOTS, LIVE_HANG);
+    do {
+        now = consul_deadline_after(0);
+        fresh = is_vouched_for(f->roots);
+        last =
+            live_agent_request(f->agent, LIVE_ROOTS, live_agent_requests(f->agent, LIVE_ROOTS) - 1);
+        if (fresh && now > last.at + most)
+            fail_msg("vouched for %lld ms after it has asked", (long long)(now - last.at));
+    } while (fresh);
+    live_agent_behave(f->agent, LIVE_ROOTS, LIVE_ANSWER);
+    WAIT_UNTIL(is_vouched_for(f->roots));
+}
+
+/* A handshake that had no answer: the agent is tried until it has one. */
+static void test_probes(void **state)
+{
+    fixture *f = *state;
+
+    live_agent_behave(f->agent, LIVE_ROOTS, LIVE_HANG);
+    consul_watch_expect(f->watch);
+    consul_watch_note_timeout(f->watch);
+    assert_true(consul_watch_agent_hangs(f->watch));
+    live_agent_request(f->agent, LIVE_ROOTS, 2); /* the third: two had no answer */
+    assert_true(consul_watch_agent_hangs(f->watch));
+    live_agent_behave(f->agent, LIVE_ROOTS, LIVE_ANSWER);
+    WAIT_UNTIL(!consul_watch_agent_hangs(f->watch));
+    WAIT_UNTIL(deaf_threads() == 0); /* it has no slot, and nothing else to do */
+    assert_int_equal(live_agent_requests(f->agent, LIVE_LEAF), 0);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        TEST(test_from_the_second_handshake_on),
+        TEST(test_it_ends_promptly),
+        TEST(test_idle),
+        TEST(test_indexes),
+        TEST(test_no_index),
+        TEST(test_content),
+        TEST(test_connections_are_kept),
+        TEST(test_late_answers),
+        TEST(test_an_agent_that_does_not_block),
+        TEST(test_errors),
+        cmocka_unit_test(test_jitter),
+        TEST(test_silence),
+        TEST(test_probes),
+    };
+
+    deaf_before = deaf_threads();
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
