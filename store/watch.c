@@ -552,7 +552,7 @@ static bool make_waking(runner *r)
     return take_descriptor(&r->wake[0], fds[0]) && take_descriptor(&r->wake[1], fds[1]);
 }
 
-static void install_handlers(void);
+static void install_exit_handlers(void);
 
 /* With the lock held: start the thread, with all signals left to the host's. */
 static void start(consul_watch *watch, bool with_slot)
@@ -568,7 +568,7 @@ static void start(consul_watch *watch, bool with_slot)
     r->wake[0] = r->wake[1] = r->slot = no_descriptor;
     for (i = 0; i < SOCKETS_MAX; i++)
         r->sockets[i] = no_descriptor;
-    pthread_once(&once, install_handlers);
+    pthread_once(&once, install_exit_handlers);
     if ((!with_slot || take_slot(watch, &r->slot)) && make_waking(r)) {
         r->watch = watch;
         watch->runner = r;
@@ -655,14 +655,14 @@ static void after_fork_in_child(void)
     after_fork_in_parent();
 }
 
-/* The locks are also used where there is no thread of ours. */
+/* Also for processes that never watch: handshakes and loaders take the lock, too. */
 static void keep_locks_sane_over_fork(void)
 {
     pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
 }
 
 /* The thread uses libcrypto, which up to OpenSSL 3 cleans up at exit. */
-static void install_handlers(void)
+static void install_exit_handlers(void)
 {
     atexit(stop_all);
 #if OPENSSL_VERSION_MAJOR < 4

@@ -416,10 +416,58 @@ static void test_probes(void **state)
     assert_int_equal(live_agent_requests(f->agent, LIVE_LEAF), 0);
 }
 
+/* ---- its process ---- */
+
+typedef struct holder {
+    sem_t holds, may_go;
+} holder;
+
+static void *hold(void *arg)
+{
+    holder *h = arg;
+    struct timespec end;
+
+    clock_gettime(CLOCK_REALTIME, &end);
+    end.tv_sec += 1;
+    consul_live_lock();
+    sem_post(&h->holds);
+    sem_timedwait(&h->may_go, &end);
+    consul_live_unlock();
+    return NULL;
+}
+
+/* Also where there has been no watch yet, the fork waits for who has the lock. */
+static void test_fork_while_the_lock_is_held(void **state)
+{
+    fixture *f = *state;
+    holder h;
+    pthread_t thread;
+    pid_t child;
+    int status;
+
+    sem_init(&h.holds, 0, 0);
+    sem_init(&h.may_go, 0, 0);
+    assert_int_equal(pthread_create(&thread, NULL, hold, &h), 0);
+    sem_wait(&h.holds);
+    child = fork();
+    if (child == 0) {
+        alarm(10);
+        consul_watch_agent_hangs(f->watch);
+        _exit(0);
+    }
+    sem_post(&h.may_go);
+    pthread_join(thread, NULL);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    sem_destroy(&h.holds);
+    sem_destroy(&h.may_go);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
+        TEST(test_fork_while_the_lock_is_held), /* first: no watch has been started yet */
         TEST(test_from_the_second_handshake_on),
         TEST(test_it_ends_promptly),
         TEST(test_idle),
