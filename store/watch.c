@@ -347,8 +347,8 @@ static void finish_lane(const consul_watch *watch, runner *r, query *q, CURLcode
     int ok = consul_exchange_finish(&q->exchange, code, &answer, NULL)
              && keep(watch, q, &answer, &is_news);
 
-    bool is_quick =
-        ok && q->index != 0 && !is_news && consul_deadline_after(0) - q->began < QUICK_MS;
+    /* Also one that did not ask to wait, because the index went backwards: it may do so for ever. */
+    bool is_quick = ok && !is_news && consul_deadline_after(0) - q->began < QUICK_MS;
 
     q->quick = is_quick ? q->quick + 1 : 0;
     if (ok ? answer.index == 0

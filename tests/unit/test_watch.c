@@ -338,6 +338,11 @@ static void test_an_agent_that_does_not_block(void **state)
     check_that_it_backs_off(*state, LIVE_AT_ONCE);
 }
 
+static void test_an_index_that_wavers(void **state)
+{
+    check_that_it_backs_off(*state, LIVE_WAVER);
+}
+
 /* Each pause is longer than the one before, within its limits by chance. */
 static void test_errors(void **state)
 {
@@ -477,6 +482,7 @@ int main(void)
         TEST(test_connections_are_kept),
         TEST(test_late_answers),
         TEST(test_an_agent_that_does_not_block),
+        TEST(test_an_index_that_wavers),
         TEST(test_errors),
         cmocka_unit_test(test_jitter),
         TEST(test_silence),
