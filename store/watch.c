@@ -41,8 +41,9 @@
 #define FIRST_BACKOFF_MS 250 /* after a failure; then twice as long, and so on */
 #define LONGEST_BACKOFF_MS 10000
 #define PROBE_PAUSE_MS 100
-#define QUICK_MS 100 /* a blocking query that returns sooner, and without news, */
-#define QUICK_MAX 2  /* more often than this, does not block */
+#define QUICK_MS \
+    100 /* a blocking query that returns sooner, without news and before half its time, */
+#define QUICK_MAX 2 /* more often than this, does not block */
 #define NO_INDEX_PAUSE_MS 60000
 #define SOCKETS_MAX 8 /* of libcurl's, at a time */
 
@@ -342,13 +343,15 @@ static void give_up(runner *r, query *q)
 
 static void finish_lane(const consul_watch *watch, runner *r, query *q, CURLcode code)
 {
+    int64_t wait = watch->agent->settings->watch_wait,
+            quick = wait / 2 < QUICK_MS ? wait / 2 : QUICK_MS;
     consul_answer answer;
     bool is_news = false;
     int ok = consul_exchange_finish(&q->exchange, code, &answer, NULL)
              && keep(watch, q, &answer, &is_news);
 
     /* Also one that did not ask to wait, because the index went backwards: it may do so for ever. */
-    bool is_quick = ok && !is_news && consul_deadline_after(0) - q->began < QUICK_MS;
+    bool is_quick = ok && !is_news && consul_deadline_after(0) - q->began < quick;
 
     q->quick = is_quick ? q->quick + 1 : 0;
     if (ok ? answer.index == 0

@@ -343,6 +343,20 @@ static void test_an_index_that_wavers(void **state)
     check_that_it_backs_off(*state, LIVE_WAVER);
 }
 
+/* Waits that are short by configuration are no reason to. */
+static void test_short_waits(void **state)
+{
+    fixture *f = *state;
+    int i;
+
+    f->settings.watch_wait = 20;
+    start_watching(f);
+    for (i = 1; i < 12; i++) {
+        assert_int_equal(live_agent_request(f->agent, LIVE_ROOTS, i).index, 10);
+        assert_true(is_vouched_for(f->roots));
+    }
+}
+
 /* Each pause is longer than the one before, within its limits by chance. */
 static void test_errors(void **state)
 {
@@ -483,6 +497,7 @@ int main(void)
         TEST(test_late_answers),
         TEST(test_an_agent_that_does_not_block),
         TEST(test_an_index_that_wavers),
+        TEST(test_short_waits),
         TEST(test_errors),
         cmocka_unit_test(test_jitter),
         TEST(test_silence),
