@@ -26,6 +26,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -82,6 +83,7 @@ typedef struct runner {
     CURLM *multi;
     query queries[QUERIES];
     descriptor wake[2], slot, sockets[SOCKETS_MAX];
+    descriptor of_multi[2]; /* sockets that libcurl keeps for itself, if they are known */
 } runner;
 
 struct consul_watch {
@@ -133,14 +135,21 @@ static void close_ours(descriptor *d)
     *d = no_descriptor;
 }
 
+static bool is_anothers(const descriptor *d)
+{
+    return d->fd >= 0 && !is_ours(d);
+}
+
 static bool all_are_ours(const runner *r)
 {
     size_t i;
 
     for (i = 0; i < SOCKETS_MAX; i++) {
-        if (r->sockets[i].fd >= 0 && !is_ours(&r->sockets[i]))
+        if (is_anothers(&r->sockets[i]))
             return false;
     }
+    if (is_anothers(&r->of_multi[0]) || is_anothers(&r->of_multi[1]))
+        return false;
     return is_ours(&r->wake[0]) && is_ours(&r->wake[1]);
 }
 
@@ -150,8 +159,10 @@ static void close_all(runner *r)
 
     for (i = 0; i < SOCKETS_MAX; i++)
         close_ours(&r->sockets[i]);
-    close_ours(&r->wake[0]);
-    close_ours(&r->wake[1]);
+    for (i = 0; i < 2; i++) {
+        close_ours(&r->wake[i]);
+        close_ours(&r->of_multi[i]);
+    }
     close_ours(&r->slot);
 }
 
@@ -442,6 +453,48 @@ static void begin_due(consul_watch *watch, runner *r, bool hangs)
 
 /* ---- the thread ---- */
 
+static bool make_pair(int fds[2])
+{
+    return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) == 0;
+}
+
+static bool holds_a_byte(int fd, unsigned long where)
+{
+    int count = 0;
+
+    return ioctl(fd, where, &count) == 0 && count > 0;
+}
+
+/*
+ * libcurl up to 8.9 opens a pair of sockets with a multi handle, which a program that is executed
+ * would inherit, and does not tell which. They get the numbers that were free just before, unless
+ * another thread was faster: then it is not in them that the byte that wakes shows, and goes.
+ */
+static CURLM *make_multi(runner *r)
+{
+    int fds[2], i;
+    bool shows[2], goes = true;
+    CURLM *multi;
+
+    if (!make_pair(fds))
+        return NULL;
+    close(fds[0]);
+    close(fds[1]);
+    if ((multi = curl_multi_init()) == NULL)
+        return NULL;
+    goes = !holds_a_byte(fds[0], FIONREAD) && !holds_a_byte(fds[1], TIOCOUTQ);
+    curl_multi_wakeup(multi);
+    shows[0] = holds_a_byte(fds[0], FIONREAD);
+    shows[1] = holds_a_byte(fds[1], TIOCOUTQ);
+    curl_multi_poll(multi, NULL, 0, 0, NULL);
+    goes = goes && !holds_a_byte(fds[0], FIONREAD) && !holds_a_byte(fds[1], TIOCOUTQ);
+    for (i = 0; i < 2 && shows[0] && shows[1] && goes; i++) {
+        if (take_descriptor(&r->of_multi[i], fds[i]))
+            fcntl(fds[i], F_SETFD, FD_CLOEXEC);
+    }
+    return multi;
+}
+
 /* With the work lock held: one round of what there is to do. False when it is to end. */
 static bool work(consul_watch *watch, runner *r)
 {
@@ -514,7 +567,7 @@ static void *run(void *arg)
 
     consul_enter_request(true); /* its TLS is libcurl's, to the end */
     pthread_mutex_lock(&work_lock);
-    r->multi = curl_multi_init();
+    r->multi = make_multi(r);
     while (r->multi != NULL && work(watch, r)) {
         pthread_mutex_unlock(&work_lock);
         wait_for_something(watch, r);
@@ -524,6 +577,7 @@ static void *run(void *arg)
         for (i = 0; i < QUERIES; i++)
             end_query(r, &r->queries[i]);
         curl_multi_cleanup(r->multi);
+        r->of_multi[0] = r->of_multi[1] = no_descriptor;
     } /* else libcurl would close what is the host's */
     consul_live_lock();
     consul_live_doubt_all(watch->live);
@@ -550,7 +604,7 @@ static bool make_waking(runner *r)
 {
     int fds[2];
 
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) != 0)
+    if (!make_pair(fds))
         return false;
     return take_descriptor(&r->wake[0], fds[0]) && take_descriptor(&r->wake[1], fds[1]);
 }
@@ -568,7 +622,7 @@ static void start(consul_watch *watch, bool with_slot)
 
     if (r == NULL)
         return;
-    r->wake[0] = r->wake[1] = r->slot = no_descriptor;
+    r->wake[0] = r->wake[1] = r->slot = r->of_multi[0] = r->of_multi[1] = no_descriptor;
     for (i = 0; i < SOCKETS_MAX; i++)
         r->sockets[i] = no_descriptor;
     pthread_once(&once, install_exit_handlers);

@@ -482,6 +482,57 @@ static void test_fork_while_the_lock_is_held(void **state)
     sem_destroy(&h.may_go);
 }
 
+/* Sockets of this process; those that a program which it executes would have, too. */
+static int sockets(bool inherited_only)
+{
+    struct stat about;
+    int fd, count = 0;
+
+    for (fd = 0; fd < 1024; fd++)
+        count += fstat(fd, &about) == 0 && S_ISSOCK(about.st_mode)
+                 && (!inherited_only || (fcntl(fd, F_GETFD) & FD_CLOEXEC) == 0);
+    return count;
+}
+
+/* The child has nothing of its parent's watch but what it knows, for which nobody vouches. */
+static void test_fork_while_it_watches(void **state)
+{
+    fixture *f = *state;
+    int before = sockets(false), status;
+    pid_t child;
+
+    start_watching(f);
+    live_agent_request(f->agent, LIVE_ROOTS, 1);
+    live_agent_request(f->agent, LIVE_LEAF, 1);
+    WAIT_UNTIL(is_vouched_for(f->roots) && is_vouched_for(f->leaf));
+    child = fork();
+    if (child == 0) {
+        consul_roots *roots = consul_entry_roots(f->roots, false);
+        bool knows = roots != NULL && !is_vouched_for(f->roots) && !is_vouched_for(f->leaf);
+        bool is_bare = f->watch->runner == NULL && sockets(false) == before + 2; /* the agent's */
+
+        consul_watch_expect(f->watch);
+        _exit(f->watch->runner == NULL ? knows + 2 * is_bare : 4);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 3);
+    assert_true(is_vouched_for(f->roots) && is_vouched_for(f->leaf));
+}
+
+/* A program that is executed has none of it. */
+static void test_descriptors_end_with_exec(void **state)
+{
+    fixture *f = *state;
+    int before = sockets(false), inherited = sockets(true);
+
+    start_watching(f);
+    live_agent_request(f->agent, LIVE_ROOTS, 1);
+    live_agent_request(f->agent, LIVE_LEAF, 1);
+    assert_true(sockets(false) > before + 2);
+    assert_int_equal(sockets(true), inherited);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -502,6 +553,8 @@ int main(void)
         cmocka_unit_test(test_jitter),
         TEST(test_silence),
         TEST(test_probes),
+        TEST(test_fork_while_it_watches),
+        TEST(test_descriptors_end_with_exec),
     };
 
     deaf_before = deaf_threads();
