@@ -73,7 +73,7 @@ enum {
 
 /* What the thread works on: its own, but for a fork, which waits for the work lock. */
 typedef struct runner {
-    struct runner *next; /* of those left by forks, which nobody can free safely */
+    struct runner *next; /* of those left behind */
     consul_watch *watch;
     pthread_t thread;
     bool ended;
@@ -101,7 +101,7 @@ struct consul_watch {
 
 static pthread_mutex_t work_lock = PTHREAD_MUTEX_INITIALIZER;
 static consul_watch *watches; /* under the lock of live.c, as are */
-static runner *left_behind;
+static runner *left_behind;   /* by forks and closed descriptors: libcurl's part can not be freed */
 static bool exiting;
 
 /* ---- descriptors ---- */
@@ -577,6 +577,7 @@ static void *run(void *arg)
         for (i = 0; i < QUERIES; i++)
             end_query(r, &r->queries[i]);
         curl_multi_cleanup(r->multi);
+        r->multi = NULL;
         r->of_multi[0] = r->of_multi[1] = no_descriptor;
     } /* else libcurl would close what is the host's */
     consul_live_lock();
@@ -590,12 +591,27 @@ static void *run(void *arg)
     return NULL;
 }
 
+static void leave_behind(runner *r)
+{
+    r->next = left_behind;
+    left_behind = r;
+}
+
+/* With the lock held; its thread has ended. */
+static void dispose(runner *r)
+{
+    if (r->multi != NULL)
+        leave_behind(r);
+    else
+        OPENSSL_free(r);
+}
+
 /* With the lock held. The thread has done its last work. */
 static void reap(consul_watch *watch)
 {
     if (watch->runner != NULL && watch->runner->ended) {
         pthread_join(watch->runner->thread, NULL);
-        OPENSSL_free(watch->runner);
+        dispose(watch->runner);
         watch->runner = NULL;
     }
 }
@@ -659,7 +675,9 @@ static void stop(consul_watch *watch)
     consul_live_unlock();
     if (r != NULL) {
         pthread_join(thread, NULL);
-        OPENSSL_free(r);
+        consul_live_lock();
+        dispose(r);
+        consul_live_unlock();
     }
 }
 
@@ -706,8 +724,7 @@ static void after_fork_in_child(void)
         if (r == NULL)
             continue;
         close_all(r);
-        r->next = left_behind;
-        left_behind = r;
+        leave_behind(r);
     }
     after_fork_in_parent();
 }

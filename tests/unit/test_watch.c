@@ -533,6 +533,41 @@ static void test_descriptors_end_with_exec(void **state)
     assert_int_equal(sockets(true), inherited);
 }
 
+/* A daemon closes what it does not know, and opens its own. */
+static void test_closed_descriptors(void **state)
+{
+    fixture *f = *state;
+    int taken[2 + SOCKETS_MAX], count = 0, i;
+    char kept[2];
+
+    start_watching(f);
+    live_agent_request(f->agent, LIVE_ROOTS, 1);
+    live_agent_request(f->agent, LIVE_LEAF, 1);
+    pthread_mutex_lock(&work_lock);
+    for (i = 0; i < 2; i++)
+        taken[count++] = f->watch->runner->wake[i].fd;
+    for (i = 0; i < SOCKETS_MAX; i++) {
+        if (f->watch->runner->sockets[i].fd >= 0)
+            taken[count++] = f->watch->runner->sockets[i].fd;
+    }
+    for (i = 0; i < count; i++) {
+        int fd = memfd_create("of the host", MFD_CLOEXEC);
+
+        assert_int_equal(write(fd, "ok", 2), 2);
+        assert_int_equal(dup2(fd, taken[i]), taken[i]);
+        close(fd);
+    }
+    pthread_mutex_unlock(&work_lock);
+    assert_int_equal(count, 4);
+    WAIT_UNTIL(deaf_threads() == 0);
+    WAIT_UNTIL((consul_watch_expect(f->watch), is_vouched_for(f->roots)));
+    for (i = 0; i < count; i++) {
+        assert_int_equal(pread(taken[i], kept, 2, 0), 2);
+        assert_memory_equal(kept, "ok", 2);
+        close(taken[i]);
+    }
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -555,6 +590,7 @@ int main(void)
         TEST(test_probes),
         TEST(test_fork_while_it_watches),
         TEST(test_descriptors_end_with_exec),
+        TEST(test_closed_descriptors),
     };
 
     deaf_before = deaf_threads();
