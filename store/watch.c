@@ -99,9 +99,10 @@ struct consul_watch {
     consul_deadline next_slot, idle_at;
 };
 
-static pthread_mutex_t work_lock = PTHREAD_MUTEX_INITIALIZER;
-static consul_watch *watches; /* under the lock of live.c, as are */
-static runner *left_behind;   /* by forks and closed descriptors: libcurl's part can not be freed */
+static pthread_mutex_t stop_lock = PTHREAD_MUTEX_INITIALIZER; /* taken before the others, and */
+static pthread_mutex_t work_lock = PTHREAD_MUTEX_INITIALIZER; /* this before the lock of live.c */
+static consul_watch *watches;                                 /* under the lock of live.c, as are */
+static runner *left_behind; /* by forks and closed descriptors: libcurl's part can not be freed */
 static bool exiting;
 
 /* ---- descriptors ---- */
@@ -659,6 +660,10 @@ static void start(consul_watch *watch, bool with_slot)
 
 /* ---- the process ---- */
 
+/*
+ * With the stop lock held: who comes second finds no thread because there is none, and a fork finds
+ * each thread at its watch.
+ */
 static void stop(consul_watch *watch)
 {
     runner *r;
@@ -685,6 +690,7 @@ static void stop_all(void)
 {
     consul_watch *watch;
 
+    pthread_mutex_lock(&stop_lock);
     do {
         consul_live_lock();
         exiting = true;
@@ -695,10 +701,12 @@ static void stop_all(void)
         if (watch != NULL)
             stop(watch);
     } while (watch != NULL);
+    pthread_mutex_unlock(&stop_lock);
 }
 
 static void before_fork(void)
 {
+    pthread_mutex_lock(&stop_lock);
     pthread_mutex_lock(&work_lock);
     consul_live_lock();
 }
@@ -707,6 +715,7 @@ static void after_fork_in_parent(void)
 {
     consul_live_unlock();
     pthread_mutex_unlock(&work_lock);
+    pthread_mutex_unlock(&stop_lock);
 }
 
 static void after_fork_in_child(void)
@@ -770,7 +779,9 @@ void consul_watch_close(consul_watch *watch)
     consul_live_lock();
     watch->closed = true;
     consul_live_unlock();
+    pthread_mutex_lock(&stop_lock);
     stop(watch);
+    pthread_mutex_unlock(&stop_lock);
 }
 
 void consul_watch_free(consul_watch *watch)
@@ -780,12 +791,14 @@ void consul_watch_free(consul_watch *watch)
     if (watch == NULL)
         return;
     consul_watch_close(watch);
+    pthread_mutex_lock(&stop_lock); /* an exit may be looking at it */
     consul_live_lock();
     for (link = &watches; *link != NULL && *link != watch; link = &(*link)->next)
         ;
     if (*link == watch)
         *link = watch->next;
     consul_live_unlock();
+    pthread_mutex_unlock(&stop_lock);
     OPENSSL_free(watch);
 }
 

@@ -568,6 +568,42 @@ static void test_closed_descriptors(void **state)
     }
 }
 
+static atomic_bool may_end;
+
+static void *close_watch(void *arg)
+{
+    fixture *f = arg;
+
+    consul_watch_close(f->watch);
+    return atomic_load(&may_end) ? arg : NULL;
+}
+
+/* Whoever ends it, an exit or an unloaded provider, waits until it has ended; also the second. */
+static void test_two_that_end_it(void **state)
+{
+    const struct timespec moment = {.tv_nsec = 50000000};
+    fixture *f = *state;
+    pthread_t threads[2];
+    void *result;
+    int i;
+
+    start_watching(f);
+    live_agent_request(f->agent, LIVE_ROOTS, 1);
+    live_agent_request(f->agent, LIVE_LEAF, 1);
+    atomic_store(&may_end, false);
+    pthread_mutex_lock(&work_lock); /* it can not end yet */
+    for (i = 0; i < 2; i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, close_watch, f), 0);
+        nanosleep(&moment, NULL); /* enough for one that does not wait to return too early */
+    }
+    atomic_store(&may_end, true);
+    pthread_mutex_unlock(&work_lock);
+    for (i = 0; i < 2; i++) {
+        pthread_join(threads[i], &result);
+        assert_ptr_equal(result, f);
+    }
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -591,6 +627,7 @@ int main(void)
         TEST(test_fork_while_it_watches),
         TEST(test_descriptors_end_with_exec),
         TEST(test_closed_descriptors),
+        TEST(test_two_that_end_it),
     };
 
     deaf_before = deaf_threads();
