@@ -105,6 +105,23 @@ static consul_watch *watches;                                 /* under the lock 
 static runner *left_behind; /* by forks and closed descriptors: libcurl's part can not be freed */
 static bool exiting;
 
+/*
+ * The locks are the host's threads', too, which it may cancel: not while they hold one. What this
+ * returns is for allow_cancel.
+ */
+static int forbid_cancel(void)
+{
+    int state;
+
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+    return state;
+}
+
+static void allow_cancel(int state)
+{
+    pthread_setcancelstate(state, NULL);
+}
+
 /* ---- descriptors ---- */
 
 static const descriptor no_descriptor = {.fd = -1};
@@ -704,18 +721,26 @@ static void stop_all(void)
     pthread_mutex_unlock(&stop_lock);
 }
 
+static int forks_cancel_state; /* under the locks */
+
 static void before_fork(void)
 {
+    int state = forbid_cancel();
+
     pthread_mutex_lock(&stop_lock);
     pthread_mutex_lock(&work_lock);
     consul_live_lock();
+    forks_cancel_state = state;
 }
 
 static void after_fork_in_parent(void)
 {
+    int state = forks_cancel_state;
+
     consul_live_unlock();
     pthread_mutex_unlock(&work_lock);
     pthread_mutex_unlock(&stop_lock);
+    allow_cancel(state);
 }
 
 static void after_fork_in_child(void)
@@ -776,12 +801,15 @@ consul_watch *consul_watch_new(const consul_agent *agent, consul_live *live, OSS
 
 void consul_watch_close(consul_watch *watch)
 {
+    int state = forbid_cancel();
+
     consul_live_lock();
     watch->closed = true;
     consul_live_unlock();
     pthread_mutex_lock(&stop_lock);
     stop(watch);
     pthread_mutex_unlock(&stop_lock);
+    allow_cancel(state);
 }
 
 void consul_watch_free(consul_watch *watch)
@@ -805,6 +833,7 @@ void consul_watch_free(consul_watch *watch)
 void consul_watch_expect(consul_watch *watch)
 {
     int64_t now = consul_deadline_after(0);
+    int state = forbid_cancel();
 
     consul_live_lock();
     reap(watch);
@@ -816,6 +845,7 @@ void consul_watch_expect(consul_watch *watch)
         start(watch, true);
     }
     consul_live_unlock();
+    allow_cancel(state);
 }
 
 bool consul_watch_agent_hangs(consul_watch *watch)
@@ -830,6 +860,8 @@ bool consul_watch_agent_hangs(consul_watch *watch)
 
 void consul_watch_note_timeout(consul_watch *watch)
 {
+    int state = forbid_cancel();
+
     consul_live_lock();
     reap(watch);
     /* Not where a program loads URIs, and will perhaps fork. */
@@ -843,4 +875,5 @@ void consul_watch_note_timeout(consul_watch *watch)
             watch->hangs = false; /* nobody would find out when it does no longer */
     }
     consul_live_unlock();
+    allow_cancel(state);
 }

@@ -604,6 +604,39 @@ static void test_two_that_end_it(void **state)
     }
 }
 
+/* A host may cancel its threads: not in the middle of what others wait for. */
+static void *be_cancelled(void *arg)
+{
+    fixture *f = arg;
+
+    pthread_cancel(pthread_self());
+    consul_watch_note_timeout(f->watch);
+    consul_watch_expect(f->watch);
+    consul_watch_close(f->watch);
+    pthread_testcancel();
+    return arg;
+}
+
+static void test_cancelled_threads(void **state)
+{
+    fixture *f = *state;
+    pthread_t thread;
+    void *result;
+
+    start_watching(f);
+    live_agent_request(f->agent, LIVE_ROOTS, 1);
+    live_agent_request(f->agent, LIVE_LEAF, 1);
+    assert_int_equal(pthread_create(&thread, NULL, be_cancelled, f), 0);
+    pthread_join(thread, &result);
+    assert_ptr_equal(result, PTHREAD_CANCELED);
+    alarm(20);
+    consul_live_lock();
+    consul_live_unlock();
+    alarm(0);
+    WAIT_UNTIL(deaf_threads() == 0);
+    assert_true(f->watch->closed);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -628,6 +661,7 @@ int main(void)
         TEST(test_descriptors_end_with_exec),
         TEST(test_closed_descriptors),
         TEST(test_two_that_end_it),
+        TEST(test_cancelled_threads),
     };
 
     deaf_before = deaf_threads();
