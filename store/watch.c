@@ -597,7 +597,8 @@ static void *run(void *arg)
         curl_multi_cleanup(r->multi);
         r->multi = NULL;
         r->of_multi[0] = r->of_multi[1] = no_descriptor;
-    } /* else libcurl would close what is the host's */
+    }                      /* else libcurl would close what is the host's */
+    OPENSSL_thread_stop(); /* takes libcrypto's locks, so not while the process forks */
     consul_live_lock();
     consul_live_doubt_all(watch->live);
     watch->hangs = false;
@@ -605,7 +606,6 @@ static void *run(void *arg)
     r->ended = true;
     consul_live_unlock();
     pthread_mutex_unlock(&work_lock);
-    OPENSSL_thread_stop();
     return NULL;
 }
 
