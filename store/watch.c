@@ -380,7 +380,8 @@ static void finish_lane(const consul_watch *watch, runner *r, query *q, CURLcode
              && keep(watch, q, &answer, &is_news);
 
     /* Also one that did not ask to wait, because the index went backwards: it may do so for ever. */
-    bool is_quick = ok && !is_news && consul_deadline_after(0) - q->began < quick;
+    bool is_quick = ok && (!is_news || q->entry->kind == CONSUL_KIND_INTENTIONS)
+                    && consul_deadline_after(0) - q->began < quick;
 
     q->quick = is_quick ? q->quick + 1 : 0;
     if (ok ? answer.index == 0

@@ -47,8 +47,8 @@ static int set_up(void **state)
     f->live = consul_live_new(NULL);
     f->watch = consul_watch_new(f->client, f->live, NULL, NULL);
     assert_non_null(f->watch);
-    f->roots = consul_live_entry(f->live, NULL, &scope, NULL);
-    f->leaf = consul_live_entry(f->live, "web", &scope, NULL);
+    f->roots = consul_live_entry(f->live, CONSUL_KIND_ROOTS, "", &scope, NULL);
+    f->leaf = consul_live_entry(f->live, CONSUL_KIND_LEAF, "web", &scope, NULL);
     *state = f;
     return 0;
 }
@@ -74,8 +74,10 @@ static void start_watching(fixture *f)
 
 static bool is_vouched_for(consul_entry *entry)
 {
-    consul_roots *roots = entry->is_roots ? consul_entry_roots(entry, true) : NULL;
-    consul_leaf *leaf = entry->is_roots ? NULL : consul_entry_leaf(entry, true);
+    consul_roots *roots =
+        entry->kind == CONSUL_KIND_ROOTS ? consul_entry_roots(entry, INT64_MAX) : NULL;
+    consul_leaf *leaf =
+        entry->kind == CONSUL_KIND_ROOTS ? NULL : consul_entry_leaf(entry, INT64_MAX);
     bool fresh = roots != NULL || leaf != NULL;
 
     consul_roots_unref(roots);
@@ -240,7 +242,7 @@ static void test_no_index(void **state)
 
     live_agent_set_index(f->agent, LIVE_ROOTS, LIVE_NO_INDEX);
     start_watching(f);
-    WAIT_UNTIL((kept = consul_entry_roots(f->roots, false)) != NULL);
+    WAIT_UNTIL((kept = consul_entry_roots(f->roots, CONSUL_EVER)) != NULL);
     consul_roots_unref(kept);
     assert_false(is_vouched_for(f->roots));
     for (i = 1; i < 3; i++) {
@@ -259,13 +261,13 @@ static void test_content(void **state)
 
     start_watching(f);
     live_agent_request(f->agent, LIVE_LEAF, 1);
-    WAIT_UNTIL((first = consul_entry_leaf(f->leaf, true)) != NULL);
+    WAIT_UNTIL((first = consul_entry_leaf(f->leaf, INT64_MAX)) != NULL);
     live_agent_set_index(f->agent, LIVE_LEAF, 40);
     live_agent_request(f->agent, LIVE_LEAF, 2);
-    second = consul_entry_leaf(f->leaf, true);
+    second = consul_entry_leaf(f->leaf, INT64_MAX);
     assert_ptr_equal(first, second);
     live_agent_rotate(f->agent);
-    WAIT_UNTIL((third = consul_entry_leaf(f->leaf, true)) != NULL
+    WAIT_UNTIL((third = consul_entry_leaf(f->leaf, INT64_MAX)) != NULL
                && (third != first || (consul_leaf_unref(third), false)));
     assert_true(X509_cmp(consul_leaf_cert(third), consul_leaf_cert(first)) != 0);
     consul_leaf_unref(first);
@@ -507,7 +509,7 @@ static void test_fork_while_it_watches(void **state)
     WAIT_UNTIL(is_vouched_for(f->roots) && is_vouched_for(f->leaf));
     child = fork();
     if (child == 0) {
-        consul_roots *roots = consul_entry_roots(f->roots, false);
+        consul_roots *roots = consul_entry_roots(f->roots, CONSUL_EVER);
         bool knows = roots != NULL && !is_vouched_for(f->roots) && !is_vouched_for(f->leaf);
         bool is_bare = f->watch->runner == NULL && sockets(false) == before + 2; /* the agent's */
 
