@@ -13,8 +13,8 @@
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
 
-#define RESETS_MAX 7      /* tries of a request whose connection is reset */
-#define FIRST_PAUSE_MS 10 /* between the first two; then twice as long, and so on */
+#define TRIES_MAX 7       /* of one request */
+#define RESET_PAUSE_MS 10 /* between the first two, after a reset; then twice as long, and so on */
 
 static _Thread_local bool in_request;
 
@@ -92,11 +92,11 @@ static CURLcode perform(CURL *curl, bool https)
     return t.code;
 }
 
-/* A pause before the next try, so that those who were reset together do not come back together. */
-static bool pause_before(int try, consul_deadline deadline)
+/* A pause before the next try, so that those who were refused together do not come back together. */
+static bool pause_before(int try, int64_t first, consul_deadline deadline)
 {
-    int64_t most = (int64_t)FIRST_PAUSE_MS << try, length = consul_jitter(most);
-    struct timespec pause = {.tv_nsec = length * 1000000};
+    int64_t length = consul_jitter(first << (try - 1));
+    struct timespec pause = {.tv_sec = length / 1000, .tv_nsec = length % 1000 * 1000000};
 
     if (deadline != CONSUL_NO_DEADLINE && consul_deadline_after(length) >= deadline)
         return false;
@@ -104,11 +104,24 @@ static bool pause_before(int try, consul_deadline deadline)
     return true;
 }
 
+/* After so many tries. One reset may be a moment's chance; from the second on, watches must go. */
+static bool tries_again(const consul_agent *agent, const consul_request *request,
+                        const consul_exchange *exchange, CURLcode code, int tries)
+{
+    if (tries == TRIES_MAX)
+        return false;
+    if (!consul_exchange_was_reset(exchange, code))
+        return false;
+    if (tries > 1)
+        consul_slot_ask_for_some(agent);
+    return pause_before(tries, RESET_PAUSE_MS, request->deadline);
+}
+
 int consul_agent_request(const consul_agent *agent, const consul_request *request,
                          consul_answer *answer, consul_error *err)
 {
     consul_exchange *exchange = OPENSSL_zalloc(sizeof(*exchange));
-    int try = 0, ok;
+    int tries = 0, ok;
     CURLcode code = CURLE_OK;
 
     memset(answer, 0, sizeof(*answer));
@@ -119,8 +132,7 @@ int consul_agent_request(const consul_agent *agent, const consul_request *reques
         ok = consul_exchange_prepare(exchange, agent, request, err);
         if (ok)
             code = perform(exchange->curl, agent->address.https);
-    } while (ok && consul_exchange_was_reset(exchange, code) && ++try < RESETS_MAX
-             && pause_before(try - 1, request->deadline));
+    } while (ok && tries_again(agent, request, exchange, code, ++tries));
     if (ok)
         ok = consul_exchange_finish(exchange, code, answer, err);
     consul_exchange_clear(exchange);

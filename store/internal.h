@@ -62,7 +62,7 @@ typedef struct consul_answer {
 
 /*
  * Make one request on a connection of its own; again where the agent had too many connections and
- * reset it. Free the answer with consul_answer_free, also after an error.
+ * reset it, in time for the deadline. Free the answer with consul_answer_free, also after an error.
  */
 int consul_agent_request(const consul_agent *agent, const consul_request *request,
                          consul_answer *answer, consul_error *err);

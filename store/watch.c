@@ -8,10 +8,9 @@
  * An agent takes 200 connections from a host (limits.http_max_conns_per_client), and resets all
  * beyond, also those of authorize requests. A process holds two at most: one waits for the roots, and
  * the other, where clients have come, for the intentions of the service that most have come to, or
- * else for the leaf that is used most. On one host SLOTS processes at a time do, those that got a
- * slot first: a name in Linux's abstract socket namespace, which is free again when its owner has
- * ended, however that ended. The others ask. A local user who takes all slots slows others down and
- * no more.
+ * else for the leaf that is used most. On one host a few processes at a time do, those that got a
+ * slot (slot.c) first. The others ask; and where the connections run out, watches are given up
+ * before a question goes without an answer.
  *
  * Fork: the thread works under a lock for which a fork waits, so that no lock of libcrypto's or
  * libcurl's is held by it then. The child closes the descriptors and lets go of the rest.
@@ -24,18 +23,15 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <openssl/crypto.h>
 
-#define SLOTS 32           /* watching processes on a host, for one agent */
-#define SLOT_PAUSE_MS 1000 /* between two tries to get one */
+#define SLOT_PAUSE_MS 1000 /* between two tries to get a slot */
 #ifndef IDLE_MS
 #define IDLE_MS 60000 /* without a handshake: the slot is given to others */
 #endif
@@ -218,36 +214,6 @@ static void wake(const runner *r)
         send(r->wake[1].fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
-/* ---- slots ---- */
-
-static uint64_t hash_text(uint64_t hash, const char *text)
-{
-    for (; text != NULL && *text != '\0'; text++)
-        hash = (hash ^ (unsigned char)*text) * 0x100000001b3u; /* FNV-1a */
-    return hash;
-}
-
-static bool take_slot(const consul_watch *watch, descriptor *slot)
-{
-    uint64_t agent = hash_text(hash_text(0xcbf29ce484222325u, watch->agent->address.base),
-                               watch->agent->address.socket_path);
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0), i, len;
-
-    for (i = 0; fd >= 0 && i < SLOTS; i++) {
-        len = snprintf(address.sun_path + 1, sizeof(address.sun_path) - 1,
-                       "consul-provider/%016llx/%d", (unsigned long long)agent, i);
-        if (bind(fd, (struct sockaddr *)&address,
-                 (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)len))
-                == 0
-            && take_descriptor(slot, fd))
-            return true;
-    }
-    if (fd >= 0)
-        close(fd);
-    return false;
-}
-
 /* ---- queries ---- */
 
 static void end_query(runner *r, query *q)
@@ -380,9 +346,11 @@ static void finish_lane(const consul_watch *watch, runner *r, query *q, CURLcode
              && keep(watch, q, &answer, &is_news);
 
     /* Also one that did not ask to wait, because the index went backwards: it may do so for ever. */
-    bool is_quick = ok && (!is_news || q->entry->kind == CONSUL_KIND_INTENTIONS)
-                    && consul_deadline_after(0) - q->began < quick;
+    bool is_quick = consul_deadline_after(0) - q->began < quick;
 
+    if (is_quick && consul_exchange_was_reset(&q->exchange, code))
+        consul_slot_note_crowd(); /* and yield, at the next round */
+    is_quick = is_quick && ok && (!is_news || q->entry->kind == CONSUL_KIND_INTENTIONS);
     q->quick = is_quick ? q->quick + 1 : 0;
     if (ok ? answer.index == 0
            : q->entry->kind == CONSUL_KIND_INTENTIONS
@@ -514,6 +482,16 @@ static CURLM *make_multi(runner *r)
     return multi;
 }
 
+/* Do others need the connections more than this process, which can ask? */
+static bool yields(const runner *r)
+{
+    if (!is_ours(&r->slot))
+        return false;
+    if (consul_slot_is_asked_for(r->slot.fd))
+        consul_slot_note_crowd();
+    return consul_slot_is_crowd();
+}
+
 /* With the work lock held: one round of what there is to do. False when it is to end. */
 static bool work(consul_watch *watch, runner *r)
 {
@@ -521,7 +499,7 @@ static bool work(consul_watch *watch, runner *r)
     CURLMsg *message;
     int running, left;
 
-    if (!all_are_ours(r))
+    if (!all_are_ours(r) || yields(r))
         return false;
     do {
         consul_live_lock();
@@ -567,11 +545,12 @@ static int pause_length(const consul_watch *watch, const runner *r)
 
 static void wait_for_something(const consul_watch *watch, runner *r)
 {
-    struct curl_waitfd waking = {.fd = r->wake[0].fd, .events = CURL_WAIT_POLLIN};
+    struct curl_waitfd waking[] = {{.fd = r->wake[0].fd, .events = CURL_WAIT_POLLIN},
+                                   {.fd = r->slot.fd, .events = CURL_WAIT_POLLIN}};
     char bytes[64];
 
     /* Not curl_multi_poll: what wakes that can not be told from a descriptor of the host's. */
-    curl_multi_wait(r->multi, &waking, 1, pause_length(watch, r), NULL);
+    curl_multi_wait(r->multi, waking, is_ours(&r->slot) ? 2 : 1, pause_length(watch, r), NULL);
     if (is_ours(&r->wake[0])) {
         while (recv(r->wake[0].fd, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
             ;
@@ -661,7 +640,8 @@ static void start(consul_watch *watch, bool with_slot)
     for (i = 0; i < SOCKETS_MAX; i++)
         r->sockets[i] = no_descriptor;
     pthread_once(&once, install_exit_handlers);
-    if ((!with_slot || take_slot(watch, &r->slot)) && make_waking(r)) {
+    if ((!with_slot || take_descriptor(&r->slot, consul_slot_take(watch->agent)))
+        && make_waking(r)) {
         r->watch = watch;
         watch->runner = r;
         sigfillset(&all);
@@ -841,7 +821,7 @@ void consul_watch_expect(consul_watch *watch)
     watch->handshakes++;
     watch->idle_at = now + IDLE_MS;
     if (watch->handshakes > 1 && watch->runner == NULL && !watch->closed && !exiting
-        && now >= watch->next_slot) {
+        && now >= watch->next_slot && !consul_slot_is_crowd()) {
         watch->next_slot = now + consul_jitter(SLOT_PAUSE_MS);
         start(watch, true);
     }
