@@ -15,6 +15,7 @@
 
 #define TRIES_MAX 7       /* of one request */
 #define RESET_PAUSE_MS 10 /* between the first two, after a reset; then twice as long, and so on */
+#define LIMITED_PAUSE_MS 80 /* the same, after a refusal for being too many */
 
 static _Thread_local bool in_request;
 
@@ -110,11 +111,13 @@ static bool tries_again(const consul_agent *agent, const consul_request *request
 {
     if (tries == TRIES_MAX)
         return false;
-    if (!consul_exchange_was_reset(exchange, code))
-        return false;
-    if (tries > 1)
-        consul_slot_ask_for_some(agent);
-    return pause_before(tries, RESET_PAUSE_MS, request->deadline);
+    if (consul_exchange_was_reset(exchange, code)) {
+        if (tries > 1)
+            consul_slot_ask_for_some(agent);
+        return pause_before(tries, RESET_PAUSE_MS, request->deadline);
+    }
+    return request->insists && consul_exchange_was_limited(exchange, code)
+           && pause_before(tries, LIMITED_PAUSE_MS, request->deadline);
 }
 
 int consul_agent_request(const consul_agent *agent, const consul_request *request,

@@ -275,6 +275,15 @@ bool consul_exchange_was_reset(const consul_exchange *x, CURLcode code)
     return received == 0 && x->body.len == 0;
 }
 
+bool consul_exchange_was_limited(const consul_exchange *x, CURLcode code)
+{
+    long status = 0;
+
+    return code == CURLE_OK
+           && curl_easy_getinfo(x->curl, CURLINFO_RESPONSE_CODE, &status) == CURLE_OK
+           && status == 429;
+}
+
 void consul_exchange_clear(consul_exchange *x)
 {
     struct curl_slist *header;

@@ -42,6 +42,9 @@ int consul_exchange_finish(consul_exchange *exchange, CURLcode code, consul_answ
 /* Was it cut off before any answer? So does an agent that has too many connections. */
 bool consul_exchange_was_reset(const consul_exchange *exchange, CURLcode code);
 
+/* Did the agent refuse because there are too many requests, as for more leaves than it may sign? */
+bool consul_exchange_was_limited(const consul_exchange *exchange, CURLcode code);
+
 void consul_exchange_clear(consul_exchange *exchange); /* cleanses */
 
 /* ---- slot.c: which processes of this host may watch ---- */

@@ -48,6 +48,7 @@ typedef struct consul_request {
     const char *body;          /* JSON to POST; or NULL for a GET */
     int64_t wait;              /* milliseconds of a blocking query; 0 to be answered at once */
     uint64_t index;            /* what it waits to be exceeded; 0 at first */
+    bool insists;              /* it is made again where there are too many of its kind */
     consul_deadline deadline;
 } consul_request;
 
@@ -276,7 +277,7 @@ void consul_entry_doubt(consul_entry *entry);
  */
 bool consul_entry_may_be_doubted(consul_entry *entry);
 
-/* The request whose answer this is. */
+/* The request whose answer this is; it insists where nothing is kept that could serve instead. */
 consul_request consul_entry_request(const consul_entry *entry);
 
 /* ---- store.c ---- */

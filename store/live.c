@@ -369,5 +369,8 @@ consul_request consul_entry_request(const consul_entry *entry)
     } else if (entry->kind == CONSUL_KIND_INTENTIONS) {
         request.path = "/v1/connect/intentions";
     }
+    consul_live_lock();
+    request.insists = entry->roots == NULL && entry->leaf == NULL;
+    consul_live_unlock();
     return request;
 }

@@ -1,5 +1,6 @@
-"""An agent that has no connection to spare just now: everybody is still decided rightly."""
+"""An agent that has no connection, or no signature, to spare just now: everybody is still decided rightly."""
 
+import concurrent.futures
 import socket
 
 import pytest
@@ -78,3 +79,15 @@ def test_all_taken_by_others(programs, crowded):
         one.close()
     wait_until(lambda: answers(crowded), "a connection")
     assert programs.talk(server, TLS13, *friend).talked
+
+
+def test_more_first_leaves_than_the_agent_signs(programs, make_agent):
+    """It signs so many in a second, and refuses the others: they are asked for again."""
+    agent = make_agent(connect={"enabled": True, "ca_config": {"csr_max_per_second": 4}})
+    agent.wait_for_roots()
+    friend = agent.leaf("friend").files(programs.folder, "friend")
+    servers = [serve(programs, agent, f"web-{number}", authorize_timeout="10s") for number in range(6)]
+    with concurrent.futures.ThreadPoolExecutor(len(servers)) as pool:
+        outcomes = list(pool.map(lambda server: programs.talk(server, TLS13, *friend), servers))
+    agent.stop()
+    assert all(outcome.talked for outcome in outcomes), [str(outcome) for outcome in outcomes]

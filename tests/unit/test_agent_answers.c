@@ -65,6 +65,30 @@ static void test_bad_answers(void **state)
     }
 }
 
+/* Where nothing can serve instead, the agent's rate limit is waited for, but not beyond the time. */
+static void test_insisting(void **state)
+{
+    agent_fixture *f = *state;
+    consul_request request = {.path = PATH, .insists = true};
+    consul_answer answer;
+    consul_error err = {0};
+    int requests;
+
+    f->reply = (http_reply){.status = 429, .body = "Rate limit reached, try again later"};
+    request.deadline = consul_deadline_after(500);
+    assert_int_equal(agent_ask(f, &request, &answer, &err), 0);
+    assert_true(consul_deadline_after(0) <= request.deadline);
+    assert_error(&err, CONSUL_R_AGENT_REFUSED, "HTTP status 429: Rate limit reached");
+    consul_answer_free(&answer);
+    requests = http_server_requests(f->server);
+    assert_in_range(requests, 2, 4);
+
+    f->reply = (http_reply){.status = 500, .body = "No cluster leader"};
+    assert_int_equal(agent_ask(f, &request, &answer, NULL), 0);
+    consul_answer_free(&answer);
+    assert_int_equal(http_server_requests(f->server), requests + 1);
+}
+
 static void test_long_error_text_is_cut(void **state)
 {
     agent_fixture *f = *state;
@@ -152,6 +176,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_bad_answers, agent_set_up, agent_tear_down),
+        cmocka_unit_test_setup_teardown(test_insisting, agent_set_up, agent_tear_down),
         cmocka_unit_test_setup_teardown(test_long_error_text_is_cut, agent_set_up, agent_tear_down),
         cmocka_unit_test_setup_teardown(test_size_limit, agent_set_up, agent_tear_down),
         cmocka_unit_test_setup_teardown(test_no_time_left, agent_set_up, agent_tear_down),
