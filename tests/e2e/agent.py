@@ -65,6 +65,8 @@ class AgentError(Exception):
 
 
 class Agent:
+    MODE = ("-dev",)  # it leads itself, and keeps all in memory
+
     def __init__(self, folder, **config):
         self.folder = folder
         self.token = None
@@ -103,12 +105,15 @@ class Agent:
         self.launch()
 
     def launch(self):
+        self.spawn()
+        wait_until(self.leads, f"a leader at {self.address}")
+
+    def spawn(self):
         environment = {"PATH": os.environ.get("PATH", ""), "HOME": str(self.folder)}
         self.process = Process(
-            [self.binary, "agent", "-dev", "-log-level=warn", f"-config-file={self.file}"],
+            [self.binary, "agent", *self.MODE, "-log-level=warn", f"-config-file={self.file}"],
             environment, self.folder / "agent.log", cwd=self.folder,
         )
-        wait_until(self.leads, f"a leader at {self.address}")
 
     def leads(self):
         assert not self.process.ended(), f"the agent ended:\n{self.process.output()}"

@@ -1,4 +1,4 @@
-"""Figures that tests under load measure: a table each, in the build directory and on the test's output."""
+"""Figures that tests measure: a table each, in the build directory and on the test's output."""
 
 import os
 import time
@@ -20,11 +20,15 @@ def lag(values):
     return f"{milliseconds(percentile(values, 0.5))} / {milliseconds(percentile(values, 0.99))} (n = {len(values)})"
 
 
-def publish(name, title, rows):
-    """Writes and prints a table of (what, figure) pairs. Text/Markdown, as the documentation has it."""
+def line(cells):
+    return "|" + "".join(f" {cell} |" if cell else " |" for cell in cells)
+
+
+def publish(name, title, rows, heading=("", "")):
+    """Writes and prints a table: of (what, figure) pairs, or as the heading has it. Text/Markdown."""
     lines = [f"### {title}", "", f"Measured {time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores.", "",
-             "| | |", "|---|---|"]
-    lines += [f"| {what} | {figure} |" for what, figure in rows]
+             line(heading), "|" + len(heading) * "---|"]
+    lines += [line(row) for row in rows]
     text = "\n".join(lines) + "\n"
     folder = os.environ.get("CONSUL_PROVIDER_FIGURES")
     if folder:

@@ -1,0 +1,61 @@
+"""Real agents that keep their data: a server, and the client agents that have joined it."""
+
+import json
+import shutil
+
+from agent import Agent
+from processes import wait_until
+
+
+class Member(Agent):
+    """As on a host: stopped and launched again, it is who it was."""
+
+    MODE = ()
+
+    def __init__(self, folder, **config):
+        self.data = folder / "data"
+        super().__init__(folder, data_dir=str(self.data), connect={"enabled": True}, **config)
+
+    def launch(self):
+        super().launch()
+        self.wait_for_roots()
+
+    def forget(self):
+        """While it is stopped: it will be another one, at the same address."""
+        shutil.rmtree(self.data)
+
+    def port(self, name):
+        return json.loads(self.file.read_text())["ports"][name]
+
+
+def server(folder, **config):
+    return Member(folder, server=True, bootstrap_expect=1, performance={"raft_multiplier": 1},
+                  node_name="server", **config)
+
+
+def client(folder, of_server, **config):
+    """The agent of another host, were there one; it leads nobody and knows what its server says."""
+    return Member(folder, server=False, retry_join=[f"127.0.0.1:{of_server.port('serf_lan')}"],
+                  retry_interval="1s", node_name="local", **config)
+
+
+def exhaust(agent, opener, most):
+    """Takes connections to the agent until it resets one; gives those that it did not."""
+    held = []
+
+    def is_full():
+        assert len(held) <= most, "the agent takes any number of connections"
+        one = opener()
+        one.settimeout(0.2)
+        try:
+            data = one.recv(1)
+        except TimeoutError:
+            held.append(one)
+            return False
+        except OSError:
+            data = b""
+        one.close()
+        return data == b""
+
+    wait_until(is_full, f"the last connection to {agent.address}")
+    return held

@@ -1,0 +1,290 @@
+"""Ways in which a real agent is lost, one class each: how it begins, and how it ends."""
+
+import signal
+import socket
+
+import cluster
+from agent import AgentError
+from fake_agent import AUTHORIZE, LEAF, ROOTS, raw
+from processes import wait_until
+from relay import Relay
+
+EVERYTHING = (ROOTS, LEAF, AUTHORIZE)
+
+# What an outage leaves of the agent's decisions.
+GONE = "gone"  # none: the agent can not be asked
+REFUSING = "refusing"  # none, and it says so
+ANSWERING = "answering"  # all: it is an outage of something else
+
+
+class Outage:
+    """The processes under test ask `address`; intentions are set at `elsewhere`, also meanwhile."""
+
+    title = ""
+    leaves = GONE
+    said = ""  # what a refusal says of it in the log
+    can_deny = True  # while it lasts
+    is_new = False  # the agent that comes back is another one
+    settings = {}
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.agents = []
+        self.ended = True
+        self.build()
+
+    def start(self, make, name, *arguments, **config):
+        agent = make(self.folder / name, *arguments, **config)
+        self.agents.append(agent)
+        agent.wait_for_roots()
+        return agent
+
+    def build(self):
+        self.elsewhere = self.start(cluster.server, "server")
+        self.local = self.start(cluster.client, "local", self.elsewhere, **self.config())
+        self.address = self.local.address
+
+    def config(self):
+        return {}
+
+    def begin(self):
+        raise NotImplementedError
+
+    def end(self):
+        raise NotImplementedError
+
+    def answers(self, source):
+        """Would the agent itself let this client in now?"""
+        try:
+            return self.ended and self.local.allows(source, "web")
+        except (OSError, AgentError):
+            return False
+
+    def close(self):
+        for agent in self.agents:
+            agent.stop()
+
+
+class Alone(Outage):
+    """The local agent is a server, and there is no other."""
+
+    def build(self):
+        self.local = self.elsewhere = self.start(cluster.server, "server", **self.config())
+        self.address = self.local.address
+
+
+class Stopped(Outage):
+    title = "stopped"
+    said = "agent unreachable: .*Failed to connect"
+
+    def begin(self):
+        self.local.stop()
+
+    def end(self):
+        self.local.launch()
+
+
+class Restarted(Alone):
+    title = "restarted with its data"
+    said = Stopped.said
+    can_deny = False
+    begin, end = Stopped.begin, Stopped.end
+
+
+class RestartedEmpty(Restarted):
+    title = "restarted empty: a new trust domain"
+    is_new = True
+
+    def end(self):
+        self.local.forget()
+        self.local.launch()
+
+
+class Hung(Outage):
+    title = "hung (SIGSTOP)"
+    said = "agent did not answer in time: "
+
+    def begin(self):
+        self.local.process.signal(signal.SIGSTOP)
+
+    def end(self):
+        self.local.process.signal(signal.SIGCONT)
+
+
+class LeaderLost(Outage):
+    title = "its leader lost"
+    leaves = ANSWERING  # what it has cached is what it says
+    can_deny = False
+
+    def begin(self):
+        self.elsewhere.stop()
+
+    def end(self):
+        self.elsewhere.launch()
+        wait_until(self.local.leads, "the leader, from the local agent")
+
+
+class LeaderLostAndRestarted(LeaderLost):
+    title = "its leader lost, and itself restarted"
+    leaves = GONE
+    said = "HTTP status 500: No known Consul servers"
+
+    def begin(self):
+        self.elsewhere.stop()
+        self.local.stop()
+        self.local.spawn()
+        wait_until(self.local_listens, "the local agent")
+
+    def local_listens(self):
+        try:
+            return self.local.get("/v1/agent/self")
+        except (OSError, AgentError):
+            return None
+
+
+class Exhausted(Outage):
+    title = "out of connections (`http_max_conns_per_client`)"
+    said = "agent unreachable: "
+    most = 24
+
+    def config(self):
+        return {"limits": {"http_max_conns_per_client": self.most}}
+
+    def begin(self):
+        self.held = cluster.exhaust(self.local, self.connect, self.most)
+
+    def connect(self):
+        host, _, port = self.local.address.partition(":")
+        return socket.create_connection((host, int(port)))
+
+    def end(self):
+        for one in self.held:
+            one.close()
+
+
+class Relayed(Alone):
+    """What a real agent of this version does not say of itself, said in front of it."""
+
+    def build(self):
+        super().build()
+        self.relay = Relay(self.local)
+        self.address = self.relay.address
+
+    def begin(self):
+        self.ended = False
+        self.interfere()
+
+    def interfere(self):
+        raise NotImplementedError
+
+    def end(self):
+        self.relay.delay(0)
+        self.relay.answer_all(None, *EVERYTHING)
+        self.ended = True
+
+    def close(self):
+        self.relay.stop()
+        super().close()
+
+
+class Slow(Relayed):
+    title = "slow, each answer after 100 ms"
+    leaves = ANSWERING
+
+    def interfere(self):
+        self.relay.delay(0.1, *EVERYTHING)
+
+
+class TooSlow(Relayed):
+    title = "too slow, each answer after 1.5 s"
+    said = Hung.said
+
+    def interfere(self):
+        self.relay.delay(1.5, *EVERYTHING)
+
+
+class Status429(Relayed):
+    title = "answers 429, without text"
+    said = "HTTP status 429"
+
+    def interfere(self):
+        self.relay.answer_all(raw(429), *EVERYTHING)
+
+
+class Status500(Relayed):
+    title = "answers 500 No cluster leader"
+    said = "HTTP status 500: No cluster leader"
+
+    def interfere(self):
+        self.relay.answer_all(raw(500, "No cluster leader"), *EVERYTHING)
+
+
+class Status503(Relayed):
+    title = "answers 503"
+    said = "HTTP status 503: "
+
+    def interfere(self):
+        self.relay.answer_all(raw(503, "rate limit exceeded"), *EVERYTHING)
+
+
+RULES = 'service "web" { policy = "write" } service "api" { policy = "write" }'
+
+
+class Revoked(Alone):
+    title = "ACL token revoked"
+    leaves = REFUSING
+    said = "HTTP status 403: ACL not found"
+
+    def config(self):
+        return {"acl": {"enabled": True, "default_policy": "deny"}}
+
+    def build(self):
+        super().build()
+        self.local.token = wait_until(self.bootstrap, "the ACL system")["SecretID"]
+        self.local.put("/v1/acl/policy", {"Name": "web", "Rules": RULES})
+        self.file = self.folder / "token"
+        self.settings = {"token_file": self.file}
+        self.issue()
+
+    def bootstrap(self):
+        try:
+            return self.local.put("/v1/acl/bootstrap", None)
+        except AgentError as error:
+            assert error.status == 500, error  # not ready yet
+            return None
+
+    def issue(self):
+        """Writes a new token to the file."""
+        self.token = self.local.put("/v1/acl/token", {"Policies": [{"Name": "web"}]})
+        new = self.folder / "new"
+        new.write_text(self.token["SecretID"] + "\n")
+        new.rename(self.file)
+
+    def revoke(self, token):
+        self.local.request("DELETE", f"/v1/acl/token/{token['AccessorID']}")
+
+    def begin(self):
+        self.ended = False
+        self.revoke(self.token)
+
+    def end(self):
+        self.issue()
+        self.ended = True
+
+
+class Rotated(Revoked):
+    title = "ACL token rotated in its file, the old one revoked"
+    leaves = ANSWERING
+    said = ""
+
+    def begin(self):
+        old = self.token
+        self.issue()
+        self.revoke(old)
+
+    def end(self):
+        pass
+
+
+OUTAGES = [Stopped, Restarted, RestartedEmpty, Hung, Slow, TooSlow, Status429, Status500, Status503, Exhausted,
+           LeaderLost, LeaderLostAndRestarted, Revoked, Rotated]
