@@ -124,6 +124,8 @@ int consul_agent_request(const consul_agent *agent, const consul_request *reques
                          consul_answer *answer, consul_error *err)
 {
     consul_exchange *exchange = OPENSSL_zalloc(sizeof(*exchange));
+    int64_t began = consul_deadline_after(0);
+    bool was_reset = false;
     int tries = 0, ok;
     CURLcode code = CURLE_OK;
 
@@ -135,9 +137,12 @@ int consul_agent_request(const consul_agent *agent, const consul_request *reques
         ok = consul_exchange_prepare(exchange, agent, request, err);
         if (ok)
             code = perform(exchange->curl, agent->address.https);
+        was_reset = ok && consul_exchange_was_reset(exchange, code);
     } while (ok && tries_again(agent, request, exchange, code, ++tries));
     if (ok)
         ok = consul_exchange_finish(exchange, code, answer, err);
+    answer->was_reset = was_reset;
+    answer->began = began;
     consul_exchange_clear(exchange);
     OPENSSL_free(exchange);
     return ok;

@@ -45,12 +45,12 @@ static bool is_passing(const consul_answer *answer, const consul_error *err)
 }
 
 enum consul_verdict consul_agent_authorize(const consul_agent *agent,
-                                           const consul_settings *settings,
+                                           const consul_settings *settings, consul_watch *watch,
                                            const consul_spiffe_id *target, const X509 *peer,
                                            const consul_spiffe_id *peer_id,
                                            consul_deadline deadline, consul_error *err)
 {
-    consul_request request = {.path = "/v1/agent/connect/authorize", .deadline = deadline};
+    consul_request request = {.path = CONSUL_AUTHORIZE_PATH, .deadline = deadline};
     enum consul_verdict verdict = CONSUL_VERDICT_NONE;
     consul_answer answer = {0};
     consul_error why = {0};
@@ -62,6 +62,8 @@ enum consul_verdict consul_agent_authorize(const consul_agent *agent,
     if (body == NULL)
         goto done;
     if (!consul_agent_request(agent, &request, &answer, &why)) {
+        if (watch != NULL)
+            consul_watch_note_failure(watch, &request, &answer, &why);
         if (is_passing(&answer, &why))
             verdict = CONSUL_VERDICT_LOST;
         goto done;

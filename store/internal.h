@@ -54,7 +54,9 @@ typedef struct consul_request {
 
 /* An answer. Its body is there with status 200 only, NUL-terminated; it may hold a private key. */
 typedef struct consul_answer {
-    long status; /* of HTTP; 0 where none came */
+    long status;    /* of HTTP; 0 where none came */
+    bool was_reset; /* instead, until there was no time or try left */
+    int64_t began;  /* when it was first asked for */
     char *body;
     size_t len;
     uint64_t index;              /* X-Consul-Index, at least 1; 0 where there was none */
@@ -138,7 +140,41 @@ int consul_leaf_check(const consul_leaf *leaf, const consul_roots *roots, const 
 /* X509_verify_cert, but that signatures which it has verified before are not verified again. */
 int consul_verify_remembering(X509_STORE_CTX *ctx);
 
+/* ---- unanswered.c: requests that the agent has left without an answer ---- */
+
+/* A request that is kept. `path` is literal; no path stands for no question. */
+typedef struct consul_question {
+    const char *path;
+    char last_segment[CONSUL_NAME_MAX + 1];
+    consul_scope scope;
+    char *body;
+    int reason; /* why there is no answer, enum consul_reason */
+} consul_question;
+
+consul_request consul_question_request(const consul_question *question); /* borrows from it */
+void consul_question_clear(consul_question *question);
+
+/* Some of them, under the lock of live.c. */
+typedef struct consul_unanswered consul_unanswered;
+
+consul_unanswered *consul_unanswered_new(consul_error *err);
+void consul_unanswered_free(consul_unanswered *all);
+void consul_unanswered_add(consul_unanswered *all, const consul_request *request, int reason);
+void consul_unanswered_remove(consul_unanswered *all, const consul_question *question);
+void consul_unanswered_forget(consul_unanswered *all);
+
+/* Is this one of them? Then its reason, else 0. Decisions are alike. */
+int consul_unanswered_find(consul_unanswered *all, const consul_request *request);
+bool consul_unanswered_any(const consul_unanswered *all);
+
+/* A copy of each in turn; false if there is none. Clear it in the end. */
+bool consul_unanswered_next(consul_unanswered *all, consul_question *question);
+
 /* ---- decision.c ---- */
+
+typedef struct consul_watch consul_watch;
+
+#define CONSUL_AUTHORIZE_PATH "/v1/agent/connect/authorize"
 
 enum consul_verdict {
     CONSUL_VERDICT_NONE, /* something is wrong with the question or the answer */
@@ -147,9 +183,11 @@ enum consul_verdict {
     CONSUL_VERDICT_YES
 };
 
-/* Ask the agent. For anything but a yes, `err` says why. */
+/*
+ * Ask the agent. For anything but a yes, `err` says why. `watch`, unless NULL, is told of a failure.
+ */
 enum consul_verdict consul_agent_authorize(const consul_agent *agent,
-                                           const consul_settings *settings,
+                                           const consul_settings *settings, consul_watch *watch,
                                            const consul_spiffe_id *target, const X509 *peer,
                                            const consul_spiffe_id *peer_id,
                                            consul_deadline deadline, consul_error *err);
@@ -287,8 +325,6 @@ consul_scope consul_store_scope(const consul_store *store, const consul_scope *a
 
 /* ---- watch.c: the thread that keeps entries fresh ---- */
 
-typedef struct consul_watch consul_watch;
-
 /* Borrows all three, which must outlive it. Starts nothing. */
 consul_watch *consul_watch_new(const consul_agent *agent, consul_live *live, OSSL_LIB_CTX *libctx,
                                consul_error *err);
@@ -300,8 +336,14 @@ void consul_watch_free(consul_watch *watch);
 /* A handshake begins that will ask. A process that has had one before watches from now on. */
 void consul_watch_expect(consul_watch *watch);
 
-/* Has the agent left a request without an answer, and given none to anybody since? */
-bool consul_watch_agent_hangs(consul_watch *watch);
-void consul_watch_note_timeout(consul_watch *watch);
+/*
+ * Has the agent left this request without an answer, and not answered it since? Or any, and answered
+ * nothing since? Then the reason of that, else 0.
+ */
+int consul_watch_agent_hangs(consul_watch *watch, const consul_request *request);
+
+/* A request has failed, perhaps because it was left without an answer. */
+void consul_watch_note_failure(consul_watch *watch, const consul_request *request,
+                               const consul_answer *answer, const consul_error *err);
 
 #endif

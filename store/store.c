@@ -125,37 +125,30 @@ consul_scope consul_store_scope(const consul_store *store, const consul_scope *a
 /* ---- what the agent says now ---- */
 
 /* Is there use in asking it? One that hangs would hold up everybody for the whole timeout. */
-static int check_agent(consul_store *store, consul_error *err)
+static int check_agent(consul_store *store, const consul_request *request, consul_error *err)
 {
-    return !consul_watch_agent_hangs(store->watch)
-           || consul_error_set(err, CONSUL_R_AGENT_TIMEOUT,
+    int reason = consul_watch_agent_hangs(store->watch, request);
+
+    return reason == 0
+           || consul_error_set(err, reason,
                                "the agent at %s has left requests without an answer; it is being "
                                "tried, and nobody waits for it meanwhile",
                                store->settings->address);
-}
-
-/* A request that was left only the rest of a handshake's time says nothing about the agent. */
-static void note_timeout(consul_store *store, int64_t began, consul_deadline deadline)
-{
-    if (deadline - began >= store->settings->authorize_timeout / 2)
-        consul_watch_note_timeout(store->watch);
 }
 
 static int ask(consul_store *store, const consul_entry *entry, consul_deadline deadline,
                consul_answer *answer, consul_error *err)
 {
     consul_request request = consul_entry_request(entry);
-    int64_t began = now_ms();
     consul_error why = {0};
 
     memset(answer, 0, sizeof(*answer));
     request.deadline = deadline;
-    if (!check_agent(store, err))
+    if (!check_agent(store, &request, err))
         return 0;
     if (consul_agent_request(store->agent, &request, answer, &why))
         return 1;
-    if (why.reason == CONSUL_R_AGENT_TIMEOUT)
-        note_timeout(store, began, deadline);
+    consul_watch_note_failure(store->watch, &request, answer, &why);
     return consul_error_set(err, why.reason, "%s", why.text);
 }
 
@@ -316,6 +309,8 @@ int consul_store_leaf(consul_store *store, const char *service, const consul_sco
 
 /* ---- decisions ---- */
 
+static const consul_request decision = {.path = CONSUL_AUTHORIZE_PATH};
+
 /*
  * The epoch that the target's intentions are in, or 0 where no watch vouches for any. Agents that
  * can not be waited for to tell of one service's are watched for everybody's.
@@ -350,16 +345,10 @@ static enum consul_verdict ask_about(consul_store *store, const consul_spiffe_id
                                      const X509 *peer, const consul_spiffe_id *peer_id,
                                      consul_deadline deadline, consul_error *err)
 {
-    enum consul_verdict verdict;
-    int64_t began = now_ms();
-
-    if (!check_agent(store, err))
+    if (!check_agent(store, &decision, err))
         return CONSUL_VERDICT_LOST;
-    verdict =
-        consul_agent_authorize(store->agent, store->settings, target, peer, peer_id, deadline, err);
-    if (err->reason == CONSUL_R_AGENT_TIMEOUT)
-        note_timeout(store, began, deadline);
-    return verdict;
+    return consul_agent_authorize(store->agent, store->settings, store->watch, target, peer,
+                                  peer_id, deadline, err);
 }
 
 int consul_store_authorize(consul_store *store, const consul_spiffe_id *target, const X509 *peer,
@@ -369,7 +358,7 @@ int consul_store_authorize(consul_store *store, const consul_spiffe_id *target, 
     consul_error why = {0};
 
     now.asked = now_ms();
-    if (!consul_watch_agent_hangs(store->watch)
+    if (consul_watch_agent_hangs(store->watch, &decision) == 0
         && X509_digest(peer, EVP_sha256(), now.peer, NULL) == 1)
         now.epoch = epoch_of(store, target);
     if (still_holds(&earlier, &now))

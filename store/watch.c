@@ -38,9 +38,9 @@
 #define FIRST_BACKOFF_MS 250 /* after a failure; then twice as long, and so on */
 #define LONGEST_BACKOFF_MS 10000
 #define PROBE_PAUSE_MS 100
-#define QUICK_MS \
-    100 /* a blocking query that returns sooner, without news and before half its time, */
-#define QUICK_MAX 2 /* more often than this, does not block */
+#define RESET_PAUSE_MS 500 /* of a probe whose connection is reset, like others' just then */
+#define QUICK_MS 100       /* a blocking query that returns sooner, before half its time and */
+#define QUICK_MAX 2        /* without news, more often than this, does not block */
 #define NO_INDEX_PAUSE_MS 60000
 #define SOCKETS_MAX 8 /* of libcurl's, at a time */
 
@@ -51,7 +51,7 @@ typedef struct descriptor {
 } descriptor;
 
 typedef struct query {
-    consul_entry *entry; /* NULL for a probe, which asks for the roots and keeps nothing */
+    consul_entry *entry; /* NULL for a probe, which keeps nothing */
     consul_exchange exchange;
     bool active;
     uint64_t index;
@@ -63,7 +63,8 @@ typedef struct query {
 enum {
     LANE_ROOTS,
     LANE_OTHER, /* of a process that has had a client: intentions; of one that has had none: a leaf */
-    PROBE,
+    PROBE,      /* asks for the roots while the agent answers nothing */
+    QUESTION,   /* asks for what it has not answered */
     QUERIES
 };
 
@@ -78,6 +79,7 @@ typedef struct runner {
     consul_deadline intentions_at; /* before, they can not be watched at all */
     CURLM *multi;
     query queries[QUERIES];
+    consul_question question; /* of that probe */
     descriptor wake[2], slot, sockets[SOCKETS_MAX];
     descriptor of_multi[2]; /* sockets that libcurl keeps for itself, if they are known */
 } runner;
@@ -91,6 +93,7 @@ struct consul_watch {
     runner *runner; /* NULL while there is no thread */
     bool closed;
     bool hangs;
+    consul_unanswered *unanswered;
     unsigned handshakes; /* of this process */
     consul_deadline next_slot, idle_at;
 };
@@ -239,11 +242,24 @@ static void fail(query *q, int64_t least)
     q->next = consul_deadline_after(consul_jitter(pause > least ? pause : least));
 }
 
-static void begin_query(const consul_watch *watch, runner *r, query *q)
+static bool is_probe_of(const runner *r, const query *q)
+{
+    return q == &r->queries[PROBE] || q == &r->queries[QUESTION];
+}
+
+static consul_request request_of(const runner *r, const query *q)
 {
     static const consul_entry roots = {.kind = CONSUL_KIND_ROOTS};
-    bool is_probe = q == &r->queries[PROBE];
-    consul_request request = consul_entry_request(is_probe ? &roots : q->entry);
+
+    if (q == &r->queries[QUESTION])
+        return consul_question_request(&r->question);
+    return consul_entry_request(q == &r->queries[PROBE] ? &roots : q->entry);
+}
+
+static void begin_query(const consul_watch *watch, runner *r, query *q)
+{
+    bool is_probe = is_probe_of(r, q);
+    consul_request request = request_of(r, q);
     CURL *curl;
 
     if (is_probe) /* one that got lost must not be waited for longer than need be */
@@ -368,11 +384,19 @@ static void finish_lane(const consul_watch *watch, runner *r, query *q, CURLcode
     consul_answer_free(&answer);
 }
 
-static void set_hangs(consul_watch *watch, bool hangs)
+/* Any answer will do, and so will a connection refused: both come at once. */
+static void finish_probe(consul_watch *watch, runner *r, query *q, CURLcode code)
 {
+    bool was_reset = consul_exchange_was_reset(&q->exchange, code);
+    bool answers = code != CURLE_OPERATION_TIMEDOUT && !was_reset;
+
     consul_live_lock();
-    watch->hangs = hangs;
+    if (answers && q == &r->queries[QUESTION])
+        consul_unanswered_remove(watch->unanswered, &r->question);
+    else if (answers)
+        watch->hangs = false;
     consul_live_unlock();
+    q->next = consul_deadline_after(consul_jitter(was_reset ? RESET_PAUSE_MS : PROBE_PAUSE_MS));
 }
 
 static void finish(consul_watch *watch, runner *r, CURL *curl, CURLcode code)
@@ -380,14 +404,10 @@ static void finish(consul_watch *watch, runner *r, CURL *curl, CURLcode code)
     query *q = NULL;
 
     curl_easy_getinfo(curl, CURLINFO_PRIVATE, (char **)&q);
-    if (q == &r->queries[PROBE]) {
-        /* Any answer will do, and so will a connection refused: both come at once. */
-        if (code != CURLE_OPERATION_TIMEDOUT)
-            set_hangs(watch, false);
-        q->next = consul_deadline_after(consul_jitter(PROBE_PAUSE_MS));
-    } else {
+    if (is_probe_of(r, q))
+        finish_probe(watch, r, q, code);
+    else
         finish_lane(watch, r, q, code);
-    }
     end_query(r, q);
 }
 
@@ -420,18 +440,40 @@ static bool choose(const consul_watch *watch, const runner *r, query *q, int lan
     return entry != NULL;
 }
 
+static bool choose_question(const consul_watch *watch, runner *r)
+{
+    bool any;
+
+    consul_live_lock();
+    any = consul_unanswered_next(watch->unanswered, &r->question);
+    consul_live_unlock();
+    return any;
+}
+
+/* Has this query something to do? With the lock held. */
+static bool is_wanted(const consul_watch *watch, const runner *r, int i)
+{
+    if (i == PROBE)
+        return watch->hangs;
+    return i == QUESTION ? consul_unanswered_any(watch->unanswered) : r->slot.fd >= 0;
+}
+
 /* Begin whatever is due. */
-static void begin_due(consul_watch *watch, runner *r, bool hangs)
+static void begin_due(consul_watch *watch, runner *r)
 {
     int64_t now = consul_deadline_after(0);
+    bool wanted;
     int i;
 
     for (i = 0; i < QUERIES; i++) {
         query *q = &r->queries[i];
 
-        if (q->active || now < q->next || (i == PROBE ? !hangs : r->slot.fd < 0))
+        consul_live_lock();
+        wanted = is_wanted(watch, r, i);
+        consul_live_unlock();
+        if (q->active || now < q->next || !wanted)
             continue;
-        if (i == PROBE || choose(watch, r, q, i))
+        if (i == PROBE || (i == QUESTION ? choose_question(watch, r) : choose(watch, r, q, i)))
             begin_query(watch, r, q);
         else
             q->next = now + SLOT_PAUSE_MS;
@@ -495,7 +537,7 @@ static bool yields(const runner *r)
 /* With the work lock held: one round of what there is to do. False when it is to end. */
 static bool work(consul_watch *watch, runner *r)
 {
-    bool goes_on, hangs;
+    bool goes_on;
     CURLMsg *message;
     int running, left;
 
@@ -503,13 +545,14 @@ static bool work(consul_watch *watch, runner *r)
         return false;
     do {
         consul_live_lock();
-        hangs = watch->hangs;
-        goes_on =
-            !r->stop && (hangs || (r->slot.fd >= 0 && consul_deadline_after(0) < watch->idle_at));
+        goes_on = !r->stop
+                  && (watch->hangs
+                      || (consul_deadline_after(0) < watch->idle_at
+                          && (is_wanted(watch, r, LANE_ROOTS) || is_wanted(watch, r, QUESTION))));
         consul_live_unlock();
         if (!goes_on)
             return false;
-        begin_due(watch, r, hangs);
+        begin_due(watch, r);
         if (curl_multi_perform(r->multi, &running) != CURLM_OK)
             return false;
         left = 0;
@@ -527,19 +570,16 @@ static bool work(consul_watch *watch, runner *r)
 static int pause_length(const consul_watch *watch, const runner *r)
 {
     int64_t now = consul_deadline_after(0), due = now + IDLE_MS;
-    bool hangs;
     int i;
 
     consul_live_lock();
-    hangs = watch->hangs;
-    if (!hangs && watch->idle_at < due)
+    if (!watch->hangs && watch->idle_at < due)
         due = watch->idle_at;
-    consul_live_unlock();
     for (i = 0; i < QUERIES; i++) {
-        if (!r->queries[i].active && (i == PROBE ? hangs : r->slot.fd >= 0)
-            && r->queries[i].next < due)
+        if (!r->queries[i].active && is_wanted(watch, r, i) && r->queries[i].next < due)
             due = r->queries[i].next;
     }
+    consul_live_unlock();
     return due <= now ? 0 : (int)(due - now);
 }
 
@@ -582,6 +622,8 @@ static void *run(void *arg)
     consul_live_lock();
     consul_live_doubt_all(watch->live);
     watch->hangs = false;
+    consul_unanswered_forget(watch->unanswered);
+    consul_question_clear(&r->question);
     close_all(r);
     r->ended = true;
     consul_live_unlock();
@@ -733,6 +775,7 @@ static void after_fork_in_child(void)
 
         consul_live_doubt_all(watch->live);
         watch->hangs = false;
+        consul_unanswered_forget(watch->unanswered);
         watch->handshakes = 0;
         watch->next_slot = 0;
         watch->runner = NULL;
@@ -765,7 +808,8 @@ consul_watch *consul_watch_new(const consul_agent *agent, consul_live *live, OSS
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     consul_watch *watch = OPENSSL_zalloc(sizeof(*watch));
 
-    if (watch == NULL) {
+    if (watch == NULL || (watch->unanswered = consul_unanswered_new(err)) == NULL) {
+        OPENSSL_free(watch);
         consul_error_set(err, CONSUL_R_OUT_OF_MEMORY, "the store");
         return NULL;
     }
@@ -808,6 +852,7 @@ void consul_watch_free(consul_watch *watch)
         *link = watch->next;
     consul_live_unlock();
     pthread_mutex_unlock(&stop_lock);
+    consul_unanswered_free(watch->unanswered);
     OPENSSL_free(watch);
 }
 
@@ -829,31 +874,42 @@ void consul_watch_expect(consul_watch *watch)
     allow_cancel(state);
 }
 
-bool consul_watch_agent_hangs(consul_watch *watch)
+int consul_watch_agent_hangs(consul_watch *watch, const consul_request *request)
 {
-    bool hangs;
+    int reason;
 
     consul_live_lock();
-    hangs = watch->hangs;
+    reason =
+        watch->hangs ? CONSUL_R_AGENT_TIMEOUT : consul_unanswered_find(watch->unanswered, request);
     consul_live_unlock();
-    return hangs;
+    return reason;
 }
 
-void consul_watch_note_timeout(consul_watch *watch)
+void consul_watch_note_failure(consul_watch *watch, const consul_request *request,
+                               const consul_answer *answer, const consul_error *err)
 {
-    int state = forbid_cancel();
+    int state;
 
+    if (err->reason != CONSUL_R_AGENT_TIMEOUT && !answer->was_reset)
+        return;
+    /* What was left only the rest of a handshake's time says nothing about the agent. */
+    if (request->deadline - answer->began < watch->agent->settings->authorize_timeout / 2)
+        return;
+    state = forbid_cancel();
     consul_live_lock();
     reap(watch);
     /* Not where a program loads URIs, and will perhaps fork. */
     if (watch->handshakes > 0 && !watch->closed && !exiting) {
-        watch->hangs = true;
+        watch->hangs |= !answer->was_reset; /* others may have better luck */
+        consul_unanswered_add(watch->unanswered, request, err->reason);
         if (watch->runner == NULL)
             start(watch, false);
         else
             wake(watch->runner);
-        if (watch->runner == NULL)
-            watch->hangs = false; /* nobody would find out when it does no longer */
+        if (watch->runner == NULL) { /* nobody would find out when it does no longer */
+            watch->hangs = false;
+            consul_unanswered_forget(watch->unanswered);
+        }
     }
     consul_live_unlock();
     allow_cancel(state);

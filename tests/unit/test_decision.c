@@ -53,8 +53,8 @@ static int authorize(agent_fixture *f, const char *target_uri, consul_error *err
 
     assert_true(consul_spiffe_id_parse(target_uri, strlen(target_uri), &target, NULL));
     ok = CONSUL_VERDICT_YES
-         == consul_agent_authorize(agent, &f->settings, &target, peer.cert, &id, CONSUL_NO_DEADLINE,
-                                   err);
+         == consul_agent_authorize(agent, &f->settings, NULL, &target, peer.cert, &id,
+                                   CONSUL_NO_DEADLINE, err);
     consul_agent_free(agent);
     minted_free(&peer);
     minted_free(&ca);

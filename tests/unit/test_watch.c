@@ -18,6 +18,7 @@ static int idle_ms;
 #include "live_agent.h"
 
 #define LONG 600000   /* longer than any test */
+#define SLOTS_MAX 256 /* more than there are */
 #define PROMPTLY 3000 /* as long as something that happens at once may take on a busy machine */
 
 typedef struct fixture {
@@ -83,6 +84,23 @@ static bool is_vouched_for(consul_entry *entry)
     consul_roots_unref(roots);
     consul_leaf_unref(leaf);
     return fresh;
+}
+
+/* A handshake has asked for the roots in vain. */
+static void note_timeout(fixture *f)
+{
+    consul_request request = consul_entry_request(f->roots);
+    const consul_answer answer = {.began = consul_deadline_after(0)};
+    const consul_error err = {.reason = CONSUL_R_AGENT_TIMEOUT};
+
+    consul_watch_note_failure(f->watch, &request, &answer, &err);
+}
+
+static bool agent_hangs(fixture *f)
+{
+    consul_request request = consul_entry_request(f->roots);
+
+    return consul_watch_agent_hangs(f->watch, &request) != 0;
 }
 
 static void pause_a_little(void)
@@ -158,9 +176,9 @@ static void test_it_ends_promptly(void **state)
     live_agent_request(f->agent, LIVE_ROOTS, 1);
     live_agent_request(f->agent, LIVE_LEAF, 1);
     live_agent_behave(f->agent, LIVE_ROOTS, LIVE_HANG);
-    consul_watch_note_timeout(f->watch);
+    note_timeout(f);
     live_agent_request(f->agent, LIVE_ROOTS, 2);
-    assert_true(consul_watch_agent_hangs(f->watch));
+    assert_true(agent_hangs(f));
     began = consul_deadline_after(0);
     consul_watch_close(f->watch);
     assert_true(consul_deadline_after(0) - began < PROMPTLY);
@@ -172,34 +190,35 @@ static void test_it_ends_promptly(void **state)
     assert_false(is_vouched_for(f->roots) || is_vouched_for(f->leaf));
     /* And for good. */
     start_watching(f);
-    consul_watch_note_timeout(f->watch);
+    note_timeout(f);
     assert_null(f->watch->runner);
-    assert_false(consul_watch_agent_hangs(f->watch));
+    assert_false(agent_hangs(f));
 }
 
 /* The last of the places, which is for whoever watches. */
 static void test_idle(void **state)
 {
     fixture *f = *state;
-    descriptor slots[SLOTS], none = no_descriptor;
-    int i;
+    int slots[SLOTS_MAX], count = 0, last;
 
     idle_ms = 300;
-    for (i = 0; i < SLOTS - 1; i++)
-        assert_true(take_slot(f->watch, &slots[i]));
+    while (count < SLOTS_MAX && (slots[count] = consul_slot_take(f->client)) >= 0)
+        count++;
+    assert_in_range(count, 1, SLOTS_MAX - 1);
+    close(slots[--count]);
     start_watching(f);
     live_agent_request(f->agent, LIVE_ROOTS, 1);
     live_agent_request(f->agent, LIVE_LEAF, 1);
-    assert_false(take_slot(f->watch, &none));
-    WAIT_UNTIL(take_slot(f->watch, &slots[i]));
+    assert_int_equal(consul_slot_take(f->client), -1);
+    WAIT_UNTIL((last = consul_slot_take(f->client)) >= 0);
     assert_false(is_vouched_for(f->roots) || is_vouched_for(f->leaf));
-    close_ours(&slots[i]);
+    close(last);
     f->watch->next_slot = 0; /* it has one a second */
     consul_watch_expect(f->watch);
     live_agent_request(f->agent, LIVE_ROOTS, 3);
     WAIT_UNTIL(deaf_threads() == 0);
-    while (i-- > 0)
-        close_ours(&slots[i]);
+    while (count-- > 0)
+        close(slots[count]);
 }
 
 /* ---- what it asks ---- */
@@ -427,12 +446,12 @@ static void test_probes(void **state)
 
     live_agent_behave(f->agent, LIVE_ROOTS, LIVE_HANG);
     consul_watch_expect(f->watch);
-    consul_watch_note_timeout(f->watch);
-    assert_true(consul_watch_agent_hangs(f->watch));
+    note_timeout(f);
+    assert_true(agent_hangs(f));
     live_agent_request(f->agent, LIVE_ROOTS, 2); /* the third: two had no answer */
-    assert_true(consul_watch_agent_hangs(f->watch));
+    assert_true(agent_hangs(f));
     live_agent_behave(f->agent, LIVE_ROOTS, LIVE_ANSWER);
-    WAIT_UNTIL(!consul_watch_agent_hangs(f->watch));
+    WAIT_UNTIL(!agent_hangs(f));
     WAIT_UNTIL(deaf_threads() == 0); /* it has no slot, and nothing else to do */
     assert_int_equal(live_agent_requests(f->agent, LIVE_LEAF), 0);
 }
@@ -473,7 +492,7 @@ static void test_fork_while_the_lock_is_held(void **state)
     child = fork();
     if (child == 0) {
         alarm(10);
-        consul_watch_agent_hangs(f->watch);
+        agent_hangs(f);
         _exit(0);
     }
     sem_post(&h.may_go);
@@ -612,7 +631,7 @@ static void *be_cancelled(void *arg)
     fixture *f = arg;
 
     pthread_cancel(pthread_self());
-    consul_watch_note_timeout(f->watch);
+    note_timeout(f);
     consul_watch_expect(f->watch);
     consul_watch_close(f->watch);
     pthread_testcancel();

@@ -1,0 +1,100 @@
+"""An agent that does not answer must not stall who has one thread for all: nginx with one worker."""
+
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+import nginx
+import outages
+import stand_ins
+from load import figures
+from visitors import Visitor
+
+CROWD = 20
+IN_ALL = 3  # seconds that twenty connections may take together
+
+
+class Quiet(outages.Hung):
+    """What a process was told by its watches soon counts as old."""
+
+    title = "hung (SIGSTOP), for longer than its watches last"
+    settings = {"watch_wait": "100ms", "request_timeout": "1s"}
+
+
+class LeaderHung(outages.Outage):
+    """The local agent answers what it has cached, and leaves without an answer what it has not."""
+
+    title = "its leader hung, and the decisions not cached"
+    said = outages.Hung.said
+
+    def begin(self):
+        self.elsewhere.process.signal(signal.SIGSTOP)
+
+    def end(self):
+        self.elsewhere.process.signal(signal.SIGCONT)
+
+
+ROWS = [outages.Hung, Quiet, outages.TooSlow, outages.Exhausted, LeaderHung]
+
+
+class Shop:
+    """One nginx, which is the service web, and its customers."""
+
+    def __init__(self, programs, outage, policy):
+        self.log = programs.path("nginx.connect")
+        config = programs.config(outage.address, on_agent_loss=policy, log=self.log, **outage.settings)
+        self.process = nginx.start(programs, *stand_ins.make(programs, "consul:leaf/web"), ["hello"], config)
+        self.friend = Visitor(programs.folder, outage.local.leaf("friend"), "friend")
+
+    def visit(self, _=None):
+        return self.friend.visit(self.process.ports[0], b"GET / HTTP/1.0\r\n\r\n")
+
+    def crowd(self):
+        """All at the same time: how many were served, and how long it took."""
+        with ThreadPoolExecutor(CROWD) as pool:
+            began = time.monotonic()
+            served = sum(visit.served for visit in pool.map(self.visit, range(CROWD)))
+            return served, time.monotonic() - began
+
+
+@pytest.fixture
+def outage(request, tmp_path):
+    one = request.param(tmp_path / "agents")
+    yield one
+    one.close()
+
+
+@pytest.fixture(scope="module")
+def rows():
+    some = []
+    yield some
+    figures.publish("event-loop", "Twenty connections at the same time to nginx with one worker", some,
+                    ("The agent is", "The worker", "`on_agent_loss`", "Served", "In all", "Served again after"))
+
+
+@pytest.mark.parametrize("policy", ["refuse", "last-known"])
+@pytest.mark.parametrize("is_known", [False, True], ids=["new", "known"])
+@pytest.mark.parametrize("outage", ROWS, ids=lambda kind: kind.__name__, indirect=True)
+def test_a_crowd(programs, outage, rows, is_known, policy):
+    """One waits at most for authorize_timeout, the others are decided at once."""
+    outage.elsewhere.allow("friend", "other")  # the agent caches roots and leaf, but no decision for web
+    outage.local.leaf("web")
+    shop = Shop(programs, outage, policy)
+    if is_known:
+        assert all(shop.visit().served for _ in range(3))
+    outage.begin()
+    try:
+        served, elapsed = shop.crowd()
+        again, elapsed_again = shop.crowd()
+    finally:
+        outage.end()
+    ended = time.monotonic()
+    answers = isinstance(outage, LeaderHung) and is_known  # it has cached the decisions, too
+    assert served == again == (CROWD if answers or (is_known and policy == "last-known") else 0), shop.log.read_text()
+    assert elapsed < IN_ALL and elapsed_again < IN_ALL, (elapsed, elapsed_again)
+    while not shop.visit().served:
+        assert time.monotonic() < ended + 20
+    rows.append((outage.title, "serves already" if is_known else "is new", f"`{policy}`",
+                 f"{served} of {CROWD}", f"{elapsed:.2f} s", figures.milliseconds(time.monotonic() - ended)))
