@@ -215,28 +215,15 @@ static int get_live_leaf(endpoint *e, consul_leaf **leaf, consul_error *err)
     return ok;
 }
 
-/* A leaf that was loaded is the last one known, where no later one is to be had. */
-static bool present_loaded(endpoint *e, const SSL *ssl)
-{
-    if (e->leaf == NULL || SSL_get_certificate(ssl) != e->leaf
-        || X509_cmp_timeframe(NULL, X509_get0_notBefore(e->leaf), X509_get0_notAfter(e->leaf)) != 0)
-        return false;
-    X509_up_ref(e->leaf);
-    X509_free(e->ours);
-    e->ours = e->leaf;
-    return true;
-}
-
 int endpoint_present_leaf(endpoint *e, SSL *ssl, consul_error *err)
 {
     consul_leaf *leaf = NULL;
-    consul_error why = {0};
     int ok;
 
     if (!e->has_service)
         return 1;
-    if (!get_live_leaf(e, &leaf, &why))
-        return present_loaded(e, ssl) || consul_error_set(err, why.reason, "%s", why.text);
+    if (!get_live_leaf(e, &leaf, err))
+        return 0;
     /* The application's own certificates would be chosen for their type of key. */
     SSL_certs_clear(ssl);
     ok = SSL_use_cert_and_key(ssl, consul_leaf_cert(leaf), consul_leaf_key(leaf),

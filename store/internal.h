@@ -5,6 +5,7 @@
 #include "store.h"
 
 #include <stdatomic.h>
+#include <time.h>
 
 /* ---- uri.c ---- */
 
@@ -135,6 +136,9 @@ consul_leaf *consul_leaf_new(consul_error *err);                         /* empt
 int consul_leaf_check(const consul_leaf *leaf, const consul_roots *roots, const char *service,
                       const consul_scope *scope, bool chains, bool *stale, consul_error *err);
 
+/* When the next of all certificates expires that the leaf's chain may lead over; its own apart. */
+time_t consul_leaf_next_expiry(const consul_leaf *leaf, const consul_roots *roots);
+
 /* ---- signatures.c ---- */
 
 /* X509_verify_cert, but that signatures which it has verified before are not verified again. */
@@ -236,7 +240,8 @@ struct consul_entry {
     /* Under the lock: */
     consul_roots *roots; /* one of these, NULL before the first answer */
     consul_leaf *leaf;
-    consul_roots *checked;       /* where the leaf's chain was found to lead */
+    consul_roots *checked;       /* where the leaf's chain was found to lead, */
+    time_t checked_until;        /* which may change then: a certificate expires */
     int64_t asked;               /* when a handshake has asked for this answer; 0 if none has */
     consul_deadline fresh_until; /* while a watch vouches for it; 0 where none does */
     uint64_t epoch;              /* another one after each change that a watch may have missed */
@@ -277,7 +282,7 @@ enum consul_origin {
 consul_roots *consul_entry_roots(consul_entry *entry, int64_t since);
 consul_leaf *consul_entry_leaf(consul_entry *entry, int64_t since);
 
-/* Was the chain of this leaf to these roots verified? */
+/* Was the chain of this leaf to these roots verified, and would be now? */
 bool consul_entry_chains(const consul_entry *entry, const consul_leaf *leaf,
                          const consul_roots *roots);
 void consul_entry_set_chains(consul_entry *entry, const consul_leaf *leaf, consul_roots *roots);

@@ -195,20 +195,29 @@ bool consul_entry_chains(const consul_entry *entry, const consul_leaf *leaf,
     bool chains;
 
     consul_live_lock();
-    chains = entry->leaf == leaf && entry->checked == roots;
+    chains = entry->leaf == leaf && entry->checked == roots && time(NULL) < entry->checked_until;
     consul_live_unlock();
     return chains;
 }
 
+/* With the lock held. Returns what is to be released outside of it. */
+static consul_roots *set_checked(consul_entry *entry, consul_roots *roots, time_t until)
+{
+    consul_roots *old = entry->checked;
+
+    entry->checked = consul_roots_ref(roots);
+    entry->checked_until = until;
+    return old;
+}
+
 void consul_entry_set_chains(consul_entry *entry, const consul_leaf *leaf, consul_roots *roots)
 {
+    time_t until = consul_leaf_next_expiry(leaf, roots);
     consul_roots *old = NULL;
 
     consul_live_lock();
-    if (entry->leaf == leaf && entry->checked != roots) {
-        old = entry->checked;
-        entry->checked = consul_roots_ref(roots);
-    }
+    if (entry->leaf == leaf)
+        old = set_checked(entry, roots, until);
     consul_live_unlock();
     consul_roots_unref(old);
 }
@@ -298,6 +307,8 @@ void consul_entry_keep_roots(consul_entry *entry, consul_roots *roots, enum cons
 void consul_entry_keep_leaf(consul_entry *entry, consul_leaf *leaf, consul_roots *checked,
                             enum consul_origin origin, int64_t moment)
 {
+    time_t until = consul_leaf_next_expiry(leaf, checked);
+    consul_roots *old_checked = NULL;
     consul_leaf *old = NULL;
 
     consul_live_lock();
@@ -305,9 +316,11 @@ void consul_entry_keep_leaf(consul_entry *entry, consul_leaf *leaf, consul_roots
         old = entry->leaf;
         entry->leaf = consul_leaf_ref(leaf);
     }
+    if (entry->leaf == leaf)
+        old_checked = set_checked(entry, checked, until);
     consul_live_unlock();
     consul_leaf_unref(old);
-    consul_entry_set_chains(entry, leaf, checked);
+    consul_roots_unref(old_checked);
 }
 
 void consul_entry_keep_epoch(consul_entry *entry, bool is_news, consul_deadline fresh_until)

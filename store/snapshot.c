@@ -126,6 +126,37 @@ int consul_leaf_check(const consul_leaf *leaf, const consul_roots *roots, const 
     return 1;
 }
 
+/* Seconds from now; none for what has expired. */
+static int64_t time_left_of(const X509 *cert)
+{
+    int days = 0, seconds = 0;
+
+    if (ASN1_TIME_diff(&days, &seconds, NULL, X509_get0_notAfter(cert)) != 1)
+        return 0;
+    return days < 0 || seconds < 0 ? 0 : (int64_t)days * 86400 + seconds;
+}
+
+static int64_t least_time_left(const STACK_OF(X509) *certs, int64_t least)
+{
+    int i;
+
+    for (i = 0; i < sk_X509_num(certs); i++) {
+        int64_t left = time_left_of(sk_X509_value(certs, i));
+
+        if (left > 0 && left < least)
+            least = left;
+    }
+    return least;
+}
+
+time_t consul_leaf_next_expiry(const consul_leaf *leaf, const consul_roots *roots)
+{
+    time_t now = time(NULL);
+    int64_t left = least_time_left(roots->certs, least_time_left(leaf->chain, INT32_MAX));
+
+    return now + (time_t)left;
+}
+
 /* The X509_V_ERR_ code of a verification that has not succeeded, never X509_V_OK. */
 static int verify_error(X509_STORE_CTX *ctx)
 {

@@ -1,0 +1,96 @@
+"""What is kept while the agent is away serves as long as it is valid, and not a moment longer."""
+
+import datetime
+import time
+
+import pytest
+
+import stand_ins
+from ca import Authority, TRADITIONAL, ec_key
+from fake_agent import ROOTS, TRUST_DOMAIN, value
+from processes import wait_until
+from visitors import Visitor
+
+LIFE = 4  # seconds
+BY_URI, CONFIGURED, STAND_IN = "by URI", "configured", "stand-in"
+
+
+def in_seconds(seconds):
+    return seconds / datetime.timedelta(days=1).total_seconds()
+
+
+def start(programs, fake, kind):
+    """An s_server that answers each connection with a page; a denial of the past would be honoured, too."""
+    settings = {"on_agent_loss": "last-known"}
+    if kind == BY_URI:
+        return programs.connect_server("web", "-www", config=programs.config(fake, **settings))
+    if kind == STAND_IN:
+        certificate, key = stand_ins.make(programs, "consul:leaf/web")
+        return programs.server("-cert", certificate, "-key", key, "-www", config=programs.config(fake, **settings))
+    return programs.server("-nocert", "-www", config=programs.config(fake, service="web", **settings))
+
+
+def serves_until(server, visitor, end):
+    """Nobody whose handshake began after the end is served, and somebody was before."""
+    visits = []
+
+    def is_over():
+        began = time.time()
+        visits.append((began, visitor.visit(server.port, b"GET / HTTP/1.0\r\n\r\n", b"HTTP/1.0 200").served))
+        return began > end + 1.5  # several, too, after it
+
+    wait_until(is_over, "the end of its validity")
+    assert not [began for began, served in visits if served and began >= end]
+    assert [began for began, served in visits if served]
+    refused = [began for began, served in visits if not served]
+    assert refused[0] >= end - 1.5, end - refused[0]  # whole seconds, and no earlier
+
+
+def expiry(certificate):
+    return certificate.not_valid_after.replace(tzinfo=datetime.timezone.utc).timestamp() + 1
+
+
+@pytest.mark.parametrize("kind", [BY_URI, CONFIGURED, STAND_IN])
+def test_a_leaf(programs, fake, kind):
+    short = fake.authority.service("web", key=ec_key(), form=TRADITIONAL, ends=in_seconds(LIFE))
+    fake.leaves["web"] = short
+    server = start(programs, fake, kind)
+    friend = Visitor(programs.folder, fake.authority.service("friend"), "friend")
+    assert friend.visit(server.port, b"GET / HTTP/1.0\r\n\r\n", b"HTTP/1.0 200").served
+    fake.stop()
+    serves_until(server, friend, expiry(short.x509))
+
+
+@pytest.mark.parametrize("kind", [BY_URI, CONFIGURED, STAND_IN])
+def test_the_root_of_a_peer(programs, fake, kind):
+    """Its own, and so its leaf's, is still valid."""
+    other = Authority(TRUST_DOMAIN, "Short Root", ends=in_seconds(LIFE))
+    fake.answer(ROOTS, value({**fake.roots(), "Roots": [fake.root(), fake.root(other)]}))
+    server = start(programs, fake, kind)
+    friend = Visitor(programs.folder, other.service("friend"), "friend")
+    assert friend.visit(server.port, b"GET / HTTP/1.0\r\n\r\n", b"HTTP/1.0 200").served
+    fake.stop()
+    serves_until(server, friend, expiry(other.certificate))
+
+
+@pytest.mark.parametrize("kind", [BY_URI, CONFIGURED, STAND_IN])
+def test_the_root_of_the_own_leaf(programs, fake, kind):
+    """The leaf says that it lives longer than its root, and so it does not."""
+    other = Authority(TRUST_DOMAIN, "Short Root", ends=in_seconds(LIFE))
+    fake.answer(ROOTS, value({**fake.roots(), "Roots": [fake.root(other), fake.root()]}))
+    fake.leaves["web"] = other.service("web", key=ec_key(), form=TRADITIONAL)
+    server = start(programs, fake, kind)
+    friend = Visitor(programs.folder, fake.authority.service("friend"), "friend")
+    assert friend.visit(server.port, b"GET / HTTP/1.0\r\n\r\n", b"HTTP/1.0 200").served
+    fake.stop()
+    serves_until(server, friend, expiry(other.certificate))
+
+
+def test_the_intermediate_of_the_own_leaf(programs, fake):
+    short = fake.authority.intermediate(ends=in_seconds(LIFE))
+    fake.leaves["web"] = short.service("web", key=ec_key(), form=TRADITIONAL)
+    server = start(programs, fake, CONFIGURED)
+    friend = Visitor(programs.folder, fake.authority.service("friend"), "friend")
+    assert friend.visit(server.port, b"GET / HTTP/1.0\r\n\r\n", b"HTTP/1.0 200").served
+    fake.stop()
+    serves_until(server, friend, expiry(short.certificate))
