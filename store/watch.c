@@ -43,6 +43,7 @@
 #define QUICK_MAX 2        /* without news, more often than this, does not block */
 #define NO_INDEX_PAUSE_MS 60000
 #define SOCKETS_MAX 8 /* of libcurl's, at a time */
+#define MULTI_TRIES 20
 
 typedef struct descriptor {
     int fd; /* -1 for none */
@@ -499,29 +500,41 @@ static bool holds_a_byte(int fd, unsigned long where)
  * would inherit, and does not tell which. They get the numbers that were free just before, unless
  * another thread was faster: then it is not in them that the byte that wakes shows, and goes.
  */
-static CURLM *make_multi(runner *r)
+static bool know_pair(runner *r, const int fds[2])
 {
-    int fds[2], i;
-    bool shows[2], goes = true;
-    CURLM *multi;
+    bool quiet[2], shows;
+    int i;
 
-    if (!make_pair(fds))
-        return NULL;
-    close(fds[0]);
-    close(fds[1]);
-    if ((multi = curl_multi_init()) == NULL)
-        return NULL;
-    goes = !holds_a_byte(fds[0], FIONREAD) && !holds_a_byte(fds[1], TIOCOUTQ);
-    curl_multi_wakeup(multi);
-    shows[0] = holds_a_byte(fds[0], FIONREAD);
-    shows[1] = holds_a_byte(fds[1], TIOCOUTQ);
-    curl_multi_poll(multi, NULL, 0, 0, NULL);
-    goes = goes && !holds_a_byte(fds[0], FIONREAD) && !holds_a_byte(fds[1], TIOCOUTQ);
-    for (i = 0; i < 2 && shows[0] && shows[1] && goes; i++) {
+    quiet[0] = !holds_a_byte(fds[0], FIONREAD) && !holds_a_byte(fds[1], TIOCOUTQ);
+    curl_multi_wakeup(r->multi);
+    shows = holds_a_byte(fds[0], FIONREAD) && holds_a_byte(fds[1], TIOCOUTQ);
+    curl_multi_poll(r->multi, NULL, 0, 0, NULL);
+    quiet[1] = !holds_a_byte(fds[0], FIONREAD) && !holds_a_byte(fds[1], TIOCOUTQ);
+    if (!quiet[0] || !shows || !quiet[1])
+        return false;
+    for (i = 0; i < 2; i++) {
         if (take_descriptor(&r->of_multi[i], fds[i]))
             fcntl(fds[i], F_SETFD, FD_CLOEXEC);
     }
-    return multi;
+    return true;
+}
+
+/* Try until the pair is known: the thread that has started this one opens a socket just now. */
+static void make_multi(runner *r)
+{
+    bool known = false;
+    int fds[2], try;
+
+    for (try = 0; try < MULTI_TRIES && !known; try++) {
+        if (!make_pair(fds))
+            return;
+        close(fds[0]);
+        close(fds[1]);
+        curl_multi_cleanup(r->multi);
+        if ((r->multi = curl_multi_init()) == NULL)
+            return;
+        known = know_pair(r, fds);
+    }
 }
 
 /* Do others need the connections more than this process, which can ask? */
@@ -605,7 +618,7 @@ static void *run(void *arg)
 
     consul_enter_request(true); /* its TLS is libcurl's, to the end */
     pthread_mutex_lock(&work_lock);
-    r->multi = make_multi(r);
+    make_multi(r);
     while (r->multi != NULL && work(watch, r)) {
         pthread_mutex_unlock(&work_lock);
         wait_for_something(watch, r);
