@@ -1,0 +1,136 @@
+/* What a configured service required of the process's TLS, when its instance is gone or not alone. */
+#include "unit.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <openssl/err.h>
+
+#include "tls.h"
+
+static OSSL_LIB_CTX *load(const char *settings)
+{
+    char text[512];
+    config_file file;
+    OSSL_LIB_CTX *libctx = OSSL_LIB_CTX_new();
+
+    snprintf(text, sizeof(text), "address = %s\n%s", world.agent.address, settings);
+    file = config_file_write(text, NULL);
+    assert_non_null(libctx);
+    assert_int_equal(OSSL_LIB_CTX_load_config(libctx, file.path), 1);
+    config_file_remove(&file);
+    return libctx;
+}
+
+static tls_outcome connect(int version, const minted *client, const minted *server)
+{
+    SSL_CTX *server_ctx = tls_ctx(version, server), *client_ctx = tls_ctx(version, client);
+    tls_outcome outcome = tls_connect(client_ctx, server_ctx);
+
+    SSL_CTX_free(server_ctx);
+    SSL_CTX_free(client_ctx);
+    return outcome;
+}
+
+static void assert_ordinary(const char *name)
+{
+    size_t v;
+
+    for (v = 0; v < 2; v++) {
+        tls_outcome outcome = connect(tls_versions[v], NULL, &world.site);
+
+        assert_talked(name, &outcome);
+    }
+}
+
+/* Nobody is served, and no ordinary server is talked to. */
+static void assert_nothing_goes(const char *name, const char *why)
+{
+    size_t v;
+
+    for (v = 0; v < 2; v++) {
+        tls_outcome outcome = connect(tls_versions[v], NULL, &world.site);
+
+        assert_refused(name, &outcome);
+        if (strstr(outcome.client_errors, why) == NULL
+            && strstr(outcome.server_errors, why) == NULL)
+            fail_msg("%s\nclient: %s\nserver: %s", name, outcome.client_errors,
+                     outcome.server_errors);
+    }
+}
+
+static void test_nothing_was_required(void **state)
+{
+    OSSL_LIB_CTX *libctx = load("service = web\ninbound = off\noutbound = auto");
+
+    assert_ordinary("off and auto");
+    OSSL_LIB_CTX_free(libctx);
+    assert_ordinary("off and auto, unloaded");
+}
+
+/* Loaded later, it governs all the same: none of them is without effect. */
+static void test_a_service_goes_before_none(void **state)
+{
+    OSSL_LIB_CTX *first = load(""), *second;
+    tls_outcome outcome;
+    size_t v;
+
+    assert_ordinary("no service");
+    second = load("service = web\noutbound = require");
+    for (v = 0; v < 2; v++) {
+        /* Both sides are web now, whatever they have. */
+        outcome = connect(tls_versions[v], NULL, &world.site);
+        assert_talked("web and web", &outcome);
+        assert_contains(world.agent.last_question, "\"Target\":\"web\"");
+        world.agent.allow = false;
+        outcome = connect(tls_versions[v], NULL, &world.site);
+        assert_refused("denied", &outcome);
+        world.agent.allow = true;
+    }
+    OSSL_LIB_CTX_free(first);
+    outcome = connect(TLS1_3_VERSION, NULL, &world.site);
+    assert_talked("web and web, alone", &outcome);
+    OSSL_LIB_CTX_free(second);
+    assert_nothing_goes("unloaded", "the consul provider is not active");
+}
+
+/* An instance that can not be used refuses everything, in whatever order they come. */
+static void test_an_unusable_one_goes_before_all(void **state)
+{
+    OSSL_LIB_CTX *good = load("service = web"), *bad = load("authorize_timeout = soon");
+
+    assert_nothing_goes("unusable", "authorize_timeout");
+    OSSL_LIB_CTX_free(good);
+    assert_nothing_goes("unusable, alone", "authorize_timeout");
+    OSSL_LIB_CTX_free(bad);
+}
+
+static int set_up(void **state)
+{
+    fake_agent_start(&world.agent);
+    world.ca = mint_ca(TD);
+    world.web = mint_leaf(&world.ca, TD, "web");
+    world.site = mint(NULL, (mint_order){.subject = "site"});
+    fake_agent_set_leaf(&world.agent, &world.web);
+    return tls_reset(state);
+}
+
+static int tear_down(void **state)
+{
+    minted_free(&world.ca);
+    minted_free(&world.web);
+    minted_free(&world.site);
+    fake_agent_stop(&world.agent);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_nothing_was_required, tls_reset), /* first: that stays */
+        cmocka_unit_test_setup(test_a_service_goes_before_none, tls_reset),
+        cmocka_unit_test_setup(test_an_unusable_one_goes_before_all, tls_reset),
+    };
+
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
