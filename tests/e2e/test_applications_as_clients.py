@@ -42,8 +42,9 @@ class Client:
         """Under which names it may ask for the server: one of no service, and the service's."""
         return ["localhost"] + ([f"{self.server.service}.service.consul"] if takes_host(self.module) else [])
 
-    def fetch(self, host="localhost", server=None, provider=True, fetch=None):
-        arguments = [self.programs, self.config if provider else None, server or self.server.process]
+    def fetch(self, host="localhost", server=None, provider=True, fetch=None, config=None):
+        config = (config or self.config) if provider else None
+        arguments = [self.programs, config, server or self.server.process]
         arguments += [host] if takes_host(self.module) else []
         result = (fetch or self.module.fetch)(*arguments)
         return Fetched(result, bool(re.search(self.module.SERVED, result.stdout)))
@@ -85,6 +86,12 @@ def impostor(client, agent):
     return client.module.SERVER.start(client.programs, None, Path(certificate), Path(key))
 
 
+@pytest.fixture(scope="module")
+def ordinary(client):
+    """A server outside of the mesh, without the provider, that nobody vouches for."""
+    return client.module.SERVER.start(client.programs, None, *endpoints.dummy_files(client.programs))
+
+
 def test_who_is_allowed_is_served(client, agent):
     agent.allow(client.service, client.server.service)
     for host in client.hosts:
@@ -112,6 +119,20 @@ def test_an_impostor_is_refused(client, impostor):
     assert fetched.served, fetched
     for host in client.hosts:
         client.refuses("", host=host, server=impostor)
+
+
+def test_an_ordinary_server_is_no_service(client, agent, ordinary):
+    """Not by the name of one, and by no name where Connect is required; else it is the client's business."""
+    for fetched in (client.fetch(server=ordinary, provider=False), client.fetch(server=ordinary)):
+        assert fetched.served, fetched
+    for host in client.hosts[1:]:
+        client.refuses("", host=host, server=ordinary)
+    required = client.programs.config(
+        agent, service=client.service, outbound="require", log=client.log.path)
+    client.refuses("", server=ordinary, config=required)
+    agent.allow(client.service, client.server.service)
+    fetched = client.fetch(config=required)
+    assert fetched.served, fetched
 
 
 def test_another_service_is_not_the_one_asked_for(client, agent):
