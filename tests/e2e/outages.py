@@ -75,7 +75,7 @@ class Alone(Outage):
 
 class Stopped(Outage):
     title = "stopped"
-    said = "agent unreachable: .*Failed to connect"
+    said = "agent unreachable:.*Failed to connect"
 
     def begin(self):
         self.local.stop()
@@ -102,7 +102,7 @@ class RestartedEmpty(Restarted):
 
 class Hung(Outage):
     title = "hung (SIGSTOP)"
-    said = "agent did not answer in time: "
+    said = "agent did not answer in time:"
 
     def begin(self):
         self.local.process.signal(signal.SIGSTOP)

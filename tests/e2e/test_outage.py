@@ -19,6 +19,8 @@ from programs import PYTHON, Server
 from visitors import Visit, Visitor
 
 FOLDER = Path(__file__).parent
+DOCUMENT = FOLDER.parents[1] / "doc" / "live.md"
+TITLE = "Outages"
 REFUSE, LAST_KNOWN = POLICIES = ("refuse", "last-known")
 AT_ONCE = 2.5  # seconds: one wait of authorize_timeout that had begun before, and a busy machine
 LONGEST = 2.5  # seconds that a handshake may take: authorize_timeout is 1 s
@@ -247,7 +249,7 @@ class Matrix:
 
     def publish(self):
         rows = [row for outage in OUTAGES for row in self.rows.get(outage, [])]
-        figures.publish("outage", "Outages", rows, HEADING)
+        figures.publish("outage", TITLE, rows, HEADING)
 
 
 @pytest.fixture(scope="module")
@@ -305,3 +307,11 @@ def settle(world, outage):
     world.assert_served(lambda _: {FRIEND}, FRIEND, STRANGER, FOREIGN)
     agent.allow(STRANGER, "web")
     world.assert_served(lambda _: {FRIEND, STRANGER}, FRIEND, STRANGER, FOE)
+
+
+def test_the_documentation_shows_this_matrix(matrix):
+    """But for the times, which are of another run."""
+    shown = [row[:-2] for row in figures.shown(DOCUMENT, TITLE)]
+    assert [row[:2] for row in shown] == [(outage.title, name) for outage in OUTAGES for name in KINDS.values()]
+    for rows in matrix.rows.values():
+        assert all(row[:-2] in shown for row in rows), rows

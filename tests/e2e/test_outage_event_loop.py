@@ -3,6 +3,7 @@
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,8 @@ import stand_ins
 from load import figures
 from visitors import Visitor
 
+DOCUMENT = Path(__file__).resolve().parents[2] / "doc" / "live.md"
+TITLE = "Twenty connections at the same time to nginx with one worker"
 CROWD = 20
 IN_ALL = 3  # seconds that twenty connections may take together
 
@@ -70,8 +73,7 @@ def outage(request, tmp_path):
 def rows():
     some = []
     yield some
-    figures.publish("event-loop", "Twenty connections at the same time to nginx with one worker", some,
-                    ("The agent is", "The worker", "`on_agent_loss`", "Served", "In all", "Served again after"))
+    figures.publish("event-loop", TITLE, some, ("The agent is", "The worker", "`on_agent_loss`", "Served", "In all", "Served again after"))
 
 
 @pytest.mark.parametrize("policy", ["refuse", "last-known"])
@@ -98,3 +100,8 @@ def test_a_crowd(programs, outage, rows, is_known, policy):
         assert time.monotonic() < ended + 20
     rows.append((outage.title, "serves already" if is_known else "is new", f"`{policy}`",
                  f"{served} of {CROWD}", f"{elapsed:.2f} s", figures.milliseconds(time.monotonic() - ended)))
+
+
+def test_the_documentation_shows_these(rows):
+    shown = [row[:-2] for row in figures.shown(DOCUMENT, TITLE)]
+    assert len(shown) == 4 * len(ROWS) and all(row[:-2] in shown for row in rows)

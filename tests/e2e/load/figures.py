@@ -24,6 +24,13 @@ def line(cells):
     return "|" + "".join(f" {cell} |" if cell else " |" for cell in cells)
 
 
+def shown(document, title):
+    """The rows of the table of that title, as a document shows it."""
+    _, _, rest = document.read_text().partition(f"### {title}\n")
+    lines = [text for text in rest.partition("\n#")[0].splitlines() if text.startswith("|")]
+    return [tuple(cell.strip() for cell in text.strip("|").split("|")) for text in lines[2:]]
+
+
 def publish(name, title, rows, heading=("", "")):
     """Writes and prints a table: of (what, figure) pairs, or as the heading has it. Text/Markdown."""
     lines = [f"### {title}", "", f"Measured {time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores.", "",

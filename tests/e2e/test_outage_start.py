@@ -1,0 +1,70 @@
+"""A program that starts while the agent is lost: it says so in time, and serves as soon as the agent does."""
+
+import re
+import time
+
+import pytest
+
+import outages
+import stand_ins
+from processes import PATIENCE, wait_until
+from programs import SLACK, TLS12, TLS13
+
+REQUEST_TIMEOUT, AUTHORIZE_TIMEOUT = 5, 1  # seconds, by default
+ROWS = [outages.Stopped, outages.Hung, outages.LeaderLostAndRestarted]
+
+
+@pytest.fixture(params=ROWS, ids=lambda kind: kind.__name__)
+def outage(request, tmp_path):
+    """It has begun; the test ends it."""
+    one = request.param(tmp_path / "agents")
+    one.friend = one.local.leaf("friend").files(tmp_path, "friend")
+    one.begin()
+    yield one
+    one.close()
+
+
+def come_back(outage):
+    outage.end()
+    wait_until(lambda: outage.answers("friend"), "the agent")
+
+
+@pytest.mark.parametrize("program", ["s_server", "s_client"])
+def test_by_uri(programs, outage, program):
+    """It can not start without its leaf, and ends with one reason; started again, it serves."""
+    config = programs.config(outage.address)
+    where = ["-accept", "127.0.0.1:0"] if program == "s_server" else ["-connect", "127.0.0.1:1"]
+    result = programs.openssl(
+        program, *where, "-cert", "consul:leaf/web", "-key", "consul:leaf/web", config=config, stdin=b"")
+    assert result.code != 0 and len(result.reasons) == 1, result
+    assert outage.address in result.reasons[0] and re.search(outage.said, result.reasons[0]), result
+    assert result.elapsed < REQUEST_TIMEOUT + SLACK
+    come_back(outage)
+    server = programs.connect_server("web", config=config)
+    assert programs.talk(server, TLS13, *outage.friend).talked
+
+
+@pytest.mark.parametrize("kind", ["configured", "stand-in"])
+def test_by_configuration(programs, outage, kind):
+    """It starts at once, refuses with the reason, and nobody has to start it again."""
+    began = time.monotonic()
+    log = programs.path("connect.log")
+    if kind == "configured":
+        server = programs.server("-nocert", config=programs.config(outage.address, service="web", log=log))
+    else:
+        certificate, key = stand_ins.make(programs, "consul:leaf/web")
+        began = time.monotonic()
+        server = programs.server("-cert", certificate, "-key", key, config=programs.config(outage.address, log=log))
+    assert time.monotonic() - began < SLACK
+    for version in (TLS13, TLS12):
+        outcome = programs.talk(server, version, *outage.friend)
+        assert outcome.refused and outcome.elapsed < AUTHORIZE_TIMEOUT + SLACK, outcome
+    assert re.search(outage.said, log.read_text()), log.read_text()
+    come_back(outage)
+    if isinstance(outage, outages.Hung):  # the probe has its answer when the agent gets to it
+        began = time.monotonic()
+        wait_until(lambda: programs.talk(server, TLS13, *outage.friend).talked, "an answer")
+        assert time.monotonic() - began < SLACK < PATIENCE
+    assert programs.talk(server, TLS13, *outage.friend).talked
+    outage.local.deny("friend", "web")
+    assert programs.talk(server, TLS13, *outage.friend).refused
