@@ -12,6 +12,9 @@
  * slot (slot.c) first. The others ask; and where the connections run out, watches are given up
  * before a question goes without an answer.
  *
+ * What the agent has left without an answer is asked by this thread until it is answered, on further
+ * connections, and by nobody else.
+ *
  * Fork: the thread works under a lock for which a fork waits, so that no lock of libcrypto's or
  * libcurl's is held by it then. The child closes the descriptors and lets go of the rest.
  * Descriptors: a host may close all that it does not know. Ours are known by their inode, and one

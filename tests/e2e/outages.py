@@ -203,28 +203,37 @@ class TooSlow(Relayed):
         self.relay.delay(1.5, *EVERYTHING)
 
 
-class Status429(Relayed):
+class Failing(Relayed):
+    """Watches are told of it, too, and vouch for nothing any more."""
+
+    settings = {"watch_wait": "200ms"}
+    answer = None
+    told = 6  # answers for each kind of watch: each process that watches had one of them
+
+    def interfere(self):
+        mark = len(self.relay.requests)
+        self.relay.answer_all(self.answer, *EVERYTHING)
+        wait_until(lambda: all(
+            sum(kind in request.path for request in self.relay.requests[mark:]) >= self.told
+            for kind in (ROOTS, LEAF)), "the watches to be told")
+
+
+class Status429(Failing):
     title = "answers 429, without text"
     said = "HTTP status 429"
-
-    def interfere(self):
-        self.relay.answer_all(raw(429), *EVERYTHING)
+    answer = staticmethod(raw(429))
 
 
-class Status500(Relayed):
+class Status500(Failing):
     title = "answers 500 No cluster leader"
     said = "HTTP status 500: No cluster leader"
-
-    def interfere(self):
-        self.relay.answer_all(raw(500, "No cluster leader"), *EVERYTHING)
+    answer = staticmethod(raw(500, "No cluster leader"))
 
 
-class Status503(Relayed):
+class Status503(Failing):
     title = "answers 503"
     said = "HTTP status 503: "
-
-    def interfere(self):
-        self.relay.answer_all(raw(503, "rate limit exceeded"), *EVERYTHING)
+    answer = staticmethod(raw(503, "rate limit exceeded"))
 
 
 RULES = 'service "web" { policy = "write" } service "api" { policy = "write" }'

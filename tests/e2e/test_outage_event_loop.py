@@ -10,7 +10,9 @@ import pytest
 import nginx
 import outages
 import stand_ins
+from fake_agent import LEAF, silent
 from load import figures
+from processes import wait_until
 from visitors import Visitor
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "doc" / "live.md"
@@ -100,6 +102,37 @@ def test_a_crowd(programs, outage, rows, is_known, policy):
         assert time.monotonic() < ended + 20
     rows.append((outage.title, "serves already" if is_known else "is new", f"`{policy}`",
                  f"{served} of {CROWD}", f"{elapsed:.2f} s", figures.milliseconds(time.monotonic() - ended)))
+
+
+def test_one_question_without_an_answer(programs, tmp_path):
+    """As where a leaf is to come from a datacenter that is cut off: what needs it is refused, and at once."""
+    outage = outages.Slow(tmp_path / "agents")
+    try:
+        config = programs.config(outage.address, authorize_timeout="2s")
+        services = ("web", "far")
+        process = nginx.start_each(
+            programs, [stand_ins.make(programs, f"consul:leaf/{name}") for name in services], services, config)
+        friend = Visitor(programs.folder, outage.local.leaf("friend"), "friend")
+
+        def visit(name):
+            port = process.ports[services.index(name)]
+            return friend.visit(port, b"GET / HTTP/1.0\r\n\r\n", name.encode())
+
+        def answer(connection):
+            usual = outage.relay.usual(LEAF, connection.request)
+            (silent if connection.request.path.endswith("far") else usual)(connection)
+
+        outage.relay.answer(LEAF, answer)
+        first = visit("far")
+        assert not first.served and first.elapsed > 1.9  # or there was nothing to be learnt
+        wait_until(lambda: visit("web").served, "the probe")
+        for _ in range(10):
+            far, web = visit("far"), visit("web")
+            assert web.served and web.elapsed < 1 and not far.served and far.elapsed < 1, (far, web)
+        outage.relay.answer(LEAF, None)
+        wait_until(lambda: visit("far").served, "its leaf")
+    finally:
+        outage.close()
 
 
 def test_the_documentation_shows_these(rows):

@@ -68,3 +68,21 @@ def test_by_configuration(programs, outage, kind):
     assert programs.talk(server, TLS13, *outage.friend).talked
     outage.local.deny("friend", "web")
     assert programs.talk(server, TLS13, *outage.friend).refused
+
+
+def test_a_loaded_leaf_of_another_mesh(programs, tmp_path):
+    """The agent is restarted empty: what a context was given by URI at its start counts no more."""
+    outage = outages.RestartedEmpty(tmp_path / "agents")
+    try:
+        server = programs.connect_server("web", config=programs.config(outage.address, on_agent_loss="last-known"))
+        old = outage.local.leaf("friend").files(programs.folder, "old")
+        assert all(programs.talk(server, TLS13, *old).talked for _ in range(3))
+        outage.begin()
+        assert programs.talk(server, TLS13, *old).talked
+        come_back(outage)
+        assert programs.talk(server, TLS13, *old).refused
+        new = outage.local.leaf("friend").files(programs.folder, "new")
+        outcome = programs.talk(server, TLS13, "-showcerts", *new)
+        assert outcome.talked and outage.local.leaf("web").certificate in outcome.client
+    finally:
+        outage.close()
