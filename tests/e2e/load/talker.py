@@ -1,0 +1,138 @@
+"""A client that connects again and again, and writes down what came of each connection.
+
+Arguments: a JSON object with
+    kind      "connect"  a Connect client by configuration alone: one context for ever, and no files
+              "neutral"  without the provider: asks the agent for its leaf and the roots before each connection
+              "early"    the same, but with what the agent gave at first, for ever
+              "files"    without the provider: a certificate and key of somebody else's
+    servers   name: port
+    address   of the agent, and service: who the client is        (neutral, early)
+    files     certificate and key                                 (files; early, where it is given some)
+    record    the file to write to; folder: for files of its own
+    pause     seconds between two connections
+    offers    whether it offers its last session (which Python 3.11 leaks each time)
+    rest      while a file of this name is there it does nothing, and says RESTING
+
+Each line of the record: when the connection was begun and ended (monotonic clock), the server, its own
+port, "served", "failed" or "resumed", the serial number of the leaf that the server presented, and what the server
+answered or what went wrong.
+"""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import ssl
+import sys
+import time
+import urllib.parse
+import urllib.request
+
+REQUEST = b"GET / HTTP/1.0\r\n\r\n"
+PATIENCE = 20
+LOCAL = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+VERSIONS = (ssl.TLSVersion.TLSv1_3, ssl.TLSVersion.TLSv1_2)
+END = "-----END CERTIFICATE-----\n"
+
+
+def serial_of(certificate):
+    """The number that follows the version in a certificate's DER (RFC 5280, 4.1)."""
+    version = b"\xa0\x03\x02\x01\x02\x02"
+    at = certificate.index(version) + len(version)
+    return int.from_bytes(certificate[at + 1:at + 1 + certificate[at]], "big")
+
+
+class Talker:
+    def __init__(self, settings):
+        self.__dict__.update(settings)
+        self.identity = None  # of which the contexts are
+        self.contexts, self.sessions = {}, {}
+        if self.kind != "neutral":
+            self.make_contexts()
+
+    # -- who it is --
+
+    def ask(self, path):
+        with LOCAL.open(f"http://{self.address}/v1/agent/connect/ca/{path}", timeout=5) as response:
+            return json.load(response)
+
+    def make_contexts(self, roots="", files=None):
+        self.contexts = {version: ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) for version in VERSIONS}
+        self.sessions = {}
+        files = files or getattr(self, "files", None)
+        for version, context in self.contexts.items():
+            context.maximum_version = version
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            if files:
+                context.load_cert_chain(*files)
+            if roots or self.kind == "early":
+                context.load_verify_locations(cadata=roots or self.roots)
+                context.verify_mode = ssl.CERT_REQUIRED
+
+    def renew(self):
+        """What the agent has now; what it had before, while it does not answer."""
+        try:
+            roots = "".join(root["RootCert"].strip() + "\n" for root in self.ask("roots")["Roots"])
+            leaf = self.ask("leaf/" + urllib.parse.quote(self.service, safe=""))
+        except (OSError, ValueError, http.client.HTTPException):
+            return
+        if self.identity == (roots, leaf["CertPEM"]):
+            return
+        files = [os.path.join(self.folder, name) for name in ("leaf.pem", "leaf.key")]
+        for file, text in zip(files, (leaf["CertPEM"], leaf["PrivateKeyPEM"])):
+            with open(file, "w") as stream:
+                stream.write(text)
+        self.make_contexts(roots, files)
+        self.identity = (roots, leaf["CertPEM"])
+
+    # -- one connection --
+
+    def talk(self, port, version):
+        """Whether it was served, the serial number that was presented, and what was said."""
+        own, serial = 0, 0
+        try:
+            with socket.create_connection(("127.0.0.1", port), PATIENCE) as plain:
+                # A server that sends no tickets is silent after the handshake: its ACK would come late.
+                plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                own = plain.getsockname()[1]
+                session = self.sessions.get((port, version))
+                with self.contexts[version].wrap_socket(plain, session=session) as connection:
+                    serial = serial_of(connection.getpeercert(True))
+                    connection.sendall(REQUEST)
+                    answer = b""
+                    while data := connection.recv(4096):
+                        answer += data
+                    if connection.session_reused:
+                        return own, "resumed", serial, ""
+                    if self.offers:
+                        self.sessions[port, version] = connection.session
+        except OSError as error:
+            return own, "failed", serial, f"{type(error).__name__}: {error}"
+        text = " ".join(answer.decode("latin-1").split("\r\n\r\n")[-1].split())
+        return own, "served" if answer else "failed", serial, text
+
+    def run(self):
+        resting, count = False, 0
+        with open(self.record, "w", buffering=1) as record:
+            while True:
+                if os.path.exists(self.rest):
+                    if not resting:
+                        print("RESTING", flush=True)
+                    resting = True
+                    time.sleep(0.02)
+                    continue
+                resting = False
+                for name, port in self.servers.items():
+                    if self.kind == "neutral":
+                        self.renew()
+                    began = time.monotonic()
+                    own, outcome, serial, text = self.talk(port, VERSIONS[count % 2])
+                    line = (f"{began:.6f}", f"{time.monotonic():.6f}", name, own, outcome, serial, text)
+                    record.write("\t".join(str(field) for field in line) + "\n")
+                    time.sleep(self.pause)
+                count += 1
+
+
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+Talker(json.loads(sys.argv[1])).run()
