@@ -2,20 +2,22 @@
 
 Arguments: a JSON object with
     kind      "connect"  a Connect client by configuration alone: one context for ever, and no files
-              "neutral"  without the provider: asks the agent for its leaf and the roots before each connection
-              "early"    the same, but with what the agent gave at first, for ever
-              "files"    without the provider: a certificate and key of somebody else's
+              "neutral"  without the provider: asks the agent for its leaf and the roots before each
+                         connection, and verifies the server by them
+              "early"    without the provider: presents these files and verifies by these roots, for ever
+              "files"    without the provider: presents these files, if any, and verifies nobody
     servers   name: port
-    address   of the agent, and service: who the client is        (neutral, early)
-    files     certificate and key                                 (files; early, where it is given some)
+    address   of the agent, and service: who the client is        (neutral)
+    files     certificate and key                                 (early, files)
+    roots     as PEM                                              (early)
     record    the file to write to; folder: for files of its own
     pause     seconds between two connections
     offers    whether it offers its last session (which Python 3.11 leaks each time)
     rest      while a file of this name is there it does nothing, and says RESTING
 
 Each line of the record: when the connection was begun and ended (monotonic clock), the server, its own
-port, "served", "failed" or "resumed", the serial number of the leaf that the server presented, and what the server
-answered or what went wrong.
+port, "served", "failed" or "resumed", the serial number of the leaf that the server presented, and what the
+server answered or what went wrong.
 """
 
 import http.client
@@ -33,7 +35,6 @@ REQUEST = b"GET / HTTP/1.0\r\n\r\n"
 PATIENCE = 20
 LOCAL = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 VERSIONS = (ssl.TLSVersion.TLSv1_3, ssl.TLSVersion.TLSv1_2)
-END = "-----END CERTIFICATE-----\n"
 
 
 def serial_of(certificate):

@@ -183,10 +183,11 @@ def test_five_rotations(world):
     world.see_all()
     check_nobody_failed(world)
     check_the_last_root(world)
+    asking = world.connections(*ASKING)
     publish("rotation", "Five rotations of the CA under load", [
-        ("handshakes of clients that ask the agent, or verify nobody, and have any leaf of the mesh",
-         len(world.connections(*ASKING))),
+        ("handshakes of clients that ask the agent, or verify nobody, and have any leaf of the mesh", len(asking)),
         ("of those failed", 0),
+        ("connecting, handshake, request and answer, median / p99", lag([one.ended - one.began for one in asking])),
         ("apart: refusals by a client that goes by roots of two rotations ago", check_the_early_client(world)),
         *rows(world, "servers", SERVERS),
         *rows(world, "clients", CALLERS),
