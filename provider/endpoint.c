@@ -282,14 +282,23 @@ static bool look_at_hosts(endpoint *e, SSL *ssl)
     return host != NULL && asks_for_service(e, host);
 }
 
+/*
+ * Has a service required Connect whose instance was unloaded? Nobody can say who may connect to it,
+ * and an instance without one, that is still there, can not either.
+ */
+static bool was_required(const endpoint *e, bool inbound)
+{
+    return (e->store == NULL || consul_store_settings(e->store)->service == NULL)
+           && prov_was_required(inbound);
+}
+
 static enum endpoint_rule rule_of_server(const endpoint *e)
 {
-    bool required =
-        e->store == NULL
-            ? prov_was_required(true) /* unloaded: nobody can say who may connect */
-            : e->has_service && consul_store_settings(e->store)->inbound == CONSUL_DEMAND_REQUIRE;
+    bool required = e->store != NULL && e->has_service
+                    && consul_store_settings(e->store)->inbound == CONSUL_DEMAND_REQUIRE;
 
-    return endpoint_has_identity(e) || required ? ENDPOINT_GOVERNED : ENDPOINT_LEFT_ALONE;
+    return endpoint_has_identity(e) || required || was_required(e, true) ? ENDPOINT_GOVERNED
+                                                                         : ENDPOINT_LEFT_ALONE;
 }
 
 static enum endpoint_rule rule_of_client(endpoint *e, SSL *ssl)
@@ -297,10 +306,10 @@ static enum endpoint_rule rule_of_client(endpoint *e, SSL *ssl)
     enum consul_demand outbound = CONSUL_DEMAND_OFF;
     bool names_service;
 
-    if (e->store != NULL && e->has_service)
-        outbound = consul_store_settings(e->store)->outbound;
-    else if (e->store == NULL && prov_was_required(false))
+    if (was_required(e, false))
         outbound = CONSUL_DEMAND_REQUIRE;
+    else if (e->store != NULL && e->has_service)
+        outbound = consul_store_settings(e->store)->outbound;
     if (!endpoint_has_identity(e) && outbound == CONSUL_DEMAND_OFF)
         return ENDPOINT_LEFT_ALONE;
     names_service = e->store != NULL && look_at_hosts(e, ssl);

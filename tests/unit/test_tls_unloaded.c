@@ -94,6 +94,16 @@ static void test_a_service_goes_before_none(void **state)
     assert_nothing_goes("unloaded", "the consul provider is not active");
 }
 
+/* Another one that is there still says nothing of what it required. */
+static void test_the_service_is_gone_and_another_stays(void **state)
+{
+    OSSL_LIB_CTX *first = load(""), *second = load("service = web\noutbound = require");
+
+    OSSL_LIB_CTX_free(second);
+    assert_nothing_goes("unloaded beside another", "not trusted by the Consul roots");
+    OSSL_LIB_CTX_free(first);
+}
+
 /* An instance that can not be used refuses everything, in whatever order they come. */
 static void test_an_unusable_one_goes_before_all(void **state)
 {
@@ -129,6 +139,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_nothing_was_required, tls_reset), /* first: that stays */
         cmocka_unit_test_setup(test_a_service_goes_before_none, tls_reset),
+        cmocka_unit_test_setup(test_the_service_is_gone_and_another_stays, tls_reset),
         cmocka_unit_test_setup(test_an_unusable_one_goes_before_all, tls_reset),
     };
 
