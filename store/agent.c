@@ -99,32 +99,36 @@ static bool pause_before(int try, int64_t first, consul_deadline deadline)
     int64_t length = consul_jitter(first << (try - 1));
     struct timespec pause = {.tv_sec = length / 1000, .tv_nsec = length % 1000 * 1000000};
 
-    if (deadline != CONSUL_NO_DEADLINE && consul_deadline_after(length) >= deadline)
+    if (consul_deadline_after(length) >= deadline)
         return false;
     nanosleep(&pause, NULL);
     return true;
 }
 
-/* After so many tries. One reset may be a moment's chance; from the second on, watches must go. */
+/*
+ * After so many tries; the last one begins before `deadline`. One reset may be a moment's chance;
+ * from the second on, watches must go.
+ */
 static bool tries_again(const consul_agent *agent, const consul_request *request,
-                        const consul_exchange *exchange, CURLcode code, int tries)
+                        consul_deadline deadline, const consul_exchange *exchange, CURLcode code,
+                        int tries)
 {
     if (tries == TRIES_MAX)
         return false;
     if (consul_exchange_was_reset(exchange, code)) {
         if (tries > 1)
             consul_slot_ask_for_some(agent);
-        return pause_before(tries, RESET_PAUSE_MS, request->deadline);
+        return pause_before(tries, RESET_PAUSE_MS, deadline);
     }
     return request->insists && consul_exchange_was_limited(exchange, code)
-           && pause_before(tries, LIMITED_PAUSE_MS, request->deadline);
+           && pause_before(tries, LIMITED_PAUSE_MS, deadline);
 }
 
 int consul_agent_request(const consul_agent *agent, const consul_request *request,
                          consul_answer *answer, consul_error *err)
 {
     consul_exchange *exchange = OPENSSL_zalloc(sizeof(*exchange));
-    int64_t began = consul_deadline_after(0);
+    int64_t began = consul_deadline_after(0), last_try = began + agent->settings->request_timeout;
     bool was_reset = false;
     int tries = 0, ok;
     CURLcode code = CURLE_OK;
@@ -132,13 +136,15 @@ int consul_agent_request(const consul_agent *agent, const consul_request *reques
     memset(answer, 0, sizeof(*answer));
     if (exchange == NULL)
         return consul_error_set(err, CONSUL_R_OUT_OF_MEMORY, "a request to the agent");
+    if (last_try > request->deadline)
+        last_try = request->deadline;
     do {
         consul_exchange_clear(exchange);
         ok = consul_exchange_prepare(exchange, agent, request, err);
         if (ok)
             code = perform(exchange->curl, agent->address.https);
         was_reset = ok && consul_exchange_was_reset(exchange, code);
-    } while (ok && tries_again(agent, request, exchange, code, ++tries));
+    } while (ok && tries_again(agent, request, last_try, exchange, code, ++tries));
     if (ok)
         ok = consul_exchange_finish(exchange, code, answer, err);
     answer->was_reset = was_reset;

@@ -342,6 +342,12 @@ void consul_watch_free(consul_watch *watch);
 void consul_watch_expect(consul_watch *watch);
 
 /*
+ * Does this process make many handshakes? Then its leaf may be some milliseconds old, so that it can
+ * know decisions before they are needed.
+ */
+bool consul_watch_is_busy(consul_watch *watch);
+
+/*
  * Has the agent left this request without an answer, and not answered it since? Or any, and answered
  * nothing since? Then the reason of that, else 0.
  */

@@ -6,7 +6,7 @@
 
 #include <openssl/crypto.h>
 
-#define LEAF_AGE_MS 50      /* for which a leaf is used that no watch vouches for */
+#define LEAF_AGE_MS 20      /* for which a leaf is used in a busy process without a watch of it */
 #define VERDICT_AGE_MS 2000 /* for which one is used that a watch vouches for */
 
 struct consul_store {
@@ -192,10 +192,10 @@ static consul_leaf *get_leaf(consul_store *store, consul_entry *entry, consul_en
                              consul_asking asking, bool anew, bool *stale, consul_error *err)
 {
     enum consul_origin origin = anew ? CONSUL_ASKED_ANEW : CONSUL_ASKED;
-    int64_t asked = now_ms();
+    int64_t asked = now_ms(), age = consul_watch_is_busy(store->watch) ? LEAF_AGE_MS : 0;
     consul_answer answer = {0};
     consul_roots *roots = NULL;
-    consul_leaf *leaf = anew ? NULL : consul_entry_leaf(entry, asking.since - LEAF_AGE_MS);
+    consul_leaf *leaf = anew ? NULL : consul_entry_leaf(entry, asking.since - age);
     bool was_kept = leaf != NULL, ok = false;
 
     *stale = false;

@@ -314,8 +314,8 @@ int consul_store_roots_anew(consul_store *store, const consul_scope *scope, cons
 
 /*
  * The current leaf of a service (NULL or "" for the configured one), checked against the current
- * roots; the caller gets a reference. It may be some milliseconds old; where the agent does not
- * answer, it is that of before while it is valid.
+ * roots; the caller gets a reference. In a process that makes many handshakes it may be some
+ * milliseconds old; where the agent does not answer, it is that of before while it is valid.
  */
 int consul_store_leaf(consul_store *store, const char *service, const consul_scope *scope,
                       consul_asking asking, consul_leaf **leaf, consul_error *err);

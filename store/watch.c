@@ -7,8 +7,9 @@
  *
  * An agent takes 200 connections from a host (limits.http_max_conns_per_client), and resets all
  * beyond, also those of authorize requests. A process holds two at most: one waits for the roots, and
- * the other, where clients have come, for the intentions of the service that most have come to, or
- * else for the leaf that is used most. On one host a few processes at a time do, those that got a
+ * the other for the leaf that is used most, or, in a busy process that has clients, for the intentions
+ * of the service that most have come to: it would ask about these at each handshake, and about its
+ * leaf some times a second. On one host a few processes at a time do, those that got a
  * slot (slot.c) first. The others ask; and where the connections run out, watches are given up
  * before a question goes without an answer.
  *
@@ -41,6 +42,7 @@
 #define FIRST_BACKOFF_MS 250 /* after a failure; then twice as long, and so on */
 #define LONGEST_BACKOFF_MS 10000
 #define PROBE_PAUSE_MS 100
+#define BUSY_PER_SECOND 20 /* handshakes, for a process to be busy */
 #define RESET_PAUSE_MS 500 /* of a probe whose connection is reset, like others' just then */
 #define QUICK_MS 100       /* a blocking query that returns sooner, before half its time and */
 #define QUICK_MAX 2        /* without news, more often than this, does not block */
@@ -66,7 +68,7 @@ typedef struct query {
 
 enum {
     LANE_ROOTS,
-    LANE_OTHER, /* of a process that has had a client: intentions; of one that has had none: a leaf */
+    LANE_OTHER, /* a leaf, or intentions */
     PROBE,      /* asks for the roots while the agent answers nothing */
     QUESTION,   /* asks for what it has not answered */
     QUERIES
@@ -96,9 +98,11 @@ struct consul_watch {
     consul_watch *next;
     runner *runner; /* NULL while there is no thread */
     bool closed;
-    bool hangs;
+    bool hangs, busy;
     consul_unanswered *unanswered;
-    unsigned handshakes; /* of this process */
+    unsigned handshakes;  /* of this process */
+    int64_t second_began; /* of the handshakes in this second */
+    unsigned in_second;
     consul_deadline next_slot, idle_at;
 };
 
@@ -415,19 +419,24 @@ static void finish(consul_watch *watch, runner *r, CURL *curl, CURLcode code)
     end_query(r, q);
 }
 
-static consul_entry *intentions_to_watch(const consul_watch *watch, const runner *r)
+static bool wants_intentions(consul_watch *watch, const runner *r)
 {
-    consul_entry *entry = consul_deadline_after(0) < r->intentions_at
-                              ? NULL
-                              : consul_live_most_used(watch->live, CONSUL_KIND_INTENTIONS);
+    return consul_watch_is_busy(watch) && consul_deadline_after(0) >= r->intentions_at;
+}
 
+static consul_entry *intentions_to_watch(consul_watch *watch, const runner *r)
+{
+    consul_entry *entry = NULL;
+
+    if (wants_intentions(watch, r))
+        entry = consul_live_most_used(watch->live, CONSUL_KIND_INTENTIONS);
     if (entry == NULL || !r->lists)
         return entry;
     return consul_live_entry(watch->live, CONSUL_KIND_INTENTIONS, "", &entry->scope, NULL);
 }
 
 /* What this lane watches from now on: it changes only between two queries. */
-static bool choose(const consul_watch *watch, const runner *r, query *q, int lane)
+static bool choose(consul_watch *watch, const runner *r, query *q, int lane)
 {
     consul_entry *entry = lane == LANE_ROOTS ? consul_live_most_used(watch->live, CONSUL_KIND_ROOTS)
                                              : intentions_to_watch(watch, r);
@@ -793,6 +802,8 @@ static void after_fork_in_child(void)
         watch->hangs = false;
         consul_unanswered_forget(watch->unanswered);
         watch->handshakes = 0;
+        watch->in_second = 0;
+        watch->busy = false;
         watch->next_slot = 0;
         watch->runner = NULL;
         if (r == NULL)
@@ -872,6 +883,29 @@ void consul_watch_free(consul_watch *watch)
     OPENSSL_free(watch);
 }
 
+/* With the lock held. */
+static void count_in_second(consul_watch *watch, int64_t now)
+{
+    int64_t passed = now - watch->second_began;
+
+    if (passed >= 1000) {
+        watch->busy = watch->in_second >= BUSY_PER_SECOND && passed < 2000;
+        watch->second_began = now;
+        watch->in_second = 0;
+    }
+    watch->in_second++;
+}
+
+bool consul_watch_is_busy(consul_watch *watch)
+{
+    bool busy;
+
+    consul_live_lock();
+    busy = watch->busy;
+    consul_live_unlock();
+    return busy;
+}
+
 void consul_watch_expect(consul_watch *watch)
 {
     int64_t now = consul_deadline_after(0);
@@ -880,6 +914,7 @@ void consul_watch_expect(consul_watch *watch)
     consul_live_lock();
     reap(watch);
     watch->handshakes++;
+    count_in_second(watch, now);
     watch->idle_at = now + IDLE_MS;
     if (watch->handshakes > 1 && watch->runner == NULL && !watch->closed && !exiting
         && now >= watch->next_slot && !consul_slot_is_crowd()) {

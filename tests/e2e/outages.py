@@ -4,6 +4,7 @@ import signal
 import socket
 
 import cluster
+import slots
 from agent import AgentError
 from fake_agent import AUTHORIZE, LEAF, ROOTS, raw
 from processes import wait_until
@@ -151,7 +152,9 @@ class Exhausted(Outage):
         return {"limits": {"http_max_conns_per_client": self.most}}
 
     def begin(self):
-        self.held = cluster.exhaust(self.local, self.connect, self.most)
+        """For good: nobody watches, so that nobody gives up a connection for others."""
+        self.held = slots.take_all(self.local.address)
+        self.held += cluster.exhaust(self.local, self.connect, self.most)
 
     def connect(self):
         host, _, port = self.local.address.partition(":")

@@ -1,14 +1,20 @@
 """Decisions that are known before they are needed, and everything that must make them be asked for anew."""
 
+import socket
+import ssl
 import time
+from pathlib import Path
 
 import pytest
+
+import stand_ins
 
 from ca import ec_key
 from fake_agent import AUTHORIZE, INTENTIONS, FakeAgent, silent, value
 from processes import wait_until
-from programs import TLS12, TLS13, VERSIONS
+from programs import PYTHON, Server
 
+VERSIONS = (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)
 AGE = 2  # seconds for which a decision is used
 YES, NO = value({"Authorized": True, "Reason": "yes"}), value({"Authorized": False, "Reason": "no"})
 
@@ -22,24 +28,42 @@ def fake():
 
 
 class World:
-    """A server whose decisions about one client are known, after a while."""
+    """A busy server, whose decisions about one client are known after a while."""
 
-    def __init__(self, programs, fake, server):
-        self.programs, self.fake, self.server = programs, fake, server
-        self.friend = fake.authority.service("friend").files(programs.folder, "friend")
+    def __init__(self, programs, agent, service, friend, **settings):
+        self.programs, self.agent, self.service = programs, agent, service
+        identity = stand_ins.make(programs, f"consul:leaf/{service}")
+        self.server = programs.start(
+            Server, [PYTHON, Path(__file__).with_name("live_server.py"), "one", *identity, programs.folder],
+            programs.config(agent, **settings), programs.leaks_allowed()).ready()
+        self.friend = self.client(friend)
 
-    def served(self, identity=None, version=TLS13):
-        outcome = self.programs.talk(self.server, version, *(identity or self.friend))
-        assert outcome.talked or outcome.refused, outcome
-        return outcome.talked
+    def client(self, identity):
+        _, certificate, _, key, *_ = identity.files(self.programs.folder, f"client-{id(identity)}")
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        context.load_cert_chain(certificate, key)
+        return context
+
+    def served(self, client=None, version=None):
+        context = client or self.friend
+        context.maximum_version = version or ssl.TLSVersion.MAXIMUM_SUPPORTED
+        try:
+            plain = socket.create_connection(("127.0.0.1", self.server.port), 20)
+            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            with context.wrap_socket(plain) as connection:
+                connection.sendall(b"hello")
+                return connection.recv(64) == b"hello"
+        except OSError:
+            return False
 
     def questions(self):
-        return len(self.fake.seen(AUTHORIZE))
+        return len(self.agent.seen(AUTHORIZE))
 
-    def unasked(self, identity=None):
+    def unasked(self, client=None):
         """Is this client served without a question?"""
         before = self.questions()
-        assert self.served(identity)
+        assert self.served(client)
         return self.questions() == before
 
     def settle(self):
@@ -48,23 +72,23 @@ class World:
 
     def change(self):
         """Returns once the server's watch has heard of it: then it asks again."""
-        heard = len(self.fake.seen(INTENTIONS))
-        self.fake.change(INTENTIONS)
-        wait_until(lambda: len(self.fake.seen(INTENTIONS)) > heard, "the watch")
+        heard = len(self.agent.seen(INTENTIONS))
+        self.agent.change(INTENTIONS)
+        wait_until(lambda: len(self.agent.seen(INTENTIONS)) > heard, "the watch")
 
 
 @pytest.fixture
 def world(programs, fake):
-    return World(programs, fake, programs.connect_server("web", config=programs.config(fake)))
+    return World(programs, fake, "web", fake.authority.service("friend"), watch_wait="1s")
 
 
 def test_a_known_decision_is_not_asked_for(world):
     """But now and then, and in both versions of TLS."""
     world.settle()
     before = world.questions()
-    for number in range(20):
+    for number in range(60):
         assert world.served(version=VERSIONS[number % 2])
-    assert world.questions() - before < 10
+    assert world.questions() - before < 30
     wait_until(lambda: not world.unasked(), "another question", 5 * AGE)
 
 
@@ -72,23 +96,23 @@ def test_a_known_decision_is_not_asked_for(world):
 def test_a_change_counts_at_once(world, watched):
     """Where one service's intentions can be watched, and where (Consul 1.8) only all of them can."""
     if watched == "all":
-        usual = world.fake.usual
+        usual = world.agent.usual
 
         def answer(kind, request):
             return value({}) if request.path.endswith("/match") else usual(kind, request)
 
-        world.fake.usual = answer
+        world.agent.usual = answer
     world.settle()
-    paths = {request.path for request in world.fake.seen(INTENTIONS)}
+    paths = {request.path for request in world.agent.seen(INTENTIONS)}
     assert paths == ({INTENTIONS + "/match"} if watched == "one" else {INTENTIONS + "/match", INTENTIONS})
     for _ in range(2):
-        world.fake.answer(AUTHORIZE, NO)
+        world.agent.answer(AUTHORIZE, NO)
         world.change()
         assert not world.served()
-        world.fake.answer(AUTHORIZE, YES)
+        world.agent.answer(AUTHORIZE, YES)
         assert world.served()  # a no is never kept
     assert all(request.query["by"] == "destination" and request.query["name"] == "web"
-               for request in world.fake.seen(INTENTIONS + "/match"))
+               for request in world.agent.seen(INTENTIONS + "/match"))
 
 
 def test_an_agent_whose_decisions_lag_behind(world):
@@ -100,18 +124,18 @@ def test_an_agent_whose_decisions_lag_behind(world):
         left[0] -= 1
         (YES if left[0] >= 0 else NO)(connection)
 
-    world.fake.answer(AUTHORIZE, lagging)
+    world.agent.answer(AUTHORIZE, lagging)
     world.change()
     assert [world.served() for _ in range(6)] == [True] * 4 + [False] * 2
 
 
 def test_a_watch_that_is_silently_broken(world):
     """It hears of nothing any more, and does not know. Nobody is let in for longer than a moment."""
-    world.fake.answer(INTENTIONS, None)
+    world.agent.answer(INTENTIONS, None)
     world.settle()
-    world.fake.answer(INTENTIONS, silent)
+    world.agent.answer(INTENTIONS, silent)
     world.change()
-    world.fake.answer(AUTHORIZE, NO)
+    world.agent.answer(AUTHORIZE, NO)
     began = time.monotonic()
     wait_until(lambda: not world.served(), "a refusal", 5 * AGE)
     assert time.monotonic() - began < 2 * AGE
@@ -120,42 +144,39 @@ def test_a_watch_that_is_silently_broken(world):
 def test_an_agent_that_hangs_decides_nothing(world):
     world.settle()
     for kind in (AUTHORIZE, INTENTIONS):
-        world.fake.answer(kind, silent)
+        world.agent.answer(kind, silent)
     wait_until(lambda: not world.served(), "a refusal", 10 * AGE)
     assert not world.served()
     for kind in (AUTHORIZE, INTENTIONS):
-        world.fake.answer(kind, None)
+        world.agent.answer(kind, None)
     wait_until(world.served, "an answer")
 
 
 def test_a_broken_watch_vouches_for_nothing(world):
     world.settle()
-    world.fake.stop()
+    world.agent.stop()
     wait_until(lambda: not world.served(), "a refusal", 5 * AGE)
-    world.fake.start()
-    world.fake.answer(AUTHORIZE, NO)
+    world.agent.start()
+    world.agent.answer(AUTHORIZE, NO)
     assert not world.served()
-    world.fake.answer(AUTHORIZE, YES)
+    world.agent.answer(AUTHORIZE, YES)
     assert world.served()
 
 
-def test_decisions_are_about_one_certificate(world, programs, fake):
+def test_decisions_are_about_one_certificate(world, fake):
     """Neither another one of the same service and key, nor of another service, is let in unasked."""
     key = ec_key()
-    friend = fake.authority.service("friend", key=key).files(programs.folder, "first")
+    friend = world.client(fake.authority.service("friend", key=key))
     wait_until(lambda: world.unasked(friend), "a decision that is known")
-    world.fake.answer(AUTHORIZE, NO)
-    for number, service in enumerate(("friend", "other")):
-        identity = fake.authority.service(service, key=key).files(programs.folder, f"again-{number}")
-        assert not world.served(identity)
+    world.agent.answer(AUTHORIZE, NO)
+    for service in ("friend", "other"):
+        assert not world.served(world.client(fake.authority.service(service, key=key)))
 
 
 def test_without_permission_to_read_intentions(world):
     """Each connection is asked about, as plain Connect does."""
-    world.fake.answer(INTENTIONS, value("Permission denied", 403))
-    for _ in range(3):
-        assert world.served()
-    wait_until(lambda: len(world.fake.seen(INTENTIONS)) > 0, "the watch")
+    world.agent.answer(INTENTIONS, value("Permission denied", 403))
+    wait_until(lambda: world.served() and world.agent.seen(INTENTIONS), "the watch")
     end = time.monotonic() + 2 * AGE
     while time.monotonic() < end:
         assert not world.unasked()
@@ -163,12 +184,11 @@ def test_without_permission_to_read_intentions(world):
 
 def test_a_deny_reaches_a_real_agent(programs, agent, service):
     """The whole way: known, denied, allowed, known."""
-    server = programs.connect_server(service, config=programs.config(agent))
-    friend = agent.leaf(f"friend-{service}").files(programs.folder, "friend")
-    end = time.monotonic() + 3 * AGE
+    world = World(programs, agent, service, agent.leaf(f"friend-{service}"), watch_wait="1s")
+    end = time.monotonic() + 5 * AGE  # busy, settled, known
     while time.monotonic() < end:
-        assert programs.talk(server, TLS12, *friend).talked
+        assert world.served()
     agent.deny(f"friend-{service}", service)
-    assert programs.talk(server, TLS13, *friend).refused
+    assert not world.served()
     agent.allow(f"friend-{service}", service)
-    assert programs.talk(server, TLS13, *friend).talked
+    assert world.served()

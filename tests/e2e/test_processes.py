@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import slots
 import stand_ins
 from processes import wait_until
 from programs import PYTHON, Server
@@ -133,16 +134,7 @@ def test_short_waits(world):
 def test_no_more_places_on_this_host(programs, world, agent):
     """A process that gets no place among those that watch asks, and serves just as rightly."""
     it = world("one")
-    digest = 0xCBF29CE484222325
-    for byte in f"http://{agent.address}".encode():
-        digest = (digest ^ byte) * 0x100000001B3 % 2**64
-    taken = []
-    for place in range(32):
-        taken.append(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
-        try:
-            taken[-1].bind(f"\0consul-provider/{digest:016x}/{place}")
-        except OSError:
-            pass  # another test's server has it
+    taken = slots.take_all(agent.address)
     try:
         assert it.serves_rightly(4) and it.obeys()
         assert threads(it.server) == 1 and not connections(it.server, agent)
