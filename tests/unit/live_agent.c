@@ -37,7 +37,7 @@ struct live_agent {
     enum live_manner manners[LIVE_WHATS];
     uint64_t indexes[LIVE_WHATS];
     int counts[LIVE_WHATS], opened, open;
-    int fds[CONNECTIONS_MAX]; /* by number of connection, modulo; -1 for none */
+    int fds[CONNECTIONS_MAX]; /* of those that are open; -1 for none */
     live_request *requests;
     int request_count;
 };
@@ -45,6 +45,7 @@ struct live_agent {
 typedef struct connection {
     live_agent *agent;
     int fd, number;
+    size_t place; /* among the agent's */
     char head[16384];
 } connection;
 
@@ -270,7 +271,7 @@ static void *serve(void *arg)
         pthread_mutex_unlock(&agent->lock);
     }
     pthread_mutex_lock(&agent->lock);
-    agent->fds[c->number % CONNECTIONS_MAX] = -1;
+    agent->fds[c->place] = -1;
     close(c->fd);
     free(c);
     agent->open--;
@@ -289,8 +290,10 @@ static void begin(live_agent *agent, int fd)
     c->fd = fd;
     pthread_mutex_lock(&agent->lock);
     c->number = agent->opened++;
-    must(agent->fds[c->number % CONNECTIONS_MAX] < 0, "too many connections");
-    agent->fds[c->number % CONNECTIONS_MAX] = fd;
+    while (c->place < CONNECTIONS_MAX && agent->fds[c->place] >= 0)
+        c->place++;
+    must(c->place < CONNECTIONS_MAX, "a place for a connection");
+    agent->fds[c->place] = fd;
     agent->open++;
     pthread_cond_broadcast(&agent->changed);
     pthread_mutex_unlock(&agent->lock);

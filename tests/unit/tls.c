@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include <openssl/err.h>
+#include <openssl/store.h>
 #include <openssl/x509v3.h>
 
 #define ROUNDS 40 /* turns of each side; a handshake takes some six */
@@ -74,6 +75,31 @@ SSL_CTX *tls_ctx(int version, const minted *own)
     assert_true(SSL_CTX_set_max_proto_version(ctx, version));
     if (own != NULL)
         tls_use(ctx, own);
+    return ctx;
+}
+
+SSL_CTX *tls_ctx_by_uri(const char *uri, OSSL_LIB_CTX *libctx)
+{
+    OSSL_STORE_CTX *store = OSSL_STORE_open_ex(uri, libctx, NULL, NULL, NULL, NULL, NULL, NULL);
+    SSL_CTX *ctx = SSL_CTX_new(TLS_method());
+    minted own = {0};
+
+    assert_non_null(store);
+    assert_non_null(ctx);
+    /* In one go: a leaf that is asked for twice may have been renewed in between. */
+    while (!OSSL_STORE_eof(store)) {
+        OSSL_STORE_INFO *info = OSSL_STORE_load(store);
+
+        assert_non_null(info);
+        if (OSSL_STORE_INFO_get_type(info) == OSSL_STORE_INFO_PKEY)
+            own.key = OSSL_STORE_INFO_get1_PKEY(info);
+        else if (own.cert == NULL)
+            own.cert = OSSL_STORE_INFO_get1_CERT(info);
+        OSSL_STORE_INFO_free(info);
+    }
+    OSSL_STORE_close(store);
+    tls_use(ctx, &own);
+    minted_free(&own);
     return ctx;
 }
 

@@ -50,6 +50,9 @@ typedef struct tls_outcome {
 SSL_CTX *tls_ctx(int version, const minted *own);
 void tls_use(SSL_CTX *ctx, const minted *own);
 
+/* One with the leaf of a consul: URI, loaded in that library context. No intermediates. */
+SSL_CTX *tls_ctx_by_uri(const char *uri, OSSL_LIB_CTX *libctx);
+
 /* Let two sides talk; the first frees nothing, the second makes and frees the SSLs. */
 tls_outcome tls_talk(SSL *client, SSL *server);
 tls_outcome tls_connect(SSL_CTX *client, SSL_CTX *server);

@@ -1,0 +1,579 @@
+/*
+ * A host process of the provider, for test_processes: it serves, and then ends, forks or executes in
+ * the way that its argument names. It does not know the provider: openssl.cnf does, or where it is
+ * loaded by hand, the environment.
+ *
+ * Prints ENDING just before the end, whose promptness is measured from there, and WRONG for what
+ * should not be; HANG and a number asks for an agent that does not answer authorize requests any more.
+ * What comes on standard input is a byte when that is so, and another when so many are waiting. ANSWER
+ * ends that.
+ */
+#include "unit.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <openssl/err.h>
+#include <openssl/provider.h>
+
+#include "tls.h"
+
+#define THREADS 16
+#define FORKS 16
+#define GENERATIONS 4
+
+/* For one that dlopens it. */
+__attribute__((visibility("default"))) int process_host_main(int argc, char **argv);
+
+static char **arguments;
+static int threads_before;
+static SSL_CTX *server, *friend, *foe;
+
+static void say(const char *word)
+{
+    if (write(STDOUT_FILENO, word, strlen(word)) < 0)
+        _exit(1);
+}
+
+/* At the place where it shows, so that no report of a sanitizer is waited for. */
+#define CHECK(condition)                    \
+    do {                                    \
+        if (!(condition)) {                 \
+            say("WRONG: " #condition "\n"); \
+            ERR_print_errors_fp(stdout);    \
+            fflush(stdout);                 \
+            _exit(1);                       \
+        }                                   \
+    } while (0)
+
+static void pause_a_little(void)
+{
+    const struct timespec pause = {.tv_nsec = 1000000};
+
+    nanosleep(&pause, NULL);
+}
+
+/* Until the driver loses patience. */
+#define WAIT_UNTIL(condition) \
+    while (!(condition))      \
+    pause_a_little()
+
+/* ---- what there is ---- */
+
+static int entries(const char *path)
+{
+    DIR *folder = opendir(path);
+    const struct dirent *entry;
+    int count = 0;
+
+    CHECK(folder != NULL);
+    while ((entry = readdir(folder)) != NULL)
+        count += *entry->d_name != '.';
+    closedir(folder);
+    return count;
+}
+
+/* Of the watch: beyond those that were there before. */
+static int threads(void)
+{
+    return entries("/proc/self/task") - threads_before;
+}
+
+static int sockets(void)
+{
+    struct stat about;
+    int fd, count = 0;
+
+    for (fd = 0; fd < 1024; fd++)
+        count += fstat(fd, &about) == 0 && S_ISSOCK(about.st_mode);
+    return count;
+}
+
+/* To the agent. */
+static int connections(void)
+{
+    struct sockaddr_storage peer;
+    int fd, count = 0;
+
+    for (fd = 0; fd < 1024; fd++) {
+        socklen_t len = sizeof(peer);
+
+        count += getpeername(fd, (struct sockaddr *)&peer, &len) == 0 && peer.ss_family == AF_INET;
+    }
+    return count;
+}
+
+/* ---- TLS ---- */
+
+static void open_contexts(OSSL_LIB_CTX *libctx)
+{
+    server = tls_ctx_by_uri("consul://leaf/web", libctx);
+    friend = tls_ctx_by_uri("consul://leaf/friend", libctx);
+    foe = tls_ctx_by_uri("consul://leaf/foe", libctx);
+}
+
+static void close_contexts(void)
+{
+    SSL_CTX_free(server);
+    SSL_CTX_free(friend);
+    SSL_CTX_free(foe);
+}
+
+static bool is_served(SSL_CTX *client)
+{
+    tls_outcome outcome = tls_connect(client, server);
+
+    return outcome.server_done && outcome.server_got && outcome.client_got;
+}
+
+static bool is_denied(SSL_CTX *client)
+{
+    tls_outcome outcome = tls_connect(client, server);
+
+    return !outcome.server_got && !outcome.client_got
+           && strstr(outcome.server_errors, "peer denied by Consul") != NULL;
+}
+
+static void serve(void)
+{
+    CHECK(is_served(friend));
+    CHECK(is_denied(foe));
+}
+
+/* And has both blocking queries. */
+static void watch(void)
+{
+    int i;
+
+    for (i = 0; i < 2; i++)
+        serve();
+    WAIT_UNTIL(threads() == 1 && connections() == 2);
+}
+
+static atomic_bool enough;
+
+static void *serve_for_ever(void *arg)
+{
+    while (!atomic_load(&enough))
+        serve();
+    return arg;
+}
+
+static pthread_t busy[THREADS];
+
+static void begin_to_be_busy(void)
+{
+    int i;
+
+    for (i = 0; i < THREADS; i++)
+        CHECK(pthread_create(&busy[i], NULL, serve_for_ever, NULL) == 0);
+}
+
+static void end_to_be_busy(void)
+{
+    int i;
+
+    atomic_store(&enough, true);
+    for (i = 0; i < THREADS; i++)
+        pthread_join(busy[i], NULL);
+}
+
+/* ---- ends ---- */
+
+static int go_on(void)
+{
+    watch();
+    close_contexts();
+    return 0;
+}
+
+static int serve_and_return(void)
+{
+    serve();
+    close_contexts();
+    say("ENDING\n");
+    return 0;
+}
+
+/* The contexts are freed where the process's memory is looked at. */
+static int end_by_return(void)
+{
+    watch();
+    close_contexts();
+    say("ENDING\n");
+    return 0;
+}
+
+static int end_by_exit(void)
+{
+    watch();
+    say("ENDING\n");
+    exit(0);
+}
+
+static int end_at_once(void)
+{
+    watch();
+    say("ENDING\n");
+    _exit(0);
+}
+
+static void *exit_here(void *arg)
+{
+    say("ENDING\n");
+    exit(0);
+}
+
+static int end_in_thread(void)
+{
+    pthread_t thread;
+
+    watch();
+    CHECK(pthread_create(&thread, NULL, exit_here, NULL) == 0);
+    pthread_join(thread, NULL);
+    return 1;
+}
+
+static int end_by_cleanup(void)
+{
+    watch();
+    close_contexts();
+    say("ENDING\n");
+    OPENSSL_cleanup();
+    CHECK(threads() == 0);
+    return 0;
+}
+
+/* It never had a watch, only what was loaded by URI. */
+static int end_without_watch(void)
+{
+    close_contexts();
+    CHECK(threads() == 0 && sockets() == 0);
+    say("ENDING\n");
+    return 0;
+}
+
+/* Such a host keeps libcrypto to the end, for its threads. */
+static int end_while_busy(void)
+{
+    begin_to_be_busy();
+    WAIT_UNTIL(connections() > 2);
+    say("ENDING\n");
+    exit(0);
+}
+
+static int end_at_once_while_busy(void)
+{
+    begin_to_be_busy();
+    WAIT_UNTIL(connections() > 2);
+    say("ENDING\n");
+    _exit(0);
+}
+
+static void *ask_in_vain(void *arg)
+{
+    is_served(friend);
+    return NULL;
+}
+
+static void wait_for_driver(void)
+{
+    char byte;
+
+    CHECK(read(STDIN_FILENO, &byte, 1) == 1);
+}
+
+static int end_while_waiting(void)
+{
+    pthread_t thread;
+
+    watch();
+    say("HANG 1\n");
+    wait_for_driver();
+    CHECK(pthread_create(&thread, NULL, ask_in_vain, NULL) == 0);
+    wait_for_driver();
+    say("ENDING\n");
+    exit(0);
+}
+
+static void end_in_handler(int number)
+{
+    say("ENDING\n");
+    exit(0);
+}
+
+static pthread_t main_thread;
+
+static void *interrupt(void *arg)
+{
+    wait_for_driver();
+    pause_a_little(); /* it has sent its question: until it waits for the answer, too */
+    pthread_kill(main_thread, SIGUSR1);
+    return NULL;
+}
+
+static int end_by_signal(void)
+{
+    pthread_t thread;
+
+    watch();
+    signal(SIGUSR1, end_in_handler);
+    main_thread = pthread_self();
+    say("HANG 1\n");
+    wait_for_driver();
+    CHECK(pthread_create(&thread, NULL, interrupt, NULL) == 0);
+    is_served(friend);
+    return 1;
+}
+
+/* ---- forks and exec ---- */
+
+static pid_t fork_or_fail(void)
+{
+    pid_t child = fork();
+
+    CHECK(child >= 0);
+    return child;
+}
+
+static void wait_for(pid_t child)
+{
+    int status;
+
+    CHECK(waitpid(child, &status, 0) == child);
+    CHECK(status == 0);
+}
+
+static int fork_first(void)
+{
+    pid_t child = fork_or_fail();
+
+    watch();
+    if (child > 0)
+        wait_for(child);
+    close_contexts();
+    if (child > 0)
+        say("ENDING\n");
+    return 0;
+}
+
+/* Each has its own, and no more than its parent has; whoever forks goes on. */
+static int fork_watching(void)
+{
+    int generation, most = 0;
+    pid_t child = 0;
+
+    for (generation = 0; generation < GENERATIONS && child == 0; generation++) {
+        CHECK(threads() == 0 && sockets() == 0);
+        watch();
+        CHECK(most == 0 || sockets() <= most);
+        most = sockets();
+        child = fork_or_fail();
+    }
+    serve();
+    if (child > 0) {
+        wait_for(child);
+        CHECK(threads() == 1 && connections() == 2);
+    }
+    close_contexts();
+    if (generation == 1)
+        say("ENDING\n");
+    return 0;
+}
+
+/*
+ * While other threads are in the middle of handshakes, all at the agent: elsewhere one may have a
+ * lock of libcrypto's own, for which the child of such a fork would wait for ever, with us or not.
+ */
+static int fork_in_handshakes(void)
+{
+    pid_t children[FORKS];
+    int i;
+
+    watch();
+    say("HANG 16\n");
+    wait_for_driver();
+    begin_to_be_busy();
+    wait_for_driver();
+    for (i = 0; i < FORKS; i++) {
+        if ((children[i] = fork_or_fail()) == 0) {
+            serve();
+            serve();
+            _exit(0);
+        }
+    }
+    say("ANSWER\n");
+    for (i = 0; i < FORKS; i++)
+        wait_for(children[i]);
+    end_to_be_busy();
+    CHECK(threads() == 1 && connections() == 2);
+    close_contexts();
+    say("ENDING\n");
+    return 0;
+}
+
+/* What is executed has nothing of it, and takes its place. */
+static int execute(void)
+{
+    char again_as[] = "executed", *again[] = {arguments[0], again_as, NULL};
+
+    watch();
+    execv("/proc/self/exe", again);
+    return 1;
+}
+
+static int executed(void)
+{
+    CHECK(sockets() == 0);
+    watch();
+    close_contexts();
+    say("ENDING\n");
+    return 0;
+}
+
+/* ---- the provider loaded by hand, with the default provider that it displaces ---- */
+
+typedef struct loaded {
+    OSSL_LIB_CTX *libctx;
+    OSSL_PROVIDER *builtin, *provider;
+} loaded;
+
+static loaded load(OSSL_LIB_CTX *libctx)
+{
+    char *folder = strdup(module_path());
+    loaded one = {.libctx = libctx, .builtin = OSSL_PROVIDER_load(libctx, "default")};
+
+    CHECK(one.builtin != NULL && OSSL_PROVIDER_set_default_search_path(libctx, dirname(folder)));
+    one.provider = OSSL_PROVIDER_load(libctx, "consul");
+    CHECK(one.provider != NULL);
+    free(folder);
+    return one;
+}
+
+static void unload(loaded one)
+{
+    CHECK(OSSL_PROVIDER_unload(one.provider) && OSSL_PROVIDER_unload(one.builtin));
+    OSSL_LIB_CTX_free(one.libctx);
+}
+
+/* OpenSSL keeps an instance in the default context to the end, and so we govern to the end. */
+static int unload_by_hand(void)
+{
+    loaded one = load(NULL);
+
+    open_contexts(NULL);
+    watch();
+    CHECK(OSSL_PROVIDER_unload(one.provider));
+    serve();
+    close_contexts();
+    CHECK(OSSL_PROVIDER_unload(one.builtin));
+    say("ENDING\n");
+    return 0;
+}
+
+/* Handshakes of the default context go by the instance that is left, and by none in the end. */
+static int free_contexts(void)
+{
+    loaded one = load(OSSL_LIB_CTX_new()), two;
+
+    open_contexts(one.libctx);
+    watch();
+    two = load(OSSL_LIB_CTX_new());
+    close_contexts();
+    unload(one);
+    CHECK(threads() == 0 && sockets() == 0);
+    open_contexts(two.libctx);
+    watch();
+    close_contexts();
+    unload(two);
+    CHECK(threads() == 0 && sockets() == 0);
+    say("ENDING\n");
+    return 0;
+}
+
+static int load_twice(void)
+{
+    loaded one, two, three;
+
+    watch(); /* by the one that openssl.cnf has loaded */
+    one = load(NULL);
+    two = load(OSSL_LIB_CTX_new());
+    three = load(OSSL_LIB_CTX_new());
+    serve();
+    unload(two);
+    serve();
+    unload(one);
+    serve();
+    CHECK(threads() == 1 && connections() == 2);
+    unload(three);
+    serve();
+    close_contexts();
+    say("ENDING\n");
+    return 0;
+}
+
+/* ---- */
+
+static const struct {
+    const char *name;
+    int (*run)(void);
+    bool by_hand, keeps_libcrypto;
+} models[] = {
+    {"go on", go_on, .by_hand = false},
+    {"serve", serve_and_return, .by_hand = false},
+    {"return", end_by_return, .by_hand = false},
+    {"exit", end_by_exit, .by_hand = false},
+    {"_exit", end_at_once, .by_hand = false},
+    {"exit in a thread", end_in_thread, .by_hand = false},
+    {"cleanup", end_by_cleanup, .by_hand = false},
+    {"no handshake", end_without_watch, .by_hand = false},
+    {"exit while busy", end_while_busy, .keeps_libcrypto = true},
+    {"_exit while busy", end_at_once_while_busy, .by_hand = false},
+    {"exit while waiting", end_while_waiting, .by_hand = false},
+    {"exit in a handler", end_by_signal, .by_hand = false},
+    {"fork first", fork_first, .by_hand = false},
+    {"fork watching", fork_watching, .by_hand = false},
+    {"fork in handshakes", fork_in_handshakes, .by_hand = false},
+    {"exec", execute, .by_hand = false},
+    {"executed", executed, .by_hand = false},
+    {"unload", unload_by_hand, .by_hand = true},
+    {"free contexts", free_contexts, .by_hand = true},
+    {"load twice", load_twice, .by_hand = false},
+};
+
+int process_host_main(int argc, char **argv)
+{
+    size_t i;
+
+    arguments = argv;
+    threads_before = entries("/proc/self/task");
+    signal(SIGPIPE, SIG_DFL);
+    for (i = 0; i < sizeof(models) / sizeof(models[0]); i++) {
+        if (argc < 2 || strcmp(argv[1], models[i].name) != 0)
+            continue;
+        if (models[i].keeps_libcrypto)
+            OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, NULL);
+        if (!models[i].by_hand)
+            open_contexts(NULL);
+        return models[i].run();
+    }
+    return 2;
+}
+
+#ifndef PROCESS_HOST_LIBRARY
+int main(int argc, char **argv)
+{
+    return process_host_main(argc, argv);
+}
+#endif
