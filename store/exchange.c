@@ -54,7 +54,11 @@ static int set_blocking(CURLU *url, const consul_request *request)
     char index[32], wait[32];
 
     snprintf(index, sizeof(index), "%" PRIu64, request->index);
-    snprintf(wait, sizeof(wait), "%" PRId64 "ms", request->wait);
+    /* Below a microsecond would be the agent's ten minutes. */
+    if (request->wait == 0)
+        strcpy(wait, "1us");
+    else
+        snprintf(wait, sizeof(wait), "%" PRId64 "ms", request->wait);
     return (request->index == 0 || set_parameter(url, "index", index))
            && set_parameter(url, "wait", wait);
 }
@@ -72,7 +76,7 @@ static CURLU *make_url(const consul_agent *agent, const consul_request *request)
         && (request->destination == NULL
             || (set_parameter(url, "by", "destination")
                 && set_parameter(url, "name", request->destination)))
-        && (request->wait == 0 || set_blocking(url, request)))
+        && ((request->wait == 0 && request->index == 0) || set_blocking(url, request)))
         return url;
     curl_url_cleanup(url);
     return NULL;

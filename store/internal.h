@@ -48,7 +48,7 @@ typedef struct consul_request {
     const char *destination;   /* sent as ?by=destination&name=; or NULL */
     const char *body;          /* JSON to POST; or NULL for a GET */
     int64_t wait;              /* milliseconds of a blocking query; 0 to be answered at once */
-    uint64_t index;            /* what it waits to be exceeded; 0 at first */
+    uint64_t index;            /* what it waits to be exceeded, or just makes the agent look for */
     bool insists;              /* it is made again where there are too many of its kind */
     consul_deadline deadline;
 } consul_request;
@@ -130,8 +130,8 @@ consul_leaf *consul_leaf_new(consul_error *err);                         /* empt
 
 /*
  * Check a decoded leaf for the service asked for: identity, trust domain, validity, chain. `chains`
- * says that its chain to these roots was verified before. `*stale` tells whether newer roots could
- * mend it.
+ * says that its chain to these roots was verified before. `*stale` tells whether a newer leaf or
+ * newer roots could mend it.
  */
 int consul_leaf_check(const consul_leaf *leaf, const consul_roots *roots, const char *service,
                       const consul_scope *scope, bool chains, bool *stale, consul_error *err);
@@ -248,6 +248,7 @@ struct consul_entry {
     int64_t epoch_began;
     uint64_t uses;       /* since a watch has looked */
     int64_t doubts_paid; /* the moment up to which doubts have used their share */
+    uint64_t index;      /* of the last answer to a question, 0 where there was none */
 };
 
 /* The entries of one store. They live as long as it does. */
@@ -319,6 +320,9 @@ void consul_entry_doubt(consul_entry *entry);
  * his own making can cause that, so it has a share of the time and no more.
  */
 bool consul_entry_may_be_doubted(consul_entry *entry);
+
+uint64_t consul_entry_index(consul_entry *entry);
+void consul_entry_set_index(consul_entry *entry, uint64_t index);
 
 /* The request whose answer this is; it insists where nothing is kept that could serve instead. */
 consul_request consul_entry_request(const consul_entry *entry);

@@ -367,6 +367,23 @@ bool consul_entry_may_be_doubted(consul_entry *entry)
     return may;
 }
 
+uint64_t consul_entry_index(consul_entry *entry)
+{
+    uint64_t index;
+
+    consul_live_lock();
+    index = entry->index;
+    consul_live_unlock();
+    return index;
+}
+
+void consul_entry_set_index(consul_entry *entry, uint64_t index)
+{
+    consul_live_lock();
+    entry->index = index;
+    consul_live_unlock();
+}
+
 consul_request consul_entry_request(const consul_entry *entry)
 {
     consul_request request = {.path = "/v1/agent/connect/ca/roots",

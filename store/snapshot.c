@@ -106,6 +106,7 @@ int consul_leaf_check(const consul_leaf *leaf, const consul_roots *roots, const 
                                 "the leaf is for \"%s\", which is not what was asked for", id->uri);
     valid =
         X509_cmp_timeframe(NULL, X509_get0_notBefore(leaf->cert), X509_get0_notAfter(leaf->cert));
+    *stale = valid > 0;
     if (valid != 0)
         return consul_error_set(err, CONSUL_R_AGENT_ANSWER_INVALID, "the leaf of \"%s\" %s",
                                 service, valid > 0 ? "has expired" : "is not valid yet");

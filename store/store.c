@@ -8,6 +8,7 @@
 
 #define LEAF_AGE_MS 20      /* for which a leaf is used in a busy process without a watch of it */
 #define VERDICT_AGE_MS 2000 /* for which one is used that a watch vouches for */
+#define STALE_WAIT_MS 100   /* for a leaf that will do; to sign one takes a fifth of that */
 
 struct consul_store {
     atomic_int refs;
@@ -136,13 +137,15 @@ static int check_agent(consul_store *store, const consul_request *request, consu
                                store->settings->address);
 }
 
-static int ask(consul_store *store, const consul_entry *entry, consul_deadline deadline,
-               consul_answer *answer, consul_error *err)
+static int ask(consul_store *store, const consul_entry *entry, uint64_t index, int64_t wait,
+               consul_deadline deadline, consul_answer *answer, consul_error *err)
 {
     consul_request request = consul_entry_request(entry);
     consul_error why = {0};
 
     memset(answer, 0, sizeof(*answer));
+    request.index = index;
+    request.wait = wait;
     request.deadline = deadline;
     if (!check_agent(store, &request, err))
         return 0;
@@ -160,7 +163,7 @@ static consul_roots *ask_for_roots(consul_store *store, consul_entry *entry,
     consul_answer answer;
     consul_roots *roots = NULL;
 
-    if (ask(store, entry, deadline, &answer, err))
+    if (ask(store, entry, 0, 0, deadline, &answer, err))
         roots = consul_entry_decode_roots(entry, &answer, store->libctx, err);
     if (roots != NULL)
         consul_entry_keep_roots(entry, roots, origin, asked);
@@ -184,6 +187,46 @@ static int check_leaf(consul_entry *entry, const consul_leaf *leaf, consul_roots
     return 1;
 }
 
+/* Of an agent that has restarted, and has no leaf yet, a leaf newer than that is an error or null. */
+static bool is_none(const consul_answer *answer)
+{
+    return answer->status != 200 || strncmp(answer->body, "null", 4) == 0;
+}
+
+/*
+ * An agent renews the leaves that somebody waits for, and no others: a plain question is answered
+ * with the leaf of before, also after a rotation and when it has expired (seen with Consul 1.8). So
+ * we ask for a newer one than we know of. That is answered at once with what there is, but has the
+ * agent look for it, for ten minutes and without a connection; only who has a stale one waits.
+ */
+static int ask_for_newer(consul_store *store, consul_entry *entry, bool is_stale,
+                         consul_deadline deadline, consul_answer *answer, consul_error *err)
+{
+    int64_t wait = is_stale ? STALE_WAIT_MS : 0;
+    uint64_t index = consul_entry_index(entry);
+    consul_answer newer = {0};
+    consul_error why = {0};
+    int ok = ask(store, entry, index, index == 0 ? 0 : wait, deadline, answer, &why);
+
+    if (index != 0 && answer->status != 0 && is_none(answer)) {
+        consul_answer_free(answer);
+        index = 0;
+        why = (consul_error){0};
+        ok = ask(store, entry, 0, 0, deadline, answer, &why);
+    }
+    if (ok && index == 0 && answer->index != 0
+        && ask(store, entry, answer->index, wait, deadline, &newer, NULL) && !is_none(&newer)) {
+        consul_answer_free(answer);
+        *answer = newer;
+        memset(&newer, 0, sizeof(newer));
+    }
+    consul_answer_free(&newer);
+    if (!ok)
+        return consul_error_set(err, why.reason, "%s", why.text);
+    consul_entry_set_index(entry, answer->index);
+    return 1;
+}
+
 /*
  * One leaf, kept or asked for, checked against roots that are no older. `anew`: nothing is taken
  * from before. `*stale` tells whether that could mend a failure.
@@ -199,7 +242,7 @@ static consul_leaf *get_leaf(consul_store *store, consul_entry *entry, consul_en
     bool was_kept = leaf != NULL, ok = false;
 
     *stale = false;
-    if (!was_kept && ask(store, entry, asking.deadline, &answer, err))
+    if (!was_kept && ask_for_newer(store, entry, anew, asking.deadline, &answer, err))
         leaf = consul_entry_decode_leaf(entry, &answer, store->libctx, err);
     if (leaf == NULL)
         goto done;

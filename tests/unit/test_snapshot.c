@@ -181,7 +181,7 @@ static const struct {
      "web",
      {"", "", ""},
      "the leaf of \"web\" has expired",
-     false},
+     true},
     {"not yet valid",
      {URI(WEB), .not_before = 3600, .not_after = MINT_DAY},
      &ca,

@@ -26,6 +26,9 @@ typedef struct fixture {
     const minted *next_root; /* from the second question for roots on, unless NULL */
     int status;
     int leaves, roots; /* how often each was asked for */
+    int index;         /* of its answers about leaves; 0 for none */
+    const char *none;  /* unless NULL, the answer to who wants a newer leaf */
+    char headers[64];
     char last_leaf[256], last_roots[256];
     char *body;
 } fixture;
@@ -67,6 +70,15 @@ static void handle(const http_request *request, http_reply *reply, void *arg)
     if (strncmp(request->target, "/v1/agent/connect/ca/leaf/", 26) == 0) {
         f->leaves++;
         snprintf(f->last_leaf, sizeof(f->last_leaf), "%.255s", request->target + 26);
+        if (f->none != NULL && strstr(request->target, "index=") != NULL) {
+            reply->status = strcmp(f->none, "null") == 0 ? 200 : 500;
+            reply->body = f->none;
+            return;
+        }
+        if (f->index != 0) {
+            snprintf(f->headers, sizeof(f->headers), "X-Consul-Index: %d\r\n", f->index);
+            reply->headers = f->headers;
+        }
         f->body = leaf_body(f->leaf);
     } else if (strncmp(request->target, "/v1/agent/connect/ca/roots", 26) == 0) {
         bool changed = f->roots++ > 0 && f->next_root != NULL;
@@ -234,6 +246,56 @@ static void test_no_end_of_rotation(void **state)
     assert_int_equal(f->leaves, 2);
 }
 
+/* Each question has the agent look for a newer leaf, and the first does so by a second one. */
+static void test_renewal(void **state)
+{
+    fixture *f = *state;
+    consul_error err = {0};
+
+    f->index = 7;
+    assert_int_equal(get_leaf(f, "web", NULL, &err), 1);
+    assert_int_equal(f->leaves, 2);
+    assert_string_equal(f->last_leaf, "web?ns=default&index=7&wait=1us");
+    f->index = 5; /* restarted */
+    assert_int_equal(get_leaf(f, "web", NULL, &err), 1);
+    assert_int_equal(f->leaves, 3);
+    assert_int_equal(get_leaf(f, "web", NULL, &err), 1);
+    assert_int_equal(f->leaves, 4);
+    assert_string_equal(f->last_leaf, "web?ns=default&index=5&wait=1us");
+}
+
+/* An agent that has restarted, and has nothing yet that it could renew. */
+static void test_nothing_to_renew(void **state)
+{
+    static const char *const answers[] = {"null", "internal error: response type not correct"};
+    fixture *f = *state;
+    size_t i;
+
+    f->index = 7;
+    assert_int_equal(get_leaf(f, "web", NULL, NULL), 1);
+    for (i = 0; i < 2; i++) {
+        consul_error err = {0};
+
+        f->none = answers[i];
+        if (!get_leaf(f, "web", NULL, &err))
+            fail_msg("%s", err.text);
+        assert_int_equal(err.reason, 0);
+    }
+}
+
+/* One that does not stand any more is waited for, a moment. */
+static void test_stale(void **state)
+{
+    fixture *f = *state;
+    consul_error err = {0};
+
+    f->index = 7;
+    f->root = &new_ca;
+    assert_int_equal(get_leaf(f, "web", NULL, &err), 0);
+    assert_error(&err, CONSUL_R_AGENT_ANSWER_INVALID, "does not chain to the roots");
+    assert_string_equal(f->last_leaf, "web?ns=default&index=7&wait=100ms");
+}
+
 static void test_refused(void **state)
 {
     fixture *f = *state;
@@ -333,6 +395,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_wrong_leaf, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_rotation, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_no_end_of_rotation, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_renewal, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_nothing_to_renew, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_stale, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_no_time, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_references, set_up, tear_down),
