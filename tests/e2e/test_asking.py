@@ -32,7 +32,8 @@ def test_a_rotation(programs, own_agent, open_folders):
         return programs.storeutl("consul://leaf/loaded", "-noout", "-text", "-certs", config=config).stdout
 
     def presented():
-        result = programs.openssl("s_client", "-connect", f"127.0.0.1:{server.port}", "-ign_eof", *friend, stdin=b"hello")
+        result = programs.openssl(
+            "s_client", "-connect", f"127.0.0.1:{server.port}", "-ign_eof", *friend, stdin=b"hello")
         assert "hello" in result.stdout, result
         return result.stdout.partition("-----BEGIN CERTIFICATE-----")[2].partition("-----END CERTIFICATE-----")[0]
 
