@@ -2,6 +2,7 @@
 
 import signal
 import socket
+from pathlib import Path
 
 import cluster
 import slots
@@ -74,6 +75,14 @@ class Alone(Outage):
         self.address = self.local.address
 
 
+def hang(process):
+    """Each of its threads runs on until it is told."""
+    process.signal(signal.SIGSTOP)
+    tasks = Path(f"/proc/{process.child.pid}/task")
+    wait_until(lambda: all(
+        (task / "stat").read_text().rpartition(")")[2].split()[0] == "T" for task in tasks.iterdir()), "its threads")
+
+
 class Stopped(Outage):
     title = "stopped"
     said = "agent unreachable:.*Failed to connect"
@@ -106,7 +115,7 @@ class Hung(Outage):
     said = "agent did not answer in time:"
 
     def begin(self):
-        self.local.process.signal(signal.SIGSTOP)
+        hang(self.local.process)
 
     def end(self):
         self.local.process.signal(signal.SIGCONT)

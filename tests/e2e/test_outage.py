@@ -240,12 +240,13 @@ class Matrix:
             known = {policy: "served" if FRIEND in during[some.get(policy) or some["any"]] else "refused"
                      for policy in POLICIES}
             others = {who for s in some.values() for who in during[s]} & {FOE, STRANGER, FOREIGN}
+            soon = max(recovery[s] for s in some.values())
             away = any(known[policy] == "refused" for policy in known) or (kind != "client" and STRANGER not in others)
             self.rows[outage].append((
                 outage.title, name, known[REFUSE], known[LAST_KNOWN],
                 "unknown served" if others == {STRANGER} else "refused" if not others else str(others),
                 f"{max(world.longest[s] for s in some.values()):.2f} s",
-                figures.milliseconds(max(recovery[s] for s in some.values())) if away else "never away"))
+                "never away" if not away else figures.milliseconds(soon) if soon > 0 else "at once"))
 
     def publish(self):
         rows = [row for outage in OUTAGES for row in self.rows.get(outage, [])]

@@ -35,7 +35,7 @@ class LeaderHung(outages.Outage):
     said = outages.Hung.said
 
     def begin(self):
-        self.elsewhere.process.signal(signal.SIGSTOP)
+        outages.hang(self.elsewhere.process)
 
     def end(self):
         self.elsewhere.process.signal(signal.SIGCONT)
