@@ -47,8 +47,8 @@ static SSL_CTX *make_ctx(char **files, const char *version, const char *chain, i
         || SSL_CTX_use_PrivateKey_file(ctx, files[1], SSL_FILETYPE_PEM) != 1
         || SSL_CTX_load_verify_file(ctx, files[2]) != 1)
         die("the context");
-    SSL_CTX_set_verify(ctx,
-                       SSL_VERIFY_PEER | (is_server ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0), NULL);
+    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | (is_server ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0),
+                       NULL);
     SSL_CTX_set_session_id_context(ctx, (const unsigned char *)"bench", 5);
     if (strcmp(chain, "none") == 0)
         SSL_CTX_set_mode(ctx, SSL_MODE_NO_AUTO_CHAIN);
