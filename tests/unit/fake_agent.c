@@ -6,14 +6,23 @@
 
 #include <jansson.h>
 
+/* With the lock held: what is sent stays, though the test may change it meanwhile. */
+static const char *keep(fake_agent *agent, const char *body)
+{
+    free(agent->sent);
+    agent->sent = body == NULL ? NULL : strdup(body);
+    return agent->sent;
+}
+
 static void handle(const http_request *request, http_reply *reply, void *arg)
 {
     fake_agent *agent = arg;
 
+    pthread_mutex_lock(&agent->lock);
     if (strncmp(request->target, "/v1/agent/connect/ca/roots", 26) == 0) {
         *reply = agent->roots_reply;
         if (reply->body == NULL)
-            reply->body = agent->roots;
+            reply->body = keep(agent, agent->roots);
     } else if (strcmp(request->target, "/v1/agent/connect/authorize") == 0) {
         agent->questions++;
         snprintf(agent->last_question, sizeof(agent->last_question), "%.2047s", request->body);
@@ -24,15 +33,17 @@ static void handle(const http_request *request, http_reply *reply, void *arg)
     } else if (agent->leaf != NULL
                && strncmp(request->target, "/v1/agent/connect/ca/leaf/", 26) == 0) {
         snprintf(agent->last_leaf, sizeof(agent->last_leaf), "%.255s", request->target);
-        reply->body = agent->leaf;
+        reply->body = keep(agent, agent->leaf);
     } else {
         reply->status = 404;
     }
+    pthread_mutex_unlock(&agent->lock);
 }
 
 void fake_agent_start(fake_agent *agent)
 {
     memset(agent, 0, sizeof(*agent));
+    pthread_mutex_init(&agent->lock, NULL);
     agent->server = http_server_start(NULL, handle, agent);
     agent->roots_reply.status = agent->decision_reply.status = 200;
     snprintf(agent->address, sizeof(agent->address), "127.0.0.1:%d",
@@ -44,6 +55,8 @@ void fake_agent_stop(fake_agent *agent)
     http_server_stop(agent->server);
     free(agent->roots);
     free(agent->leaf);
+    free(agent->sent);
+    pthread_mutex_destroy(&agent->lock);
 }
 
 static void append_root(json_t *list, const minted *root)
@@ -63,6 +76,7 @@ void fake_agent_reset(fake_agent *agent, const char *trust_domain, const minted 
     if (second != NULL)
         append_root(list, second);
     json = json_pack("{s:s, s:o}", "TrustDomain", trust_domain, "Roots", list);
+    pthread_mutex_lock(&agent->lock);
     free(agent->roots);
     agent->roots = json_dumps(json, 0);
     json_decref(json);
@@ -73,6 +87,7 @@ void fake_agent_reset(fake_agent *agent, const char *trust_domain, const minted 
     agent->questions = 0;
     agent->last_question[0] = '\0';
     agent->last_leaf[0] = '\0';
+    pthread_mutex_unlock(&agent->lock);
 }
 
 void fake_agent_set_leaf(fake_agent *agent, const minted *leaf)
@@ -80,8 +95,10 @@ void fake_agent_set_leaf(fake_agent *agent, const minted *leaf)
     char *cert = mint_cert_pem(leaf->cert), *key = mint_key_pem(leaf->key);
     json_t *json = json_pack("{s:s, s:s}", "CertPEM", cert, "PrivateKeyPEM", key);
 
+    pthread_mutex_lock(&agent->lock);
     free(agent->leaf);
     agent->leaf = json_dumps(json, 0);
+    pthread_mutex_unlock(&agent->lock);
     json_decref(json);
     free(cert);
     free(key);

@@ -2,6 +2,7 @@
 #ifndef CONSUL_TEST_FAKE_AGENT_H
 #define CONSUL_TEST_FAKE_AGENT_H
 
+#include <pthread.h>
 #include <stdbool.h>
 
 #include "http_server.h"
@@ -10,6 +11,8 @@
 typedef struct fake_agent {
     http_server *server;
     char address[64];
+    pthread_mutex_t lock; /* for the roots, which a watch may ask for at any time */
+    char *sent;           /* a copy of what it has answered last */
     /* What it answers; set between handshakes only. */
     char *roots;               /* body; free with fake_agent_stop */
     char *leaf;                /* of every service; likewise, or NULL for none */
