@@ -14,7 +14,7 @@
 #include "tls.h"
 
 #define THREADS 16
-#define ROTATIONS 5
+#define ROTATIONS 3
 #define BETWEEN 2 /* rounds of each thread from one rotation to the next */
 
 static live_agent *agent;
