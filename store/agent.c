@@ -124,8 +124,8 @@ static bool tries_again(const consul_agent *agent, const consul_request *request
            && pause_before(tries, LIMITED_PAUSE_MS, deadline);
 }
 
-int consul_agent_request(const consul_agent *agent, const consul_request *request,
-                         consul_answer *answer, consul_error *err)
+static int request_answer(const consul_agent *agent, const consul_request *request,
+                          consul_answer *answer, consul_error *err)
 {
     consul_exchange *exchange = OPENSSL_zalloc(sizeof(*exchange));
     int64_t began = consul_deadline_after(0), last_try = began + agent->settings->request_timeout;
@@ -151,6 +151,21 @@ int consul_agent_request(const consul_agent *agent, const consul_request *reques
     answer->began = began;
     consul_exchange_clear(exchange);
     OPENSSL_free(exchange);
+    return ok;
+}
+
+/*
+ * A host that cancels its thread meanwhile has to wait for the answer: libcurl would be left half
+ * done, and a thread that runs a request for it would write to a stack that is gone.
+ */
+int consul_agent_request(const consul_agent *agent, const consul_request *request,
+                         consul_answer *answer, consul_error *err)
+{
+    int state, ok;
+
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+    ok = request_answer(agent, request, answer, err);
+    pthread_setcancelstate(state, NULL);
     return ok;
 }
 

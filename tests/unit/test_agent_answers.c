@@ -1,6 +1,7 @@
 /* What becomes of each kind of answer of the agent, and of none. */
 #include "unit.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -172,6 +173,43 @@ static void test_timeouts(void **state)
     }
 }
 
+/* ---- cancelled threads ---- */
+
+typedef struct asker {
+    agent_fixture *fixture;
+    bool returned;
+} asker;
+
+static void *ask_cancelled(void *arg)
+{
+    asker *a = arg;
+
+    pthread_cancel(pthread_self());
+    agent_ask_plainly(a->fixture, NULL);
+    a->returned = true;
+    pthread_testcancel();
+    return arg;
+}
+
+/* A host may cancel the thread that asks: it has its answer first, and nothing is left half done. */
+static void test_cancelled_threads(void **state)
+{
+    agent_fixture *f = *state;
+    int tls;
+
+    for (tls = 0; tls < 2; tls++) {
+        asker a = {.fixture = f};
+        pthread_t thread;
+        void *result;
+
+        f->settings.tls = tls == 1;
+        assert_int_equal(pthread_create(&thread, NULL, ask_cancelled, &a), 0);
+        pthread_join(thread, &result);
+        assert_ptr_equal(result, PTHREAD_CANCELED);
+        assert_true(a.returned);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -181,6 +219,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_size_limit, agent_set_up, agent_tear_down),
         cmocka_unit_test_setup_teardown(test_no_time_left, agent_set_up, agent_tear_down),
         cmocka_unit_test_setup_teardown(test_timeouts, agent_set_up, agent_tear_down),
+        cmocka_unit_test_setup_teardown(test_cancelled_threads, agent_set_up, agent_tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
