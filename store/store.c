@@ -187,10 +187,10 @@ static int check_leaf(consul_entry *entry, const consul_leaf *leaf, consul_roots
     return 1;
 }
 
-/* Of an agent that has restarted, and has no leaf yet, a leaf newer than that is an error or null. */
+/* An agent that has restarted, and has no leaf yet, answers with an error, nothing or null. */
 static bool is_none(const consul_answer *answer)
 {
-    return answer->status != 200 || strncmp(answer->body, "null", 4) == 0;
+    return answer->body == NULL || strncmp(answer->body, "null", 4) == 0;
 }
 
 /*

@@ -71,7 +71,7 @@ static void handle(const http_request *request, http_reply *reply, void *arg)
         f->leaves++;
         snprintf(f->last_leaf, sizeof(f->last_leaf), "%.255s", request->target + 26);
         if (f->none != NULL && strstr(request->target, "index=") != NULL) {
-            reply->status = strcmp(f->none, "null") == 0 ? 200 : 500;
+            reply->status = strlen(f->none) < 5 ? 200 : 500;
             reply->body = f->none;
             return;
         }
@@ -267,13 +267,13 @@ static void test_renewal(void **state)
 /* An agent that has restarted, and has nothing yet that it could renew. */
 static void test_nothing_to_renew(void **state)
 {
-    static const char *const answers[] = {"null", "internal error: response type not correct"};
+    static const char *const answers[] = {"null", "", "internal error: response type not correct"};
     fixture *f = *state;
     size_t i;
 
     f->index = 7;
     assert_int_equal(get_leaf(f, "web", NULL, NULL), 1);
-    for (i = 0; i < 2; i++) {
+    for (i = 0; i < sizeof(answers) / sizeof(answers[0]); i++) {
         consul_error err = {0};
 
         f->none = answers[i];
