@@ -8,7 +8,6 @@
  */
 #include "exchange.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/un.h>
