@@ -15,6 +15,7 @@
 
 #define TRIES_MAX 7       /* of one request */
 #define RESET_PAUSE_MS 10 /* between the first two, after a reset; then twice as long, and so on */
+#define LEAST_MS 20       /* for another try */
 #define LIMITED_PAUSE_MS 80 /* the same, after a refusal for being too many */
 
 static _Thread_local bool in_request;
@@ -99,7 +100,7 @@ static bool pause_before(int try, int64_t first, consul_deadline deadline)
     int64_t length = consul_jitter(first << (try - 1));
     struct timespec pause = {.tv_sec = length / 1000, .tv_nsec = length % 1000 * 1000000};
 
-    if (consul_deadline_after(length) >= deadline)
+    if (consul_deadline_after(length + LEAST_MS) >= deadline)
         return false;
     nanosleep(&pause, NULL);
     return true;

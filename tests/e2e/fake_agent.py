@@ -6,6 +6,7 @@ test's own. It can not be waited for changes, unless it is made `watchable`.
 
 import json
 import os
+import re
 import socket
 import struct
 import threading
@@ -74,6 +75,12 @@ def raw(status, body=b"", reason="Status", **headers):
 def value(value, status=200, **headers):
     """An answer with this JSON value."""
     return raw(status, json.dumps(value, indent=4) + "\n", Content_Type="application/json", **headers)
+
+
+def seconds(duration):
+    """What a duration of Consul's means, as 10ms or 1us."""
+    number, unit = re.fullmatch(r"(\d+)(us|ms|s)", duration).groups()
+    return int(number) * {"us": 1e-6, "ms": 1e-3, "s": 1}[unit]
 
 
 def cut(body, claimed):
@@ -277,7 +284,7 @@ class FakeAgent:
         if not self.watchable:
             return {}
         index = int(request.query.get("index", 0))
-        wait = int(request.query.get("wait", "0ms").removesuffix("ms")) / 1000
+        wait = seconds(request.query.get("wait", "0ms"))
         with self.changed:
             self.changed.wait_for(
                 lambda: self.indexes[kind] != index or self.stopping.is_set(), wait if index else 0)

@@ -19,18 +19,8 @@ AT_ONCE, A_SECOND = 20, 10  # questions about newer roots that strangers can bri
 
 @pytest.fixture
 def blocking(fake):
-    """It answers queries that have an index only when it stops, as nothing changes."""
-    def held(kind):
-        def answer(connection):
-            if "index" in connection.request.query:
-                connection.stopping.wait(fake_agent.GENEROUS)
-                return
-            body = fake.roots() if kind == ROOTS else fake.leaf()
-            fake_agent.raw(200, fake_agent.json.dumps(body), X_Consul_Index="7")(connection)
-        return answer
-
-    fake.answer(ROOTS, held(ROOTS))
-    fake.answer(LEAF, held(LEAF))
+    """Nothing changes there, and its watches wait."""
+    fake.watchable = True
     return fake
 
 
