@@ -16,6 +16,7 @@ connection, and prints SERVED or REFUSED, its pid, and why. Ends with status 0 o
 
 import os
 import resource
+import select
 import signal
 import socket
 import ssl
@@ -71,6 +72,14 @@ def prepare(model, folder):
         os.environ.clear()
 
 
+def wake_by_signals():
+    """Both ends of a pipe; the first can be read from after a signal."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer)
+    return reader, writer
+
+
 def main(model, certificate, key, folder):
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     files, taken, count = (certificate, key), [], 0
@@ -78,11 +87,13 @@ def main(model, certificate, key, folder):
     listener = socket.create_server(("127.0.0.1", 0))
     say("ACCEPT 127.0.0.1:%d" % listener.getsockname()[1])
     prepare(model, folder)
+    woken = wake_by_signals()
     while True:
+        select.select([listener, woken[0]], [], [])  # a signal just before accept() would not end it
         client, _ = listener.accept()
         count += 1
         if model == "closing" and count == 3:
-            taken = take_descriptors({listener.fileno(), client.fileno()})
+            taken = take_descriptors({listener.fileno(), client.fileno(), *woken})
         if model == "few" and count == 3:
             resource.setrlimit(resource.RLIMIT_NOFILE, (client.fileno() + 1, client.fileno() + 1))
         if model == "prefork" and count == 3 and os.fork() != 0:
