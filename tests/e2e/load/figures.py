@@ -21,7 +21,7 @@ def lag(values):
 
 
 def line(cells):
-    return "|" + "".join(f" {cell} |" if cell else " |" for cell in cells)
+    return "|" + "".join(f" {cell} |" if cell != "" else " |" for cell in cells)
 
 
 def shown(document, title):
