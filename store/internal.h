@@ -242,7 +242,7 @@ struct consul_entry {
     consul_leaf *leaf;
     consul_roots *checked;       /* where the leaf's chain was found to lead, */
     time_t checked_until;        /* which may change then: a certificate expires */
-    int64_t asked;               /* when a handshake has asked for this answer; 0 if none has */
+    int64_t asked;               /* by a handshake for this answer, in microseconds; 0 if by none */
     consul_deadline fresh_until; /* while a watch vouches for it; 0 where none does */
     uint64_t epoch;              /* another one after each change that a watch may have missed */
     int64_t epoch_began;
@@ -296,7 +296,7 @@ consul_leaf *consul_entry_decode_leaf(consul_entry *entry, const consul_answer *
 
 /*
  * Keep a snapshot that has been checked, with a reference of its own. `moment` is when it was asked
- * for, or, of a watch, until when that vouches for it.
+ * for, in microseconds, or, of a watch, until when that vouches for it, a deadline.
  */
 void consul_entry_keep_roots(consul_entry *entry, consul_roots *roots, enum consul_origin origin,
                              int64_t moment);

@@ -6,7 +6,7 @@
 
 #include <openssl/crypto.h>
 
-#define LEAF_AGE_MS 20      /* for which a leaf is used in a busy process without a watch of it */
+#define LEAF_AGE_US 20000   /* for which a leaf is used in a busy process without a watch of it */
 #define VERDICT_AGE_MS 2000 /* for which one is used that a watch vouches for */
 #define STALE_WAIT_MS 100   /* for a leaf that will do; to sign one takes a fifth of that */
 
@@ -75,12 +75,17 @@ const consul_settings *consul_store_settings(const consul_store *store)
     return store->settings;
 }
 
-static int64_t now_ms(void)
+static int64_t now_us(void)
 {
     struct timespec now;
 
     clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+static int64_t now_ms(void)
+{
+    return now_us() / 1000;
 }
 
 consul_deadline consul_deadline_after(int64_t milliseconds)
@@ -90,7 +95,7 @@ consul_deadline consul_deadline_after(int64_t milliseconds)
 
 consul_asking consul_asking_now(void)
 {
-    return (consul_asking){.since = now_ms(), .deadline = CONSUL_NO_DEADLINE};
+    return (consul_asking){.since = now_us(), .deadline = CONSUL_NO_DEADLINE};
 }
 
 int64_t consul_jitter(int64_t most)
@@ -159,7 +164,7 @@ static consul_roots *ask_for_roots(consul_store *store, consul_entry *entry,
                                    consul_deadline deadline, enum consul_origin origin,
                                    consul_error *err)
 {
-    int64_t asked = now_ms();
+    int64_t asked = now_us();
     consul_answer answer;
     consul_roots *roots = NULL;
 
@@ -235,7 +240,7 @@ static consul_leaf *get_leaf(consul_store *store, consul_entry *entry, consul_en
                              consul_asking asking, bool anew, bool *stale, consul_error *err)
 {
     enum consul_origin origin = anew ? CONSUL_ASKED_ANEW : CONSUL_ASKED;
-    int64_t asked = now_ms(), age = consul_watch_is_busy(store->watch) ? LEAF_AGE_MS : 0;
+    int64_t asked = now_us(), age = consul_watch_is_busy(store->watch) ? LEAF_AGE_US : 0;
     consul_answer answer = {0};
     consul_roots *roots = NULL;
     consul_leaf *leaf = anew ? NULL : consul_entry_leaf(entry, asking.since - age);

@@ -284,7 +284,7 @@ consul_deadline consul_deadline_after(int64_t milliseconds);
 
 /* What a handshake, or whoever else asks, puts up with. */
 typedef struct consul_asking {
-    int64_t since; /* an answer to what was asked from this moment on is new enough */
+    int64_t since; /* what was asked from here on is new enough; monotonic, in microseconds */
     consul_deadline deadline;
 } consul_asking;
 

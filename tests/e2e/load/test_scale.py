@@ -337,11 +337,13 @@ def test_a_neighbour_with_all_connections(fleet):
     lost = {"Consul agent unreachable", "Consul agent did not answer in time"}
     assert refused and lost & set(reasons) and set(reasons) <= lost | {"peer denied by Consul"}
     began = time.monotonic()
+    wait_until(lambda: all(visit.served for visit in visit_all(fleet.targets, fleet.friend, 32)), "all to serve")
+    recovered = time.monotonic() - began
     decided_rightly(fleet)
     fleet.rows += [
         (f"beside somebody who holds all {LIMIT}: refused, with a reason", f"{len(refused)} of {PROCESSES}"),
         ("such a refusal, p50 / p99", times(refused)),
-        ("after that: all asked and right, the first time", f"{time.monotonic() - began:.1f} s"),
+        ("after that: until all had served, 32 clients in turn", f"{recovered:.1f} s"),
     ]
 
 
