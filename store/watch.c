@@ -538,11 +538,12 @@ static void make_multi(runner *r)
     int fds[2], try;
 
     for (try = 0; try < MULTI_TRIES && !known; try++) {
+        curl_multi_cleanup(r->multi); /* first: its numbers are the next ones to be given away */
+        r->multi = NULL;
         if (!make_pair(fds))
             return;
         close(fds[0]);
         close(fds[1]);
-        curl_multi_cleanup(r->multi);
         if ((r->multi = curl_multi_init()) == NULL)
             return;
         known = know_pair(r, fds);
