@@ -339,6 +339,7 @@ def test_a_neighbour_with_all_connections(fleet):
     began = time.monotonic()
     wait_until(lambda: all(visit.served for visit in visit_all(fleet.targets, fleet.friend, 32)), "all to serve")
     recovered = time.monotonic() - began
+    fleet.log.since()  # what was refused until then
     decided_rightly(fleet)
     fleet.rows += [
         (f"beside somebody who holds all {LIMIT}: refused, with a reason", f"{len(refused)} of {PROCESSES}"),
