@@ -33,6 +33,7 @@ MINUTES = float(os.environ.get("CONSUL_PROVIDER_SOAK_MINUTES", "2"))
 SEED = int(os.environ.get("CONSUL_PROVIDER_SOAK_SEED", random.randrange(10**6)))
 SERVERS = ("nginx", "reloaded", "threads", "forks")
 FRIENDS = ("friend", "neutral")  # one by the provider, one without it
+WATCHING = ("nginx worker", "server with threads", "client")
 FOES = ("foe", "foreign", "nobody")
 PAUSE = 0.01
 ROTATIONS = 12
@@ -245,7 +246,12 @@ class Soak:
         }
 
     def at_rest(self):
-        """Nobody connects; what each process has then, once that stays as it is."""
+        """Nobody connects; what each process has then, once that stays as it is.
+
+        Those that watch do: for some seconds after a kill they may not, and hold less.
+        """
+        watching = [pid for name, pid in self.processes().items() if name.startswith(WATCHING)]
+        wait_until(lambda: all(counts(pid)[1] > 1 for pid in watching), "all watches")
         for client in self.clients.values():
             client.rest()
         seen = []
