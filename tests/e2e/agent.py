@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import re
 import shutil
 import socket
@@ -34,6 +35,12 @@ def consul_version(binary):
     return int(major), int(minor)
 
 
+def some_port():
+    """Below those that the kernel gives to connections: one of these would take it while an agent restarts."""
+    first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    return random.randrange(10000, first) if first > 12000 else 0
+
+
 def free_ports(count):
     """Ports that were free, for TCP and UDP, all at the same time."""
     held = []
@@ -42,7 +49,7 @@ def free_ports(count):
             tcp = socket.socket()
             udp = socket.socket(type=socket.SOCK_DGRAM)
             try:
-                tcp.bind(("127.0.0.1", 0))
+                tcp.bind(("127.0.0.1", some_port()))
                 udp.bind(tcp.getsockname())
             except OSError:
                 tcp.close()
