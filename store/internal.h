@@ -244,7 +244,7 @@ struct consul_entry {
     time_t checked_until;        /* which may change then: a certificate expires */
     int64_t asked;               /* by a handshake for this answer, in microseconds; 0 if by none */
     consul_deadline fresh_until; /* while a watch vouches for it; 0 where none does */
-    uint64_t epoch;              /* another one after each change that a watch may have missed */
+    uint64_t epoch; /* another one after a change, or where a watch may have missed one */
     int64_t epoch_began;
     uint64_t uses;       /* since a watch has looked */
     int64_t doubts_paid; /* the moment up to which doubts have used their share */
