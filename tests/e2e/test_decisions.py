@@ -131,10 +131,11 @@ def test_an_agent_whose_decisions_lag_behind(world):
 
 def test_a_watch_that_is_silently_broken(world):
     """It hears of nothing any more, and does not know. Nobody is let in for longer than a moment."""
-    world.agent.answer(INTENTIONS, None)
     world.settle()
+    asked = len(world.agent.seen(INTENTIONS))
     world.agent.answer(INTENTIONS, silent)
-    world.change()
+    wait_until(lambda: world.served() and len(world.agent.seen(INTENTIONS)) > asked, "the query without an end")
+    world.settle()  # by what the watch has said last
     world.agent.answer(AUTHORIZE, NO)
     began = time.monotonic()
     wait_until(lambda: not world.served(), "a refusal", 5 * AGE)
