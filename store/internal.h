@@ -4,6 +4,7 @@
 
 #include "store.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <time.h>
 
@@ -215,6 +216,22 @@ void consul_known_note(consul_known *known, const consul_spiffe_id *target,
 consul_known_verdict consul_known_find(const consul_known *known, const consul_spiffe_id *target,
                                        const consul_spiffe_id *peer_id);
 
+/* ---- coalesce.c: one question for all who ask the same at a time ---- */
+
+typedef enum consul_verdict (*consul_ask)(void *arg, consul_error *err);
+
+/*
+ * `ask`, or what another thread's `ask` has returned that was called later than this. The same is
+ * asked by who has the same store, target and certificate, `peer` being its digest.
+ */
+enum consul_verdict consul_coalesce(const consul_store *store, const consul_spiffe_id *target,
+                                    const unsigned char peer[CONSUL_DIGEST_LEN],
+                                    consul_deadline deadline, consul_ask ask, void *arg,
+                                    consul_error *err);
+
+/* In the child of a fork, with the lock held: those who asked are not there. */
+void consul_coalesce_forget(void);
+
 /* ---- live.c: what the agent has said last ---- */
 
 /*
@@ -223,6 +240,10 @@ consul_known_verdict consul_known_find(const consul_known *known, const consul_s
  */
 void consul_live_lock(void);
 void consul_live_unlock(void);
+
+/* A condition to wait for with the lock held, which is let go meanwhile; false is no longer. */
+bool consul_live_make_condition(pthread_cond_t *condition);
+bool consul_live_wait(pthread_cond_t *condition, consul_deadline deadline);
 
 enum consul_kind {
     CONSUL_KIND_ROOTS,

@@ -1,6 +1,5 @@
 #include "internal.h"
 
-#include <pthread.h>
 #include <string.h>
 
 #include <openssl/crypto.h>
@@ -28,6 +27,27 @@ void consul_live_lock(void)
 void consul_live_unlock(void)
 {
     pthread_mutex_unlock(&live_lock);
+}
+
+bool consul_live_make_condition(pthread_cond_t *condition)
+{
+    pthread_condattr_t monotonic;
+    bool made;
+
+    if (pthread_condattr_init(&monotonic) != 0)
+        return false;
+    made = pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0
+           && pthread_cond_init(condition, &monotonic) == 0;
+    pthread_condattr_destroy(&monotonic);
+    return made;
+}
+
+bool consul_live_wait(pthread_cond_t *condition, consul_deadline deadline)
+{
+    struct timespec until = {.tv_sec = (time_t)(deadline / 1000),
+                             .tv_nsec = (long)(deadline % 1000 * 1000000)};
+
+    return pthread_cond_timedwait(condition, &live_lock, &until) == 0;
 }
 
 consul_live *consul_live_new(consul_error *err)

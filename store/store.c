@@ -388,30 +388,40 @@ static bool still_holds(const consul_known_verdict *earlier, const consul_known_
            && memcmp(earlier->peer, now->peer, sizeof(now->peer)) == 0;
 }
 
+typedef struct authorize_call {
+    consul_store *store;
+    const consul_spiffe_id *target, *peer_id;
+    const X509 *peer;
+    consul_deadline deadline;
+} authorize_call;
+
 /* What the agent says now; for anything but a yes, `err` says why. */
-static enum consul_verdict ask_about(consul_store *store, const consul_spiffe_id *target,
-                                     const X509 *peer, const consul_spiffe_id *peer_id,
-                                     consul_deadline deadline, consul_error *err)
+static enum consul_verdict ask_about(void *arg, consul_error *err)
 {
-    if (!check_agent(store, &decision, err))
+    const authorize_call *call = arg;
+
+    if (!check_agent(call->store, &decision, err))
         return CONSUL_VERDICT_LOST;
-    return consul_agent_authorize(store->agent, store->settings, store->watch, target, peer,
-                                  peer_id, deadline, err);
+    return consul_agent_authorize(call->store->agent, call->store->settings, call->store->watch,
+                                  call->target, call->peer, call->peer_id, call->deadline, err);
 }
 
 int consul_store_authorize(consul_store *store, const consul_spiffe_id *target, const X509 *peer,
                            const consul_spiffe_id *peer_id, consul_asking asking, consul_error *err)
 {
     consul_known_verdict earlier = consul_known_find(store->known, target, peer_id), now = {0};
+    authorize_call call = {store, target, peer_id, peer, asking.deadline};
+    bool has_digest = X509_digest(peer, EVP_sha256(), now.peer, NULL) == 1;
     consul_error why = {0};
 
     now.asked = now_ms();
-    if (consul_watch_agent_hangs(store->watch, &decision) == 0
-        && X509_digest(peer, EVP_sha256(), now.peer, NULL) == 1)
+    if (has_digest && consul_watch_agent_hangs(store->watch, &decision) == 0)
         now.epoch = epoch_of(store, target);
     if (still_holds(&earlier, &now))
         return 1;
-    now.verdict = ask_about(store, target, peer, peer_id, asking.deadline, &why);
+    now.verdict = has_digest ? consul_coalesce(store, target, now.peer, asking.deadline, ask_about,
+                                               &call, &why)
+                             : ask_about(&call, &why);
     /* Also that it said neither, to a token that was revoked, say: an earlier yes is over then. */
     if (now.verdict != CONSUL_VERDICT_LOST)
         consul_known_note(store->known, target, peer_id, &now);

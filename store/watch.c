@@ -796,6 +796,7 @@ static void after_fork_in_child(void)
 {
     consul_watch *watch;
 
+    consul_coalesce_forget();
     for (watch = watches; watch != NULL; watch = watch->next) {
         runner *r = watch->runner;
 

@@ -90,6 +90,29 @@ static int threads(void)
     return entries("/proc/self/task") - threads_before;
 }
 
+/* Is no thread but this one at work? */
+static bool all_others_sleep(void)
+{
+    DIR *folder = opendir("/proc/self/task");
+    const struct dirent *entry;
+    bool sleep = true;
+
+    CHECK(folder != NULL);
+    while ((entry = readdir(folder)) != NULL) {
+        char path[300], state = 'S';
+        FILE *stat;
+
+        snprintf(path, sizeof(path), "/proc/self/task/%s/stat", entry->d_name);
+        if (*entry->d_name == '.' || atoi(entry->d_name) == gettid()
+            || (stat = fopen(path, "r")) == NULL)
+            continue;
+        sleep &= fscanf(stat, "%*d (%*[^)]) %c", &state) != 1 || state == 'S';
+        fclose(stat);
+    }
+    closedir(folder);
+    return sleep;
+}
+
 static int sockets(void)
 {
     struct stat about;
@@ -393,7 +416,7 @@ static int fork_watching(void)
 }
 
 /*
- * While other threads are in the middle of handshakes, all at the agent: elsewhere one may have a
+ * While other threads are in the middle of handshakes, all waiting for the agent: elsewhere one may have a
  * lock of libcrypto's own, for which the child of such a fork would wait for ever, with us or not.
  */
 static int fork_in_handshakes(void)
@@ -402,10 +425,11 @@ static int fork_in_handshakes(void)
     int i;
 
     watch();
-    say("HANG 16\n");
+    say("HANG 2\n");
     wait_for_driver();
     begin_to_be_busy();
-    wait_for_driver();
+    wait_for_driver(); /* for two questions, of which the others await the answer */
+    WAIT_UNTIL(all_others_sleep());
     for (i = 0; i < FORKS; i++) {
         if ((children[i] = fork_or_fail()) == 0) {
             serve();

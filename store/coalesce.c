@@ -1,0 +1,159 @@
+/*
+ * What one thread asks the agent is told to all who ask the same meanwhile, but never an answer to a
+ * question that was sent before they came: a denial may have been accepted in between. So who finds
+ * that just this is being asked does not join that: it waits for the answer, and asks again, for
+ * itself and for all who have come until then. At most two are on their way at a time, but where the
+ * agent is slow, one more every QUEUED_MS.
+ */
+#include "internal.h"
+
+#include <pthread.h>
+#include <string.h>
+
+#include <openssl/crypto.h>
+
+#ifndef QUEUED_MS
+#define QUEUED_MS 10 /* for which a question waits for the one before it */
+#endif
+
+enum state {
+    QUEUED, /* may be joined */
+    SENT,
+    ANSWERED
+};
+
+/* All fields but the key under the lock of live.c. Lives until the last one has let go of it. */
+typedef struct question {
+    struct question *next;
+    const consul_store *store;
+    char target[CONSUL_URI_MAX + 1];
+    unsigned char peer[CONSUL_DIGEST_LEN];
+    enum state state;
+    unsigned holders;
+    pthread_cond_t changed;
+    enum consul_verdict verdict;
+    consul_error why;
+} question;
+
+static question *questions; /* under the lock: those without an answer, the last one first */
+
+static question *find(const question *like, enum state state)
+{
+    question *q = questions;
+
+    while (q != NULL
+           && (q->state != state || q->store != like->store || strcmp(q->target, like->target) != 0
+               || memcmp(q->peer, like->peer, sizeof(q->peer)) != 0))
+        q = q->next;
+    return q;
+}
+
+static question *make(const consul_store *store, const consul_spiffe_id *target,
+                      const unsigned char peer[CONSUL_DIGEST_LEN])
+{
+    question *q = OPENSSL_zalloc(sizeof(*q));
+
+    if (q == NULL)
+        return NULL;
+    if (!consul_live_make_condition(&q->changed)) {
+        OPENSSL_free(q);
+        return NULL;
+    }
+    q->store = store;
+    OPENSSL_strlcpy(q->target, target->uri, sizeof(q->target));
+    memcpy(q->peer, peer, sizeof(q->peer));
+    q->state = QUEUED;
+    q->holders = 1;
+    return q;
+}
+
+/* With the lock held. */
+static void release(question *q)
+{
+    if (--q->holders != 0)
+        return;
+    pthread_cond_destroy(&q->changed);
+    OPENSSL_free(q);
+}
+
+/* With the lock held, which is let go meanwhile. */
+static void wait_for_answer(question *q, consul_deadline deadline)
+{
+    q->holders++;
+    while (q->state != ANSWERED && consul_live_wait(&q->changed, deadline))
+        ;
+}
+
+/* With the lock held: leave it when it has an answer, which nobody can find any more then. */
+static void answer(question *q, enum consul_verdict verdict, const consul_error *why)
+{
+    question **link = &questions;
+
+    while (*link != NULL && *link != q)
+        link = &(*link)->next;
+    if (*link == q)
+        *link = q->next;
+    q->verdict = verdict;
+    q->why = *why;
+    q->state = ANSWERED;
+    pthread_cond_broadcast(&q->changed);
+}
+
+enum consul_verdict consul_coalesce(const consul_store *store, const consul_spiffe_id *target,
+                                    const unsigned char peer[CONSUL_DIGEST_LEN],
+                                    consul_deadline deadline, consul_ask ask, void *arg,
+                                    consul_error *err)
+{
+    consul_deadline queued_until = consul_deadline_after(QUEUED_MS);
+    question *own = make(store, target, peer), *q, *sent;
+    enum consul_verdict verdict = CONSUL_VERDICT_LOST;
+    consul_error why = {0};
+    int cancel_state;
+
+    if (own == NULL)
+        return ask(arg, err);
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
+    consul_live_lock();
+    if ((q = find(own, QUEUED)) != NULL) {
+        release(own);
+        wait_for_answer(q, deadline);
+        if (q->state == ANSWERED) {
+            verdict = q->verdict;
+            why = q->why;
+        } else {
+            consul_error_set(&why, CONSUL_R_AGENT_TIMEOUT,
+                             "the agent has not told another handshake in time whether this "
+                             "client may connect to \"%s\"",
+                             target->service);
+        }
+        release(q);
+    } else {
+        own->next = questions;
+        questions = own;
+        while ((sent = find(own, SENT)) != NULL && consul_deadline_after(0) < queued_until) {
+            wait_for_answer(sent, queued_until);
+            release(sent);
+        }
+        own->state = SENT;
+        consul_live_unlock();
+        verdict = ask(arg, &why);
+        consul_live_lock();
+        answer(own, verdict, &why);
+        release(own);
+    }
+    consul_live_unlock();
+    pthread_setcancelstate(cancel_state, NULL);
+    if (verdict != CONSUL_VERDICT_YES)
+        consul_error_set(err, why.reason, "%s", why.text);
+    return verdict;
+}
+
+void consul_coalesce_forget(void)
+{
+    while (questions != NULL) {
+        question *q = questions;
+
+        questions = q->next;
+        OPENSSL_free(q); /* its condition has waiters that are not there: not to be destroyed */
+    }
+}

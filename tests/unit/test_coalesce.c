@@ -1,0 +1,267 @@
+/*
+ * Questions that are asked at a time: which are one, and that none is older than who is told. The
+ * source is included here, to see who waits, and for as long as it takes.
+ */
+static int queued_ms;
+#define QUEUED_MS queued_ms
+#include "../../store/coalesce.c"
+
+#include "unit.h" /* after it: cmocka has names of its own */
+
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define LONG_MS 60000 /* longer than any test */
+
+static const consul_store *const store =
+    (const consul_store *)"a store, compared and not looked at";
+static const consul_store *const other_store = (const consul_store *)"another";
+static const unsigned char peer[CONSUL_DIGEST_LEN] = {1}, other_peer[CONSUL_DIGEST_LEN] = {2};
+static consul_spiffe_id target = {.uri = "spiffe://td.consul/ns/default/dc/dc1/svc/web",
+                                  .service = "web"},
+                        other_target = {.uri = "spiffe://td.consul/ns/default/dc/dc1/svc/api",
+                                        .service = "api"};
+
+/* An agent that answers when it is let, with what it thought when it was asked. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
+static int asked, let; /* how many questions have come, and may be answered */
+static enum consul_verdict opinion;
+
+static int set_up(void **state)
+{
+    queued_ms = LONG_MS;
+    asked = let = 0;
+    opinion = CONSUL_VERDICT_YES;
+    return 0;
+}
+
+static enum consul_verdict ask(void *arg, consul_error *err)
+{
+    enum consul_verdict verdict;
+    int number;
+
+    pthread_mutex_lock(&lock);
+    number = ++asked;
+    verdict = opinion;
+    pthread_cond_broadcast(&changed);
+    while (let < number)
+        pthread_cond_wait(&changed, &lock);
+    pthread_mutex_unlock(&lock);
+    if (verdict != CONSUL_VERDICT_YES)
+        consul_error_set(err, CONSUL_R_PEER_DENIED, "question %d", number);
+    return verdict;
+}
+
+static void wait_until_asked(int number)
+{
+    pthread_mutex_lock(&lock);
+    while (asked < number)
+        pthread_cond_wait(&changed, &lock);
+    pthread_mutex_unlock(&lock);
+}
+
+static void let_answer(int up_to)
+{
+    pthread_mutex_lock(&lock);
+    let = up_to;
+    pthread_cond_broadcast(&changed);
+    pthread_mutex_unlock(&lock);
+}
+
+static void change_opinion(enum consul_verdict to)
+{
+    pthread_mutex_lock(&lock);
+    opinion = to;
+    pthread_mutex_unlock(&lock);
+}
+
+typedef struct handshake {
+    pthread_t thread;
+    const consul_store *store;
+    const consul_spiffe_id *target;
+    const unsigned char *peer;
+    int64_t patience; /* ms */
+    enum consul_verdict verdict;
+    consul_error err;
+} handshake;
+
+static void *run(void *arg)
+{
+    handshake *h = arg;
+
+    h->verdict = consul_coalesce(h->store, h->target, h->peer, consul_deadline_after(h->patience),
+                                 ask, NULL, &h->err);
+    return NULL;
+}
+
+static void begin(handshake *h)
+{
+    if (h->store == NULL)
+        h->store = store;
+    if (h->target == NULL)
+        h->target = &target;
+    if (h->peer == NULL)
+        h->peer = peer;
+    if (h->patience == 0)
+        h->patience = LONG_MS;
+    assert_int_equal(pthread_create(&h->thread, NULL, run, h), 0);
+}
+
+static enum consul_verdict end(handshake *h)
+{
+    pthread_join(h->thread, NULL);
+    return h->verdict;
+}
+
+/* Until the question that can be joined is held by so many threads; which is to be let go again. */
+static void wait_until_queued(unsigned holders)
+{
+    const struct timespec pause = {.tv_nsec = 1000000};
+    bool so_many = false;
+
+    while (!so_many) {
+        question *q;
+
+        consul_live_lock();
+        for (q = questions; q != NULL && q->state != QUEUED; q = q->next)
+            ;
+        so_many = q != NULL && q->holders == holders;
+        consul_live_unlock();
+        nanosleep(&pause, NULL);
+    }
+}
+
+/*
+ * Whoever comes while one is asking is told what was asked for after that. The agent, which thinks
+ * otherwise since the first question, is not misquoted to any of them.
+ */
+static void test_later_ones_share(void **state)
+{
+    handshake first = {.thread = 0}, later[20] = {{.thread = 0}};
+    int i;
+
+    begin(&first);
+    wait_until_asked(1);
+    for (i = 0; i < 20; i++)
+        begin(&later[i]);
+    wait_until_queued(20);
+    change_opinion(CONSUL_VERDICT_NO);
+    let_answer(2);
+    assert_int_equal(end(&first), CONSUL_VERDICT_YES);
+    for (i = 0; i < 20; i++) {
+        assert_int_equal(end(&later[i]), CONSUL_VERDICT_NO);
+        assert_error(&later[i].err, CONSUL_R_PEER_DENIED, "question 2");
+    }
+    assert_int_equal(asked, 2);
+    assert_null(questions);
+}
+
+/* An agent that takes its time is not waited for twice over. */
+static void test_slow_agent(void **state)
+{
+    handshake handshakes[3] = {{.thread = 0}};
+    int i;
+
+    queued_ms = 1;
+    for (i = 0; i < 3; i++) {
+        begin(&handshakes[i]);
+        wait_until_asked(i + 1); /* without an answer to those before */
+    }
+    let_answer(3);
+    for (i = 0; i < 3; i++)
+        assert_int_equal(end(&handshakes[i]), CONSUL_VERDICT_YES);
+    assert_null(questions);
+}
+
+/* Another client, another service, another instance of the provider: none waits for any other. */
+static void test_others_are_apart(void **state)
+{
+    handshake first = {.thread = 0}, others[] = {
+                                         {.peer = other_peer},
+                                         {.target = &other_target},
+                                         {.store = other_store},
+                                     };
+    int i;
+
+    begin(&first);
+    wait_until_asked(1);
+    change_opinion(CONSUL_VERDICT_NO);
+    for (i = 0; i < 3; i++) {
+        begin(&others[i]);
+        wait_until_asked(2 + i);
+    }
+    let_answer(4);
+    assert_int_equal(end(&first), CONSUL_VERDICT_YES);
+    for (i = 0; i < 3; i++)
+        assert_int_equal(end(&others[i]), CONSUL_VERDICT_NO);
+}
+
+/* Who has joined another's question waits no longer than its own handshake may. */
+static void test_deadline(void **state)
+{
+    handshake first = {.thread = 0}, second = {.thread = 0}, third = {.patience = 1};
+
+    begin(&first);
+    wait_until_asked(1);
+    begin(&second);
+    wait_until_queued(1);
+    begin(&third);
+    assert_int_equal(end(&third), CONSUL_VERDICT_LOST);
+    assert_error(&third.err, CONSUL_R_AGENT_TIMEOUT, "may connect to \"web\"");
+    let_answer(2);
+    assert_int_equal(end(&first), CONSUL_VERDICT_YES);
+    assert_int_equal(end(&second), CONSUL_VERDICT_YES);
+    assert_null(questions);
+}
+
+/* A process that is forked while others ask can ask, too, and waits for none of them. */
+static void test_fork(void **state)
+{
+    static char address[] = "http://127.0.0.1:1";
+    consul_settings settings = {.address = address};
+    consul_agent *agent = consul_agent_new(&settings, NULL);
+    consul_live *live = consul_live_new(NULL);
+    consul_watch *watch = consul_watch_new(agent, live, NULL, NULL); /* for its fork handlers */
+    handshake first = {.thread = 0}, second = {.thread = 0};
+    int status;
+    pid_t pid;
+
+    begin(&first);
+    wait_until_asked(1);
+    begin(&second);
+    wait_until_queued(1);
+    pthread_mutex_lock(&lock); /* nobody else has it then, in the child */
+    pid = fork();
+    if (pid == 0) {
+        handshake own = {.store = store, .target = &target, .peer = peer, .patience = 1};
+
+        let = LONG_MS;
+        pthread_mutex_unlock(&lock);
+        run(&own); /* had it joined the second one, it would be late */
+        _exit(own.verdict == CONSUL_VERDICT_YES ? 0 : 1);
+    }
+    pthread_mutex_unlock(&lock);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    let_answer(2);
+    assert_int_equal(end(&first), CONSUL_VERDICT_YES);
+    assert_int_equal(end(&second), CONSUL_VERDICT_YES);
+    consul_watch_free(watch);
+    consul_live_free(live);
+    consul_agent_free(agent);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_later_ones_share, set_up),
+        cmocka_unit_test_setup(test_slow_agent, set_up),
+        cmocka_unit_test_setup(test_others_are_apart, set_up),
+        cmocka_unit_test_setup(test_deadline, set_up),
+        cmocka_unit_test_setup(test_fork, set_up),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
