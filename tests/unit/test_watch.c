@@ -1,18 +1,17 @@
 /*
- * The watch: when it starts and ends, what it asks, and what it vouches for. It is included here, so
- * that a minute without handshakes takes less than that.
+ * The watch: when it starts and ends, what it asks, and what it vouches for. Its process-wide part is
+ * included here, for the lock that it keeps to itself.
  */
-static int idle_ms;
-#define IDLE_MS idle_ms
 #include "../../store/watch.c"
 
 #include "unit.h" /* after it: cmocka has names of its own */
 
 #include <ctype.h>
 #include <dirent.h>
+#include <fcntl.h>
 #include <semaphore.h>
-#include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "live_agent.h"
@@ -36,7 +35,6 @@ static int set_up(void **state)
     fixture *f = calloc(1, sizeof(*f));
 
     assert_non_null(f);
-    idle_ms = LONG;
     f->agent = live_agent_start();
     live_agent_issue(f->agent);
     f->settings = (consul_settings){.address = strdup(live_agent_address(f->agent)),
@@ -48,6 +46,7 @@ static int set_up(void **state)
     f->live = consul_live_new(NULL);
     f->watch = consul_watch_new(f->client, f->live, NULL, NULL);
     assert_non_null(f->watch);
+    f->watch->idle_after = LONG;
     f->roots = consul_live_entry(f->live, CONSUL_KIND_ROOTS, "", &scope, NULL);
     f->leaf = consul_live_entry(f->live, CONSUL_KIND_LEAF, "web", &scope, NULL);
     *state = f;
@@ -201,7 +200,7 @@ static void test_idle(void **state)
     fixture *f = *state;
     int slots[SLOTS_MAX], count = 0, last;
 
-    idle_ms = 300;
+    f->watch->idle_after = 300;
     while (count < SLOTS_MAX && (slots[count] = consul_slot_take(f->client)) >= 0)
         count++;
     assert_in_range(count, 1, SLOTS_MAX - 1);
@@ -499,7 +498,7 @@ static void check_fork_while_held(fixture *f, pthread_mutex_t *lock)
     if (child == 0) {
         alarm(10);
         consul_watch_close(f->watch);
-        _exit(pthread_mutex_trylock(&work_lock));
+        _exit(pthread_mutex_trylock(&consul_work_lock));
     }
     sem_post(&h.may_go);
     pthread_join(thread, NULL);
@@ -518,7 +517,7 @@ static void test_fork_while_the_lock_is_held(void **state)
 /* So the watch has no lock of libcrypto's or libcurl's then; and so nobody is about to join it. */
 static void test_fork_while_it_works(void **state)
 {
-    check_fork_while_held(*state, &work_lock);
+    check_fork_while_held(*state, &consul_work_lock);
     check_fork_while_held(*state, &stop_lock);
 }
 
@@ -583,7 +582,7 @@ static void test_closed_descriptors(void **state)
     start_watching(f);
     live_agent_request(f->agent, LIVE_ROOTS, 1);
     live_agent_request(f->agent, LIVE_LEAF, 1);
-    pthread_mutex_lock(&work_lock);
+    pthread_mutex_lock(&consul_work_lock);
     for (i = 0; i < 2; i++)
         taken[count++] = f->watch->runner->wake[i].fd;
     for (i = 0; i < SOCKETS_MAX; i++) {
@@ -597,7 +596,7 @@ static void test_closed_descriptors(void **state)
         assert_int_equal(dup2(fd, taken[i]), taken[i]);
         close(fd);
     }
-    pthread_mutex_unlock(&work_lock);
+    pthread_mutex_unlock(&consul_work_lock);
     assert_int_equal(count, 4);
     WAIT_UNTIL(deaf_threads() == 0);
     WAIT_UNTIL((consul_watch_expect(f->watch), is_vouched_for(f->roots)));
@@ -631,13 +630,13 @@ static void test_two_that_end_it(void **state)
     live_agent_request(f->agent, LIVE_ROOTS, 1);
     live_agent_request(f->agent, LIVE_LEAF, 1);
     atomic_store(&may_end, false);
-    pthread_mutex_lock(&work_lock); /* it can not end yet */
+    pthread_mutex_lock(&consul_work_lock); /* it can not end yet */
     for (i = 0; i < 2; i++) {
         assert_int_equal(pthread_create(&threads[i], NULL, close_watch, f), 0);
         nanosleep(&moment, NULL); /* enough for one that does not wait to return too early */
     }
     atomic_store(&may_end, true);
-    pthread_mutex_unlock(&work_lock);
+    pthread_mutex_unlock(&consul_work_lock);
     for (i = 0; i < 2; i++) {
         pthread_join(threads[i], &result);
         assert_ptr_equal(result, f);

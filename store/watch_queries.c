@@ -1,0 +1,281 @@
+/*
+ * What the thread of a watch asks: blocking queries that wait for news
+ * (https://developer.hashicorp.com/consul/api-docs/features/blocking), and probes of an agent that
+ * does not answer.
+ */
+#include "watch.h"
+
+#include <openssl/crypto.h>
+
+#define LONGEST_BACKOFF_MS 10000
+#define PROBE_PAUSE_MS 100
+#define RESET_PAUSE_MS 500 /* of a probe whose connection is reset, like others' just then */
+#define QUICK_MS 100       /* and before half its time: too soon for one that waits */
+#define NO_INDEX_PAUSE_MS 60000
+
+void consul_query_end(runner *r, query *q)
+{
+    if (q->active)
+        curl_multi_remove_handle(r->multi, q->exchange.curl);
+    consul_exchange_clear(&q->exchange);
+    q->active = false;
+}
+
+static void fail(query *q, int64_t least)
+{
+    int64_t pause = FIRST_BACKOFF_MS;
+    int i;
+
+    for (i = 0; i < q->failures && pause < LONGEST_BACKOFF_MS; i++)
+        pause *= 2;
+    q->failures++;
+    q->index = 0;
+    q->quick = 0;
+    if (q->entry != NULL)
+        consul_entry_doubt(q->entry);
+    q->next = consul_deadline_after(consul_jitter(pause > least ? pause : least));
+}
+
+static bool is_probe_of(const runner *r, const query *q)
+{
+    return q == &r->queries[PROBE] || q == &r->queries[QUESTION];
+}
+
+static consul_request request_of(const runner *r, const query *q)
+{
+    static const consul_entry roots = {.kind = CONSUL_KIND_ROOTS};
+
+    if (q == &r->queries[QUESTION])
+        return consul_question_request(&r->question);
+    return consul_entry_request(q == &r->queries[PROBE] ? &roots : q->entry);
+}
+
+static void begin_query(const consul_watch *watch, runner *r, query *q)
+{
+    bool is_probe = is_probe_of(r, q);
+    consul_request request = request_of(r, q);
+    CURL *curl;
+
+    if (is_probe) /* one that got lost must not be waited for longer than need be */
+        request.deadline = consul_deadline_after(watch->agent->settings->authorize_timeout);
+    request.index = q->index;
+    request.wait = q->index == 0 ? 0 : watch->agent->settings->watch_wait;
+    q->began = consul_deadline_after(0);
+    if (!consul_exchange_prepare(&q->exchange, watch->agent, &request, NULL)) {
+        consul_exchange_clear(&q->exchange);
+        fail(q, 0);
+        return;
+    }
+    curl = q->exchange.curl;
+    q->active =
+        curl_easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, consul_descriptors_open_socket)
+            == CURLE_OK
+        && curl_easy_setopt(curl, CURLOPT_OPENSOCKETDATA, r) == CURLE_OK
+        && curl_easy_setopt(curl, CURLOPT_CLOSESOCKETFUNCTION, consul_descriptors_close_socket)
+               == CURLE_OK
+        && curl_easy_setopt(curl, CURLOPT_CLOSESOCKETDATA, r) == CURLE_OK
+        && curl_easy_setopt(curl, CURLOPT_FORBID_REUSE, is_probe ? 1L : 0L) == CURLE_OK
+        && curl_easy_setopt(curl, CURLOPT_FRESH_CONNECT, is_probe ? 1L : 0L) == CURLE_OK
+        && curl_easy_setopt(curl, CURLOPT_TCP_KEEPALIVE, 1L) == CURLE_OK
+        && curl_easy_setopt(curl, CURLOPT_PRIVATE, (char *)q) == CURLE_OK
+        && curl_multi_add_handle(r->multi, curl) == CURLM_OK;
+    if (!q->active) {
+        consul_exchange_clear(&q->exchange);
+        fail(q, 0);
+    }
+}
+
+/* Keep what a watch was told, vouched for until the next query must have ended. */
+static int keep(const consul_watch *watch, query *q, const consul_answer *answer, bool *is_news)
+{
+    const consul_settings *settings = watch->agent->settings;
+    consul_deadline until =
+        answer->index == 0 ? 0
+                           : consul_deadline_after(settings->watch_wait + settings->watch_wait / 16
+                                                   + settings->request_timeout);
+    consul_entry *of_roots;
+    consul_leaf *leaf, *old_leaf;
+    consul_roots *roots, *old_roots;
+    bool stale, ok = false;
+
+    if (q->entry->kind == CONSUL_KIND_INTENTIONS) {
+        *is_news = answer->index != q->index; /* also of what an ACL hides from us */
+        consul_entry_keep_epoch(q->entry, *is_news, until);
+        return 1;
+    }
+    if (q->entry->kind == CONSUL_KIND_ROOTS) {
+        old_roots = consul_entry_roots(q->entry, CONSUL_EVER);
+        roots = consul_entry_decode_roots(q->entry, answer, watch->libctx, NULL);
+        ok = roots != NULL;
+        *is_news = roots != old_roots;
+        if (ok)
+            consul_entry_keep_roots(q->entry, roots, CONSUL_WATCHED, until);
+        consul_roots_unref(roots);
+        consul_roots_unref(old_roots);
+        return ok;
+    }
+    of_roots = consul_live_entry(watch->live, CONSUL_KIND_ROOTS, "", &q->entry->scope, NULL);
+    roots = of_roots == NULL ? NULL : consul_entry_roots(of_roots, CONSUL_EVER);
+    old_leaf = consul_entry_leaf(q->entry, CONSUL_EVER);
+    leaf = consul_entry_decode_leaf(q->entry, answer, watch->libctx, NULL);
+    *is_news = leaf != old_leaf;
+    ok = leaf != NULL && roots != NULL
+         && consul_leaf_check(leaf, roots, q->entry->service, &q->entry->scope,
+                              consul_entry_chains(q->entry, leaf, roots), &stale, NULL);
+    if (ok)
+        consul_entry_keep_leaf(q->entry, leaf, roots, CONSUL_WATCHED, until);
+    consul_leaf_unref(leaf);
+    consul_leaf_unref(old_leaf);
+    consul_roots_unref(roots);
+    return ok;
+}
+
+/* It can not be waited for: try what can. */
+static void give_up(runner *r, query *q)
+{
+    bool is_of_one = q->entry->kind == CONSUL_KIND_INTENTIONS && *q->entry->service != '\0';
+
+    if (is_of_one && !r->lists) {
+        r->lists = true;
+        q->next = 0;
+        return;
+    }
+    if (q->entry->kind == CONSUL_KIND_INTENTIONS) {
+        consul_entry_doubt(q->entry);
+        r->intentions_at = consul_deadline_after(NO_INDEX_PAUSE_MS);
+        q->next = 0;
+        return;
+    }
+    fail(q, NO_INDEX_PAUSE_MS);
+}
+
+static void finish_lane(const consul_watch *watch, runner *r, query *q, CURLcode code)
+{
+    int64_t wait = watch->agent->settings->watch_wait,
+            quick = wait / 2 < QUICK_MS ? wait / 2 : QUICK_MS;
+    consul_answer answer;
+    bool is_news = false;
+    int ok = consul_exchange_finish(&q->exchange, code, &answer, NULL)
+             && keep(watch, q, &answer, &is_news);
+
+    /* Also one that did not ask to wait, because the index went backwards: it may do so for ever. */
+    bool is_quick = consul_deadline_after(0) - q->began < quick;
+
+    if (is_quick && consul_exchange_was_reset(&q->exchange, code))
+        consul_slot_note_crowd(); /* and yield, at the next round */
+    is_quick = is_quick && ok && (!is_news || q->entry->kind == CONSUL_KIND_INTENTIONS);
+    q->quick = is_quick ? q->quick + 1 : 0;
+    if (ok ? answer.index == 0
+           : q->entry->kind == CONSUL_KIND_INTENTIONS
+                 && (answer.status == 403 || answer.status == 404)) {
+        give_up(r, q);
+    } else if (!ok) {
+        fail(q, 0);
+    } else if (q->quick > QUICK_MAX) {
+        fail(q, SLOT_PAUSE_MS);
+    } else {
+        q->failures = 0;
+        q->index = answer.index < q->index ? 0 : answer.index;
+        q->next = 0;
+    }
+    consul_answer_free(&answer);
+}
+
+/* Any answer will do, and so will a connection refused: both come at once. */
+static void finish_probe(consul_watch *watch, runner *r, query *q, CURLcode code)
+{
+    bool was_reset = consul_exchange_was_reset(&q->exchange, code);
+    bool answers = code != CURLE_OPERATION_TIMEDOUT && !was_reset;
+
+    consul_live_lock();
+    if (answers && q == &r->queries[QUESTION])
+        consul_unanswered_remove(watch->unanswered, &r->question);
+    else if (answers)
+        watch->hangs = false;
+    consul_live_unlock();
+    q->next = consul_deadline_after(consul_jitter(was_reset ? RESET_PAUSE_MS : PROBE_PAUSE_MS));
+}
+
+void consul_queries_finish(consul_watch *watch, runner *r, CURL *curl, CURLcode code)
+{
+    query *q = NULL;
+
+    curl_easy_getinfo(curl, CURLINFO_PRIVATE, (char **)&q);
+    if (is_probe_of(r, q))
+        finish_probe(watch, r, q, code);
+    else
+        finish_lane(watch, r, q, code);
+    consul_query_end(r, q);
+}
+
+static bool wants_intentions(consul_watch *watch, const runner *r)
+{
+    return consul_watch_is_busy(watch) && consul_deadline_after(0) >= r->intentions_at;
+}
+
+static consul_entry *intentions_to_watch(consul_watch *watch, const runner *r)
+{
+    consul_entry *entry = NULL;
+
+    if (wants_intentions(watch, r))
+        entry = consul_live_most_used(watch->live, CONSUL_KIND_INTENTIONS);
+    if (entry == NULL || !r->lists)
+        return entry;
+    return consul_live_entry(watch->live, CONSUL_KIND_INTENTIONS, "", &entry->scope, NULL);
+}
+
+/* What this lane watches from now on: it changes only between two queries. */
+static bool choose(consul_watch *watch, const runner *r, query *q, int lane)
+{
+    consul_entry *entry = lane == LANE_ROOTS ? consul_live_most_used(watch->live, CONSUL_KIND_ROOTS)
+                                             : intentions_to_watch(watch, r);
+
+    if (entry == NULL && lane == LANE_OTHER)
+        entry = consul_live_most_used(watch->live, CONSUL_KIND_LEAF);
+    if (entry != q->entry) {
+        if (q->entry != NULL)
+            consul_entry_doubt(q->entry);
+        q->entry = entry;
+        q->index = 0;
+        q->failures = 0;
+    }
+    return entry != NULL;
+}
+
+static bool choose_question(const consul_watch *watch, runner *r)
+{
+    bool any;
+
+    consul_live_lock();
+    any = consul_unanswered_next(watch->unanswered, &r->question);
+    consul_live_unlock();
+    return any;
+}
+
+bool consul_query_is_wanted(const consul_watch *watch, const runner *r, int i)
+{
+    if (i == PROBE)
+        return watch->hangs;
+    return i == QUESTION ? consul_unanswered_any(watch->unanswered) : r->slot.fd >= 0;
+}
+
+void consul_queries_begin(consul_watch *watch, runner *r)
+{
+    int64_t now = consul_deadline_after(0);
+    bool wanted;
+    int i;
+
+    for (i = 0; i < QUERIES; i++) {
+        query *q = &r->queries[i];
+
+        consul_live_lock();
+        wanted = consul_query_is_wanted(watch, r, i);
+        consul_live_unlock();
+        if (q->active || now < q->next || !wanted)
+            continue;
+        if (i == PROBE || (i == QUESTION ? choose_question(watch, r) : choose(watch, r, q, i)))
+            begin_query(watch, r, q);
+        else
+            q->next = now + SLOT_PAUSE_MS;
+    }
+}
