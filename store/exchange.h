@@ -1,6 +1,6 @@
 /*
  * One HTTP exchange with the agent, made ready for libcurl: by agent.c, which waits for it, and by
- * watch.c, which lets it run beside others.
+ * watch_queries.c, which lets it run beside others.
  */
 #ifndef CONSUL_EXCHANGE_H
 #define CONSUL_EXCHANGE_H
