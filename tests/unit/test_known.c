@@ -1,11 +1,13 @@
 /* Verdicts of before: however many there are, what is found is what was noted, or nothing. */
 #include "unit.h"
 
+#include <malloc.h>
 #include <stdio.h>
 
 #include "internal.h"
 
 #define PEERS 100000 /* far more than are kept */
+#define MILLION 1000000
 
 static consul_spiffe_id target = {.uri = "spiffe://td.consul/ns/default/dc/dc1/svc/web"};
 
@@ -58,6 +60,36 @@ static void test_crowd(void **state)
     consul_known_free(known);
 }
 
+/* What the process has allocated, in bytes; 0 with a sanitizer, which has its own ways to tell. */
+static size_t allocated(void)
+{
+    struct mallinfo2 info = mallinfo2();
+
+    return info.uordblks + info.hblkhd;
+}
+
+/* Whoever has a certificate for each of a million names takes no memory for that. */
+static void test_a_million_clients(void **state)
+{
+    consul_known *known = consul_known_new(NULL);
+    consul_spiffe_id id;
+    consul_known_verdict verdict;
+    size_t before = 0;
+    int i;
+
+    assert_non_null(known);
+    for (i = 0; i < MILLION; i++) {
+        id = peer(i);
+        verdict = verdict_about(i);
+        if (i == 1) /* libcrypto has fetched what it needs */
+            before = allocated();
+        consul_known_note(known, &target, &id, &verdict);
+    }
+    assert_in_range(allocated(), before - before / 100, before);
+    assert_int_equal(consul_known_find(known, &target, &id).epoch, MILLION - 1);
+    consul_known_free(known);
+}
+
 /* Where two handshakes ask at a time, the answer to the later question is the one that is kept. */
 static void test_order(void **state)
 {
@@ -81,12 +113,15 @@ static void test_pairs(void **state)
 {
     consul_known *known = consul_known_new(NULL);
     consul_spiffe_id one = {.uri = "spiffe://td/a"}, other = {.uri = "spiffe://td/b"};
+    consul_spiffe_id third = {.uri = "spiffe://td/ns/a"};
     consul_spiffe_id longer = {.uri = "spiffe://td/as"}, rest = {.uri = "piffe://td/b"};
     consul_known_verdict yes = {.verdict = CONSUL_VERDICT_YES, .asked = 1};
 
     consul_known_note(known, &one, &other, &yes);
     assert_int_equal(consul_known_find(known, &one, &other).verdict, CONSUL_VERDICT_YES);
     assert_int_equal(consul_known_find(known, &other, &one).verdict, CONSUL_VERDICT_NONE);
+    assert_int_equal(consul_known_find(known, &third, &other).verdict, CONSUL_VERDICT_NONE);
+    assert_int_equal(consul_known_find(known, &one, &third).verdict, CONSUL_VERDICT_NONE);
     assert_int_equal(consul_known_find(known, &longer, &rest).verdict, CONSUL_VERDICT_NONE);
     assert_int_equal(consul_known_find(known, &one, &one).verdict, CONSUL_VERDICT_NONE);
     consul_known_free(known);
@@ -96,6 +131,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_crowd),
+        cmocka_unit_test(test_a_million_clients),
         cmocka_unit_test(test_order),
         cmocka_unit_test(test_pairs),
     };

@@ -1,6 +1,7 @@
 /* Signatures that were verified before: what may be taken from that, and what may not. */
 #include "unit.h"
 
+#include <malloc.h>
 #include <pthread.h>
 #include <time.h>
 
@@ -15,6 +16,20 @@
 
 static minted ca, twin; /* another CA with the same name and key identifier, but another key */
 
+/* The wall clock of this process, libcrypto's too: so many seconds off. */
+static atomic_int step;
+
+__attribute__((visibility("default"))) time_t time(time_t *result)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    now.tv_sec += atomic_load(&step);
+    if (result != NULL)
+        *result = now.tv_sec;
+    return now.tv_sec;
+}
+
 /* How often OpenSSL was left to verify signatures. */
 static atomic_int verified;
 static _Atomic(X509_STORE_CTX_verify_fn) openssls; /* the same for all */
@@ -25,8 +40,14 @@ static int count(X509_STORE_CTX *ctx)
     return atomic_load(&openssls)(ctx);
 }
 
-/* The X509_V_ERR_ code of this chain under one root. */
-static int judge(X509 *cert, X509 *between, X509 *root)
+/* Instead, for as many chains as nobody could sign. */
+static int believe(X509_STORE_CTX *ctx)
+{
+    atomic_fetch_add(&verified, 1);
+    return 1;
+}
+
+static int judge_with(X509_STORE_CTX_verify_fn verify, X509 *cert, X509 *between, X509 *root)
 {
     X509_STORE_CTX *ctx = X509_STORE_CTX_new();
     STACK_OF(X509) *roots = sk_X509_new_null(), *untrusted = sk_X509_new_null();
@@ -39,12 +60,18 @@ static int judge(X509 *cert, X509 *between, X509 *root)
     X509_STORE_CTX_set0_trusted_stack(ctx, roots);
     X509_STORE_CTX_set_flags(ctx, X509_V_FLAG_PARTIAL_CHAIN);
     atomic_store(&openssls, X509_STORE_CTX_get_verify(ctx));
-    X509_STORE_CTX_set_verify(ctx, count);
+    X509_STORE_CTX_set_verify(ctx, verify);
     error = consul_verify_remembering(ctx) == 1 ? X509_V_OK : X509_STORE_CTX_get_error(ctx);
     X509_STORE_CTX_free(ctx);
     sk_X509_free(roots);
     sk_X509_free(untrusted);
     return error;
+}
+
+/* The X509_V_ERR_ code of this chain under one root. */
+static int judge(X509 *cert, X509 *between, X509 *root)
+{
+    return judge_with(count, cert, between, root);
 }
 
 /* The same, but the bit at this distance from the end of its DER is another. */
@@ -131,17 +158,33 @@ static void test_roots_of_today(void **state)
     minted_free(&foreign);
 }
 
+/* One more certificate of that name and key identifier, but another key, signed by its issuer. */
+static minted mint_twin(const minted *of, const minted *issuer)
+{
+    minted one = mint_ca(TD);
+
+    X509_free(one.cert);
+    one.cert = X509_dup(of->cert);
+    assert_int_equal(X509_set_pubkey(one.cert, one.key), 1);
+    assert_true(X509_sign(one.cert, issuer == NULL ? one.key : issuer->key, EVP_sha256()) > 0);
+    return one;
+}
+
+/* Also where they are of the same CA, and nothing tells them apart but the keys. */
 static void test_other_intermediates(void **state)
 {
     mint_order order = {.subject = "Between", .key_usage = "keyCertSign", .ca = true};
     minted between = mint(&ca, order), namesake = mint(&twin, order);
-    minted web = mint_leaf(&between, TD, "web");
+    minted sibling = mint_twin(&between, &ca), web = mint_leaf(&between, TD, "web");
 
     assert_int_equal(judge(web.cert, between.cert, ca.cert), X509_V_OK);
     assert_int_not_equal(judge(web.cert, namesake.cert, ca.cert), X509_V_OK);
+    assert_int_equal(judge(web.cert, sibling.cert, ca.cert), X509_V_ERR_CERT_SIGNATURE_FAILURE);
     assert_int_not_equal(judge(web.cert, NULL, ca.cert), X509_V_OK);
+    assert_int_equal(judge(web.cert, between.cert, ca.cert), X509_V_OK);
     minted_free(&between);
     minted_free(&namesake);
+    minted_free(&sibling);
     minted_free(&web);
 }
 
@@ -166,6 +209,55 @@ static void test_not_yet_valid(void **state)
     assert_int_equal(judge(early.cert, NULL, ca.cert), X509_V_ERR_CERT_NOT_YET_VALID);
     assert_int_equal(judge(early.cert, NULL, ca.cert), X509_V_ERR_CERT_NOT_YET_VALID);
     minted_free(&early);
+}
+
+/* The wall clock jumps: signatures that are known do not hide what is not valid then. */
+static void test_clock_steps(void **state)
+{
+    minted web = mint(&ca, (mint_order){URI("web"), .not_before = -600, .not_after = 600});
+
+    assert_int_equal(judge(web.cert, NULL, ca.cert), X509_V_OK);
+    atomic_store(&verified, 0);
+    atomic_store(&step, 1200);
+    assert_int_equal(judge(web.cert, NULL, ca.cert), X509_V_ERR_CERT_HAS_EXPIRED);
+    atomic_store(&step, -1200);
+    assert_int_equal(judge(web.cert, NULL, ca.cert), X509_V_ERR_CERT_NOT_YET_VALID);
+    atomic_store(&step, 2 * (int)MINT_DAY);
+    assert_int_equal(judge(web.cert, NULL, ca.cert), X509_V_ERR_CERT_HAS_EXPIRED);
+    atomic_store(&step, 0);
+    assert_int_equal(judge(web.cert, NULL, ca.cert), X509_V_OK);
+    assert_int_equal(atomic_load(&verified), 0); /* they were known all the time */
+    minted_free(&web);
+}
+
+#define CHAINS 100000 /* a hundred times what is kept */
+
+/* What the process has allocated, in bytes; 0 with a sanitizer, which has its own ways to tell. */
+static size_t allocated(void)
+{
+    struct mallinfo2 info = mallinfo2();
+
+    return info.uordblks + info.hblkhd;
+}
+
+/* A leaf for each of many clients: no memory is taken for that, and none is taken for another. */
+static void test_many_chains(void **state)
+{
+    minted web = mint_leaf(&ca, TD, "web");
+    ASN1_INTEGER *serial = X509_get_serialNumber(web.cert);
+    size_t before = 0;
+    int i;
+
+    atomic_store(&verified, 0);
+    for (i = 0; i < CHAINS; i++) {
+        ASN1_INTEGER_set_uint64(serial, (uint64_t)1 << 40 | (uint64_t)i); /* signed by nobody */
+        assert_int_equal(judge_with(believe, web.cert, NULL, ca.cert), X509_V_OK);
+        if (i == 0)
+            before = allocated();
+    }
+    assert_in_range(allocated(), before - before / 100, before + before / 100);
+    assert_int_equal(atomic_load(&verified), CHAINS);
+    minted_free(&web);
 }
 
 #define THREADS 16
@@ -207,15 +299,8 @@ static void test_threads(void **state)
 
 static int make_world(void **state)
 {
-    X509 *copy;
-
     ca = mint_ca(TD);
-    twin = mint_ca(TD);
-    copy = X509_dup(ca.cert); /* its names and extensions, and so its key identifier */
-    assert_int_equal(X509_set_pubkey(copy, twin.key), 1);
-    assert_true(X509_sign(copy, twin.key, EVP_sha256()) > 0);
-    X509_free(twin.cert);
-    twin.cert = copy;
+    twin = mint_twin(&ca, NULL);
     return 0;
 }
 
@@ -232,7 +317,8 @@ int main(void)
         cmocka_unit_test(test_verified_once),       cmocka_unit_test(test_spoilt),
         cmocka_unit_test(test_same_key_other_name), cmocka_unit_test(test_roots_of_today),
         cmocka_unit_test(test_other_intermediates), cmocka_unit_test(test_expires_while_known),
-        cmocka_unit_test(test_not_yet_valid),       cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_not_yet_valid),       cmocka_unit_test(test_clock_steps),
+        cmocka_unit_test(test_many_chains),         cmocka_unit_test(test_threads),
     };
 
     return cmocka_run_group_tests(tests, make_world, end_world);
