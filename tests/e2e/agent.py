@@ -73,6 +73,7 @@ class AgentError(Exception):
 
 class Agent:
     MODE = ("-dev",)  # it leads itself, and keeps all in memory
+    LOG = "warn"
 
     def __init__(self, folder, **config):
         self.folder = folder
@@ -118,7 +119,7 @@ class Agent:
     def spawn(self):
         environment = {"PATH": os.environ.get("PATH", ""), "HOME": str(self.folder)}
         self.process = Process(
-            [self.binary, "agent", *self.MODE, "-log-level=warn", f"-config-file={self.file}"],
+            [self.binary, "agent", *self.MODE, f"-log-level={self.LOG}", f"-config-file={self.file}"],
             environment, self.folder / "agent.log", cwd=self.folder,
         )
 

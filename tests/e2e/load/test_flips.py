@@ -1,0 +1,205 @@
+"""An intention that flips under full load: nobody is let in who came a moment after the agent said no.
+
+Each of the services is a busy process, which uses the decisions that it knows. After a change it asks about each
+connection for some seconds. So of flips that follow one another at once only the first meets decisions that are
+known; those are the fast ones. Before a warm one, the agent's log says that the services do not ask any more.
+
+By itself this has few warm flips; tools/flips has as many as it is told to.
+"""
+
+import os
+import subprocess
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from agent import Agent
+from figures import lag, milliseconds, publish
+from fleet import Host, stand_in_file
+from processes import wait_until
+from programs import CONFIG, PYTHON
+
+pytestmark = pytest.mark.load
+
+FAST = 200
+WARM = int(os.environ.get("CONSUL_PROVIDER_FLIPS", "6"))
+SERVICES = [f"flipped-{number}" for number in range(4)]
+THREADS = 4  # of a service
+CLIENTS = 4  # processes, of one identity
+BUSY = 20  # handshakes of a service in a second, without which it asks about each
+WINDOW = 2.5  # seconds in which its questions are counted: longer than a decision is used
+LATE = 0.1  # seconds after the agent has said that it denies
+
+
+class TalkativeAgent(Agent):
+    """Its log tells of each request."""
+
+    LOG = "debug"
+
+    def questions(self):
+        return self.process.written.count(b"url=/v1/agent/connect/authorize ")
+
+
+@dataclass
+class Connection:
+    began: float
+    ended: float
+    service: str
+    served: bool
+
+
+class Record:
+    """What one client writes down, read as it grows."""
+
+    def __init__(self, file):
+        self.file, self.read = file, 0
+
+    def news(self):
+        if not self.file.exists():
+            return []
+        with open(self.file, "rb") as stream:
+            stream.seek(self.read)
+            lines = stream.read().rpartition(b"\n")[0]
+        self.read += len(lines) + bool(lines)
+        fields = [line.split("\t") for line in lines.decode().split("\n") if line]
+        return [Connection(float(began), float(ended), service, served == "1")
+                for began, ended, service, served in fields]
+
+
+@dataclass
+class Flip:
+    """One denial, from the agent's word for it to the moment before it was asked to allow again."""
+
+    denied: float
+    ended: float
+    warm: bool
+
+
+class World:
+    def __init__(self, agent, folder, module):
+        self.agent, self.children, self.connections, self.flips = agent, [], [], []
+        self.intention = agent.request("POST", "/v1/connect/intentions", self.wording("allow"))["ID"]
+        config = folder / "openssl.cnf"
+        config.write_text(CONFIG.format(module=module, settings=f"address = {agent.address}", more=""))
+        environment = {"OPENSSL_CONF": str(config), "PATH": os.environ["PATH"]}
+        binary = module.parents[1] / "tests" / "load_host"
+        self.hosts = [Host(binary, environment, [stand_in_file(folder, service)], THREADS) for service in SERVICES]
+        _, certificate, _, key, *_ = agent.leaf("fickle").files(folder, "fickle")
+        self.records = [self.connect(folder / f"record-{number}", certificate, key) for number in range(CLIENTS)]
+
+    def connect(self, file, certificate, key):
+        targets = [f"{service}:{host.port}" for service, host in zip(SERVICES, self.hosts)]
+        path = {"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).parents[1])}
+        self.children.append(subprocess.Popen(
+            [PYTHON, "-B", Path(__file__).with_name("crowd.py"), certificate, key, file, *targets], env=path))
+        return Record(file)
+
+    def stop(self):
+        for child in self.children:
+            child.kill()
+            child.wait()
+        for host in self.hosts:
+            host.kill()
+        self.agent.stop()
+
+    def news(self):
+        assert all(child.poll() is None for child in self.children), "a client has ended"
+        new = [one for record in self.records for one in record.news()]
+        self.connections += new
+        return new
+
+    # -- what happens --
+
+    @staticmethod
+    def wording(action):
+        """Of one intention, that is each service's."""
+        return {"SourceName": "fickle", "DestinationName": "*", "Action": action}
+
+    def intend(self, action):
+        """Returns the moment at which the agent has acknowledged it."""
+        self.agent.put(f"/v1/connect/intentions/{self.intention}", self.wording(action))
+        return time.monotonic()
+
+    def everywhere(self, since, served):
+        """Waits until each service has had a connection that was begun from then on, and ended like this."""
+        waiting = set(SERVICES)
+
+        def all_have():
+            waiting.difference_update(one.service for one in self.news() if one.began > since and one.served is served)
+            return not waiting
+
+        wait_until(all_have, f"{waiting} to be {'served' if served else 'refused'}")
+
+    def flip(self, warm):
+        """One denial that lasts until each service has been tried later than it must have heard of it."""
+        denied = self.intend("deny")
+        self.everywhere(denied + LATE, False)
+        self.flips.append(Flip(denied, time.monotonic(), warm))
+        self.everywhere(self.intend("allow"), True)
+
+    def warm_up(self):
+        """Waits for a window in which each service asks less often than it serves; what was counted in it."""
+        def count():
+            began, before = time.monotonic(), self.agent.questions()
+            time.sleep(WINDOW)
+            ended, asked = time.monotonic(), self.agent.questions() - before
+            self.news()
+            served = Counter(one.service for one in self.connections[-20000:]
+                             if one.served and began < one.began and one.ended < ended)
+            least = min(served[service] for service in SERVICES)
+            # Fewer questions of all than connections of one: there is none that asks about each.
+            known = least >= BUSY * WINDOW and 0 < asked < least / 2
+            return (asked, served.total()) if known else None
+
+        return wait_until(count, "services that do not ask")
+
+    # -- what came of it --
+
+    def during(self, flip):
+        return [one for one in self.connections if flip.denied < one.began and one.ended < flip.ended]
+
+
+@pytest.fixture
+def world(tmp_path, module):
+    agent = TalkativeAgent(tmp_path / "agent")
+    agent.wait_for_roots()
+    one = World(agent, tmp_path, module)
+    yield one
+    one.stop()
+
+
+def rows(what, flips, world):
+    """What a table says of some flips."""
+    denied = {index: world.during(flip) for index, flip in enumerate(flips)}
+    slips = [one.began - flips[index].denied for index, those in denied.items() for one in those if one.served]
+    refused = [min(one.ended for one in those if not one.served and one.service == service) - flips[index].denied
+               for index, those in denied.items() for service in SERVICES]
+    late = [slip for slip in slips if slip > LATE]
+    yield f"{what}: flips of {len(SERVICES)} services", len(flips)
+    yield f"{what}: connections begun while the agent denied", sum(map(len, denied.values()))
+    yield f"{what}: the agent denies → end of the first handshake that is refused, median / p99", lag(refused)
+    yield f"{what}: served, though begun after the agent denied", (
+        f"{len(slips)}" + (f", the last {milliseconds(max(slips))} after" if slips else ""))
+    yield f"{what}: served, though begun more than {milliseconds(LATE)} after it", f"{len(late)}"
+    assert not late, f"{what}: {len(late)} of {len(slips)}, at most {milliseconds(max(late))} late"
+
+
+def test_flips(world):
+    world.everywhere(time.monotonic(), True)
+    used = []
+    for _ in range(WARM):
+        used.append(world.warm_up())
+        world.flip(warm=True)
+    for _ in range(FAST):
+        world.flip(warm=False)
+    seconds = world.connections[-1].ended - world.connections[0].began
+    publish("flips", "An intention that flips under full load", [
+        ("connections", f"{len(world.connections)}, {len(world.connections) / seconds:.0f} in a second"),
+        ("before each warm flip, while nothing changed: connections, and questions to the agent",
+         f"{sum(served for _, served in used)}, {sum(asked for asked, _ in used)}"),
+        *rows("warm", [flip for flip in world.flips if flip.warm], world),
+        *rows("fast", [flip for flip in world.flips if not flip.warm], world),
+    ])
