@@ -12,7 +12,7 @@ demo_packages='openssl bind9-dnsutils curl'
 test_packages='openssl curl python3-pytest python3-pytest-xdist python3-cryptography
     nginx-light apache2-bin haproxy lighttpd lighttpd-mod-openssl stunnel4
     postgresql redis-server mariadb-server-core mariadb-client-core'
-bench_packages='openssl python3-pytest python3-cryptography valgrind'
+bench_packages='openssl python3-pytest python3-cryptography valgrind mmdebstrap'
 check_packages='clang clang-format mmdebstrap iproute2'
 
 fail() {

@@ -1,0 +1,162 @@
+"""An authorized handshake beside a plain one: mutual TLS with the same leaf in files, and no authorization."""
+
+import re
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import slots
+import stand_ins
+from peers import Holder, Meter, Server, Side, Trickle, load
+
+VERSIONS = ("1.2", "1.3")
+SERVER_THREADS = 160
+FIRST = (1, 10, 100)
+
+# What is compared: (who serves, who connects).
+CASES = {
+    "plain": ("plain", "plain"),
+    "plain, NO_AUTO_CHAIN": ("tuned", "tuned"),
+    "ours, server only, asking": ("asking", "plain"),
+    "ours, server only": ("ours", "plain"),
+    "ours, both sides": ("ours", "ours"),
+}
+PATIENT = {"connect_timeout": "60s", "request_timeout": "60s", "authorize_timeout": "60s"}  # under callgrind
+PUBLIC = {"without": None, "loaded": {}, "a service": {"service": "web", "inbound": "off"}}
+
+
+class Sides:
+    """The same leaf in files and from the agent. `asking` goes by an address at which nobody may watch."""
+
+    def __init__(self, programs, agent):
+        self.programs, self.agent = programs, agent
+        leaf = agent.leaf("web")
+        roots = programs.write("roots.pem", "\n".join(agent.root_pems))
+        files = (programs.write("web.pem", leaf.certificate + leaf.intermediates),
+                 programs.write("web.key", leaf.key), roots)
+        self.stand_in = (*stand_ins.make(programs, "consul:leaf/web"), roots)
+        self.plain = {"plain": Side(None, files), "tuned": Side(None, files, chain="none")}
+        self.alone = f"127.0.0.2:{agent.address.rpartition(':')[2]}"
+        self.held = slots.take_all(self.alone)
+        self.public_files = self.make_public()
+
+    def of(self, runtime, **settings):
+        return {
+            **self.plain,
+            "ours": Side(runtime.programs.config(self.agent, **settings), self.stand_in),
+            "asking": Side(runtime.programs.config(self.alone, **settings), self.stand_in),
+        }
+
+    def make_public(self):
+        """An ordinary CA, and a server's certificate of it."""
+        programs, names = self.programs, ("ca.pem", "ca.key", "site.csr", "site.pem", "site.key", "extensions")
+        ca, ca_key, request, certificate, key, extensions = map(programs.path, names)
+        extensions.write_text("subjectAltName = DNS:localhost\nextendedKeyUsage = serverAuth\n")
+        curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
+        for argv in (
+            ("req", "-x509", *curve, "-keyout", ca_key, "-out", ca, "-subj", "/CN=CA", "-days", "30"),
+            ("req", "-new", *curve, "-keyout", key, "-out", request, "-subj", "/CN=localhost"),
+            ("x509", "-req", "-in", request, "-CA", ca, "-CAkey", ca_key, "-CAcreateserial", "-days", "30",
+             "-extfile", extensions, "-out", certificate),
+        ):
+            # Debian's own openssl.cnf, as `req` wants one.
+            made = programs.openssl(*argv, env={"OPENSSL_CONF": "/etc/ssl/openssl.cnf"})
+            assert made.code == 0, made
+        return certificate, key, ca
+
+    def close(self):
+        for one in self.held:
+            one.close()
+
+
+# ---- instructions ----
+
+def collected(runtime, verb, side, version, few, many):
+    """Instructions of both ends of a handshake, without what a program's start and end take."""
+    totals = []
+    for count in (few, many):
+        argv, environment = runtime.peer(verb, side, count, version=version, before=[
+            "valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"])
+        done = subprocess.run(argv, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, f"{argv}: {done.stderr}"
+        totals.append(int(re.search(r"Collected : (\d+)", done.stderr).group(1)))
+    return (totals[1] - totals[0]) / (many - few)
+
+
+def instructions(runtime, sides, few, many):
+    """({version: {side: instructions}}, the same of public TLS): they repeat, also beside each other."""
+    ways = sides.of(runtime, **PATIENT)
+    public = {name: Side(settings if settings is None else runtime.programs.config(sides.agent, **settings),
+                         sides.public_files) for name, settings in PUBLIC.items()}
+    with ThreadPoolExecutor(2) as pool:
+        def begin(verb, of, names):
+            return {version: {name: pool.submit(collected, runtime, verb, of[name], version, few, many)
+                              for name in names} for version in VERSIONS}
+
+        begun = begin("pair", ways, ("plain", "tuned", "asking")), begin("public", public, public)
+    return [{version: {name: one.result() for name, one in of.items()} for version, of in table.items()}
+            for table in begun]
+
+
+# ---- wall time, and CPU time ----
+
+class Servers:
+    """One for each way to serve, which live through all rounds; the busy one is kept busy."""
+
+    def __init__(self, runtime, sides):
+        self.runtime, self.sides = runtime, sides.of(runtime)
+        self.all = {name: Server(runtime, side, SERVER_THREADS) for name, side in self.sides.items()}
+        self.trickle = Trickle(runtime, self.sides["plain"], self.all["ours"].port)
+
+    def measure(self, case, version, threads, seconds):
+        serving, connecting = CASES[case]
+        server = self.all[serving]
+        with Meter(server.pid) as meter:
+            found = load(
+                self.runtime, "connect", self.sides[connecting], server.port, threads, seconds, version=version)
+        served = found.count + found.before + (Trickle.RATE * meter.seconds if serving == "ours" else 0)
+        return {"rate": found.rate, "server cpu": meter.cpu / served, "client cpu": found.cpu / found.count}
+
+    def close(self):
+        self.trickle.stop()
+        for server in self.all.values():
+            server.stop()
+
+
+def steady(runtime, sides, threads, rounds, seconds, warm):
+    """[{version, threads, case, and lists of what each round gave}]."""
+    servers = Servers(runtime, sides)
+    rows = [{"version": version, "threads": count, "case": case, "rounds": []}
+            for version in VERSIONS for count in threads for case in CASES]
+    try:
+        time.sleep(warm)
+        for _ in range(rounds):
+            for row in rows:
+                row["rounds"].append(servers.measure(row["case"], row["version"], row["threads"], seconds))
+    finally:
+        servers.close()
+    return rows
+
+
+def fresh(runtime, sides, rounds):
+    """{(what is fresh, case, n): [seconds from the start of the process to the end of its nth handshake]}."""
+    of = sides.of(runtime)
+    found = {}
+
+    def note(what, case, began, at):
+        for number in FIRST:
+            found.setdefault((what, case, number), []).append(at[number] - began)
+
+    old = Server(runtime, of["plain"], SERVER_THREADS)
+    for _ in range(rounds):
+        for case, name in (("plain", "plain"), ("ours", "ours")):
+            holder = Holder(runtime, of[name], old.port, FIRST[-1], version="1.3")
+            note("client", case, holder.began, holder.at)
+            holder.stop()
+            server = Server(runtime, of[name], SERVER_THREADS)
+            holder = Holder(runtime, of["plain"], server.port, FIRST[-1], version="1.3")
+            note("server", case, server.began, holder.at)
+            holder.stop()
+            server.stop()
+    old.stop()
+    return found

@@ -1,0 +1,151 @@
+"""What has been measured, as Markdown and as charts."""
+
+import statistics
+
+import plots
+from figures import line
+from handshakes import CASES, FIRST, VERSIONS
+
+OTHERS = [case for case in CASES if case != "plain"]
+
+
+def spread(values, form="{:.0f}"):
+    """Median (least-most)."""
+    middle, least, most = (form.format(f(values)) for f in (statistics.median, min, max))
+    return middle if least == most else f"{middle} ({least}-{most})"
+
+
+def value(values, unit=1):
+    return plots.Value(*(f(values) * unit for f in (statistics.median, min, max)))
+
+
+def table(title, heading, rows, said=""):
+    lines = [f"### {title}", ""] + ([said, ""] if said else [])
+    return "\n".join([*lines, line(heading), "|" + len(heading) * "---|", *map(line, rows)]) + "\n"
+
+
+# ---- handshakes ----
+
+def shares(row, plain):
+    """Time as a share of plain's, in each round."""
+    return [p["rate"] / r["rate"] for r, p in zip(row["rounds"], plain["rounds"])]
+
+
+def by_setting(rows):
+    """{(version, threads): {case: row}}."""
+    found = {}
+    for row in rows:
+        found.setdefault((row["version"], row["threads"]), {})[row["case"]] = row
+    return found
+
+
+def instruction_tables(results):
+    rows = []
+    for name, versions in results["instructions"].items():
+        for version, of in versions.items():
+            rows.append((name, version, *(f"{of[side] / 1e6:.2f} M" for side in ("plain", "tuned", "asking")),
+                         f"{of['asking'] / of['plain']:.2f}", f"{of['asking'] / of['tuned']:.2f}"))
+    yield table("Instructions of a handshake", ("OpenSSL", "TLS", "plain", "plain, NO_AUTO_CHAIN", "ours, asking",
+                "of plain", "of NO_AUTO_CHAIN"), rows, "Of both sides together (callgrind).")
+    rows = [(name, version, f"{of['without'] / 1e6:.2f} M",
+             *(f"{of[case] / of['without']:.4f}" for case in ("loaded", "a service")))
+            for name, versions in results["public"].items() for version, of in versions.items()]
+    yield table("Instructions of a handshake that is not Connect",
+                ("OpenSSL", "TLS", "without the provider", "with it, no service", "with `service`"), rows,
+                "An ordinary server certificate, verified by name, and no client certificate; as a share of those "
+                "without the provider. (With `service`, `inbound` is off, as both sides are one process.)")
+
+
+def steady_tables(results):
+    for name, rows in results["steady"].items():
+        settings = by_setting(rows)
+
+        def cells(show, cases=CASES, of=settings):
+            return [(*setting, *(show(found[case], found["plain"]) for case in cases))
+                    for setting, found in of.items()]
+
+        yield table(f"Handshakes a second, OpenSSL {name}", ("TLS", "threads", *CASES), cells(
+            lambda row, _: spread([one["rate"] for one in row["rounds"]])), "Median (least-most) of the rounds.")
+        yield table(f"Their time as a share of plain's, OpenSSL {name}", ("TLS", "threads", *OTHERS), cells(
+            lambda row, plain: spread(shares(row, plain), "{:.2f}"), OTHERS), "Round by round.")
+        yield table(f"CPU time of one, server + client, in µs, OpenSSL {name}", ("TLS", "threads", *CASES), cells(
+            lambda row, _: " + ".join(f"{1e6 * statistics.median(one[end] for one in row['rounds']):.0f}"
+                                      for end in ("server cpu", "client cpu"))))
+
+
+def fresh_table(results):
+    rows = []
+    for name, found in results["fresh"].items():
+        for what in ("client", "server"):
+            for number in FIRST:
+                plain, ours = ([1000 * one for one in found[f"{what}, {case}, {number}"]] for case in ("plain", "ours"))
+                rows.append((name, what, number, spread(plain, "{:.1f}"), spread(ours, "{:.1f}"),
+                             f"{statistics.median(ours) - statistics.median(plain):+.1f}"))
+    yield table("The first handshakes of a new process, in ms", ("OpenSSL", "what is new", "handshakes", "plain",
+                "ours", "more"), rows,
+                "From the start of the program to the end of so many handshakes, one after the other, TLS 1.3. The "
+                "other side is plain; where the server is new, the plain client is started after it.")
+
+
+# ---- all together ----
+
+def promises(results):
+    """What was to be reached, and what was: worst of all settings."""
+    rows = []
+
+    def row(what, target, found):
+        if found:
+            rows.append((what, f"≤ {target}", f"{min(found):.3g}-{max(found):.3g}", "yes" if max(found) <= target else "no"))
+
+    def ratios(table_name, over, under):
+        return [of[over] / of[under] for versions in results.get(table_name, {}).values() for of in versions.values()]
+
+    def walls(case):
+        return [statistics.median(shares(found[case], found["plain"]))
+                for of in results.get("steady", {}).values() for found in by_setting(of).values()]
+
+    row("instructions, of plain", 0.65, ratios("instructions", "asking", "plain"))
+    row("instructions, of plain with NO_AUTO_CHAIN", 0.90, ratios("instructions", "asking", "tuned"))
+    row("wall time of plain, server only ours", 0.90, walls("ours, server only"))
+    row("wall time of plain, both sides ours", 0.70, walls("ours, both sides"))
+    row("instructions of TLS that is not Connect", 1.01, ratios("public", "a service", "without"))
+    yield table("The targets", ("", "target", "least-most of all settings", "reached by all"), rows)
+
+
+SECTIONS = {"instructions": instruction_tables, "steady": steady_tables, "fresh": fresh_table}
+
+
+def markdown(results):
+    machine = results["machine"]
+    parts = [f"Measured {machine['date']}: {machine['cores']} cores of {machine['cpu']}, Linux {machine['kernel']}, "
+             f"{', '.join(machine['openssl'])}, {machine['consul']}.\n", *promises(results)]
+    for name, section in SECTIONS.items():
+        if name in results:
+            parts += section(results)
+    return "\n".join(parts)
+
+
+def charts(results):
+    """{file name: SVG}."""
+    found = {}
+    if "instructions" in results:
+        groups = [(name, version) for name in results["instructions"] for version in VERSIONS]
+        found["instructions"] = plots.bars(
+            "Instructions of a handshake, both sides", "millions", [f"OpenSSL {n}, TLS {v}" for n, v in groups],
+            {title: [plots.Value(results["instructions"][n][v][side] / 1e6) for n, v in groups]
+             for title, side in (("plain", "plain"), ("plain, NO_AUTO_CHAIN", "tuned"), ("ours, asking", "asking"))})
+    for name, rows in results.get("steady", {}).items():
+        settings = by_setting(rows)
+        for version in VERSIONS:
+            those = {threads: of for (v, threads), of in settings.items() if v == version}
+            found[f"handshakes-{name}-{version}"] = plots.lines(
+                f"Handshakes a second, OpenSSL {name}, TLS {version}", "handshakes/s", list(those),
+                {case: [value([one["rate"] for one in of[case]["rounds"]]) for of in those.values()] for case in CASES},
+                "threads")
+    for name, of in results.get("fresh", {}).items():
+        found[f"first-{name}"] = plots.bars(
+            f"The first handshakes of a new process, OpenSSL {name}", "ms",
+            [f"{what}: {number}" for what in ("client", "server") for number in FIRST],
+            {case: [value(of[f"{what}, {case}, {number}"], 1000) for what in ("client", "server") for number in FIRST]
+             for case in ("plain", "ours")})
+    return found
