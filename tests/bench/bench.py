@@ -1,4 +1,4 @@
-"""What an authorized handshake costs beside a plain one: tools/bench runs this.
+"""What Connect by the provider costs beside plain TLS and beside a sidecar: tools/bench runs this.
 
 Everything is measured side by side, in rounds, with one real agent and the program of peer.c, which knows
 nothing of the provider.
@@ -21,15 +21,16 @@ sys.path[1:1] = [str(ROOT / "tests" / "e2e"), str(ROOT / "tests" / "e2e" / "load
 
 import handshakes  # noqa: E402
 import report  # noqa: E402
+import sidecar  # noqa: E402
 from agent import Agent  # noqa: E402
 from peers import Runtime  # noqa: E402
 from programs import Programs  # noqa: E402
 
-TOPICS = ("instructions", "fresh", "steady")
+TOPICS = ("instructions", "fresh", "steady", "sidecar")
 
 # `warm` are the seconds until a busy server knows its decisions: it watches, and has seen no change for a while.
-FULL = {"rounds": 5, "seconds": 0.5, "threads": "1,2,4,16,64", "handshakes": 40, "warm": 16.0}
-QUICK = {"rounds": 1, "seconds": 0.2, "threads": "1,4", "handshakes": 4, "warm": 1.0}
+FULL = {"rounds": 5, "seconds": 0.5, "threads": "1,2,4,16,64", "handshakes": 40, "sidecar_seconds": 2.0, "warm": 16.0}
+QUICK = {"rounds": 1, "seconds": 0.2, "threads": "1,4", "handshakes": 4, "sidecar_seconds": 0.2, "warm": 1.0}
 
 
 def arguments():
@@ -78,7 +79,7 @@ class Bench:
             self.runtimes.append(runtime(options.newer.resolve(), options.tree.resolve()))
         self.results = {"machine": machine(self.runtimes, self.agent)}
 
-    def measure(self, topic):
+    def handshakes(self, topic):
         options, found = self.options, {}
         sides = handshakes.Sides(self.programs, self.agent)
         try:
@@ -97,6 +98,13 @@ class Bench:
         finally:
             sides.close()
         return found
+
+    def measure(self, topic):
+        options = self.options
+        if topic == "sidecar":
+            return sidecar.compare(
+                self.runtimes[0], self.programs, self.agent, options.rounds, options.sidecar_seconds, options.warm)
+        return self.handshakes(topic)
 
 
 def write(results, figures):

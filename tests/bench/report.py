@@ -5,8 +5,10 @@ import statistics
 import plots
 from figures import line
 from handshakes import CASES, FIRST, VERSIONS
+from sidecar import CONNECTIONS_A_SECOND, HELD, REQUESTS_A_SECOND, THREADS
 
 OTHERS = [case for case in CASES if case != "plain"]
+PERCENTILES = (("median", "p50"), ("p90", "p90"), ("p99", "p99"))
 
 
 def spread(values, form="{:.0f}"):
@@ -87,6 +89,49 @@ def fresh_table(results):
                 "other side is plain; where the server is new, the plain client is started after it.")
 
 
+# ---- the sidecar ----
+
+def figures_of(row, verb, figure, unit=1):
+    return [one[verb][figure] * unit for one in row["rounds"]]
+
+
+def added(row, plain, verb, figure):
+    """Milliseconds more than plain TCP, round by round."""
+    return [1000 * (one[verb][figure] - other[verb][figure])
+            for one, other in zip(row["rounds"], plain["rounds"])]
+
+
+def sidecar_table(results):
+    ways = results["sidecar"]
+    plain = ways[0]
+    rows = []
+
+    def row(what, show):
+        rows.append((what, *map(show, ways)))
+
+    def latency(verb):
+        for figure, name in PERCENTILES:
+            yield name, lambda way, figure=figure: (
+                spread(figures_of(way, verb, figure, 1000), "{:.2f}") if way is plain
+                else spread(added(way, plain, verb, figure), "{:+.2f}"))
+
+    row(f"connections a second, {THREADS} at a time", lambda way: spread(figures_of(way, "connect", "rate")))
+    row("CPU of a connection, µs", lambda way: spread(figures_of(way, "connect", "cpu", 1e6)))
+    row("CPU of the agent meanwhile, for each, µs", lambda way: spread(figures_of(way, "connect", "agent cpu", 1e6)))
+    for name, show in latency("connect at a rate"):
+        row(f"a connection, {CONNECTIONS_A_SECOND} a second, {name}, ms", show)
+    row(f"requests a second, on {THREADS} kept connections", lambda way: spread(figures_of(way, "request", "rate")))
+    row("CPU of a request, µs", lambda way: spread(figures_of(way, "request", "cpu", 1e6)))
+    for name, show in latency("request at a rate"):
+        row(f"a request, {REQUESTS_A_SECOND} a second, {name}, ms", show)
+    row("memory with one connection, kB", lambda way: way["memory"]["with one"])
+    row(f"memory for each of {HELD} connections, kB", lambda way: f"{way['memory']['for each']:.0f}")
+    yield table("Beside a sidecar", ("", *(way["way"] for way in ways)), rows,
+                "The same two programs each time, a request of 64 bytes and its answer. Latency is connecting, request "
+                "and answer, or the request alone; but for plain TCP it is what is added to plain TCP's. CPU and "
+                "memory (PSS) are of both programs and the proxies.")
+
+
 # ---- all together ----
 
 def promises(results):
@@ -112,7 +157,8 @@ def promises(results):
     yield table("The targets", ("", "target", "least-most of all settings", "reached by all"), rows)
 
 
-SECTIONS = {"instructions": instruction_tables, "steady": steady_tables, "fresh": fresh_table}
+SECTIONS = {"instructions": instruction_tables, "steady": steady_tables, "fresh": fresh_table,
+            "sidecar": sidecar_table}
 
 
 def markdown(results):
@@ -148,4 +194,28 @@ def charts(results):
             [f"{what}: {number}" for what in ("client", "server") for number in FIRST],
             {case: [value(of[f"{what}, {case}, {number}"], 1000) for what in ("client", "server") for number in FIRST]
              for case in ("plain", "ours")})
+    if "sidecar" in results:
+        found.update(sidecar_charts(results["sidecar"]))
     return found
+
+
+def sidecar_charts(ways):
+    names = [way["way"] for way in ways]
+    yield "sidecar-connections", plots.bars(
+        "Connections a second", "connections/s", [""],
+        {way["way"]: [value(figures_of(way, "connect", "rate"))] for way in ways[1:]})
+    yield "sidecar-requests", plots.bars(
+        "Requests a second on kept connections", "requests/s", [""],
+        {way["way"]: [value(figures_of(way, "request", "rate"))] for way in ways})
+    for verb, what in (("connect at a rate", "connection"), ("request at a rate", "request")):
+        yield f"sidecar-latency-{what}", plots.bars(
+            f"Latency of a {what}, more than plain TCP's", "ms", [name for _, name in PERCENTILES],
+            {way["way"]: [plots.Value(max(0.0, statistics.median(added(way, ways[0], verb, figure))))
+                          for figure, _ in PERCENTILES] for way in ways[1:]})
+    for verb, what in (("connect", "connection"), ("request", "request")):
+        yield f"sidecar-cpu-{what}", plots.bars(
+            f"CPU time of a {what}, both programs and the proxies", "µs", [""],
+            {way["way"]: [value(figures_of(way, verb, "cpu", 1e6))] for way in ways})
+    yield "sidecar-memory", plots.bars(
+        "Memory (PSS) of both programs and the proxies, with one connection", "kB", [""],
+        {name: [plots.Value(way["memory"]["with one"])] for name, way in zip(names, ways)})

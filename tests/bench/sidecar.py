@@ -1,0 +1,150 @@
+"""The same client and server programs with a proxy at each end, with ours, and with neither.
+
+Another proxy is one more way: an object with a name, start(), stop(), a `port` that the client connects
+to, how the client does that, and the `proxies` that run besides the two programs.
+"""
+
+import os
+import subprocess
+import time
+
+import stand_ins
+from agent import LOCAL, free_ports
+from peers import Holder, Meter, Server, Side, Trickle, load, memory
+from processes import Process, wait_until
+
+SERVER_THREADS = 300
+THREADS = 4
+CONNECTIONS_A_SECOND = 50  # at which latency is measured
+REQUESTS_A_SECOND = 1000
+HELD = 200
+
+
+class Way:
+    """Both programs, configured the same way, without a proxy."""
+
+    trickle = None
+    proxies = ()  # pids
+
+    def __init__(self, name, runtime, server, client):
+        self.name, self.runtime = name, runtime
+        self.server_side, self.client_side = server, client
+
+    def start(self):
+        self.server = Server(self.runtime, self.server_side, SERVER_THREADS)
+        self.port = self.server.port
+
+    def stop(self):
+        self.server.stop()
+
+
+class Ours(Way):
+    """A busy server: some connections a second keep it so while others are measured."""
+
+    def start(self):
+        super().start()
+        self.trickle = Trickle(self.runtime, self.client_side, self.port)
+
+    def stop(self):
+        self.trickle.stop()
+        super().stop()
+
+
+class BuiltInProxy(Way):
+    """`consul connect proxy` at both ends, and plain TCP between each of them and its program."""
+
+    def __init__(self, name, runtime, agent):
+        super().__init__(name, runtime, Side(), Side())
+        self.agent = agent
+
+    def proxy(self, service, *arguments):
+        environment = {"PATH": os.environ["PATH"], "CONSUL_HTTP_ADDR": self.agent.address}
+        log = self.runtime.programs.path(f"{service}.log")
+        return Process([self.agent.binary, "connect", "proxy", "-service", service, *arguments], environment, log)
+
+    def start(self):
+        super().start()
+        inbound, self.port = free_ports(2)
+        self.running = [
+            self.proxy("echo", "-service-addr", f"127.0.0.1:{self.server.port}", "-listen", f"127.0.0.1:{inbound}",
+                       "-register"),
+            self.proxy("caller", "-upstream", f"echo:{self.port}"),
+        ]
+        self.proxies = tuple(one.child.pid for one in self.running)
+        wait_until(self.serves, "the proxies")
+
+    def serves(self):
+        argv, environment = self.runtime.peer("connect", self.client_side, self.port, 1, 0.01, 0)
+        done = subprocess.run(argv, env=environment, capture_output=True, text=True)
+        return done.returncode == 0 and done.stdout.split()[2] == "0" and int(done.stdout.split()[0])
+
+    def stop(self):
+        for one in reversed(self.running):
+            one.kill()
+        super().stop()
+
+
+def ways(runtime, programs, agent):
+    roots = programs.write("roots.pem", "\n".join(agent.root_pems))
+
+    def side(service, config=None):
+        if config:
+            return Side(config, (*stand_ins.make(programs, f"consul:leaf/{service}"), roots))
+        leaf = agent.leaf(service)
+        return Side(None, (programs.write(f"{service}.pem", leaf.certificate + leaf.intermediates),
+                           programs.write(f"{service}.key", leaf.key), roots))
+
+    ours = runtime.programs.config(agent)
+    return [
+        Way("plain TCP", runtime, Side(), Side()),
+        Way("mutual TLS with files, no authorization", runtime, side("echo"), side("caller")),
+        Ours("ours", runtime, side("echo", ours), side("caller", ours)),
+        BuiltInProxy("Consul's built-in proxy", runtime, agent),
+    ]
+
+
+def under_load(way, agent, verb, threads, seconds, rate=0):
+    """What a client has measured, and the CPU seconds that one connection or request took of whom."""
+    with Meter(way.server.pid, *way.proxies) as ends, Meter(agent.process.child.pid) as agents:
+        found = load(way.runtime, verb, way.client_side, way.port, threads, seconds, rate)
+    all_of_them = found.count + found.before + (Trickle.RATE * ends.seconds if way.trickle else 0)
+    return {"rate": found.rate, "median": found.median, "p90": found.p90, "p99": found.p99,
+            "cpu": found.cpu / found.count + ends.cpu / all_of_them, "agent cpu": agents.cpu / all_of_them}
+
+
+def measure(way, agent, seconds):
+    """One round: {figure: ...}."""
+    return {
+        "connect": under_load(way, agent, "connect", THREADS, seconds),
+        "request": under_load(way, agent, "request", THREADS, seconds),
+        "connect at a rate": under_load(way, agent, "connect", THREADS, 2 * seconds, CONNECTIONS_A_SECOND),
+        "request at a rate": under_load(way, agent, "request", THREADS, seconds, REQUESTS_A_SECOND),
+    }
+
+
+def measure_memory(way):
+    """kB: of all at both ends with one connection, and for each further one."""
+    found = []
+    for count in (1, HELD):
+        holder = Holder(way.runtime, way.client_side, way.port, count)
+        found.append(sum(memory(pid) for pid in (holder.pid, way.server.pid, *way.proxies)))
+        holder.stop()
+    return {"with one": found[0], "for each": (found[1] - found[0]) / (HELD - 1)}
+
+
+def compare(runtime, programs, agent, rounds, seconds, warm):
+    """[{way, rounds: [what each gave], memory}], all ways side by side."""
+    started, rows = [], []
+    try:
+        for way in ways(runtime, programs, agent):
+            way.start()
+            started.append(way)
+            rows.append({"way": way.name, "rounds": [], "memory": measure_memory(way)})
+        time.sleep(warm)
+        for _ in range(rounds):
+            for way, row in zip(started, rows):
+                row["rounds"].append(measure(way, agent, seconds))
+    finally:
+        for way in reversed(started):
+            way.stop()
+    return rows
