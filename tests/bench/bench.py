@@ -20,17 +20,22 @@ sys.dont_write_bytecode = True
 sys.path[1:1] = [str(ROOT / "tests" / "e2e"), str(ROOT / "tests" / "e2e" / "load")]
 
 import handshakes  # noqa: E402
+import propagation  # noqa: E402
 import report  # noqa: E402
 import sidecar  # noqa: E402
 from agent import Agent  # noqa: E402
 from peers import Runtime  # noqa: E402
 from programs import Programs  # noqa: E402
 
-TOPICS = ("instructions", "fresh", "steady", "sidecar")
+TOPICS = ("instructions", "fresh", "steady", "sidecar", "propagation")
+DOCUMENT = ROOT / "doc" / "cost.md"
+MARKS = ("<!-- by tools/bench -->\n", "<!-- end -->\n")
 
 # `warm` are the seconds until a busy server knows its decisions: it watches, and has seen no change for a while.
-FULL = {"rounds": 5, "seconds": 0.5, "threads": "1,2,4,16,64", "handshakes": 40, "sidecar_seconds": 2.0, "warm": 16.0}
-QUICK = {"rounds": 1, "seconds": 0.2, "threads": "1,4", "handshakes": 4, "sidecar_seconds": 0.2, "warm": 1.0}
+FULL = {"rounds": 5, "seconds": 0.5, "threads": "1,2,4,16,64", "handshakes": 40, "flips": 50, "renewals": 50,
+        "sidecar_seconds": 2.0, "warm": 16.0}
+QUICK = {"rounds": 1, "seconds": 0.2, "threads": "1,4", "handshakes": 4, "flips": 2, "renewals": 5,
+         "sidecar_seconds": 0.2, "warm": 1.0}
 
 
 def arguments():
@@ -39,6 +44,7 @@ def arguments():
     parser.add_argument("--newer", type=Path, help="another one, of a Debian tree with a newer OpenSSL")
     parser.add_argument("--tree", type=Path, help="that tree")
     parser.add_argument("--quick", action="store_true", help="only to see that everything works")
+    parser.add_argument("--document", action="store_true", help="write the tables into doc/cost.md, too")
     parser.add_argument("--topics", default=",".join(TOPICS))
     for name, value in FULL.items():
         parser.add_argument("--" + name.replace("_", "-"), type=type(value))
@@ -104,6 +110,10 @@ class Bench:
         if topic == "sidecar":
             return sidecar.compare(
                 self.runtimes[0], self.programs, self.agent, options.rounds, options.sidecar_seconds, options.warm)
+        if topic == "propagation":
+            return propagation.measure(
+                self.programs, self.agent, self.build / "tests" / "load_host", options.flips, options.renewals,
+                options.warm)
         return self.handshakes(topic)
 
 
@@ -118,6 +128,12 @@ def write(results, figures):
     return text
 
 
+def write_document(text):
+    before, _, rest = DOCUMENT.read_text().partition(MARKS[0])
+    _, _, after = rest.partition(MARKS[1])
+    DOCUMENT.write_text(f"{before}{MARKS[0]}\n{text}\n{MARKS[1]}{after}")
+
+
 def main():
     options = arguments()
     with tempfile.TemporaryDirectory(prefix="consul-bench-") as folder, ExitStack() as stack:
@@ -128,6 +144,8 @@ def main():
             bench.results[topic] = bench.measure(topic)
             print(f" took {time.monotonic() - began:.0f} s", flush=True)
             text = write(bench.results, bench.build / "figures")
+    if options.document:
+        write_document(text)
     print(f"\n{text}")
 
 

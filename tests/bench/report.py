@@ -3,7 +3,7 @@
 import statistics
 
 import plots
-from figures import line
+from figures import line, percentile
 from handshakes import CASES, FIRST, VERSIONS
 from sidecar import CONNECTIONS_A_SECOND, HELD, REQUESTS_A_SECOND, THREADS
 
@@ -132,6 +132,27 @@ def sidecar_table(results):
                 "memory (PSS) are of both programs and the proxies.")
 
 
+# ---- propagation ----
+
+def propagation_groups(results):
+    found = {}
+    for row in results["propagation"]:
+        found.setdefault((row["what"], row["server"]), []).append(row)
+    return found
+
+
+def propagation_table(results):
+    rows = []
+    for (what, server), of in propagation_groups(results).items():
+        lags, late = [one["lag"] for one in of], [one["late"] for one in of]
+        rows.append((what, server, len(of), f"{1000 * percentile(lags, 0.5):.1f}", f"{1000 * percentile(lags, 0.99):.1f}",
+                     sum(one > 0 for one in late), f"{1000 * max(late):.1f}"))
+    yield table("From a change to the first handshake that obeys it, in ms", ("change", "server", "n", "median", "p99",
+                "handshakes begun meanwhile that did not: times", "the last of them after"), rows,
+                "A change is there when the agent acknowledges an intention, or gives out a new leaf. The busy server "
+                "has a client every ten milliseconds, the quiet one is visited then.")
+
+
 # ---- all together ----
 
 def promises(results):
@@ -154,11 +175,13 @@ def promises(results):
     row("wall time of plain, server only ours", 0.90, walls("ours, server only"))
     row("wall time of plain, both sides ours", 0.70, walls("ours, both sides"))
     row("instructions of TLS that is not Connect", 1.01, ratios("public", "a service", "without"))
+    row("propagation, p99, ms", 100, [1000 * percentile([one["lag"] for one in of], 0.99)
+                                      for of in propagation_groups(results).values()] if "propagation" in results else [])
     yield table("The targets", ("", "target", "least-most of all settings", "reached by all"), rows)
 
 
 SECTIONS = {"instructions": instruction_tables, "steady": steady_tables, "fresh": fresh_table,
-            "sidecar": sidecar_table}
+            "sidecar": sidecar_table, "propagation": propagation_table}
 
 
 def markdown(results):
@@ -196,6 +219,12 @@ def charts(results):
              for case in ("plain", "ours")})
     if "sidecar" in results:
         found.update(sidecar_charts(results["sidecar"]))
+    if "propagation" in results:
+        groups = propagation_groups(results)
+        found["propagation"] = plots.bars(
+            "From a change to the first handshake that obeys it", "ms", [f"{what}\n{server}" for what, server in groups],
+            {name: [plots.Value(1000 * percentile([one["lag"] for one in of], share)) for of in groups.values()]
+             for name, share in (("median", 0.5), ("p99", 0.99))})
     return found
 
 
