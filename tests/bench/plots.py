@@ -7,7 +7,6 @@ from dataclasses import dataclass
 WIDTH, HEIGHT = 760, 380
 LEFT, RIGHT, TOP = 70, 16, 44
 LEGEND_LINE = 20
-OURS = "#f28e2b"
 COLOURS = ("#4e79a7", "#a0cbe8", "#bab0ac", "#59a14f", "#8cd17d", "#e15759", "#b07aa1", "#9c755f")
 FONT = "font-family='sans-serif' font-size='12' fill='#333'"
 
@@ -22,8 +21,9 @@ class Value:
 def colours(names):
     """One for each; what is ours has its own in every chart."""
     others = iter(COLOURS)
-    ours = iter((OURS, "#ffbe7d", "#b35f0a"))
-    return [next(ours if name.startswith("ours") else others) for name in names]
+    ours = iter(("#f28e2b", "#b35f0a"))
+    return ["#ffbe7d" if name.endswith("asking") else next(ours if name.startswith("ours") else others)
+            for name in names]
 
 
 def nice_ceiling(value):
@@ -95,8 +95,8 @@ class Chart:
         for row, entries in enumerate(rows):
             y = HEIGHT + 10 + row * LEGEND_LINE
             for i, name, x in entries:
-                self.parts.append(f"<rect x='{LEFT + x}' y='{y - 10}' width='12' height='12' fill='{self.colours[i]}'/>")
-                self.parts.append(text(LEFT + x + 17, y, name, "start"))
+                box = f"<rect x='{LEFT + x}' y='{y - 10}' width='12' height='12' fill='{self.colours[i]}'/>"
+                self.parts += [box, text(LEFT + x + 17, y, name, "start")]
 
     def spread(self, x, value):
         if value.least is not None and value.most > value.least:
