@@ -14,7 +14,7 @@ PERCENTILES = (("median", "p50"), ("p90", "p90"), ("p99", "p99"))
 def spread(values, form="{:.0f}"):
     """Median (least-most)."""
     middle, least, most = (form.format(f(values)) for f in (statistics.median, min, max))
-    return middle if least == most else f"{middle} ({least}-{most})"
+    return middle if least == most else f"{middle} ({least}{' to ' if '+' in form else '-'}{most})"
 
 
 def value(values, unit=1):
@@ -158,7 +158,7 @@ def propagation_table(results):
 
 def promises(results):
     """What was to be reached, and what was, in all settings with an OpenSSL."""
-    names = list(results.get("instructions") or results.get("steady") or {})
+    names = [".".join(name.split()[1].split(".")[:2]) for name in results["machine"]["openssl"]]
     rows = []
 
     def row(what, target, *found):
@@ -184,7 +184,7 @@ def promises(results):
         row("propagation, p99, ms", 100, [1000 * percentile([one["lag"] for one in of], 0.99)
                                           for of in propagation_groups(results).values()])
     if rows:
-        heading = ("", "target", *(f"OpenSSL {name}" for name in names or [""]))
+        heading = ("", "target", *(f"OpenSSL {name}" for name in names))
         yield table("The targets", heading, [(*one, *[""] * (len(heading) - len(one))) for one in rows],
                     "Least and most of all settings.")
 
