@@ -4,6 +4,7 @@ An answer is a callable that takes the connection. The default answers are right
 test's own. It can not be waited for changes, unless it is made `watchable`.
 """
 
+import ctypes
 import json
 import os
 import re
@@ -20,6 +21,7 @@ LEAF = "/v1/agent/connect/ca/leaf/"
 AUTHORIZE = "/v1/agent/connect/authorize"
 INTENTIONS = "/v1/connect/intentions"
 TRUST_DOMAIN = "11111111-2222-3333-4444-555555555555.consul"
+SO_ATTACH_FILTER = 26  # Linux, asm-generic/socket.h
 GENEROUS = 60  # seconds until a connection that nobody uses is given up
 
 
@@ -154,6 +156,12 @@ def redirect(target):
     return raw(302, "", Location=target)
 
 
+def black_hole(endpoint):
+    """Whatever comes to this socket is dropped from now on, before TCP sees it: not so much as an ACK is sent."""
+    drop = ctypes.create_string_buffer(struct.pack("HBBI", 0x06, 0, 0, 0), 8)  # BPF: return 0
+    endpoint.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HP", 1, ctypes.addressof(drop)))
+
+
 class FakeAgent:
     def __init__(self, authority=None, unix=None):
         self.authority = authority or Authority(TRUST_DOMAIN)
@@ -165,6 +173,7 @@ class FakeAgent:
         self.watchable = False
         self.indexes = dict.fromkeys((ROOTS, LEAF, INTENTIONS), 1)
         self.changed = threading.Condition()
+        self.open = set()  # connections
         self.listener = None
         self.port = 0
         self.start()
@@ -180,6 +189,11 @@ class FakeAgent:
         with self.changed:
             self.indexes[kind] += 1
             self.changed.notify_all()
+
+    def vanish(self):
+        """As if the network between it and everybody dropped all packets, silently."""
+        for endpoint in [self.listener, *list(self.open)]:
+            black_hole(endpoint)
 
     def seen(self, kind):
         return [request for request in self.requests if kind in request.path]
@@ -263,12 +277,15 @@ class FakeAgent:
 
     def serve(self, connection):
         with connection.socket:
+            self.open.add(connection.socket)
             try:
                 request = connection.read_request()
                 self.requests.append(request)
                 self.reply(connection, request)
             except (OSError, ValueError):
                 pass  # the client has gone, which is for the test to judge
+            finally:
+                self.open.discard(connection.socket)
 
     def reply(self, connection, request):
         for kind in (ROOTS, LEAF, AUTHORIZE, INTENTIONS):

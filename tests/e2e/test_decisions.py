@@ -19,6 +19,16 @@ AGE = 2  # seconds for which a decision is used
 YES, NO = value({"Authorized": True, "Reason": "yes"}), value({"Authorized": False, "Reason": "no"})
 
 
+def only_the_list_blocks(agent):
+    """As with Consul 1.8: the intentions of one service can not be waited for."""
+    usual = agent.usual
+
+    def answer(kind, request):
+        return value({}) if request.path.endswith("/match") else usual(kind, request)
+
+    agent.usual = answer
+
+
 @pytest.fixture
 def fake():
     one = FakeAgent()
@@ -30,13 +40,16 @@ def fake():
 class World:
     """A busy server, whose decisions about one client are known after a while."""
 
-    def __init__(self, programs, agent, service, friend, **settings):
+    def __init__(self, programs, agent, service, friend, env=None, **settings):
         self.programs, self.agent, self.service = programs, agent, service
-        identity = stand_ins.make(programs, f"consul:leaf/{service}")
         self.server = programs.start(
-            Server, [PYTHON, Path(__file__).with_name("live_server.py"), "one", *identity, programs.folder],
-            programs.config(agent, **settings), programs.leaks_allowed()).ready()
+            Server, self.command(), programs.config(agent, **settings), {**programs.leaks_allowed(), **(env or {})},
+        ).ready()
         self.friend = self.client(friend)
+
+    def command(self):
+        identity = stand_ins.make(self.programs, f"consul:leaf/{self.service}")
+        return [PYTHON, Path(__file__).with_name("live_server.py"), "one", *identity, self.programs.folder]
 
     def client(self, identity):
         _, certificate, _, key, *_ = identity.files(self.programs.folder, f"client-{id(identity)}")
@@ -70,11 +83,11 @@ class World:
         wait_until(self.unasked, "a decision that is known")
         return self
 
-    def change(self):
+    def change(self, kind=INTENTIONS):
         """Returns once the server's watch has heard of it: then it asks again."""
-        heard = len(self.agent.seen(INTENTIONS))
-        self.agent.change(INTENTIONS)
-        wait_until(lambda: len(self.agent.seen(INTENTIONS)) > heard, "the watch")
+        heard = len(self.agent.seen(kind))
+        self.agent.change(kind)
+        wait_until(lambda: len(self.agent.seen(kind)) > heard, "the watch")
 
 
 @pytest.fixture
@@ -96,12 +109,7 @@ def test_a_known_decision_is_not_asked_for(world):
 def test_a_change_counts_at_once(world, watched):
     """Where one service's intentions can be watched, and where (Consul 1.8) only all of them can."""
     if watched == "all":
-        usual = world.agent.usual
-
-        def answer(kind, request):
-            return value({}) if request.path.endswith("/match") else usual(kind, request)
-
-        world.agent.usual = answer
+        only_the_list_blocks(world.agent)
     world.settle()
     paths = {request.path for request in world.agent.seen(INTENTIONS)}
     assert paths == ({INTENTIONS + "/match"} if watched == "one" else {INTENTIONS + "/match", INTENTIONS})

@@ -1,0 +1,141 @@
+"""A client that is let in unasked, and whatever may then be different about it, its world or the time."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+import stand_ins
+from ca import Authority, Identity, ec_key
+from fake_agent import AUTHORIZE, INTENTIONS, ROOTS, TRUST_DOMAIN
+from processes import wait_until
+from programs import PYTHON, SHORT_TIMEOUTS
+from test_decisions import AGE, NO, YES, World, fake, only_the_list_blocks  # noqa: F401
+from test_outage_validity import expiry, in_seconds
+
+HOUR = 3600
+LIFE = 15  # seconds: some of them until a decision is known
+
+
+def with_chain(identity, chain):
+    """The same, with these certificates between it and a root."""
+    return Identity(identity.certificate + chain, identity.key)
+
+
+def test_the_same_leaf_with_other_intermediates(programs, fake):
+    between = fake.authority.intermediate()
+    friend = between.service("friend", key=ec_key())
+    world = World(programs, fake, "web", with_chain(friend, between.chain), watch_wait="1s").settle()
+    foreign = Authority(TRUST_DOMAIN).intermediate()  # of the same name
+    sibling = fake.authority.intermediate()
+    for chain in ("", foreign.chain, sibling.chain):
+        assert not world.served(world.client(with_chain(friend, chain)))
+    world.settle()
+
+
+def test_a_leaf_that_expires_while_it_is_known(programs, fake):
+    friend = fake.authority.service("friend", ends=in_seconds(LIFE))
+    end = expiry(friend.x509)
+    world = World(programs, fake, "web", friend, watch_wait="1s").settle()
+    asked, visits = world.questions(), []
+
+    def is_over():
+        began = time.time()
+        visits.append((began, world.served()))
+        return began > end + 1.5
+
+    wait_until(is_over, "the end of its validity")
+    assert all(served == (began < end) for began, served in visits if not end - 1.5 < began < end)
+    assert 0 < world.questions() - asked < sum(served for _, served in visits) / 2  # it was known
+
+
+def test_a_root_that_is_withdrawn_while_its_clients_are_known(programs, fake):
+    other = Authority(TRUST_DOMAIN, "Other Root")
+    roots = fake.roots
+    fake.roots = lambda: {**roots(), "Roots": [fake.root(), fake.root(other)]}
+    world = World(programs, fake, "web", other.service("friend"), watch_wait="1s").settle()
+    both, fake.roots = fake.roots, roots
+    world.change(ROOTS)
+    assert not world.served()
+    fake.roots = both
+    world.change(ROOTS)
+    assert world.served()
+
+
+class SteppedWorld(World):
+    """Its server's wall clock is what a file says."""
+
+    def __init__(self, programs, agent, friend):
+        self.file = programs.path("clock")
+        clock = programs.module.parents[1] / "tests" / "stepped_clock.so"
+        preload = " ".join(filter(None, [programs.preload, str(clock)]))
+        super().__init__(programs, agent, "web", friend, watch_wait="1s",
+                         env={"LD_PRELOAD": preload, "STEPPED_CLOCK": str(self.file)})
+
+    def step(self, seconds):
+        new = self.file.with_suffix(".new")
+        new.write_text(str(seconds))
+        new.rename(self.file)
+
+
+def test_a_clock_that_is_stepped(programs, fake):
+    """Times of certificates count by the new one at once; the age of a decision is none of its business."""
+    hour = in_seconds(HOUR)
+    world = SteppedWorld(programs, fake, fake.authority.service("friend", begins=-hour, ends=hour))
+    patient = world.client(fake.authority.service("friend"))
+    world.settle()
+    for step in (2 * HOUR, -2 * HOUR):
+        world.step(step)
+        assert not world.served()
+        assert world.served(patient)
+        world.step(0)
+        assert world.served()
+    for step in (-HOUR // 2, HOUR // 2):
+        world.agent.answer(AUTHORIZE, YES)
+        world.settle()
+        world.step(step)
+        world.agent.answer(AUTHORIZE, NO)
+        began = time.monotonic()
+        wait_until(lambda: not world.served(), "a refusal", 5 * AGE)
+        assert time.monotonic() - began < 2 * AGE
+
+
+def test_an_agent_in_a_black_hole(programs, fake):
+    """Neither the watch nor anybody else hears of it again; decisions of before serve no longer than ever."""
+    world = World(programs, fake, "web", fake.authority.service("friend"), watch_wait="1s", **SHORT_TIMEOUTS).settle()
+    visits, gone = [], time.monotonic()
+    fake.vanish()
+
+    def is_over():
+        visits.append((time.monotonic() - gone, world.served()))
+        return visits[-1][0] > 3 * AGE
+
+    wait_until(is_over, "some seconds")
+    assert not [began for began, served in visits if served and began > AGE], visits
+
+
+class TwoServices(World):
+    """In one process: `web`, which is known to let its friend in, and `db`."""
+
+    def command(self):
+        files = [file for service in ("web", "db") for file in stand_ins.make(self.programs, f"consul:leaf/{service}")]
+        return [PYTHON, Path(__file__).with_name("several.py"), *files]
+
+    def choose(self, service):
+        ports = self.server.wait_for(r"PORTS (\d+) (\d+)")
+        self.server.port = int(ports.group(1 if service == "web" else 2))
+        return self
+
+
+@pytest.mark.parametrize("allowed, denied", [("web", "db"), ("db", "web")])
+def test_two_services_in_one_process(programs, fake, allowed, denied):
+    """Where one watch is good for both, what is known of one is nothing about the other."""
+    only_the_list_blocks(fake)
+    fake.answer(AUTHORIZE, lambda connection: (
+        YES if connection.request.json["Target"] == allowed else NO)(connection))
+    world = TwoServices(programs, fake, "web", fake.authority.service("friend"), watch_wait="1s")
+    for _ in range(3):
+        world.choose(allowed).settle()
+        for _ in range(5):
+            assert not world.choose(denied).served()
+    assert {request.path for request in fake.seen(INTENTIONS)} >= {INTENTIONS}
