@@ -7,6 +7,7 @@ known; those are the fast ones. Before a warm one, the agent's log says that the
 By itself this has few warm flips; tools/flips has as many as it is told to.
 """
 
+import bisect
 import os
 import subprocess
 import time
@@ -75,7 +76,6 @@ class Flip:
 
     denied: float
     ended: float
-    warm: bool
 
 
 class World:
@@ -133,11 +133,11 @@ class World:
 
         wait_until(all_have, f"{waiting} to be {'served' if served else 'refused'}")
 
-    def flip(self, warm):
+    def flip(self):
         """One denial that lasts until each service has been tried later than it must have heard of it."""
         denied = self.intend("deny")
         self.everywhere(denied + LATE, False)
-        self.flips.append(Flip(denied, time.monotonic(), warm))
+        self.flips.append(Flip(denied, time.monotonic()))
         self.everywhere(self.intend("allow"), True)
 
     def warm_up(self):
@@ -158,8 +158,13 @@ class World:
 
     # -- what came of it --
 
-    def during(self, flip):
-        return [one for one in self.connections if flip.denied < one.began and one.ended < flip.ended]
+    def during(self, flips):
+        """The connections within each of them, in order."""
+        ordered = sorted(self.connections, key=lambda one: one.began)
+        begins = [one.began for one in ordered]
+        for flip in flips:
+            first, last = (bisect.bisect(begins, moment) for moment in (flip.denied, flip.ended))
+            yield [one for one in ordered[first:last] if one.ended < flip.ended]
 
 
 @pytest.fixture
@@ -173,13 +178,13 @@ def world(tmp_path, module):
 
 def rows(what, flips, world):
     """What a table says of some flips."""
-    denied = {index: world.during(flip) for index, flip in enumerate(flips)}
-    slips = [one.began - flips[index].denied for index, those in denied.items() for one in those if one.served]
-    refused = [min(one.ended for one in those if not one.served and one.service == service) - flips[index].denied
-               for index, those in denied.items() for service in SERVICES]
+    during = list(zip(flips, world.during(flips)))
+    slips = [one.began - flip.denied for flip, those in during for one in those if one.served]
+    refused = [min(one.ended for one in those if not one.served and one.service == service) - flip.denied
+               for flip, those in during for service in SERVICES]
     late = [slip for slip in slips if slip > LATE]
     yield f"{what}: flips of {len(SERVICES)} services", len(flips)
-    yield f"{what}: connections begun while the agent denied", sum(map(len, denied.values()))
+    yield f"{what}: connections begun while the agent denied", sum(len(those) for _, those in during)
     yield f"{what}: the agent denies → end of the first handshake that is refused, median / p99", lag(refused)
     yield f"{what}: served, though begun after the agent denied", (
         f"{len(slips)}" + (f", the last {milliseconds(max(slips))} after" if slips else ""))
@@ -192,14 +197,17 @@ def test_flips(world):
     used = []
     for _ in range(WARM):
         used.append(world.warm_up())
-        world.flip(warm=True)
+        world.flip()
+    warm = list(rows("warm", world.flips, world))
+    mark = len(world.flips)
     for _ in range(FAST):
-        world.flip(warm=False)
+        world.flip()
+    fast = list(rows("fast", world.flips[mark:], world))
     seconds = world.connections[-1].ended - world.connections[0].began
     publish("flips", "An intention that flips under full load", [
         ("connections", f"{len(world.connections)}, {len(world.connections) / seconds:.0f} in a second"),
         ("before each warm flip, while nothing changed: connections, and questions to the agent",
          f"{sum(served for _, served in used)}, {sum(asked for asked, _ in used)}"),
-        *rows("warm", [flip for flip in world.flips if flip.warm], world),
-        *rows("fast", [flip for flip in world.flips if not flip.warm], world),
+        *warm,
+        *fast,
     ])
