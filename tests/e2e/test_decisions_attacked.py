@@ -102,7 +102,7 @@ def test_a_clock_that_is_stepped(programs, fake):
 
 def test_an_agent_in_a_black_hole(programs, fake):
     """Neither the watch nor anybody else hears of it again; decisions of before serve no longer than ever."""
-    world = World(programs, fake, "web", fake.authority.service("friend"), watch_wait="1s", **SHORT_TIMEOUTS).settle()
+    world = World(programs, fake, "web", fake.authority.service("friend"), watch_wait="10s", **SHORT_TIMEOUTS).settle()
     visits, gone = [], time.monotonic()
     fake.vanish()
 
