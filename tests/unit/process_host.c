@@ -13,6 +13,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -90,27 +91,46 @@ static int threads(void)
     return entries("/proc/self/task") - threads_before;
 }
 
-/* Is no thread but this one at work? */
-static bool all_others_sleep(void)
+/* How often the other threads have been given the processor; -1 while one has it or wants it. */
+static long long turns_of_others(void)
 {
     DIR *folder = opendir("/proc/self/task");
     const struct dirent *entry;
-    bool sleep = true;
+    long long turns = 0, of_one;
 
     CHECK(folder != NULL);
     while ((entry = readdir(folder)) != NULL) {
-        char path[300], state = 'S';
-        FILE *stat;
+        char path[300], state = 'R';
+        FILE *file;
 
-        snprintf(path, sizeof(path), "/proc/self/task/%s/stat", entry->d_name);
-        if (*entry->d_name == '.' || atoi(entry->d_name) == gettid()
-            || (stat = fopen(path, "r")) == NULL)
+        if (*entry->d_name == '.' || atoi(entry->d_name) == gettid())
             continue;
-        sleep &= fscanf(stat, "%*d (%*[^)]) %c", &state) != 1 || state == 'S';
-        fclose(stat);
+        snprintf(path, sizeof(path), "/proc/self/task/%s/schedstat", entry->d_name);
+        if ((file = fopen(path, "r")) != NULL) {
+            CHECK(fscanf(file, "%*d %*d %lld", &of_one) == 1);
+            fclose(file);
+            turns += of_one;
+        }
+        snprintf(path, sizeof(path), "/proc/self/task/%s/stat", entry->d_name);
+        if ((file = fopen(path, "r")) != NULL) {
+            CHECK(fscanf(file, "%*d (%*[^)]) %c", &state) == 1);
+            fclose(file);
+        }
+        if (state != 'S')
+            turns = LLONG_MIN;
     }
     closedir(folder);
-    return sleep;
+    return turns < 0 ? -1 : turns;
+}
+
+/* For longer than anybody pauses by himself. */
+static bool all_others_sleep(void)
+{
+    const struct timespec pause = {.tv_nsec = 50000000};
+    long long before = turns_of_others();
+
+    nanosleep(&pause, NULL);
+    return before >= 0 && turns_of_others() == before;
 }
 
 static int sockets(void)
