@@ -18,7 +18,7 @@ index-file.names = ( "index.html" )
 mimetype.assign = ( ".html" => "text/html" )
 include "{folder}/web.conf"
 ssl.stek-file = "{folder}/ticket.key"
-ssl.openssl.ssl-conf-cmd = ( "Options" => "SessionTicket" )
+ssl.openssl.ssl-conf-cmd = ( "Options" => "SessionTicket", "MinProtocol" => "TLSv1.2" )
 """
 READY = "server started"
 # Version 0; of use from the beginning till 2037, whatever the order of the bytes; name, HMAC key, AES key.
