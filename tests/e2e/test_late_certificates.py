@@ -23,6 +23,7 @@ server.bind = "127.0.0.1"
 server.port = {port}
 index-file.names = ( "index.html" )
 ssl.engine = "enable"
+ssl.openssl.ssl-conf-cmd = ( "MinProtocol" => "TLSv1.2" )
 ssl.pemfile = "{certificate}"
 ssl.privkey = "{key}"
 server.document-root = "{folder}/connect"
