@@ -116,6 +116,13 @@ void consul_descriptors_make_multi(runner *r); /* NULL stays NULL where it fails
 bool consul_descriptors_are_ours(const runner *r);
 void consul_descriptors_close(runner *r); /* those that are ours */
 
+/*
+ * libcurl has worked, on descriptors that were all ours before. It closes some sockets by itself that
+ * have not been connected, without a word. A host that has closed everything just then is found out
+ * the next time, by those that libcurl does not touch.
+ */
+void consul_descriptors_forget_closed(runner *r);
+
 /* For CURLOPT_OPENSOCKETFUNCTION and CURLOPT_CLOSESOCKETFUNCTION, with the runner. */
 curl_socket_t consul_descriptors_open_socket(void *arg, curlsocktype purpose,
                                              struct curl_sockaddr *address);

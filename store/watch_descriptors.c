@@ -68,6 +68,17 @@ bool consul_descriptors_are_ours(const runner *r)
     return consul_descriptor_is_ours(&r->wake[0]) && consul_descriptor_is_ours(&r->wake[1]);
 }
 
+/* Of libcurl 7.88 to 8.1, https://github.com/curl/curl/pull/11439 */
+void consul_descriptors_forget_closed(runner *r)
+{
+    size_t i;
+
+    for (i = 0; i < SOCKETS_MAX; i++) {
+        if (is_anothers(&r->sockets[i]))
+            r->sockets[i] = consul_no_descriptor;
+    }
+}
+
 void consul_descriptors_close(runner *r)
 {
     size_t i;

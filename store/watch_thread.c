@@ -33,11 +33,14 @@ static bool work(consul_watch *watch, runner *r)
 {
     bool goes_on;
     CURLMsg *message;
+    CURLMcode code;
     int running, left;
 
-    if (!consul_descriptors_are_ours(r) || yields(r))
+    if (yields(r))
         return false;
     do {
+        if (!consul_descriptors_are_ours(r))
+            return false;
         consul_live_lock();
         goes_on = !r->stop
                   && (watch->hangs
@@ -48,7 +51,9 @@ static bool work(consul_watch *watch, runner *r)
         if (!goes_on)
             return false;
         consul_queries_begin(watch, r);
-        if (curl_multi_perform(r->multi, &running) != CURLM_OK)
+        code = curl_multi_perform(r->multi, &running);
+        consul_descriptors_forget_closed(r);
+        if (code != CURLM_OK)
             return false;
         left = 0;
         while ((message = curl_multi_info_read(r->multi, &running)) != NULL) {

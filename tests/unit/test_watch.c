@@ -9,8 +9,10 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <semaphore.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -27,17 +29,14 @@ typedef struct fixture {
     consul_live *live;
     consul_watch *watch;
     consul_entry *roots, *leaf;
+    int hole[2]; /* who listens there, and whose connection it does not take */
 } fixture;
 
-static int set_up(void **state)
+static int set_up_at(void **state, fixture *f, const char *address)
 {
     static const consul_scope scope;
-    fixture *f = calloc(1, sizeof(*f));
 
-    assert_non_null(f);
-    f->agent = live_agent_start();
-    live_agent_issue(f->agent);
-    f->settings = (consul_settings){.address = strdup(live_agent_address(f->agent)),
+    f->settings = (consul_settings){.address = strdup(address),
                                     .connect_timeout = 5000,
                                     .request_timeout = 30000,
                                     .authorize_timeout = 300,
@@ -53,6 +52,36 @@ static int set_up(void **state)
     return 0;
 }
 
+static int set_up(void **state)
+{
+    fixture *f = calloc(1, sizeof(*f));
+
+    assert_non_null(f);
+    f->agent = live_agent_start();
+    live_agent_issue(f->agent);
+    return set_up_at(state, f, live_agent_address(f->agent));
+}
+
+/* Nobody gets a connection to this address, nor a word that there is none. */
+static int set_up_in_a_hole(void **state)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    fixture *f = calloc(1, sizeof(*f));
+    socklen_t len = sizeof(at);
+    char address[64];
+    int i;
+
+    assert_non_null(f);
+    for (i = 0; i < 2; i++)
+        f->hole[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(f->hole[0], (struct sockaddr *)&at, len), 0);
+    assert_int_equal(getsockname(f->hole[0], (struct sockaddr *)&at, &len), 0);
+    assert_int_equal(listen(f->hole[0], 0), 0); /* one may wait */
+    assert_int_equal(connect(f->hole[1], (struct sockaddr *)&at, len), 0);
+    snprintf(address, sizeof(address), "127.0.0.1:%d", ntohs(at.sin_port));
+    return set_up_at(state, f, address);
+}
+
 static int tear_down(void **state)
 {
     fixture *f = *state;
@@ -60,7 +89,12 @@ static int tear_down(void **state)
     consul_watch_free(f->watch);
     consul_live_free(f->live);
     consul_agent_free(f->client);
-    live_agent_stop(f->agent);
+    if (f->agent != NULL) {
+        live_agent_stop(f->agent);
+    } else {
+        close(f->hole[0]);
+        close(f->hole[1]);
+    }
     free(f->settings.address);
     free(f);
     return 0;
@@ -455,6 +489,41 @@ static void test_probes(void **state)
     assert_int_equal(live_agent_requests(f->agent, LIVE_LEAF), 0);
 }
 
+/* When the last probe began. */
+static int64_t last_probe(fixture *f)
+{
+    int64_t began = 0;
+
+    pthread_mutex_lock(&consul_work_lock);
+    if (f->watch->runner != NULL)
+        began = f->watch->runner->queries[PROBE].began;
+    pthread_mutex_unlock(&consul_work_lock);
+    return began;
+}
+
+/* Connections that come to nothing, one after the other, are no reason to begin all over. */
+static void test_connections_that_hang(void **state)
+{
+    fixture *f = *state;
+    const runner *first;
+    int64_t last;
+    int i;
+
+    f->settings.connect_timeout = 20;
+    start_watching(f);
+    first = f->watch->runner;
+    for (i = 0; i < 10; i++) {
+        note_timeout(f);
+        last = last_probe(f);
+        WAIT_UNTIL(last_probe(f) != last);
+        assert_non_null(first);
+        assert_ptr_equal(f->watch->runner, first);
+    }
+    note_timeout(f); /* it would be another's then, if the first one had ended */
+    assert_ptr_equal(f->watch->runner, first);
+    assert_int_equal(deaf_threads(), 1);
+}
+
 /* ---- its process ---- */
 
 typedef struct holder {
@@ -701,6 +770,7 @@ int main(void)
         cmocka_unit_test(test_jitter),
         TEST(test_silence),
         TEST(test_probes),
+        cmocka_unit_test_setup_teardown(test_connections_that_hang, set_up_in_a_hole, tear_down),
         TEST(test_fork_while_it_watches),
         TEST(test_fork_while_it_works),
         TEST(test_descriptors_end_with_exec),
