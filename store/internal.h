@@ -203,17 +203,29 @@ enum consul_verdict consul_agent_authorize(const consul_agent *agent,
 typedef struct consul_known consul_known;
 
 typedef struct consul_known_verdict {
-    enum consul_verdict verdict;           /* NONE if there is none */
-    unsigned char peer[CONSUL_DIGEST_LEN]; /* of the certificate that it was about */
-    uint64_t epoch;                        /* in which it was asked for: consul_entry_epoch */
-    int64_t asked;                         /* and when */
+    enum consul_verdict verdict; /* NONE if there is none */
+    uint64_t epoch;              /* in which it was asked for: consul_entry_epoch */
+    int64_t asked;               /* and when */
 } consul_known_verdict;
 
 consul_known *consul_known_new(consul_error *err);
 void consul_known_free(consul_known *known);
+
+/* Whether this peer may connect to the target; `peer` is the digest of its certificate. */
 void consul_known_note(consul_known *known, const consul_spiffe_id *target,
-                       const consul_spiffe_id *peer_id, const consul_known_verdict *verdict);
+                       const consul_spiffe_id *peer_id, const unsigned char peer[CONSUL_DIGEST_LEN],
+                       const consul_known_verdict *verdict);
+
+/*
+ * What was said about this very certificate; NONE where the last verdict about its identity is
+ * another, as after a no to one of the same service that has another certificate.
+ */
 consul_known_verdict consul_known_find(const consul_known *known, const consul_spiffe_id *target,
+                                       const consul_spiffe_id *peer_id,
+                                       const unsigned char peer[CONSUL_DIGEST_LEN]);
+
+/* What was said last about this identity, whatever its certificate was. */
+consul_known_verdict consul_known_last(const consul_known *known, const consul_spiffe_id *target,
                                        const consul_spiffe_id *peer_id);
 
 /* ---- coalesce.c: one question for all who ask the same at a time ---- */

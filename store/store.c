@@ -384,8 +384,7 @@ static uint64_t epoch_of(consul_store *store, const consul_spiffe_id *target)
 static bool still_holds(const consul_known_verdict *earlier, const consul_known_verdict *now)
 {
     return earlier->verdict == CONSUL_VERDICT_YES && now->epoch != 0 && earlier->epoch == now->epoch
-           && now->asked - earlier->asked < VERDICT_AGE_MS
-           && memcmp(earlier->peer, now->peer, sizeof(now->peer)) == 0;
+           && now->asked - earlier->asked < VERDICT_AGE_MS;
 }
 
 typedef struct authorize_call {
@@ -406,31 +405,39 @@ static enum consul_verdict ask_about(void *arg, consul_error *err)
                                   call->target, call->peer, call->peer_id, call->deadline, err);
 }
 
+/* The agent is lost: what it has said last. */
+static enum consul_verdict last_verdict(const authorize_call *call, consul_error *why)
+{
+    enum consul_verdict last =
+        consul_known_last(call->store->known, call->target, call->peer_id).verdict;
+
+    if (last == CONSUL_VERDICT_NO)
+        consul_error_prefix(why, "it was denied before the agent was lost: ");
+    return last;
+}
+
 int consul_store_authorize(consul_store *store, const consul_spiffe_id *target, const X509 *peer,
                            const consul_spiffe_id *peer_id, consul_asking asking, consul_error *err)
 {
-    consul_known_verdict earlier = consul_known_find(store->known, target, peer_id), now = {0};
+    unsigned char digest[CONSUL_DIGEST_LEN] = {0};
+    bool has_digest = X509_digest(peer, EVP_sha256(), digest, NULL) == 1;
     authorize_call call = {store, target, peer_id, peer, asking.deadline};
-    bool has_digest = X509_digest(peer, EVP_sha256(), now.peer, NULL) == 1;
+    consul_known_verdict earlier, now = {.asked = now_ms()};
     consul_error why = {0};
 
-    now.asked = now_ms();
+    earlier = consul_known_find(store->known, target, peer_id, digest);
     if (has_digest && consul_watch_agent_hangs(store->watch, &decision) == 0)
         now.epoch = epoch_of(store, target);
     if (still_holds(&earlier, &now))
         return 1;
-    now.verdict = has_digest ? consul_coalesce(store, target, now.peer, asking.deadline, ask_about,
-                                               &call, &why)
-                             : ask_about(&call, &why);
+    now.verdict =
+        has_digest ? consul_coalesce(store, target, digest, asking.deadline, ask_about, &call, &why)
+                   : ask_about(&call, &why);
     /* Also that it said neither, to a token that was revoked, say: an earlier yes is over then. */
     if (now.verdict != CONSUL_VERDICT_LOST)
-        consul_known_note(store->known, target, peer_id, &now);
-    if (now.verdict == CONSUL_VERDICT_LOST
-        && store->settings->on_agent_loss == CONSUL_LOSS_LAST_KNOWN) {
-        now.verdict = earlier.verdict;
-        if (earlier.verdict == CONSUL_VERDICT_NO)
-            consul_error_prefix(&why, "it was denied before the agent was lost: ");
-    }
+        consul_known_note(store->known, target, peer_id, digest, &now);
+    else if (store->settings->on_agent_loss == CONSUL_LOSS_LAST_KNOWN)
+        now.verdict = last_verdict(&call, &why);
     if (now.verdict != CONSUL_VERDICT_YES)
         consul_error_set(err, why.reason, "%s", why.text);
     return now.verdict == CONSUL_VERDICT_YES;

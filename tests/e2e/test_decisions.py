@@ -105,6 +105,25 @@ def test_a_known_decision_is_not_asked_for(world):
     wait_until(lambda: not world.unasked(), "another question", 5 * AGE)
 
 
+def test_replicas_of_one_client(world):
+    """Of one identity, each with a certificate of its own: what is known of one is not forgotten for the other."""
+    other = world.client(world.agent.authority.service("friend"))
+    world.settle()
+    wait_until(lambda: world.unasked(other), "a decision that is known")
+    before = world.questions()
+    for number in range(60):
+        assert world.served((world.friend, other)[number % 2])
+    assert world.questions() - before < 30
+
+
+def test_a_replica_that_is_denied(world):
+    """Where no watch has heard of anything: what is known of one client is not known any more then."""
+    world.settle()
+    world.agent.answer(AUTHORIZE, NO)
+    assert not world.served(world.client(world.agent.authority.service("friend")))
+    assert not world.served()
+
+
 @pytest.mark.parametrize("watched", ["one", "all"])
 def test_a_change_counts_at_once(world, watched):
     """Where one service's intentions can be watched, and where (Consul 1.8) only all of them can."""

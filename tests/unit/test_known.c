@@ -19,16 +19,45 @@ static consul_spiffe_id peer(int number)
     return id;
 }
 
+typedef struct digest {
+    unsigned char bytes[CONSUL_DIGEST_LEN];
+} digest;
+
+/* Of a certificate. */
+static digest cert(int number)
+{
+    digest made = {{0}};
+
+    memcpy(made.bytes, &number, sizeof(number));
+    return made;
+}
+
 static consul_known_verdict verdict_about(int number)
 {
-    consul_known_verdict verdict = {
+    return (consul_known_verdict){
         .verdict = number % 3 == 0 ? CONSUL_VERDICT_NO : CONSUL_VERDICT_YES,
         .epoch = (uint64_t)number,
         .asked = number,
     };
+}
 
-    memcpy(verdict.peer, &number, sizeof(number));
-    return verdict;
+static void note(consul_known *known, const consul_spiffe_id *id, int certificate,
+                 enum consul_verdict verdict, int64_t asked)
+{
+    const consul_known_verdict said = {.verdict = verdict, .epoch = 1, .asked = asked};
+
+    consul_known_note(known, &target, id, cert(certificate).bytes, &said);
+}
+
+static enum consul_verdict about(const consul_known *known, const consul_spiffe_id *id,
+                                 int certificate)
+{
+    return consul_known_find(known, &target, id, cert(certificate).bytes).verdict;
+}
+
+static enum consul_verdict last(const consul_known *known, const consul_spiffe_id *id)
+{
+    return consul_known_last(known, &target, id).verdict;
 }
 
 static void test_crowd(void **state)
@@ -41,22 +70,30 @@ static void test_crowd(void **state)
         consul_spiffe_id id = peer(i);
         consul_known_verdict verdict = verdict_about(i);
 
-        consul_known_note(known, &target, &id, &verdict);
-        assert_int_equal(consul_known_find(known, &target, &id).epoch, i);
+        consul_known_note(known, &target, &id, cert(i).bytes, &verdict);
+        assert_int_equal(consul_known_find(known, &target, &id, cert(i).bytes).epoch, i);
+        assert_int_equal(consul_known_last(known, &target, &id).epoch, i);
     }
     for (i = 1; i <= PEERS; i++) {
         consul_spiffe_id id = peer(i);
-        consul_known_verdict is = consul_known_find(known, &target, &id);
+        consul_known_verdict ahead = consul_known_find(known, &target, &id, cert(i).bytes);
+        consul_known_verdict is = consul_known_last(known, &target, &id);
         consul_known_verdict was = verdict_about(i);
 
-        if (is.verdict == CONSUL_VERDICT_NONE)
-            continue;
-        found++;
-        assert_int_equal(is.verdict, was.verdict);
-        assert_int_equal(is.epoch, was.epoch);
-        assert_memory_equal(is.peer, was.peer, sizeof(was.peer));
+        assert_int_equal(consul_known_find(known, &target, &id, cert(i + PEERS).bytes).verdict,
+                         CONSUL_VERDICT_NONE);
+        if (is.verdict != CONSUL_VERDICT_NONE) {
+            found++;
+            assert_int_equal(is.verdict, was.verdict);
+            assert_int_equal(is.epoch, was.epoch);
+        }
+        if (ahead.verdict != CONSUL_VERDICT_NONE) {
+            found++;
+            assert_int_equal(ahead.verdict, was.verdict);
+            assert_int_equal(ahead.epoch, was.epoch);
+        }
     }
-    assert_in_range(found, 1, 2000);
+    assert_in_range(found, 2, 4000);
     consul_known_free(known);
 }
 
@@ -83,10 +120,11 @@ static void test_a_million_clients(void **state)
         verdict = verdict_about(i);
         if (i == 1) /* libcrypto has fetched what it needs */
             before = allocated();
-        consul_known_note(known, &target, &id, &verdict);
+        consul_known_note(known, &target, &id, cert(i).bytes, &verdict);
     }
     assert_in_range(allocated(), before - before / 100, before);
-    assert_int_equal(consul_known_find(known, &target, &id).epoch, MILLION - 1);
+    assert_int_equal(consul_known_last(known, &target, &id).epoch, MILLION - 1);
+    assert_int_equal(about(known, &id, MILLION - 1), verdict.verdict);
     consul_known_free(known);
 }
 
@@ -95,17 +133,52 @@ static void test_order(void **state)
 {
     consul_known *known = consul_known_new(NULL);
     consul_spiffe_id id = peer(1);
-    consul_known_verdict early = {.verdict = CONSUL_VERDICT_YES, .asked = 10},
-                         late = {.verdict = CONSUL_VERDICT_NO, .asked = 11};
 
-    consul_known_note(known, &target, &id, &late);
-    consul_known_note(known, &target, &id, &early);
-    assert_int_equal(consul_known_find(known, &target, &id).verdict, CONSUL_VERDICT_NO);
-    late.asked = 12;
-    late.verdict = CONSUL_VERDICT_YES;
-    consul_known_note(known, &target, &id, &late);
-    assert_int_equal(consul_known_find(known, &target, &id).verdict, CONSUL_VERDICT_YES);
+    note(known, &id, 1, CONSUL_VERDICT_NO, 11);
+    note(known, &id, 1, CONSUL_VERDICT_YES, 10);
+    assert_int_equal(about(known, &id, 1), CONSUL_VERDICT_NO);
+    assert_int_equal(last(known, &id), CONSUL_VERDICT_NO);
+    note(known, &id, 1, CONSUL_VERDICT_YES, 12);
+    assert_int_equal(about(known, &id, 1), CONSUL_VERDICT_YES);
+    assert_int_equal(last(known, &id), CONSUL_VERDICT_YES);
     consul_known_free(known);
+}
+
+/* Of one identity, each with a certificate of its own: all are known at a time. */
+static void test_replicas(void **state)
+{
+    consul_known *known = consul_known_new(NULL);
+    consul_spiffe_id id = peer(1);
+    int i;
+
+    for (i = 0; i < 10; i++)
+        note(known, &id, i, CONSUL_VERDICT_YES, i);
+    for (i = 0; i < 10; i++)
+        assert_int_equal(about(known, &id, i), CONSUL_VERDICT_YES);
+    assert_int_equal(about(known, &id, 10), CONSUL_VERDICT_NONE);
+    assert_int_equal(last(known, &id), CONSUL_VERDICT_YES); /* and of one that was renewed */
+    consul_known_free(known);
+}
+
+/* A no is about the identity, also where it was said to another of its certificates. */
+static void test_a_replica_that_is_denied(void **state)
+{
+    static const enum consul_verdict ends[] = {CONSUL_VERDICT_NO, CONSUL_VERDICT_NONE};
+    consul_spiffe_id id = peer(1);
+    size_t i;
+
+    for (i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+        consul_known *known = consul_known_new(NULL);
+
+        note(known, &id, 1, CONSUL_VERDICT_YES, 10);
+        note(known, &id, 2, ends[i], 9); /* it took longer to come */
+        assert_int_equal(about(known, &id, 1), CONSUL_VERDICT_YES);
+        assert_int_equal(last(known, &id), CONSUL_VERDICT_YES);
+        note(known, &id, 2, ends[i], 10);
+        assert_int_equal(about(known, &id, 1), CONSUL_VERDICT_NONE);
+        assert_int_equal(last(known, &id), ends[i]);
+        consul_known_free(known);
+    }
 }
 
 /* Whose verdict, and about whom: one does not run over into the other. */
@@ -116,14 +189,24 @@ static void test_pairs(void **state)
     consul_spiffe_id third = {.uri = "spiffe://td/ns/a"};
     consul_spiffe_id longer = {.uri = "spiffe://td/as"}, rest = {.uri = "piffe://td/b"};
     consul_known_verdict yes = {.verdict = CONSUL_VERDICT_YES, .asked = 1};
+    const struct {
+        const consul_spiffe_id *target, *peer;
+        enum consul_verdict verdict;
+    } rows[] = {
+        {&one, &other, CONSUL_VERDICT_YES},    {&other, &one, CONSUL_VERDICT_NONE},
+        {&third, &other, CONSUL_VERDICT_NONE}, {&one, &third, CONSUL_VERDICT_NONE},
+        {&longer, &rest, CONSUL_VERDICT_NONE}, {&one, &one, CONSUL_VERDICT_NONE},
+    };
+    size_t i;
 
-    consul_known_note(known, &one, &other, &yes);
-    assert_int_equal(consul_known_find(known, &one, &other).verdict, CONSUL_VERDICT_YES);
-    assert_int_equal(consul_known_find(known, &other, &one).verdict, CONSUL_VERDICT_NONE);
-    assert_int_equal(consul_known_find(known, &third, &other).verdict, CONSUL_VERDICT_NONE);
-    assert_int_equal(consul_known_find(known, &one, &third).verdict, CONSUL_VERDICT_NONE);
-    assert_int_equal(consul_known_find(known, &longer, &rest).verdict, CONSUL_VERDICT_NONE);
-    assert_int_equal(consul_known_find(known, &one, &one).verdict, CONSUL_VERDICT_NONE);
+    consul_known_note(known, &one, &other, cert(1).bytes, &yes);
+    for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        assert_int_equal(consul_known_last(known, rows[i].target, rows[i].peer).verdict,
+                         rows[i].verdict);
+        assert_int_equal(
+            consul_known_find(known, rows[i].target, rows[i].peer, cert(1).bytes).verdict,
+            rows[i].verdict);
+    }
     consul_known_free(known);
 }
 
@@ -133,6 +216,8 @@ int main(void)
         cmocka_unit_test(test_crowd),
         cmocka_unit_test(test_a_million_clients),
         cmocka_unit_test(test_order),
+        cmocka_unit_test(test_replicas),
+        cmocka_unit_test(test_a_replica_that_is_denied),
         cmocka_unit_test(test_pairs),
     };
 

@@ -272,22 +272,26 @@ static void test_a_no_is_kept(void **state)
     consul_known *known = consul_known_new(NULL);
     const consul_known_verdict yes = {.verdict = CONSUL_VERDICT_YES},
                                no = {.verdict = CONSUL_VERDICT_NO};
+    unsigned char cert[CONSUL_DIGEST_LEN] = "of the friend's certificate";
     consul_spiffe_id web, friend;
     long k;
 
     assert_true(consul_spiffe_id_of_cert(world.web.cert, &web, NULL));
     assert_true(consul_spiffe_id_of_cert(world.friend.cert, &friend, NULL));
-    for (k = 1; k < 10; k++) {
-        consul_known_note(known, &web, &friend, &yes);
-        assert_int_equal(consul_known_find(known, &web, &friend).verdict, CONSUL_VERDICT_YES);
+    for (k = 1; k < 20; k++) {
+        consul_known_note(known, &web, &friend, cert, &yes);
+        assert_int_equal(consul_known_find(known, &web, &friend, cert).verdict, CONSUL_VERDICT_YES);
+        assert_int_equal(consul_known_last(known, &web, &friend).verdict, CONSUL_VERDICT_YES);
         plan.count = 0;
         plan.of_module = false;
         plan.first = k;
         plan.last = FAR_AWAY;
         plan.armed = true;
-        consul_known_note(known, &web, &friend, &no);
+        consul_known_note(known, &web, &friend, cert, &no);
         plan.armed = false;
-        assert_int_not_equal(consul_known_find(known, &web, &friend).verdict, CONSUL_VERDICT_YES);
+        assert_int_not_equal(consul_known_find(known, &web, &friend, cert).verdict,
+                             CONSUL_VERDICT_YES);
+        assert_int_not_equal(consul_known_last(known, &web, &friend).verdict, CONSUL_VERDICT_YES);
     }
     consul_known_free(known);
 }
