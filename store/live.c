@@ -10,6 +10,7 @@
 #define SETTLING_MS 3000   /* until the agent's decisions have followed a change, with certainty */
 #define DOUBT_PAUSE_MS 100 /* between two doubts, in the long run */
 #define DOUBTS_AT_ONCE 20
+#define LONGEST_WAIT_MS 3600000 /* before the deadline is looked at again */
 
 struct consul_live {
     size_t count;
@@ -42,12 +43,25 @@ bool consul_live_make_condition(pthread_cond_t *condition)
     return made;
 }
 
+/* Conditions know no clock that goes on while the machine sleeps: they are told how much is left. */
 bool consul_live_wait(pthread_cond_t *condition, consul_deadline deadline)
 {
-    struct timespec until = {.tv_sec = (time_t)(deadline / 1000),
-                             .tv_nsec = (long)(deadline % 1000 * 1000000)};
+    int64_t left = deadline - consul_deadline_after(0);
+    struct timespec until;
 
-    return pthread_cond_timedwait(condition, &live_lock, &until) == 0;
+    if (left > LONGEST_WAIT_MS)
+        left = LONGEST_WAIT_MS;
+    if (left <= 0)
+        return false;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += (time_t)(left / 1000);
+    until.tv_nsec += (long)(left % 1000 * 1000000);
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_nsec -= 1000000000;
+        until.tv_sec++;
+    }
+    pthread_cond_timedwait(condition, &live_lock, &until);
+    return consul_deadline_after(0) < deadline;
 }
 
 consul_live *consul_live_new(consul_error *err)

@@ -75,11 +75,21 @@ const consul_settings *consul_store_settings(const consul_store *store)
     return store->settings;
 }
 
+/* What was said before the machine slept is old, also for who was not there meanwhile. */
+static void read_clock(struct timespec *now)
+{
+#ifdef CLOCK_BOOTTIME
+    if (clock_gettime(CLOCK_BOOTTIME, now) == 0)
+        return;
+#endif
+    clock_gettime(CLOCK_MONOTONIC, now);
+}
+
 static int64_t now_us(void)
 {
     struct timespec now;
 
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    read_clock(&now);
     return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 

@@ -275,8 +275,8 @@ void consul_store_close(consul_store *store);
 const consul_settings *consul_store_settings(const consul_store *store); /* borrowed */
 
 /*
- * A moment on the monotonic clock, in milliseconds, by which a call must have returned.
- * Each request is also bounded by request_timeout.
+ * A moment in milliseconds, by which a call must have returned: on a monotonic clock that goes on
+ * while the machine sleeps, where there is one. Each request is also bounded by request_timeout.
  */
 typedef int64_t consul_deadline;
 #define CONSUL_NO_DEADLINE INT64_MAX
@@ -284,7 +284,7 @@ consul_deadline consul_deadline_after(int64_t milliseconds);
 
 /* What a handshake, or whoever else asks, puts up with. */
 typedef struct consul_asking {
-    int64_t since; /* what was asked from here on is new enough; monotonic, in microseconds */
+    int64_t since; /* what was asked from here on is new enough; the same clock, in microseconds */
     consul_deadline deadline;
 } consul_asking;
 

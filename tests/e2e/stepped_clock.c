@@ -1,6 +1,7 @@
 /*
  * Preloaded into a program: its wall clock is off by as many seconds as the file says that
- * $STEPPED_CLOCK names. The monotonic clock is as it was, as when somebody sets the time.
+ * $STEPPED_CLOCK names. The monotonic clock is as it was, as when somebody sets the time. A second
+ * number there is how long the machine has slept, which counts on the clock that goes on then.
  */
 #include <dlfcn.h>
 #include <stdio.h>
@@ -9,18 +10,18 @@
 
 #define SHOWN __attribute__((visibility("default")))
 
-static long step(void)
+static long step(clockid_t clock)
 {
     const char *name = getenv("STEPPED_CLOCK");
     FILE *file = name == NULL ? NULL : fopen(name, "r");
-    long seconds = 0;
+    long seconds = 0, slept = 0;
 
     if (file != NULL) {
-        if (fscanf(file, "%ld", &seconds) != 1)
+        if (fscanf(file, "%ld %ld", &seconds, &slept) < 1)
             seconds = 0;
         fclose(file);
     }
-    return seconds;
+    return clock == CLOCK_REALTIME ? seconds + slept : slept;
 }
 
 SHOWN int clock_gettime(clockid_t clock, struct timespec *now)
@@ -31,8 +32,8 @@ SHOWN int clock_gettime(clockid_t clock, struct timespec *now)
     if (libcs == NULL)
         *(void **)&libcs = dlsym(RTLD_NEXT, "clock_gettime");
     result = libcs(clock, now);
-    if (result == 0 && clock == CLOCK_REALTIME)
-        now->tv_sec += step();
+    if (result == 0 && (clock == CLOCK_REALTIME || clock == CLOCK_BOOTTIME))
+        now->tv_sec += step(clock);
     return result;
 }
 

@@ -72,9 +72,9 @@ class SteppedWorld(World):
         super().__init__(programs, agent, "web", friend, watch_wait="1s",
                          env={"LD_PRELOAD": preload, "STEPPED_CLOCK": str(self.file)})
 
-    def step(self, seconds):
+    def step(self, seconds, slept=0):
         new = self.file.with_suffix(".new")
-        new.write_text(str(seconds))
+        new.write_text(f"{seconds} {slept}")
         new.rename(self.file)
 
 
@@ -98,6 +98,17 @@ def test_a_clock_that_is_stepped(programs, fake):
         began = time.monotonic()
         wait_until(lambda: not world.served(), "a refusal", 5 * AGE)
         assert time.monotonic() - began < 2 * AGE
+
+
+def test_a_machine_that_sleeps(programs, fake):
+    """What was decided before is too old then, and what the watch has vouched for, however little both have run."""
+    world = SteppedWorld(programs, fake, fake.authority.service("friend"))
+    for slept in (AGE, HOUR):
+        world.agent.answer(AUTHORIZE, YES)
+        world.settle()
+        world.agent.answer(AUTHORIZE, NO)
+        world.step(0, slept)
+        assert not world.served()
 
 
 def test_an_agent_in_a_black_hole(programs, fake):

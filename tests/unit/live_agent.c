@@ -15,6 +15,7 @@
 #include <jansson.h>
 
 #include "mint.h"
+#include "store.h"
 
 #define CONNECTIONS_MAX 1024
 #define REQUESTS_MAX 65536
@@ -69,13 +70,6 @@ static struct timespec moment_after(int64_t milliseconds)
         when.tv_sec++;
     }
     return when;
-}
-
-static int64_t now_ms(void)
-{
-    struct timespec now = moment_after(0);
-
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 /* ---- what it has; under the lock ---- */
@@ -238,7 +232,7 @@ static void answer(connection *c, const live_request *request, const char *targe
 static void handle(connection *c)
 {
     live_agent *agent = c->agent;
-    live_request request = {.connection = c->number, .at = now_ms()};
+    live_request request = {.connection = c->number, .at = consul_deadline_after(0)};
     char target[1024] = "";
 
     sscanf(c->head, "%*s %1023s", target);

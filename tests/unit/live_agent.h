@@ -27,7 +27,7 @@ enum live_manner {
 typedef struct live_request {
     enum live_what what;
     int connection;
-    int64_t at; /* milliseconds on the monotonic clock */
+    int64_t at; /* as consul_deadline_after tells it */
     int64_t wait;
     uint64_t index; /* 0 for none */
 } live_request;
