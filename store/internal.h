@@ -295,6 +295,12 @@ consul_entry *consul_live_entry(consul_live *live, enum consul_kind kind, const 
                                 const consul_scope *scope, consul_error *err);
 
 /*
+ * Everybody's intentions. NULL in a namespace or a partition, whose list need not show all that
+ * count there: there are some for any namespace, and some that another one owns.
+ */
+consul_entry *consul_live_all_intentions(consul_live *live, const consul_scope *scope);
+
+/*
  * The one of this kind that was used most since the last call, of intentions of one service; NULL if
  * none was ever.
  */

@@ -178,6 +178,18 @@ consul_entry *consul_live_most_used(consul_live *live, enum consul_kind kind)
     return most;
 }
 
+static bool is_default(const char *name)
+{
+    return *name == '\0' || strcmp(name, "default") == 0;
+}
+
+consul_entry *consul_live_all_intentions(consul_live *live, const consul_scope *scope)
+{
+    if (!is_default(scope->ns) || !is_default(scope->partition))
+        return NULL;
+    return consul_live_entry(live, CONSUL_KIND_INTENTIONS, "", scope, NULL);
+}
+
 void consul_live_doubt_all(consul_live *live)
 {
     consul_entry *entry;

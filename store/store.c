@@ -385,7 +385,7 @@ static uint64_t epoch_of(consul_store *store, const consul_spiffe_id *target)
         OPENSSL_strlcpy(scope.partition, target->scope.partition, sizeof(scope.partition));
     *scope.dc = '\0'; /* the agent decides by what it knows in its own */
     own = consul_live_entry(store->live, CONSUL_KIND_INTENTIONS, target->service, &scope, NULL);
-    all = consul_live_entry(store->live, CONSUL_KIND_INTENTIONS, "", &scope, NULL);
+    all = consul_live_all_intentions(store->live, &scope);
     epoch = own == NULL ? 0 : consul_entry_epoch(own);
     return epoch != 0 || all == NULL ? epoch : consul_entry_epoch(all);
 }

@@ -221,7 +221,7 @@ static consul_entry *intentions_to_watch(consul_watch *watch, const runner *r)
         entry = consul_live_most_used(watch->live, CONSUL_KIND_INTENTIONS);
     if (entry == NULL || !r->lists)
         return entry;
-    return consul_live_entry(watch->live, CONSUL_KIND_INTENTIONS, "", &entry->scope, NULL);
+    return consul_live_all_intentions(watch->live, &entry->scope);
 }
 
 /* What this lane watches from now on: it changes only between two queries. */

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 import stand_ins
-from ca import Authority, Identity, ec_key
-from fake_agent import AUTHORIZE, INTENTIONS, ROOTS, TRUST_DOMAIN
+from ca import TRADITIONAL, Authority, Identity, ec_key
+from fake_agent import AUTHORIZE, INTENTIONS, LEAF, ROOTS, TRUST_DOMAIN
 from processes import wait_until
 from programs import PYTHON, SHORT_TIMEOUTS
 from test_decisions import AGE, NO, YES, World, fake, only_the_list_blocks  # noqa: F401
@@ -150,3 +150,27 @@ def test_two_services_in_one_process(programs, fake, allowed, denied):
         for _ in range(5):
             assert not world.choose(denied).served()
     assert {request.path for request in fake.seen(INTENTIONS)} >= {INTENTIONS}
+
+
+@pytest.mark.parametrize("settings, path", [
+    ({"namespace": "team"}, "/ns/team/dc/dc1/svc/web"),
+    ({"partition": "part"}, "/ap/part/ns/default/dc/dc1/svc/web"),
+    ({}, "/ns/team/dc/dc1/svc/web"),
+], ids=["namespace", "partition", "of the leaf"])
+def test_a_list_that_need_not_show_everything(programs, fake, settings, path):
+    """That of a namespace is not watched, but the leaf: intentions for any namespace may be missing there."""
+    only_the_list_blocks(fake)
+    fake.leaves["web"] = fake.authority.issue([f"spiffe://{TRUST_DOMAIN}{path}"], form=TRADITIONAL)
+    world = World(programs, fake, "web", fake.authority.service("friend"), watch_wait="1s", **settings)
+
+    def watched():
+        """What is asked for, and waited for, since the intentions of the service could not be."""
+        assert not world.unasked()
+        requests = list(fake.requests)
+        tried = [number for number, request in enumerate(requests) if request.path == f"{INTENTIONS}/match"]
+        return tried and {
+            request.path for request in requests[tried[0] + 1:]
+            if request.path == INTENTIONS or request.path.startswith(LEAF) and request.query.get("wait") == "1000ms"}
+
+    wait_until(watched, "another watch")
+    assert watched() == {LEAF + "web"}
