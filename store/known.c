@@ -8,8 +8,7 @@
 #define KNOWN_MAX 1024 /* verdicts of each kind, of about 60 bytes each */
 
 typedef struct known_place {
-    unsigned char
-        key[CONSUL_DIGEST_LEN]; /* SHA-256 of the target's SPIFFE ID and of what follows */
+    unsigned char key[CONSUL_DIGEST_LEN]; /* SHA-256 of the target's SPIFFE ID and the peer */
     consul_known_verdict known;
 } known_place;
 
