@@ -13,9 +13,9 @@
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
 
-#define TRIES_MAX 7       /* of one request */
-#define RESET_PAUSE_MS 10 /* between the first two, after a reset; then twice as long, and so on */
-#define LEAST_MS 20       /* for another try */
+#define TRIES_MAX 7         /* of one request */
+#define CROWDED_PAUSE_MS 10 /* between the first two, crowded out; then twice as long, and so on */
+#define LEAST_MS 20         /* for another try */
 #define LIMITED_PAUSE_MS 80 /* the same, after a refusal for being too many */
 
 static _Thread_local bool in_request;
@@ -107,8 +107,8 @@ static bool pause_before(int try, int64_t first, consul_deadline deadline)
 }
 
 /*
- * After so many tries; the last one begins before `deadline`. One reset may be a moment's chance;
- * from the second on, watches must go.
+ * After so many tries; the last one begins before `deadline`. That there was no connection for us may
+ * be a moment's chance; from the second time on, watches must go.
  */
 static bool tries_again(const consul_agent *agent, const consul_request *request,
                         consul_deadline deadline, const consul_exchange *exchange, CURLcode code,
@@ -116,10 +116,10 @@ static bool tries_again(const consul_agent *agent, const consul_request *request
 {
     if (tries == TRIES_MAX)
         return false;
-    if (consul_exchange_was_reset(exchange, code)) {
+    if (consul_exchange_was_crowded_out(exchange, code)) {
         if (tries > 1)
             consul_slot_ask_for_some(agent);
-        return pause_before(tries, RESET_PAUSE_MS, deadline);
+        return pause_before(tries, CROWDED_PAUSE_MS, deadline);
     }
     return request->insists && consul_exchange_was_limited(exchange, code)
            && pause_before(tries, LIMITED_PAUSE_MS, deadline);
@@ -130,7 +130,7 @@ static int request_answer(const consul_agent *agent, const consul_request *reque
 {
     consul_exchange *exchange = OPENSSL_zalloc(sizeof(*exchange));
     int64_t began = consul_deadline_after(0), last_try = began + agent->settings->request_timeout;
-    bool was_reset = false;
+    bool crowded_out = false;
     int tries = 0, ok;
     CURLcode code = CURLE_OK;
 
@@ -144,11 +144,11 @@ static int request_answer(const consul_agent *agent, const consul_request *reque
         ok = consul_exchange_prepare(exchange, agent, request, err);
         if (ok)
             code = perform(exchange->curl, agent->address.https);
-        was_reset = ok && consul_exchange_was_reset(exchange, code);
+        crowded_out = ok && consul_exchange_was_crowded_out(exchange, code);
     } while (ok && tries_again(agent, request, last_try, exchange, code, ++tries));
     if (ok)
         ok = consul_exchange_finish(exchange, code, answer, err);
-    answer->was_reset = was_reset;
+    answer->crowded_out = crowded_out;
     answer->began = began;
     consul_exchange_clear(exchange);
     OPENSSL_free(exchange);

@@ -11,6 +11,7 @@
 #include <openssl/crypto.h>
 
 #define AGENT_TEXT_SHOWN 400 /* bytes of the agent's own error text in ours */
+#define CROWDED_TEXT "too many concurrent connections" /* in a newer agent's words */
 
 /* The path: prefix of the address, path of the API, one encoded segment. */
 static int set_path(CURLU *url, const consul_request *request)
@@ -228,12 +229,32 @@ int consul_exchange_prepare(consul_exchange *x, const consul_agent *agent,
            || consul_error_set(err, CONSUL_R_INTERNAL, "%s: libcurl refused an option", x->source);
 }
 
+static long status_of(const consul_exchange *x)
+{
+    long status = 0;
+
+    return curl_easy_getinfo(x->curl, CURLINFO_RESPONSE_CODE, &status) == CURLE_OK ? status : 0;
+}
+
+/*
+ * Newer agents say so, unasked, and close. Where our request meets that, the connection is reset after
+ * their words. Other limits have the same status.
+ */
+static bool was_told_of_crowd(const consul_exchange *x)
+{
+    return x->body.data != NULL && status_of(x) == 429
+           && strstr(x->body.data, CROWDED_TEXT) != NULL;
+}
+
 static int judge(const consul_exchange *x, CURLcode code, long status, consul_error *err)
 {
     if (x->body.too_large)
         return consul_error_set(err, CONSUL_R_AGENT_ANSWER_INVALID,
                                 "%s: the answer is larger than %zu bytes", x->source,
                                 CONSUL_ANSWER_MAX);
+    if (was_told_of_crowd(x))
+        return consul_error_set(err, CONSUL_R_AGENT_UNREACHABLE, "%s: HTTP status 429: %.*s",
+                                x->source, AGENT_TEXT_SHOWN, x->body.data);
     if (code != CURLE_OK)
         return consul_error_set(
             err,
@@ -258,7 +279,7 @@ int consul_exchange_finish(consul_exchange *x, CURLcode code, consul_answer *ans
     memset(answer, 0, sizeof(*answer));
     OPENSSL_strlcpy(answer->source, x->source, sizeof(answer->source));
     if (code == CURLE_OK)
-        curl_easy_getinfo(x->curl, CURLINFO_RESPONSE_CODE, &answer->status);
+        answer->status = status_of(x);
     if (!judge(x, code, answer->status, err))
         return 0;
     answer->index = x->index;
@@ -268,10 +289,12 @@ int consul_exchange_finish(consul_exchange *x, CURLcode code, consul_answer *ans
     return 1;
 }
 
-bool consul_exchange_was_reset(const consul_exchange *x, CURLcode code)
+bool consul_exchange_was_crowded_out(const consul_exchange *x, CURLcode code)
 {
     curl_off_t received = 0;
 
+    if (was_told_of_crowd(x))
+        return true;
     if (code != CURLE_RECV_ERROR && code != CURLE_SEND_ERROR && code != CURLE_GOT_NOTHING
         && code != CURLE_SSL_CONNECT_ERROR)
         return false;
@@ -281,11 +304,7 @@ bool consul_exchange_was_reset(const consul_exchange *x, CURLcode code)
 
 bool consul_exchange_was_limited(const consul_exchange *x, CURLcode code)
 {
-    long status = 0;
-
-    return code == CURLE_OK
-           && curl_easy_getinfo(x->curl, CURLINFO_RESPONSE_CODE, &status) == CURLE_OK
-           && status == 429;
+    return code == CURLE_OK && status_of(x) == 429;
 }
 
 void consul_exchange_clear(consul_exchange *x)

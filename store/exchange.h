@@ -39,8 +39,11 @@ int consul_exchange_prepare(consul_exchange *exchange, const consul_agent *agent
 int consul_exchange_finish(consul_exchange *exchange, CURLcode code, consul_answer *answer,
                            consul_error *err);
 
-/* Was it cut off before any answer? So does an agent that has too many connections. */
-bool consul_exchange_was_reset(const consul_exchange *exchange, CURLcode code);
+/*
+ * Had the agent no connection left for us? Then it cuts us off before any answer, or after words to
+ * that effect, as a newer one.
+ */
+bool consul_exchange_was_crowded_out(const consul_exchange *exchange, CURLcode code);
 
 /* Did the agent refuse because there are too many requests, as for more leaves than it may sign? */
 bool consul_exchange_was_limited(const consul_exchange *exchange, CURLcode code);

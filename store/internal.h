@@ -56,9 +56,9 @@ typedef struct consul_request {
 
 /* An answer. Its body is there with status 200 only, NUL-terminated; it may hold a private key. */
 typedef struct consul_answer {
-    long status;    /* of HTTP; 0 where none came */
-    bool was_reset; /* instead, until there was no time or try left */
-    int64_t began;  /* when it was first asked for */
+    long status;      /* of HTTP; 0 where none came */
+    bool crowded_out; /* the agent had no connection for us, until no time or try was left */
+    int64_t began;    /* when it was first asked for */
     char *body;
     size_t len;
     uint64_t index;              /* X-Consul-Index, at least 1; 0 where there was none */
@@ -67,7 +67,7 @@ typedef struct consul_answer {
 
 /*
  * Make one request on a connection of its own; again where the agent had too many connections and
- * reset it, in time for the deadline. Free the answer with consul_answer_free, also after an error.
+ * refused it, in time for the deadline. Free the answer with consul_answer_free, also after an error.
  */
 int consul_agent_request(const consul_agent *agent, const consul_request *request,
                          consul_answer *answer, consul_error *err);

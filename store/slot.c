@@ -2,9 +2,9 @@
  * The slots of the processes that watch: names in Linux's abstract socket namespace, each free
  * again when its owner has ended, however that ended.
  *
- * Watches hold connections that others may need for a question. So who has been reset twice sends a
- * word to some slots, and their owners give up what they hold; those that are not asked keep it. A
- * local user who takes all slots, or asks for all the time, slows others down and no more.
+ * Watches hold connections that others may need for a question. So who has been refused one twice
+ * sends a word to some slots, and their owners give up what they hold; those that are not asked keep
+ * it. A local user who takes all slots, or asks for all the time, slows others down and no more.
  */
 #include "exchange.h"
 
@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #define SLOTS 32         /* watching processes on a host, for one agent */
-#define SLOTS_ASKED 4    /* of them, by one request that was reset again */
+#define SLOTS_ASKED 4    /* of them, by one request that was refused again */
 #define CROWDED_MS 10000 /* about as long, who has met this does not watch */
 
 static _Atomic(consul_deadline) crowded_until;

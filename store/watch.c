@@ -254,7 +254,7 @@ void consul_watch_note_failure(consul_watch *watch, const consul_request *reques
 {
     int state;
 
-    if (err->reason != CONSUL_R_AGENT_TIMEOUT && !answer->was_reset)
+    if (err->reason != CONSUL_R_AGENT_TIMEOUT && !answer->crowded_out)
         return;
     /* What was left only the rest of a handshake's time says nothing about the agent. */
     if (request->deadline - answer->began < watch->agent->settings->authorize_timeout / 2)
@@ -264,7 +264,7 @@ void consul_watch_note_failure(consul_watch *watch, const consul_request *reques
     consul_runner_reap(watch);
     /* Not where a program loads URIs, and will perhaps fork. */
     if (watch->handshakes > 0 && !watch->closed && !exiting) {
-        watch->hangs |= !answer->was_reset; /* others may have better luck */
+        watch->hangs |= !answer->crowded_out; /* others may have better luck */
         consul_unanswered_add(watch->unanswered, request, err->reason);
         if (watch->runner == NULL)
             start(watch, false);

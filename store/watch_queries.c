@@ -9,8 +9,8 @@
 
 #define LONGEST_BACKOFF_MS 10000
 #define PROBE_PAUSE_MS 100
-#define RESET_PAUSE_MS 500 /* of a probe whose connection is reset, like others' just then */
-#define QUICK_MS 100       /* and before half its time: too soon for one that waits */
+#define CROWDED_PAUSE_MS 500 /* of a probe without a connection, like others just then */
+#define QUICK_MS 100         /* and before half its time: too soon for one that waits */
 #define NO_INDEX_PAUSE_MS 60000
 
 void consul_query_end(runner *r, query *q)
@@ -161,7 +161,7 @@ static void finish_lane(const consul_watch *watch, runner *r, query *q, CURLcode
     /* Also one that did not ask to wait, because the index went backwards: it may do so for ever. */
     bool is_quick = consul_deadline_after(0) - q->began < quick;
 
-    if (is_quick && consul_exchange_was_reset(&q->exchange, code))
+    if (is_quick && consul_exchange_was_crowded_out(&q->exchange, code))
         consul_slot_note_crowd(); /* and yield, at the next round */
     is_quick = is_quick && ok && (!is_news || q->entry->kind == CONSUL_KIND_INTENTIONS);
     q->quick = is_quick ? q->quick + 1 : 0;
@@ -184,8 +184,8 @@ static void finish_lane(const consul_watch *watch, runner *r, query *q, CURLcode
 /* Any answer will do, and so will a connection refused: both come at once. */
 static void finish_probe(consul_watch *watch, runner *r, query *q, CURLcode code)
 {
-    bool was_reset = consul_exchange_was_reset(&q->exchange, code);
-    bool answers = code != CURLE_OPERATION_TIMEDOUT && !was_reset;
+    bool crowded_out = consul_exchange_was_crowded_out(&q->exchange, code);
+    bool answers = code != CURLE_OPERATION_TIMEDOUT && !crowded_out;
 
     consul_live_lock();
     if (answers && q == &r->queries[QUESTION])
@@ -193,7 +193,7 @@ static void finish_probe(consul_watch *watch, runner *r, query *q, CURLcode code
     else if (answers)
         watch->hangs = false;
     consul_live_unlock();
-    q->next = consul_deadline_after(consul_jitter(was_reset ? RESET_PAUSE_MS : PROBE_PAUSE_MS));
+    q->next = consul_deadline_after(consul_jitter(crowded_out ? CROWDED_PAUSE_MS : PROBE_PAUSE_MS));
 }
 
 void consul_queries_finish(consul_watch *watch, runner *r, CURL *curl, CURLcode code)

@@ -105,12 +105,15 @@ static void send_reply(int fd, const http_reply *reply)
     if (reply->manner == HTTP_CLOSE)
         return;
     if (reply->manner != HTTP_HANG) {
-        if (reply->manner != HTTP_RAW)
+        if (reply->manner != HTTP_RAW && reply->manner != HTTP_RAW_RESET)
             send_all(fd, head, (size_t)head_len);
         send_all(fd, reply->body, half ? len / 2 : len);
     }
     if (reply->manner == HTTP_HANG || reply->manner == HTTP_STALL)
         wait_for_close(fd);
+    if (reply->manner == HTTP_RAW_RESET)
+        setsockopt(fd, SOL_SOCKET, SO_LINGER, &(struct linger){.l_onoff = 1},
+                   sizeof(struct linger));
 }
 
 static void *serve(void *arg)

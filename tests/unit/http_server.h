@@ -18,12 +18,13 @@ typedef struct http_request {
 } http_request;
 
 enum http_manner {
-    HTTP_ANSWER, /* as it should be */
-    HTTP_HANG,   /* say nothing until the client gives up */
-    HTTP_STALL,  /* say the headers and half of the body, and then nothing */
-    HTTP_CLOSE,  /* close without an answer */
-    HTTP_CUT,    /* close after half of the body */
-    HTTP_RAW     /* send the body alone, without status or headers */
+    HTTP_ANSWER,   /* as it should be */
+    HTTP_HANG,     /* say nothing until the client gives up */
+    HTTP_STALL,    /* say the headers and half of the body, and then nothing */
+    HTTP_CLOSE,    /* close without an answer */
+    HTTP_CUT,      /* close after half of the body */
+    HTTP_RAW,      /* send the body alone, without status or headers */
+    HTTP_RAW_RESET /* the same, and then reset the connection */
 };
 
 typedef struct http_reply {

@@ -217,8 +217,11 @@ static void answer(connection *c, const live_request *request, const char *targe
                                                     : "{\"Authorized\": false, \"Reason\": \"no\"}";
     uint64_t index =
         request->what == LIVE_AUTHORIZE ? LIVE_NO_INDEX : agent->indexes[request->what];
-    int status = manner == LIVE_FAIL || body == NULL ? 500 : 200;
-    char *copy = strdup(status == 200 ? body : "No cluster leader");
+    int status = manner == LIVE_CROWDED ? 429 : manner == LIVE_FAIL || body == NULL ? 500 : 200;
+    char *copy = strdup(status == 200   ? body
+                        : status == 429 ? "Your IP is issuing too many concurrent connections, "
+                                          "please rate limit your calls\n"
+                                        : "No cluster leader");
 
     must(copy != NULL, "memory");
     if (manner == LIVE_WAVER && agent->counts[request->what] % 2 == 0)

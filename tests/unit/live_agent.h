@@ -21,7 +21,8 @@ enum live_manner {
     LIVE_WAVER,   /* the same, with an index that goes up and down */
     LIVE_LATE,    /* a blocking query as late as Consul may be: after wait + wait/16 */
     LIVE_HANG,    /* never, on a connection that stays open */
-    LIVE_FAIL     /* HTTP status 500 */
+    LIVE_FAIL,    /* HTTP status 500 */
+    LIVE_CROWDED  /* there are too many connections, in a newer agent's words */
 };
 
 typedef struct live_request {

@@ -66,6 +66,41 @@ static void test_bad_answers(void **state)
     }
 }
 
+/*
+ * What newer agents send, unasked, before they close a connection too many; what was asked meanwhile
+ * makes that a reset. It is no answer, and is tried again like a reset without a word.
+ */
+static void test_connections_too_many(void **state)
+{
+    static const char text[] = "HTTP/1.1 429 Too Many Requests\r\nContent-Type: text/plain\r\n"
+                               "Connection: close\r\n\r\nYour IP is issuing too many concurrent "
+                               "connections, please rate limit your calls\n";
+    static const enum http_manner manners[] = {HTTP_RAW, HTTP_RAW_RESET};
+    const consul_request request = {.path = PATH, .deadline = CONSUL_NO_DEADLINE};
+    agent_fixture *f = *state;
+    consul_answer limited;
+    size_t i;
+
+    for (i = 0; i < sizeof(manners) / sizeof(manners[0]); i++) {
+        int before = http_server_requests(f->server);
+        consul_error err = {0};
+        consul_answer answer;
+
+        f->reply = (http_reply){.manner = manners[i], .body = text};
+        assert_int_equal(agent_ask(f, &request, &answer, &err), 0);
+        assert_error(&err, CONSUL_R_AGENT_UNREACHABLE,
+                     "HTTP status 429: Your IP is issuing too many concurrent connections");
+        assert_true(answer.crowded_out);
+        assert_int_equal(http_server_requests(f->server), before + 7);
+        consul_answer_free(&answer);
+    }
+
+    f->reply = (http_reply){.status = 429, .body = "Rate limit reached, try again later"};
+    assert_int_equal(agent_ask(f, &request, &limited, NULL), 0);
+    assert_false(limited.crowded_out);
+    consul_answer_free(&limited);
+}
+
 /* Where nothing can serve instead, the agent's rate limit is waited for, but not beyond the time. */
 static void test_insisting(void **state)
 {
@@ -215,6 +250,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_bad_answers, agent_set_up, agent_tear_down),
         cmocka_unit_test_setup_teardown(test_insisting, agent_set_up, agent_tear_down),
+        cmocka_unit_test_setup_teardown(test_connections_too_many, agent_set_up, agent_tear_down),
         cmocka_unit_test_setup_teardown(test_long_error_text_is_cut, agent_set_up, agent_tear_down),
         cmocka_unit_test_setup_teardown(test_size_limit, agent_set_up, agent_tear_down),
         cmocka_unit_test_setup_teardown(test_no_time_left, agent_set_up, agent_tear_down),

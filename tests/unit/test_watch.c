@@ -524,6 +524,28 @@ static void test_connections_that_hang(void **state)
     assert_int_equal(deaf_threads(), 1);
 }
 
+/* One that has no connection left for us has answered nothing: neither to a probe, nor to a watch. */
+static void test_a_crowd(void **state)
+{
+    fixture *f = *state;
+
+    live_agent_behave(f->agent, LIVE_ROOTS, LIVE_HANG);
+    consul_watch_expect(f->watch);
+    note_timeout(f);
+    live_agent_behave(f->agent, LIVE_ROOTS, LIVE_CROWDED);
+    live_agent_request(f->agent, LIVE_ROOTS, 3); /* after a probe that was told */
+    assert_true(agent_hangs(f));
+    live_agent_behave(f->agent, LIVE_ROOTS, LIVE_ANSWER);
+    WAIT_UNTIL(!agent_hangs(f));
+
+    assert_false(consul_slot_is_crowd());
+    start_watching(f);
+    WAIT_UNTIL(is_vouched_for(f->roots));
+    live_agent_behave(f->agent, LIVE_LEAF, LIVE_CROWDED);
+    WAIT_UNTIL(consul_slot_is_crowd());
+    WAIT_UNTIL(!is_vouched_for(f->roots)); /* what it held, it gives up */
+}
+
 /* ---- its process ---- */
 
 typedef struct holder {
@@ -777,6 +799,7 @@ int main(void)
         TEST(test_closed_descriptors),
         TEST(test_two_that_end_it),
         TEST(test_cancelled_threads),
+        TEST(test_a_crowd), /* last: this process does not watch for a while afterwards */
     };
     pthread_t thread;
 
