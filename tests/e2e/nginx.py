@@ -26,7 +26,7 @@ http {{
 
 SERVER = """\
     server {{
-        listen 127.0.0.1:{port} ssl;
+        listen 127.0.0.1:{port} {listen};
         ssl_certificate {certificate};
         ssl_certificate_key {key};
         {options}
@@ -41,23 +41,23 @@ def binary():
     return shutil.which("nginx", path="/usr/sbin:/usr/bin:/sbin:/bin")
 
 
-def write(folder, ports, identities, texts, options=""):
+def write(folder, ports, identities, texts, options="", listen="ssl"):
     """A configuration with one TLS server for each port, identity (certificate, key) and text."""
     servers = "".join(
-        SERVER.format(port=port, certificate=certificate, key=key, text=text, options=options)
+        SERVER.format(port=port, listen=listen, certificate=certificate, key=key, text=text, options=options)
         for port, (certificate, key), text in zip(ports, identities, texts))
     file = folder / "nginx.conf"
     file.write_text(CONFIG.format(folder=folder, servers=servers))
     return file
 
 
-def start_each(programs, identities, texts, config=None, options=""):
+def start_each(programs, identities, texts, config=None, options="", listen="ssl"):
     """Starts nginx with one TLS server for each identity and text; gives the process with its `ports`."""
     for attempt in range(ATTEMPTS):
         ports = free_ports(len(texts))
         folder = programs.path("nginx")
         folder.mkdir()
-        file = write(folder, ports, identities, texts, options)
+        file = write(folder, ports, identities, texts, options, listen)
         process = programs.start(
             Process, [binary(), "-p", folder, "-e", "stderr", "-c", file], config, programs.leaks_allowed())
         wait_until(lambda: "start worker process " in process.output() or process.ended(), "nginx")
@@ -68,6 +68,6 @@ def start_each(programs, identities, texts, config=None, options=""):
     raise AssertionError("no free port for nginx")
 
 
-def start(programs, certificate, key, texts, config=None, options=""):
+def start(programs, certificate, key, texts, config=None, options="", listen="ssl"):
     """Starts nginx with one TLS server for each text, all with the same certificate."""
-    return start_each(programs, len(texts) * [(certificate, key)], texts, config, options)
+    return start_each(programs, len(texts) * [(certificate, key)], texts, config, options, listen)
