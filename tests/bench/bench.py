@@ -21,6 +21,7 @@ sys.dont_write_bytecode = True
 sys.path[1:1] = [str(ROOT / "tests" / "e2e"), str(ROOT / "tests" / "e2e" / "load")]
 
 import handshakes  # noqa: E402
+import library  # noqa: E402
 import propagation  # noqa: E402
 import report  # noqa: E402
 import sidecar  # noqa: E402
@@ -28,7 +29,7 @@ from agent import Agent  # noqa: E402
 from peers import Runtime  # noqa: E402
 from programs import Programs  # noqa: E402
 
-TOPICS = ("instructions", "fresh", "steady", "sidecar", "propagation")
+TOPICS = ("instructions", "fresh", "steady", "sidecar", "library", "propagation")
 DOCUMENT = ROOT / "doc" / "cost.md"
 MARKS = ("<!-- by tools/bench -->\n", "<!-- end -->\n")
 
@@ -46,7 +47,8 @@ def arguments():
     parser.add_argument("--tree", type=Path, help="that tree")
     parser.add_argument("--quick", action="store_true", help="only to see that everything works")
     parser.add_argument("--document", action="store_true", help="write the tables into doc/cost.md, too")
-    parser.add_argument("--topics", default=",".join(TOPICS))
+    usual = [topic for topic in TOPICS if topic != "library" or library.is_there()]
+    parser.add_argument("--topics", default=",".join(usual), help=f"of {', '.join(TOPICS)}")
     for name, value in FULL.items():
         parser.add_argument("--" + name.replace("_", "-"), type=type(value))
     options = parser.parse_args()
@@ -108,9 +110,9 @@ class Bench:
 
     def measure(self, topic):
         options = self.options
-        if topic == "sidecar":
-            return sidecar.compare(
-                self.runtimes[0], self.programs, self.agent, options.rounds, options.sidecar_seconds, options.warm)
+        if topic in ("sidecar", "library"):
+            ways = {"sidecar": sidecar, "library": library}[topic].ways(self.runtimes[0], self.agent)
+            return sidecar.compare(ways, self.agent, options.rounds, options.sidecar_seconds, options.warm)
         if topic == "propagation":
             return propagation.measure(
                 self.programs, self.agent, self.build / "tests" / "load_host", options.flips, options.renewals,

@@ -89,7 +89,7 @@ def fresh_table(results):
                 "other side is plain; where the server is new, the plain client is started after it.")
 
 
-# ---- the sidecar ----
+# ---- the sidecar, and the library ----
 
 def figures_of(row, verb, figure, unit=1):
     return [one[verb][figure] * unit for one in row["rounds"]]
@@ -101,8 +101,7 @@ def added(row, plain, verb, figure):
             for one, other in zip(row["rounds"], plain["rounds"])]
 
 
-def sidecar_table(results):
-    ways = results["sidecar"]
+def ways_table(title, said, ways):
     plain = ways[0]
     rows = []
 
@@ -126,10 +125,20 @@ def sidecar_table(results):
         row(f"a request, {REQUESTS_A_SECOND} a second, {name}, ms", show)
     row("memory with one connection, kB", lambda way: way["memory"]["with one"])
     row(f"memory for each of {HELD} connections, kB", lambda way: f"{way['memory']['for each']:.0f}")
-    yield table("Beside a sidecar", ("", *(way["way"] for way in ways)), rows,
-                "The same two programs each time, a request of 64 bytes and its answer. Latency is connecting, request "
-                "and answer, or the request alone; but for plain TCP it is what is added to plain TCP's. CPU and "
-                "memory (PSS) are of both programs and the proxies.")
+    yield table(title, ("", *(way["way"] for way in ways)), rows,
+                f"{said} A request has 64 bytes, and so has its answer. Latency is connecting, request and answer, or "
+                "the request alone; but for plain TCP it is what is added to plain TCP's. CPU and memory (PSS) are of "
+                "both programs and what runs between them.")
+
+
+def sidecar_table(results):
+    return ways_table("Beside a sidecar", "The same two programs each time.", results["sidecar"])
+
+
+def library_table(results):
+    return ways_table("Beside Consul's Go library",
+                      "A program in C for plain TCP and for what is ours, and one in Go with the same duties.",
+                      results["library"])
 
 
 # ---- propagation ----
@@ -190,7 +199,7 @@ def promises(results):
 
 
 SECTIONS = {"instructions": instruction_tables, "steady": steady_tables, "fresh": fresh_table,
-            "sidecar": sidecar_table, "propagation": propagation_table}
+            "sidecar": sidecar_table, "library": library_table, "propagation": propagation_table}
 
 
 def markdown(results):
@@ -226,8 +235,9 @@ def charts(results):
             [f"{what}: {number}" for what in ("client", "server") for number in FIRST],
             {case: [value(of[f"{what}, {case}, {number}"], 1000) for what in ("client", "server") for number in FIRST]
              for case in ("plain", "ours")})
-    if "sidecar" in results:
-        found.update(sidecar_charts(results["sidecar"]))
+    for topic in ("sidecar", "library"):
+        if topic in results:
+            found.update(ways_charts(topic, results[topic]))
     if "propagation" in results:
         groups = propagation_groups(results)
         found["propagation"] = plots.bars(
@@ -238,23 +248,23 @@ def charts(results):
     return found
 
 
-def sidecar_charts(ways):
+def ways_charts(topic, ways):
     names = [way["way"] for way in ways]
-    yield "sidecar-connections", plots.bars(
+    yield f"{topic}-connections", plots.bars(
         "Connections a second", "connections/s", [""],
         {way["way"]: [value(figures_of(way, "connect", "rate"))] for way in ways[1:]})
-    yield "sidecar-requests", plots.bars(
+    yield f"{topic}-requests", plots.bars(
         "Requests a second on kept connections", "requests/s", [""],
         {way["way"]: [value(figures_of(way, "request", "rate"))] for way in ways})
     for verb, what in (("connect at a rate", "connection"), ("request at a rate", "request")):
-        yield f"sidecar-latency-{what}", plots.bars(
+        yield f"{topic}-latency-{what}", plots.bars(
             f"Latency of a {what}, more than plain TCP's", "ms", [name for _, name in PERCENTILES],
             {way["way"]: [plots.Value(max(0.0, statistics.median(added(way, ways[0], verb, figure))))
                           for figure, _ in PERCENTILES] for way in ways[1:]})
     for verb, what in (("connect", "connection"), ("request", "request")):
-        yield f"sidecar-cpu-{what}", plots.bars(
-            f"CPU time of a {what}, both programs and the proxies", "µs", [""],
+        yield f"{topic}-cpu-{what}", plots.bars(
+            f"CPU time of a {what}, all programs", "µs", [""],
             {way["way"]: [value(figures_of(way, verb, "cpu", 1e6))] for way in ways})
-    yield "sidecar-memory", plots.bars(
-        "Memory (PSS) of both programs and the proxies, with one connection", "kB", [""],
+    yield f"{topic}-memory", plots.bars(
+        "Memory (PSS) of all programs, with one connection", "kB", [""],
         {name: [plots.Value(way["memory"]["with one"])] for name, way in zip(names, ways)})

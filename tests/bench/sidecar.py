@@ -84,7 +84,8 @@ class BuiltInProxy(Way):
         super().stop()
 
 
-def ways(runtime, programs, agent):
+def ways(runtime, agent):
+    programs = runtime.programs
     roots = programs.write("roots.pem", "\n".join(agent.root_pems))
 
     def side(service, config=None):
@@ -94,7 +95,7 @@ def ways(runtime, programs, agent):
         return Side(None, (programs.write(f"{service}.pem", leaf.certificate + leaf.intermediates),
                            programs.write(f"{service}.key", leaf.key), roots))
 
-    ours = runtime.programs.config(agent)
+    ours = programs.config(agent)
     return [
         Way("plain TCP", runtime, Side(), Side()),
         Way("mutual TLS with files, no authorization", runtime, side("echo"), side("caller")),
@@ -132,11 +133,11 @@ def measure_memory(way):
     return {"with one": found[0], "for each": (found[1] - found[0]) / (HELD - 1)}
 
 
-def compare(runtime, programs, agent, rounds, seconds, warm):
+def compare(ways, agent, rounds, seconds, warm):
     """[{way, rounds: [what each gave], memory}], all ways side by side."""
     started, rows = [], []
     try:
-        for way in ways(runtime, programs, agent):
+        for way in ways:
             way.start()
             started.append(way)
             rows.append({"way": way.name, "rounds": [], "memory": measure_memory(way)})
