@@ -12,6 +12,7 @@
 #define CROWDED_PAUSE_MS 500 /* of a probe without a connection, like others just then */
 #define QUICK_MS 100         /* and before half its time: too soon for one that waits */
 #define NO_INDEX_PAUSE_MS 60000
+#define NOTHING_PAUSE_MS 10 /* of a lane that has nothing yet; then twice as long, and so on */
 
 void consul_query_end(runner *r, query *q)
 {
@@ -259,6 +260,18 @@ bool consul_query_is_wanted(const consul_watch *watch, const runner *r, int i)
     return i == QUESTION ? consul_unanswered_any(watch->unanswered) : r->slot.fd >= 0;
 }
 
+/* The handshakes that began the thread may not have come to their leaf yet. */
+static void look_again(query *q, int64_t now)
+{
+    int64_t pause = NOTHING_PAUSE_MS;
+    int i;
+
+    for (i = 0; i < q->failures && pause < SLOT_PAUSE_MS; i++)
+        pause *= 2;
+    q->failures++;
+    q->next = now + (pause < SLOT_PAUSE_MS ? pause : SLOT_PAUSE_MS);
+}
+
 void consul_queries_begin(consul_watch *watch, runner *r)
 {
     int64_t now = consul_deadline_after(0);
@@ -276,6 +289,6 @@ void consul_queries_begin(consul_watch *watch, runner *r)
         if (i == PROBE || (i == QUESTION ? choose_question(watch, r) : choose(watch, r, q, i)))
             begin_query(watch, r, q);
         else
-            q->next = now + SLOT_PAUSE_MS;
+            look_again(q, now);
     }
 }

@@ -199,6 +199,36 @@ static void test_from_the_second_handshake_on(void **state)
     assert_int_equal(deaf_threads(), 1);
 }
 
+/* The milliseconds until a leaf is watched that nobody had asked for when the thread began. */
+static int64_t leaf_after_the_thread(const fixture *f)
+{
+    static const consul_scope scope;
+    consul_live *live = consul_live_new(NULL);
+    consul_watch *watch = consul_watch_new(f->client, live, NULL, NULL);
+    consul_entry *roots = consul_live_entry(live, CONSUL_KIND_ROOTS, "", &scope, NULL), *leaf;
+    int64_t began;
+
+    consul_watch_expect(watch);
+    consul_watch_expect(watch);
+    WAIT_UNTIL(is_vouched_for(roots));
+    began = consul_deadline_after(0);
+    leaf = consul_live_entry(live, CONSUL_KIND_LEAF, "web", &scope, NULL);
+    WAIT_UNTIL(is_vouched_for(leaf));
+    began = consul_deadline_after(0) - began;
+    consul_watch_free(watch);
+    consul_live_free(live);
+    return began;
+}
+
+/* Several first handshakes at a time begin the thread before one of them comes to its leaf. */
+static void test_a_leaf_just_after_the_thread(void **state)
+{
+    int tries = 5; /* for a busy machine */
+
+    while (leaf_after_the_thread(*state) > SLOT_PAUSE_MS / 2)
+        assert_true(--tries > 0);
+}
+
 /* With a query that waits, with one whose connection says nothing, with a probe: all end at once. */
 static void test_it_ends_promptly(void **state)
 {
@@ -778,6 +808,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_fork_while_the_lock_is_held), /* first: no watch has been started yet */
         TEST(test_from_the_second_handshake_on),
+        TEST(test_a_leaf_just_after_the_thread),
         TEST(test_it_ends_promptly),
         TEST(test_idle),
         TEST(test_indexes),
