@@ -8,8 +8,9 @@ import os
 import subprocess
 import time
 
+import envoy
 import stand_ins
-from agent import LOCAL, free_ports
+from agent import free_ports
 from peers import Holder, Meter, Server, Side, Trickle, load, memory
 from processes import Process, wait_until
 
@@ -50,28 +51,17 @@ class Ours(Way):
         super().stop()
 
 
-class BuiltInProxy(Way):
-    """`consul connect proxy` at both ends, and plain TCP between each of them and its program."""
+class Proxied(Way):
+    """A proxy at both ends, and plain TCP between each of them and its program."""
 
     def __init__(self, name, runtime, agent):
         super().__init__(name, runtime, Side(), Side())
-        self.agent = agent
-
-    def proxy(self, service, *arguments):
-        environment = {"PATH": os.environ["PATH"], "CONSUL_HTTP_ADDR": self.agent.address}
-        log = self.runtime.programs.path(f"{service}.log")
-        return Process([self.agent.binary, "connect", "proxy", "-service", service, *arguments], environment, log)
+        self.agent, self.running = agent, []
 
     def start(self):
         super().start()
-        inbound, self.port = free_ports(2)
-        self.running = [
-            self.proxy("echo", "-service-addr", f"127.0.0.1:{self.server.port}", "-listen", f"127.0.0.1:{inbound}",
-                       "-register"),
-            self.proxy("caller", "-upstream", f"echo:{self.port}"),
-        ]
-        self.proxies = tuple(one.child.pid for one in self.running)
-        wait_until(self.serves, "the proxies")
+        self.start_proxies()
+        wait_until(self.serves, f"a connection by {self.name}")
 
     def serves(self):
         argv, environment = self.runtime.peer("connect", self.client_side, self.port, 1, 0.01, 0)
@@ -80,8 +70,42 @@ class BuiltInProxy(Way):
 
     def stop(self):
         for one in reversed(self.running):
-            one.kill()
+            one()
         super().stop()
+
+
+class BuiltInProxy(Proxied):
+    """`consul connect proxy`."""
+
+    def proxy(self, service, *arguments):
+        environment = {"PATH": os.environ["PATH"], "CONSUL_HTTP_ADDR": self.agent.address}
+        log = self.runtime.programs.path(f"{service}.log")
+        one = Process([self.agent.binary, "connect", "proxy", "-service", service, *arguments], environment, log)
+        self.running.append(one.kill)
+        return one.child.pid
+
+    def start_proxies(self):
+        inbound, self.port = free_ports(2)
+        self.proxies = (
+            self.proxy("echo", "-service-addr", f"127.0.0.1:{self.server.port}", "-listen", f"127.0.0.1:{inbound}",
+                       "-register"),
+            self.proxy("caller", "-upstream", f"echo:{self.port}"))
+
+
+class Envoys(Proxied):
+    """Envoy, told by the agent what to do, with as many threads as there are cores, as it comes."""
+
+    def envoy(self, service, **more):
+        folder = self.runtime.programs.path(service)
+        one = envoy.Sidecar(self.agent, folder, service, threads=os.cpu_count(), **more)
+        self.running.append(one.stop)
+        return one
+
+    def start_proxies(self):
+        server = self.envoy("echo-by-envoy", port=self.server.port)
+        client = self.envoy("caller-by-envoy", upstreams=["echo-by-envoy"])
+        client.wait_for_endpoint("echo-by-envoy", server.inbound)
+        self.port, self.proxies = client.outbound["echo-by-envoy"], (server.pid, client.pid)
 
 
 def ways(runtime, agent):
@@ -101,6 +125,7 @@ def ways(runtime, agent):
         Way("mutual TLS with files, no authorization", runtime, side("echo"), side("caller")),
         Ours("ours", runtime, side("echo", ours), side("caller", ours)),
         BuiltInProxy("Consul's built-in proxy", runtime, agent),
+        *([] if envoy.missing(agent.binary) else [Envoys("Envoy", runtime, agent)]),
     ]
 
 
