@@ -16,7 +16,6 @@ from ca import Authority, Identity, TRADITIONAL, key_pem
 from processes import Process, wait_until
 
 LOCAL = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-PORTS = ("http", "https", "server", "serf_lan", "grpc")
 ATTEMPTS = 5
 
 
@@ -73,6 +72,7 @@ class AgentError(Exception):
 
 class Agent:
     MODE = ("-dev",)  # it leads itself, and keeps all in memory
+    PORTS = ("http", "https", "server", "serf_lan", "grpc")
     LOG = "warn"
 
     def __init__(self, folder, **config):
@@ -93,13 +93,13 @@ class Agent:
         raise AssertionError(f"no free ports in {ATTEMPTS} attempts:\n{self.process.output()}")
 
     def start(self, config):
-        ports = dict(zip(PORTS, free_ports(len(PORTS))))
+        ports = dict(zip(self.PORTS, free_ports(len(self.PORTS))))
         tls = "cert_file" in config
         self.address = f"127.0.0.1:{ports['http']}"
         self.grpc_address = f"127.0.0.1:{ports['grpc']}"  # which Envoys ask for their configuration
         self.https_address = f"https://127.0.0.1:{ports['https']}" if tls else None
         self.socket = self.folder / "http.sock"
-        listen = dict(ports, dns=-1, serf_wan=-1, https=ports["https"] if tls else -1)
+        listen = {"dns": -1, "serf_wan": -1, **ports, "https": ports["https"] if tls else -1}
         if consul_version(self.binary) >= (1, 14):
             listen["grpc_tls"] = -1
         settings = {

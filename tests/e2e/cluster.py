@@ -39,6 +39,21 @@ def client(folder, of_server, **config):
                   retry_interval="1s", node_name="local", **config)
 
 
+class Federated(Member):
+    """The server of a datacenter, which others can join."""
+
+    PORTS = (*Member.PORTS, "serf_wan")
+
+
+def datacenter(folder, name, primary=None, **config):
+    """A server that leads it; unless this is the primary datacenter, the primary's CA signs its CA."""
+    if primary is not None:
+        config["retry_join_wan"] = [f"127.0.0.1:{primary.port('serf_wan')}"]
+        config["retry_interval_wan"] = "1s"
+    return Federated(folder, server=True, bootstrap_expect=1, performance={"raft_multiplier": 1},
+                     datacenter=name, primary_datacenter="dc1", node_name=f"server-{name}", **config)
+
+
 def exhaust(agent, opener, most):
     """Takes connections to the agent until it refuses one; gives those that it did not."""
     held = []
