@@ -52,14 +52,9 @@ int endpoint_init(void)
     return ssl_index >= 0;
 }
 
-endpoint *endpoint_find(const SSL *ssl)
-{
-    return SSL_get_ex_data(ssl, ssl_index);
-}
-
 endpoint *endpoint_get(SSL *ssl)
 {
-    endpoint *e = endpoint_find(ssl);
+    endpoint *e = SSL_get_ex_data(ssl, ssl_index);
 
     if (e == NULL && (e = OPENSSL_zalloc(sizeof(*e))) != NULL
         && !SSL_set_ex_data(ssl, ssl_index, e)) {

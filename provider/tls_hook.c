@@ -177,8 +177,6 @@ endpoint *prov_tls_arm(SSL *ssl)
     if (consul_store_in_request())
         return NULL;
     e = endpoint_get(ssl);
-    if (e != NULL)
-        e->question.op = 0;
     if (e == NULL)
         stop_unauthorized(ssl, "no memory to find out whether this connection is governed");
     else if (endpoint_judge(e, ssl) == ENDPOINT_GOVERNED)
@@ -260,10 +258,9 @@ static bool takes_the_place_of_the_leaf(SSL *ssl, const X509 *cert)
 
 /*
  * A certificate is being given to a connection, by a client_cert_cb say. A Connect leaf makes it
- * governed, which is too late where the peer has passed by the application's rules. Not inlined, as
- * its large frame would be paid for whatever on_security is asked.
+ * governed, which is too late where the peer has passed by the application's rules.
  */
-static bool __attribute__((noinline)) comes_too_late(SSL *ssl, const X509 *cert)
+static bool comes_too_late(SSL *ssl, const X509 *cert)
 {
     const endpoint *e;
     consul_uri uri;
@@ -281,20 +278,6 @@ static bool __attribute__((noinline)) comes_too_late(SSL *ssl, const X509 *cert)
     return true;
 }
 
-/*
- * The endpoint, where the same was asked just before, about another cipher or algorithm: libssl goes
- * through a list then, and calls nobody else meanwhile who might change anything. Else NULL.
- */
-static endpoint *asked_again(SSL *ssl, int op)
-{
-    OSSL_HANDSHAKE_STATE state = SSL_get_state(ssl);
-    endpoint *e = state == TLS_ST_BEFORE ? NULL : endpoint_find(ssl);
-
-    if (e == NULL || !e->begun || e->question.op != op || e->question.state != state)
-        return NULL;
-    return e;
-}
-
 static int on_security(const SSL *s, const SSL_CTX *ctx, int op, int bits, int nid, void *other,
                        void *ex)
 {
@@ -308,18 +291,12 @@ static int on_security(const SSL *s, const SSL_CTX *ctx, int op, int bits, int n
      * it is asked between a server's SNI callback, which replaces certificates, and their choice.
      */
     if (ssl != NULL && (is_cipher || op == SSL_SECOP_VERSION || op == SSL_SECOP_SIGALG_SHARED)) {
-        e = asked_again(ssl, op);
-        if (e == NULL && (e = prov_tls_arm(ssl)) != NULL)
-            e->question = (endpoint_question){.op = op, .state = SSL_get_state(ssl)};
+        e = prov_tls_arm(ssl);
         if (is_governed(e) && is_cipher && !accepts_cipher(e, ssl, other))
             return 0;
     }
-    if (ssl != NULL && op == SSL_SECOP_EE_KEY) {
-        if (comes_too_late(ssl, other))
-            return 0;
-        if ((e = endpoint_find(ssl)) != NULL)
-            e->question.op = 0; /* a certificate is given to the connection */
-    }
+    if (ssl != NULL && op == SSL_SECOP_EE_KEY && comes_too_late(ssl, other))
+        return 0;
     return atomic_load_explicit(&default_security, memory_order_relaxed)(s, ctx, op, bits, nid,
                                                                          other, ex);
 }

@@ -28,6 +28,7 @@ typedef struct question {
     const consul_store *store;
     char target[CONSUL_URI_MAX + 1];
     unsigned char peer[CONSUL_DIGEST_LEN];
+    pthread_t asker; /* who never waits for it, not even a fibre of its own */
     enum state state;
     unsigned holders;
     pthread_cond_t changed;
@@ -35,7 +36,9 @@ typedef struct question {
     consul_error why;
 } question;
 
-static question *questions; /* under the lock: those without an answer, the last one first */
+static question *questions; /* under the lock: those without an answer, the last one first, */
+static question
+    *forgotten; /* and those of a parent, whose conditions have waiters that are not there */
 
 static question *find(const question *like, enum state state)
 {
@@ -43,7 +46,8 @@ static question *find(const question *like, enum state state)
 
     while (q != NULL
            && (q->state != state || q->store != like->store || strcmp(q->target, like->target) != 0
-               || memcmp(q->peer, like->peer, sizeof(q->peer)) != 0))
+               || memcmp(q->peer, like->peer, sizeof(q->peer)) != 0
+               || pthread_equal(q->asker, like->asker)))
         q = q->next;
     return q;
 }
@@ -62,6 +66,7 @@ static question *make(const consul_store *store, const consul_spiffe_id *target,
     q->store = store;
     OPENSSL_strlcpy(q->target, target->uri, sizeof(q->target));
     memcpy(q->peer, peer, sizeof(q->peer));
+    q->asker = pthread_self();
     q->state = QUEUED;
     q->holders = 1;
     return q;
@@ -99,50 +104,68 @@ static void answer(question *q, enum consul_verdict verdict, const consul_error 
     pthread_cond_broadcast(&q->changed);
 }
 
+/* With the lock held, which is let go meanwhile. Ask for all who are there when it is sent. */
+static enum consul_verdict ask_for_all(question *own, consul_deadline deadline, consul_ask ask,
+                                       void *arg, consul_error *why)
+{
+    consul_deadline queued_until = consul_deadline_after(QUEUED_MS);
+    enum consul_verdict verdict;
+    question *sent;
+
+    if (queued_until > deadline)
+        queued_until = deadline;
+    own->next = questions;
+    questions = own;
+    while ((sent = find(own, SENT)) != NULL && consul_deadline_after(0) < queued_until) {
+        wait_for_answer(sent, queued_until);
+        release(sent);
+    }
+    own->state = SENT;
+    consul_live_unlock();
+    verdict = ask(arg, why);
+    consul_live_lock();
+    answer(own, verdict, why);
+    return verdict;
+}
+
 enum consul_verdict consul_coalesce(const consul_store *store, const consul_spiffe_id *target,
                                     const unsigned char peer[CONSUL_DIGEST_LEN],
                                     consul_deadline deadline, consul_ask ask, void *arg,
                                     consul_error *err)
 {
-    consul_deadline queued_until = consul_deadline_after(QUEUED_MS);
-    question *own = make(store, target, peer), *q, *sent;
-    enum consul_verdict verdict = CONSUL_VERDICT_LOST;
+    question *own = make(store, target, peer), *q;
+    enum consul_verdict verdict = CONSUL_VERDICT_NONE;
     consul_error why = {0};
+    bool asks_alone = own == NULL;
     int cancel_state;
 
-    if (own == NULL)
-        return ask(arg, err);
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
     consul_live_lock();
-    if ((q = find(own, QUEUED)) != NULL) {
-        release(own);
+    q = own == NULL ? NULL : find(own, QUEUED);
+    if (q != NULL) {
         wait_for_answer(q, deadline);
-        if (q->state == ANSWERED) {
-            verdict = q->verdict;
-            why = q->why;
-        } else {
-            consul_error_set(&why, CONSUL_R_AGENT_TIMEOUT,
-                             "the agent has not told another handshake in time whether this "
-                             "client may connect to \"%s\"",
-                             target->service);
-        }
+        verdict = q->verdict;
+        why = q->why;
         release(q);
-    } else {
-        own->next = questions;
-        questions = own;
-        while ((sent = find(own, SENT)) != NULL && consul_deadline_after(0) < queued_until) {
-            wait_for_answer(sent, queued_until);
-            release(sent);
-        }
-        own->state = SENT;
-        consul_live_unlock();
-        verdict = ask(arg, &why);
-        consul_live_lock();
-        answer(own, verdict, &why);
-        release(own);
+        /* What the asker has failed at, for want of time, say, need not be so for others. */
+        asks_alone = verdict != CONSUL_VERDICT_YES && verdict != CONSUL_VERDICT_NO;
+    } else if (own != NULL) {
+        verdict = ask_for_all(own, deadline, ask, arg, &why);
     }
+    if (own != NULL)
+        release(own);
     consul_live_unlock();
     pthread_setcancelstate(cancel_state, NULL);
+    if (asks_alone && consul_deadline_after(0) < deadline) {
+        why = (consul_error){0};
+        verdict = ask(arg, &why);
+    } else if (asks_alone) {
+        verdict = CONSUL_VERDICT_LOST;
+        consul_error_set(&why, CONSUL_R_AGENT_TIMEOUT,
+                         "the agent has not told another handshake in time whether this client "
+                         "may connect to \"%s\"",
+                         target->service);
+    }
     if (verdict != CONSUL_VERDICT_YES)
         consul_error_set(err, why.reason, "%s", why.text);
     return verdict;
@@ -154,6 +177,7 @@ void consul_coalesce_forget(void)
         question *q = questions;
 
         questions = q->next;
-        OPENSSL_free(q); /* its condition has waiters that are not there: not to be destroyed */
+        q->next = forgotten;
+        forgotten = q;
     }
 }

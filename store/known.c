@@ -55,8 +55,9 @@ static void note(known_place places[KNOWN_MAX], const unsigned char key[CONSUL_D
 {
     known_place *place = &places[place_of(key)];
 
-    if (memcmp(place->key, key, sizeof(place->key)) == 0 && place->known.asked > verdict->asked)
-        return; /* it took longer to come */
+    /* It took longer to come than what is there, or than what has taken the place of its no. */
+    if (verdict->verdict == CONSUL_VERDICT_YES && place->known.asked >= verdict->asked)
+        return;
     memcpy(place->key, key, sizeof(place->key));
     place->known = *verdict;
 }

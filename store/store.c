@@ -75,14 +75,25 @@ const consul_settings *consul_store_settings(const consul_store *store)
     return store->settings;
 }
 
-/* What was said before the machine slept is old, also for who was not there meanwhile. */
+/*
+ * What was said before the machine slept is old, also for who was not there meanwhile. One clock for
+ * the whole process; where it can be read no longer, all there is, is old.
+ */
 static void read_clock(struct timespec *now)
 {
+    static atomic_int chosen = -1;
+    int clock = atomic_load_explicit(&chosen, memory_order_relaxed);
+
+    if (clock < 0) {
+        clock = CLOCK_MONOTONIC;
 #ifdef CLOCK_BOOTTIME
-    if (clock_gettime(CLOCK_BOOTTIME, now) == 0)
-        return;
+        if (clock_gettime(CLOCK_BOOTTIME, now) == 0)
+            clock = CLOCK_BOOTTIME;
 #endif
-    clock_gettime(CLOCK_MONOTONIC, now);
+        atomic_store_explicit(&chosen, clock, memory_order_relaxed);
+    }
+    if (clock_gettime(clock, now) != 0)
+        *now = (struct timespec){.tv_sec = INT64_MAX / 2000000};
 }
 
 static int64_t now_us(void)
@@ -379,9 +390,9 @@ static uint64_t epoch_of(consul_store *store, const consul_spiffe_id *target)
     consul_entry *own, *all;
     uint64_t epoch;
 
-    if (strcmp(target->scope.ns, "default") != 0)
+    if (*scope.ns != '\0' || strcmp(target->scope.ns, "default") != 0)
         OPENSSL_strlcpy(scope.ns, target->scope.ns, sizeof(scope.ns));
-    if (strcmp(target->scope.partition, "default") != 0)
+    if (*scope.partition != '\0' || strcmp(target->scope.partition, "default") != 0)
         OPENSSL_strlcpy(scope.partition, target->scope.partition, sizeof(scope.partition));
     *scope.dc = '\0'; /* the agent decides by what it knows in its own */
     own = consul_live_entry(store->live, CONSUL_KIND_INTENTIONS, target->service, &scope, NULL);
@@ -443,6 +454,9 @@ int consul_store_authorize(consul_store *store, const consul_spiffe_id *target, 
     now.verdict =
         has_digest ? consul_coalesce(store, target, digest, asking.deadline, ask_about, &call, &why)
                    : ask_about(&call, &why);
+    /* It may have been said long after this began: only who asks from now on knows better. */
+    if (now.verdict != CONSUL_VERDICT_YES)
+        now.asked = now_ms();
     /* Also that it said neither, to a token that was revoked, say: an earlier yes is over then. */
     if (now.verdict != CONSUL_VERDICT_LOST)
         consul_known_note(store->known, target, peer_id, digest, &now);

@@ -17,6 +17,7 @@ typedef struct descriptor {
     int fd; /* -1 for none */
     dev_t dev;
     ino_t ino;
+    bool connected; /* of a socket, when libcurl began to work */
 } descriptor;
 
 typedef struct query {
@@ -113,13 +114,13 @@ bool consul_descriptor_is_ours(const descriptor *d);
 void consul_descriptors_init(runner *r);
 bool consul_descriptors_make_waking(runner *r);
 void consul_descriptors_make_multi(runner *r); /* NULL stays NULL where it fails */
-bool consul_descriptors_are_ours(const runner *r);
+bool consul_descriptors_are_ours(runner *r);
 void consul_descriptors_close(runner *r); /* those that are ours */
 
 /*
  * libcurl has worked, on descriptors that were all ours before. It closes some sockets by itself that
- * have not been connected, without a word. A host that has closed everything just then is found out
- * the next time, by those that libcurl does not touch.
+ * have not been connected, without a word: these are forgotten. A connected one that is gone was
+ * closed by the host, which is found out the next time.
  */
 void consul_descriptors_forget_closed(runner *r);
 

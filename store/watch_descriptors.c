@@ -55,13 +55,22 @@ static bool is_anothers(const descriptor *d)
     return d->fd >= 0 && !consul_descriptor_is_ours(d);
 }
 
-bool consul_descriptors_are_ours(const runner *r)
+static bool is_connected(int fd)
+{
+    struct sockaddr_storage peer;
+    socklen_t len = sizeof(peer);
+
+    return fd >= 0 && getpeername(fd, (struct sockaddr *)&peer, &len) == 0;
+}
+
+bool consul_descriptors_are_ours(runner *r)
 {
     size_t i;
 
     for (i = 0; i < SOCKETS_MAX; i++) {
         if (is_anothers(&r->sockets[i]))
             return false;
+        r->sockets[i].connected = is_connected(r->sockets[i].fd);
     }
     if (is_anothers(&r->of_multi[0]) || is_anothers(&r->of_multi[1]))
         return false;
@@ -74,7 +83,7 @@ void consul_descriptors_forget_closed(runner *r)
     size_t i;
 
     for (i = 0; i < SOCKETS_MAX; i++) {
-        if (is_anothers(&r->sockets[i]))
+        if (!r->sockets[i].connected && is_anothers(&r->sockets[i]))
             r->sockets[i] = consul_no_descriptor;
     }
 }

@@ -216,6 +216,29 @@ static void test_deadline(void **state)
     assert_null(questions);
 }
 
+/* Who has no answer himself does not speak for the others. */
+static void test_failures_are_not_shared(void **state)
+{
+    handshake first = {.thread = 0}, second = {.thread = 0}, third = {.thread = 0};
+
+    begin(&first);
+    wait_until_asked(1);
+    begin(&second);
+    wait_until_queued(1);
+    begin(&third);
+    wait_until_queued(2);
+    change_opinion(CONSUL_VERDICT_LOST);
+    let_answer(1);
+    wait_until_asked(2);
+    change_opinion(CONSUL_VERDICT_YES);
+    let_answer(3);
+    assert_int_equal(end(&first), CONSUL_VERDICT_YES);
+    assert_int_equal(end(&second), CONSUL_VERDICT_LOST);
+    assert_int_equal(end(&third), CONSUL_VERDICT_YES);
+    assert_int_equal(asked, 3);
+    assert_null(questions);
+}
+
 /* A process that is forked while others ask can ask, too, and waits for none of them. */
 static void test_fork(void **state)
 {
@@ -260,6 +283,7 @@ int main(void)
         cmocka_unit_test_setup(test_slow_agent, set_up),
         cmocka_unit_test_setup(test_others_are_apart, set_up),
         cmocka_unit_test_setup(test_deadline, set_up),
+        cmocka_unit_test_setup(test_failures_are_not_shared, set_up),
         cmocka_unit_test_setup(test_fork, set_up),
     };
 

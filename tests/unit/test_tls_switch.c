@@ -1,6 +1,8 @@
 /* Certificates that change: by SNI, by cert_cb, several at once, and SSLs that are used again. */
 #include "unit.h"
 
+#include <openssl/err.h>
+
 #include "tls.h"
 
 static SSL_CTX *other_ctx; /* where the SNI callback switches to */
@@ -300,6 +302,70 @@ static void test_renegotiation(void **state)
     SSL_CTX_free(client_ctx);
 }
 
+static int greet(SSL *ssl, int *alert, void *arg)
+{
+    return SSL_CLIENT_HELLO_SUCCESS;
+}
+
+static void see_message(int write_p, int version, int content_type, const void *buf, size_t len,
+                        SSL *ssl, void *arg)
+{
+}
+
+static int name_is_known(SSL *ssl, int *alert, void *arg)
+{
+    return SSL_TLSEXT_ERR_OK;
+}
+
+/* Let both sides read and write whatever they have to. */
+static void exchange(SSL *client, SSL *server)
+{
+    char byte;
+    int i;
+
+    for (i = 0; i < 10; i++) {
+        SSL_read(client, &byte, 1);
+        SSL_read(server, &byte, 1);
+    }
+    ERR_clear_error();
+}
+
+/*
+ * An ordinary connection is asked for a second handshake, and becomes Connect before that begins. The
+ * session of the first one proves nothing; with our callbacks for messages displaced, only what is
+ * asked about versions tells of it.
+ */
+static void test_renegotiation_as_connect(void **state)
+{
+    SSL_CTX *first = tls_ctx(TLS1_2_VERSION, &world.site);
+    SSL_CTX *second = tls_ctx(TLS1_2_VERSION, &world.web);
+    SSL_CTX *client_ctx = tls_ctx(TLS1_2_VERSION, NULL);
+    SSL *client, *server;
+    tls_outcome outcome;
+
+    SSL_CTX_set_client_hello_cb(first, greet, NULL);
+    SSL_CTX_set_msg_callback(first, see_message);
+    SSL_CTX_set_client_hello_cb(second, greet, NULL);
+    SSL_CTX_set_tlsext_servername_callback(second, name_is_known);
+    SSL_CTX_set_options(first, SSL_OP_ALLOW_CLIENT_RENEGOTIATION);
+    tls_pair(client_ctx, first, &client, &server);
+    SSL_set_tlsext_host_name(client, "somewhere.example");
+    outcome = tls_talk(client, server);
+    assert_talked("ordinary", &outcome);
+    assert_int_equal(SSL_renegotiate_abbreviated(server), 1);
+    SSL_do_handshake(server);
+    SSL_set_SSL_CTX(server, second);
+    exchange(client, server);
+    assert_int_equal(SSL_get_verify_mode(server),
+                     SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT);
+    assert_false(SSL_session_reused(server));
+    assert_false(SSL_is_init_finished(server) && SSL_get_shutdown(server) == 0);
+    tls_close(client, server);
+    SSL_CTX_free(first);
+    SSL_CTX_free(second);
+    SSL_CTX_free(client_ctx);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -312,6 +378,7 @@ int main(void)
         cmocka_unit_test_setup(test_clear_and_leaf, tls_reset),
         cmocka_unit_test_setup(test_dup, tls_reset),
         cmocka_unit_test_setup(test_renegotiation, tls_reset),
+        cmocka_unit_test_setup(test_renegotiation_as_connect, tls_reset),
     };
 
     return cmocka_run_group_tests(tests, tls_set_up, tls_tear_down);

@@ -270,8 +270,7 @@ static void test_loading(void **state)
 static void test_a_no_is_kept(void **state)
 {
     consul_known *known = consul_known_new(NULL);
-    const consul_known_verdict yes = {.verdict = CONSUL_VERDICT_YES},
-                               no = {.verdict = CONSUL_VERDICT_NO};
+    consul_known_verdict yes = {.verdict = CONSUL_VERDICT_YES}, no = {.verdict = CONSUL_VERDICT_NO};
     unsigned char cert[CONSUL_DIGEST_LEN] = "of the friend's certificate";
     consul_spiffe_id web, friend;
     long k;
@@ -279,6 +278,7 @@ static void test_a_no_is_kept(void **state)
     assert_true(consul_spiffe_id_of_cert(world.web.cert, &web, NULL));
     assert_true(consul_spiffe_id_of_cert(world.friend.cert, &friend, NULL));
     for (k = 1; k < 20; k++) {
+        yes.asked = no.asked = k;
         consul_known_note(known, &web, &friend, cert, &yes);
         assert_int_equal(consul_known_find(known, &web, &friend, cert).verdict, CONSUL_VERDICT_YES);
         assert_int_equal(consul_known_last(known, &web, &friend).verdict, CONSUL_VERDICT_YES);
