@@ -36,9 +36,11 @@ typedef struct question {
     consul_error why;
 } question;
 
-static question *questions; /* under the lock: those without an answer, the last one first, */
-static question
-    *forgotten; /* and those of a parent, whose conditions have waiters that are not there */
+/*
+ * Under the lock: those without an answer, the last one first, and those of a parent, whose
+ * conditions have waiters that are not there.
+ */
+static question *questions, *forgotten;
 
 static question *find(const question *like, enum state state)
 {
