@@ -5,6 +5,7 @@
 #include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
+#include <openssl/x509v3.h>
 
 /* Never ask anybody for a passphrase: the agent's answer is not a file of the user's. */
 static int no_passphrase(char *buf, int size, int rwflag, void *arg)
@@ -31,10 +32,21 @@ static bool contains(const STACK_OF(X509) *certs, const X509 *cert)
     return false;
 }
 
+/*
+ * OpenSSL reads a certificate also where it has no memory left for its key or its extensions, and does
+ * not try again: the certificate would be of no use for as long as it is kept. That the key is of a
+ * kind that OpenSSL can not do is the same; Consul has none but EC and RSA.
+ */
+static bool is_usable(X509 *cert)
+{
+    return X509_get0_pubkey(cert) != NULL && X509_check_purpose(cert, -1, 0) == 1;
+}
+
 /* Read one certificate. 1 = read, 0 = no more in the text, -1 = error. */
 static int read_cert(BIO *bio, OSSL_LIB_CTX *libctx, X509 **result, consul_error *err)
 {
     X509 *cert = X509_new_ex(libctx, NULL);
+    bool is_read;
     int ret = -1;
 
     if (cert == NULL) {
@@ -42,16 +54,17 @@ static int read_cert(BIO *bio, OSSL_LIB_CTX *libctx, X509 **result, consul_error
         return -1;
     }
     ERR_set_mark();
-    if (PEM_read_bio_X509(bio, &cert, no_passphrase, NULL) != NULL) {
+    is_read = PEM_read_bio_X509(bio, &cert, no_passphrase, NULL) != NULL;
+    if (is_read && is_usable(cert)) {
         *result = cert;
         cert = NULL;
         ret = 1;
-    } else if (ERR_GET_LIB(ERR_peek_last_error()) == ERR_LIB_PEM
+    } else if (!is_read && ERR_GET_LIB(ERR_peek_last_error()) == ERR_LIB_PEM
                && ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE) {
         ret = 0;
     } else {
         consul_error_set(err, CONSUL_R_AGENT_ANSWER_INVALID, "a certificate can not be read: %s",
-                         ERR_reason_error_string(ERR_peek_last_error()));
+                         last_reason());
     }
     ERR_pop_to_mark();
     X509_free(cert);

@@ -215,7 +215,33 @@ static void test_friends_come_in(void **state)
     }
 }
 
-/* ---- loading ---- */
+/* ---- reading and loading ---- */
+
+/* Roots that were read while there was no memory would be kept: they are whole, or refused. */
+static void test_reading(void **state)
+{
+    const char *body = world.agent.roots;
+    consul_roots *roots;
+    long k, last = FAR_AWAY;
+
+    plan.of_module = false;
+    for (k = 0; k <= last; k++) {
+        plan.count = 0;
+        plan.first = plan.last = k;
+        plan.armed = true;
+        roots = consul_roots_decode(body, strlen(body), NULL, NULL);
+        plan.armed = false;
+        last = k == 0 ? plan.count : last;
+        ERR_clear_error();
+        if (roots != NULL)
+            assert_int_equal(consul_roots_verify(roots, world.friend.cert, NULL, X509_PURPOSE_ANY,
+                                                 -1, NULL, NULL, NULL),
+                             1);
+        else
+            assert_int_not_equal(k, 0);
+        consul_roots_unref(roots);
+    }
+}
 
 /* How many of key and leaf a program gets by URI; what it gets goes together. */
 static int load(long first, long last)
@@ -318,6 +344,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_friends_come_in, tls_reset),
         cmocka_unit_test_setup(test_nobody_comes_in, tls_reset),
+        cmocka_unit_test_setup(test_reading, tls_reset),
         cmocka_unit_test_setup(test_loading, tls_reset),
         cmocka_unit_test_setup(test_a_no_is_kept, tls_reset),
     };
