@@ -15,6 +15,7 @@ import urllib.parse
 from dataclasses import dataclass, field
 
 from ca import Authority, TRADITIONAL, ec_key, service_uri
+from processes import wait_until
 
 ROOTS = "/v1/agent/connect/ca/roots"
 LEAF = "/v1/agent/connect/ca/leaf/"
@@ -189,6 +190,12 @@ class FakeAgent:
         with self.changed:
             self.indexes[kind] += 1
             self.changed.notify_all()
+
+    def await_told(self, kind, change):
+        """Makes a change, and returns once who watches has heard of it: then it asks again."""
+        heard = len(self.seen(kind))
+        change()
+        wait_until(lambda: len(self.seen(kind)) > heard, f"another question for {kind}")
 
     def vanish(self):
         """As if the network between it and everybody dropped all packets, silently."""

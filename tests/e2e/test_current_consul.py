@@ -148,7 +148,7 @@ def test_intentions_are_waited_for(programs, ours, service):
     try:
         world = World(programs, relay, service, ours.leaf(source), watch_wait="5s").settle()
         assert {request.path for request in relay.seen(INTENTIONS)} == WATCHED
-        ours.deny(source, service)
+        relay.await_told(INTENTIONS, lambda: ours.deny(source, service))
         assert not world.served()
         ours.allow(source, service)
         assert world.served()
@@ -226,7 +226,7 @@ def test_to_write_a_service_is_to_read_its_intentions(programs, guarded, service
     try:
         settings = {"token": token(guarded, service, rule(service)), "watch_wait": "5s"}
         world = World(programs, relay, service, guarded.leaf(source), **settings).settle()
-        guarded.deny(source, service)
+        relay.await_told(INTENTIONS, lambda: guarded.deny(source, service))
         assert not world.served()
     finally:
         relay.stop()

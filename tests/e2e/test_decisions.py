@@ -84,10 +84,7 @@ class World:
         return self
 
     def change(self, kind=INTENTIONS):
-        """Returns once the server's watch has heard of it: then it asks again."""
-        heard = len(self.agent.seen(kind))
-        self.agent.change(kind)
-        wait_until(lambda: len(self.agent.seen(kind)) > heard, "the watch")
+        self.agent.await_told(kind, lambda: self.agent.change(kind))
 
 
 @pytest.fixture
