@@ -166,6 +166,21 @@ class Agent:
     def put(self, path, body):
         return self.request("PUT", path, body)
 
+    def bootstrap(self):
+        """Makes the harness its manager."""
+        def made():
+            try:
+                return self.put("/v1/acl/bootstrap", None)
+            except AgentError as error:
+                assert error.status == 500, error  # not ready yet
+                return None
+
+        self.token = wait_until(made, "the ACL system")["SecretID"]
+
+    def make_token(self, name, rules):
+        self.put("/v1/acl/policy", {"Name": name, "Rules": rules})
+        return self.put("/v1/acl/token", {"Policies": [{"Name": name}]})["SecretID"]
+
     @property
     def trust_domain(self):
         return self.get("/v1/agent/connect/ca/roots")["TrustDomain"]

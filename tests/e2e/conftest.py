@@ -89,6 +89,25 @@ def agent(make_agent):
 
 
 @pytest.fixture
+def own_agent(make_agent):
+    """One whose CA, intentions and processes are this test's."""
+    one = make_agent()
+    one.wait_for_roots()
+    yield one
+    one.stop()
+
+
+@pytest.fixture(scope="module")
+def guarded(make_agent):
+    """One with ACLs and default deny; the harness has its management token."""
+    one = make_agent(acl={"enabled": True, "default_policy": "deny"})
+    one.wait_for_roots()
+    one.bootstrap()
+    yield one
+    one.stop()
+
+
+@pytest.fixture
 def fake():
     one = FakeAgent()
     yield one

@@ -2,36 +2,15 @@
 
 import pytest
 
-from agent import AgentError
-from processes import wait_until
 from programs import SLACK, TLS13, VERSIONS
 
 WRONG_TOKEN = "deadbeef-0000-4000-8000-00000badc0de"
 
 
-@pytest.fixture(scope="module")
-def guarded(make_agent):
-    """An agent with ACLs and default deny; the harness has its management token."""
-    agent = make_agent(acl={"enabled": True, "default_policy": "deny"})
-    agent.wait_for_roots()
-    agent.token = wait_until(lambda: bootstrap(agent), "the ACL system")["SecretID"]
-    return agent
-
-
-def bootstrap(agent):
-    try:
-        return agent.put("/v1/acl/bootstrap", None)
-    except AgentError as error:
-        assert error.status == 500, error  # not ready yet
-        return None
-
-
 @pytest.fixture
 def token(guarded, service):
     """A token that may be this test's service, and nothing else."""
-    policy = {"Name": service, "Rules": f'service "{service}" {{ policy = "write" }}'}
-    guarded.put("/v1/acl/policy", policy)
-    return guarded.put("/v1/acl/token", {"Policies": [{"Name": service}]})["SecretID"]
+    return guarded.make_token(service, f'service "{service}" {{ policy = "write" }}')
 
 
 def refused(result, *words):

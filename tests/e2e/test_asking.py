@@ -2,22 +2,12 @@
 
 from pathlib import Path
 
-import pytest
-
 import stand_ins
 from processes import wait_until
 from programs import PYTHON, Server
 from test_live import rotate
 
 SCRIPT = Path(__file__).with_name("live_server.py")
-
-
-@pytest.fixture
-def own_agent(make_agent):
-    agent = make_agent()
-    agent.wait_for_roots()
-    yield agent
-    agent.stop()
 
 
 def test_a_rotation(programs, own_agent, open_folders):

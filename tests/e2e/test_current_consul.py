@@ -8,7 +8,7 @@ from fake_agent import INTENTIONS
 from processes import wait_until
 from programs import TLS13
 from relay import Relay
-from test_acl import bootstrap, refused
+from test_acl import refused
 from test_decisions import World
 
 VERSION = consul_version(consul_binary())
@@ -158,20 +158,6 @@ def test_intentions_are_waited_for(programs, ours, service):
 
 # -- ACL rules --
 
-@pytest.fixture(scope="module")
-def guarded(make_agent):
-    agent = make_agent(acl={"enabled": True, "default_policy": "deny"})
-    agent.wait_for_roots()
-    agent.token = wait_until(lambda: bootstrap(agent), "the ACL system")["SecretID"]
-    yield agent
-    agent.stop()
-
-
-def token(agent, name, rules):
-    agent.put("/v1/acl/policy", {"Name": name, "Rules": rules})
-    return agent.put("/v1/acl/token", {"Policies": [{"Name": name}]})["SecretID"]
-
-
 def rule(name, policy="write", intentions=None):
     more = f' intentions = "{intentions}"' if intentions else ""
     return f'service "{name}" {{ policy = "{policy}"{more} }}'
@@ -182,7 +168,7 @@ def test_a_service_needs_to_write_itself_and_no_more(programs, guarded, service)
     source = f"client-{service}"
     guarded.allow(source, service)
     config, peer = (
-        programs.config(guarded, token=token(guarded, name, rule(name))) for name in (service, source))
+        programs.config(guarded, token=guarded.make_token(name, rule(name))) for name in (service, source))
     server = programs.connect_server(service, config=config)
     uri = f"consul:leaf/{source}"
     for _ in range(3):
@@ -197,7 +183,7 @@ def test_a_service_needs_to_write_itself_and_no_more(programs, guarded, service)
     lambda name: 'operator = "write"',
 ], ids=["read", "read, intentions write", "another", "agent and node", "operator"])
 def test_fewer_rules_are_refused_a_leaf(programs, guarded, service, rules):
-    secret = token(guarded, service, rules(service))
+    secret = guarded.make_token(service, rules(service))
     result = programs.storeutl(f"consul:leaf/{service}", config=programs.config(guarded, token=secret))
     refused(result, "403", "Permission denied", "service:write on the service")
     assert secret not in result.output
@@ -205,13 +191,13 @@ def test_fewer_rules_are_refused_a_leaf(programs, guarded, service, rules):
 
 def test_fewer_rules_are_refused_a_decision(programs, guarded, service):
     """A server that has its leaf by another token than the one that authorizes."""
-    file = programs.write("token", token(guarded, service, rule(service)))
+    file = programs.write("token", guarded.make_token(service, rule(service)))
     server = programs.connect_server(service, config=programs.config(guarded, token_file=file))
     source = f"client-{service}"
     guarded.allow(source, service)
     peer = client(guarded, programs, source)
     assert programs.talk(server, TLS13, *peer).talked
-    file.write_text(token(guarded, f"less-{service}", rule(service, "read")))
+    file.write_text(guarded.make_token(f"less-{service}", rule(service, "read")))
     outcome = programs.talk(server, TLS13, *peer)
     assert outcome.refused and outcome.alert == 80, outcome
     assert "403" in outcome.server and "service:write" in outcome.server, outcome
@@ -224,7 +210,7 @@ def test_to_write_a_service_is_to_read_its_intentions(programs, guarded, service
     relay = Relay(guarded)
     relay.watchable = True
     try:
-        settings = {"token": token(guarded, service, rule(service)), "watch_wait": "5s"}
+        settings = {"token": guarded.make_token(service, rule(service)), "watch_wait": "5s"}
         world = World(programs, relay, service, guarded.leaf(source), **settings).settle()
         relay.await_told(INTENTIONS, lambda: guarded.deny(source, service))
         assert not world.served()
@@ -234,7 +220,7 @@ def test_to_write_a_service_is_to_read_its_intentions(programs, guarded, service
 
 def test_a_service_whose_intentions_are_taken_away(programs, guarded, service):
     """Then the agent decides nothing, though it issues the leaf."""
-    config = programs.config(guarded, token=token(guarded, service, rule(service, intentions="deny")))
+    config = programs.config(guarded, token=guarded.make_token(service, rule(service, intentions="deny")))
     server = programs.connect_server(service, config=config)
     source = f"client-{service}"
     guarded.allow(source, service)

@@ -23,15 +23,6 @@ ASKED = "db.service.consul"  # whom all of our clients want
 WRONG = '(?i)hostname mismatch|is not the (service "db"|host that was asked for)'
 
 
-@pytest.fixture
-def own_agent(make_agent):
-    """One whose CA and intentions are this test's."""
-    agent = make_agent()
-    agent.wait_for_roots()
-    yield agent
-    agent.stop()
-
-
 def leaf_shown(programs, port):
     """What a server presents to anybody, as PEM."""
     shown = programs.openssl("s_client", "-connect", f"127.0.0.1:{port}", stdin=b"").stdout

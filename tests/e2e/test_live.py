@@ -16,15 +16,6 @@ KINDS = (CONFIGURED, BY_URI, STAND_IN)
 CONNECTIONS_MAX = 2  # to the agent, that a process holds
 
 
-@pytest.fixture
-def own_agent(make_agent):
-    """One whose CA and processes are this test's."""
-    agent = make_agent()
-    agent.wait_for_roots()
-    yield agent
-    agent.stop()
-
-
 def start(programs, agent, kind, service="web"):
     if kind == BY_URI:
         return programs.connect_server(service, config=programs.config(agent))
