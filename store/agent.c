@@ -130,7 +130,7 @@ static int request_answer(const consul_agent *agent, const consul_request *reque
 {
     consul_exchange *exchange = OPENSSL_zalloc(sizeof(*exchange));
     int64_t began = consul_deadline_after(0), last_try = began + agent->settings->request_timeout;
-    bool crowded_out = false;
+    bool crowded_out = false, limited = false;
     int tries = 0, ok;
     CURLcode code = CURLE_OK;
 
@@ -145,10 +145,12 @@ static int request_answer(const consul_agent *agent, const consul_request *reque
         if (ok)
             code = perform(exchange->curl, agent->address.https);
         crowded_out = ok && consul_exchange_was_crowded_out(exchange, code);
+        limited = ok && request->insists && consul_exchange_was_limited(exchange, code);
     } while (ok && tries_again(agent, request, last_try, exchange, code, ++tries));
     if (ok)
         ok = consul_exchange_finish(exchange, code, answer, err);
     answer->crowded_out = crowded_out;
+    answer->limited = limited;
     answer->began = began;
     consul_exchange_clear(exchange);
     OPENSSL_free(exchange);

@@ -246,6 +246,14 @@ static bool was_told_of_crowd(const consul_exchange *x)
            && strstr(x->body.data, CROWDED_TEXT) != NULL;
 }
 
+static const char *hint_of(long status)
+{
+    if (status == 403)
+        return " (which ACL token was sent, and has it service:write on the service, with "
+               "intentions:read?)";
+    return status == 429 ? " (see limits.rpc_rate of the agent, csr_max_per_second of the CA)" : "";
+}
+
 static int judge(const consul_exchange *x, CURLcode code, long status, consul_error *err)
 {
     if (x->body.too_large)
@@ -261,12 +269,9 @@ static int judge(const consul_exchange *x, CURLcode code, long status, consul_er
             code == CURLE_OPERATION_TIMEDOUT ? CONSUL_R_AGENT_TIMEOUT : CONSUL_R_AGENT_UNREACHABLE,
             "%s: %s", x->source, *x->curl_text != '\0' ? x->curl_text : curl_easy_strerror(code));
     if (status != 200)
-        return consul_error_set(
-            err, CONSUL_R_AGENT_REFUSED, "%s: HTTP status %ld: %.*s%s", x->source, status,
-            AGENT_TEXT_SHOWN, x->body.len == 0 ? "no text" : x->body.data,
-            status == 403 ? " (which ACL token was sent, and has it "
-                            "service:write on the service, with intentions:read?)"
-                          : "");
+        return consul_error_set(err, CONSUL_R_AGENT_REFUSED, "%s: HTTP status %ld: %.*s%s",
+                                x->source, status, AGENT_TEXT_SHOWN,
+                                x->body.len == 0 ? "no text" : x->body.data, hint_of(status));
     if (x->body.len == 0)
         return consul_error_set(err, CONSUL_R_AGENT_ANSWER_INVALID, "%s: the answer is empty",
                                 x->source);

@@ -157,10 +157,12 @@ static int check_agent(consul_store *store, const consul_request *request, consu
     int reason = consul_watch_agent_hangs(store->watch, request);
 
     return reason == 0
-           || consul_error_set(err, reason,
-                               "the agent at %s has left requests without an answer; it is being "
-                               "tried, and nobody waits for it meanwhile",
-                               store->settings->address);
+           || consul_error_set(
+               err, reason,
+               "the agent at %s has %s; it is being tried, and nobody waits for it meanwhile",
+               store->settings->address,
+               reason == CONSUL_R_AGENT_REFUSED ? "answered HTTP status 429 for some time"
+                                                : "left requests without an answer");
 }
 
 static int ask(consul_store *store, const consul_entry *entry, uint64_t index, int64_t wait,

@@ -252,9 +252,10 @@ int consul_watch_agent_hangs(consul_watch *watch, const consul_request *request)
 void consul_watch_note_failure(consul_watch *watch, const consul_request *request,
                                const consul_answer *answer, const consul_error *err)
 {
+    bool is_too_much = answer->crowded_out || answer->limited;
     int state;
 
-    if (err->reason != CONSUL_R_AGENT_TIMEOUT && !answer->crowded_out)
+    if (err->reason != CONSUL_R_AGENT_TIMEOUT && !is_too_much)
         return;
     /* What was left only the rest of a handshake's time says nothing about the agent. */
     if (request->deadline - answer->began < watch->agent->settings->authorize_timeout / 2)
@@ -264,7 +265,7 @@ void consul_watch_note_failure(consul_watch *watch, const consul_request *reques
     consul_runner_reap(watch);
     /* Not where a program loads URIs, and will perhaps fork. */
     if (watch->handshakes > 0 && !watch->closed && !exiting) {
-        watch->hangs |= !answer->crowded_out; /* others may have better luck */
+        watch->hangs |= !is_too_much; /* others may have better luck */
         consul_unanswered_add(watch->unanswered, request, err->reason);
         if (watch->runner == NULL)
             start(watch, false);

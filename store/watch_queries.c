@@ -9,7 +9,7 @@
 
 #define LONGEST_BACKOFF_MS 10000
 #define PROBE_PAUSE_MS 100
-#define CROWDED_PAUSE_MS 500 /* of a probe without a connection, like others just then */
+#define CROWDED_PAUSE_MS 500 /* of a probe that was one too many, like others just then */
 #define QUICK_MS 100         /* and before half its time: too soon for one that waits */
 #define NO_INDEX_PAUSE_MS 60000
 #define NOTHING_PAUSE_MS 10 /* of a lane that has nothing yet; then twice as long, and so on */
@@ -182,19 +182,24 @@ static void finish_lane(const consul_watch *watch, runner *r, query *q, CURLcode
     consul_answer_free(&answer);
 }
 
-/* Any answer will do, and so will a connection refused: both come at once. */
+/*
+ * Any answer will do, and so will a connection refused: both come at once. But a question that is
+ * refused as one too many would be insisted on.
+ */
 static void finish_probe(consul_watch *watch, runner *r, query *q, CURLcode code)
 {
-    bool crowded_out = consul_exchange_was_crowded_out(&q->exchange, code);
-    bool answers = code != CURLE_OPERATION_TIMEDOUT && !crowded_out;
+    bool is_question = q == &r->queries[QUESTION];
+    bool is_too_much = consul_exchange_was_crowded_out(&q->exchange, code)
+                       || (is_question && consul_exchange_was_limited(&q->exchange, code));
+    bool answers = code != CURLE_OPERATION_TIMEDOUT && !is_too_much;
 
     consul_live_lock();
-    if (answers && q == &r->queries[QUESTION])
+    if (answers && is_question)
         consul_unanswered_remove(watch->unanswered, &r->question);
     else if (answers)
         watch->hangs = false;
     consul_live_unlock();
-    q->next = consul_deadline_after(consul_jitter(crowded_out ? CROWDED_PAUSE_MS : PROBE_PAUSE_MS));
+    q->next = consul_deadline_after(consul_jitter(is_too_much ? CROWDED_PAUSE_MS : PROBE_PAUSE_MS));
 }
 
 void consul_queries_finish(consul_watch *watch, runner *r, CURL *curl, CURLcode code)

@@ -3,7 +3,7 @@
 import json
 import shutil
 
-from agent import Agent
+from agent import Agent, AgentError
 from processes import wait_until
 
 
@@ -24,8 +24,34 @@ class Member(Agent):
         """While it is stopped: it will be another one, at the same address."""
         shutil.rmtree(self.data)
 
+    def settings(self):
+        return json.loads(self.file.read_text())
+
     def port(self, name):
-        return json.loads(self.file.read_text())["ports"][name]
+        return self.settings()["ports"][name]
+
+    def limit(self):
+        """From its next start, or from a reload on, it may ask its servers next to nothing: one call, then none."""
+        self.set_limits({"rpc_rate": 0.001, "rpc_max_burst": 1})
+
+    def unlimit(self):
+        self.set_limits({})
+
+    def set_limits(self, limits):
+        self.file.write_text(json.dumps({**self.settings(), "limits": limits}))
+
+    def reload(self):
+        self.put("/v1/agent/reload", None)
+
+    def is_limited(self):
+        """Asks a server, so that nothing is left to be asked."""
+        try:
+            self.get("/v1/connect/ca/roots")
+        except OSError:
+            pass
+        except AgentError as error:
+            return error.status == 429
+        return False
 
 
 def server(folder, **config):

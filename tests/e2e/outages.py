@@ -152,6 +152,32 @@ class LeaderLostAndRestarted(LeaderLost):
             return None
 
 
+class Limited(Outage):
+    title = "over its limit of calls to servers (`rpc_rate`)"
+    leaves = ANSWERING
+
+    def begin(self):
+        self.local.limit()
+        self.local.reload()
+        wait_until(self.local.is_limited, "the limit")
+
+    def end(self):
+        self.local.unlimit()
+        self.local.reload()
+
+
+class LimitedAndRestarted(Limited):
+    title = "over its limit of calls to servers, and itself restarted"
+    leaves = GONE
+    said = "HTTP status 429: no text"
+
+    def begin(self):
+        self.local.limit()
+        self.local.stop()
+        self.local.spawn()
+        wait_until(self.local.is_limited, "the limit")
+
+
 class Exhausted(Outage):
     title = "out of connections (`http_max_conns_per_client`)"
     said = "agent unreachable: "
@@ -301,4 +327,4 @@ class Rotated(Revoked):
 
 
 OUTAGES = [Stopped, Restarted, RestartedEmpty, Hung, Slow, TooSlow, Status429, Status500, Status503, Exhausted,
-           LeaderLost, LeaderLostAndRestarted, Revoked, Rotated]
+           LeaderLost, LeaderLostAndRestarted, Limited, LimitedAndRestarted, Revoked, Rotated]

@@ -41,7 +41,7 @@ class LeaderHung(outages.Outage):
         self.elsewhere.process.signal(signal.SIGCONT)
 
 
-ROWS = [outages.Hung, Quiet, outages.TooSlow, outages.Exhausted, LeaderHung]
+ROWS = [outages.Hung, Quiet, outages.TooSlow, outages.Exhausted, outages.LimitedAndRestarted, LeaderHung]
 
 
 class Shop:

@@ -97,7 +97,7 @@ static void test_connections_too_many(void **state)
 
     f->reply = (http_reply){.status = 429, .body = "Rate limit reached, try again later"};
     assert_int_equal(agent_ask(f, &request, &limited, NULL), 0);
-    assert_false(limited.crowded_out);
+    assert_false(limited.crowded_out || limited.limited);
     consul_answer_free(&limited);
 }
 
@@ -115,6 +115,7 @@ static void test_insisting(void **state)
     assert_int_equal(agent_ask(f, &request, &answer, &err), 0);
     assert_true(consul_deadline_after(0) <= request.deadline);
     assert_error(&err, CONSUL_R_AGENT_REFUSED, "HTTP status 429: Rate limit reached");
+    assert_true(answer.limited);
     consul_answer_free(&answer);
     requests = http_server_requests(f->server);
     assert_in_range(requests, 2, 4);
