@@ -10,7 +10,9 @@ import pytest
 
 sys.dont_write_bytecode = True
 
-from agent import Agent  # noqa: E402
+import envoy  # noqa: E402
+import envoy_peers  # noqa: E402
+from agent import Agent, consul_binary  # noqa: E402
 from fake_agent import FakeAgent  # noqa: E402
 from programs import Programs  # noqa: E402
 
@@ -105,6 +107,36 @@ def guarded(make_agent):
     one.bootstrap()
     yield one
     one.stop()
+
+
+@pytest.fixture(scope="session")
+def envoys():
+    """For tests that need some."""
+    reason = envoy.missing(consul_binary())
+    if reason:
+        pytest.skip(reason)
+
+
+@pytest.fixture
+def sidecar(programs, envoys):
+    """Makes sidecars."""
+    started = []
+
+    def make(agent, service, **options):
+        one = envoy.Sidecar(agent, programs.path("envoy"), service, **options)
+        started.append(one)
+        return one
+
+    yield make
+    for one in started:
+        one.stop()
+
+
+@pytest.fixture
+def backend():
+    """The port of what a sidecar stands in front of."""
+    with envoy_peers.backend() as port:
+        yield port
 
 
 @pytest.fixture

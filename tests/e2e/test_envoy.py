@@ -5,42 +5,24 @@ Consul has Envoy speak TLS 1.2 as a client, unless it is told the versions, as i
 """
 
 import hashlib
-import http.server
-import os
 import re
-import socket
-import sys
-import threading
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import pytest
 from cryptography.x509 import load_pem_x509_certificate
 
 import envoy
 import nginx
-import stand_ins
-from agent import consul_binary
-from endpoints import Log
-from processes import PATIENCE, wait_until
-from programs import TLS12, TLS13
+from envoy_peers import (
+    CLIENTS, DENIED, FROM_BACKEND, FROM_NGINX, NATIVE, REQUEST, VERSIONS, client_of, fetch_by_s_client, say, served,
+    start_nginx)
+from processes import wait_until
 from test_live import rotate
 
-VERSIONS = {TLS12: "TLSv1_2", TLS13: "TLSv1_3"}
 RENEWAL = 90  # seconds: the agent itself takes up to 30 after a new root
-REQUEST = b"GET / HTTP/1.0\r\n\r\n"
-FROM_NGINX, FROM_BACKEND = "from-nginx", "from-the-backend"
-DENIED = r".*connect_authz\.rbac\.denied"  # by Envoy
 RESUMED = r".*ssl\.session_reused"
 WRONG_NAME = r"cluster\..*ssl\.fail_verify_san"
 
-
-@pytest.fixture(scope="module", autouse=True)
-def possible():
-    reason = envoy.missing(consul_binary())
-    if reason:
-        pytest.skip(reason)
+pytestmark = pytest.mark.usefixtures("envoys")
 
 
 @pytest.fixture(scope="module", params=VERSIONS, ids=lambda option: option.lstrip("-"))
@@ -78,99 +60,12 @@ def service(service):
     return "s" + hashlib.sha256(service.encode()).hexdigest()[:16]
 
 
-@pytest.fixture
-def sidecar(programs):
-    """Makes sidecars."""
-    started = []
-
-    def make(agent, service, **options):
-        one = envoy.Sidecar(agent, programs.path("envoy"), service, **options)
-        started.append(one)
-        return one
-
-    yield make
-    for one in started:
-        one.stop()
-
-
-# -- programs without TLS --
-
-
-def say(port):
-    """What a client of an upstream gets, or an empty text."""
-    with socket.create_connection(("127.0.0.1", port), PATIENCE) as plain:
-        try:
-            plain.sendall(REQUEST)
-            return b"".join(iter(lambda: plain.recv(65536), b"")).decode()
-        except ConnectionResetError:
-            return ""
-
-
-class Answer(http.server.BaseHTTPRequestHandler):
-    """Says who it is."""
-
-    def do_GET(self):  # noqa: N802
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(FROM_BACKEND.encode())
-
-    def log_message(self, *_):
-        pass
-
-
-@pytest.fixture
-def backend():
-    """The port of an HTTP server that knows nothing of TLS."""
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield server.server_port
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
 # -- our servers, and Envoy as their client --
-
-
-@dataclass
-class Native:
-    """A server by the provider; `answers` is what who is served hears, which names the version of TLS."""
-
-    port: int
-    answers: str
-    process: Any
-    log: Log
-
-
-def start_s_server(programs, agent, service):
-    log = Log(programs.path("connect.log"))
-    server = programs.connect_server(service, "-www", config=programs.config(agent, log=log.path))
-    return Native(server.port, r"Protocol *: TLSv(1\.\d)", server, log)
-
-
-def start_nginx(programs, agent, service):
-    log = Log(programs.path("connect.log"))
-    files = stand_ins.make(programs, f"consul:leaf/{service}")
-    server = nginx.start(
-        programs, *files, [f"{FROM_NGINX} $ssl_protocol $ssl_client_serial"], programs.config(agent, log=log.path),
-        "ssl_session_cache shared:sessions:1m;")
-    return Native(server.ports[0], rf"{FROM_NGINX} TLSv(1\.\d)", server, log)
-
-
-NATIVE = {"s_server": start_s_server, "nginx": start_nginx}
 
 
 @pytest.fixture(params=NATIVE)
 def native(request, programs, agent, service):
     return NATIVE[request.param](programs, agent, service)
-
-
-def served(native, sidecar, version, upstream):
-    """Whether a client of the sidecar is, and by the version of TLS that is to be."""
-    match = re.search(native.answers, say(sidecar.outbound[upstream]))
-    assert not match or match[1] == version.removeprefix("-tls").replace("_", "."), match
-    return bool(match)
 
 
 def test_envoy_is_served_as_the_agent_decides(programs, agent, service, version, native, sidecar):
@@ -232,52 +127,6 @@ def test_envoy_speaks_http_to_our_server(programs, agent, service, version, side
 
 
 # -- our clients, and Envoy as their server --
-
-
-def fetch_by_s_client(programs, config, port, host, version):
-    return programs.openssl(
-        "s_client", "-connect", f"127.0.0.1:{port}", "-servername", host, "-ign_eof", version,
-        config=config, stdin=REQUEST)
-
-
-def fetch_by_curl(programs, config, port, host, _):
-    return programs.run(
-        ["curl", "--silent", "--show-error", "--insecure", "--connect-to", f"::127.0.0.1:{port}", f"https://{host}/"],
-        config)
-
-
-def fetch_by_python(programs, config, port, host, version):
-    script = Path(__file__).with_name("tls_client.py")
-    return programs.run(
-        [sys.executable, script, port, host, "check", VERSIONS[version], "", 1], config, programs.leaks_allowed())
-
-
-CLIENTS = {"s_client": fetch_by_s_client, "curl": fetch_by_curl, "python": fetch_by_python}
-if os.environ.get("CONSUL_PROVIDER_PRELOAD"):
-    del CLIENTS["curl"]  # it does not start there
-
-
-@dataclass
-class Client:
-    """A client by the provider, of the service of that name."""
-
-    programs: Any
-    fetch: Any
-    config: Path
-    log: Log
-    version: str
-
-    def get(self, sidecar, name=None):
-        host = f"{name or sidecar.service}.service.consul"
-        return self.fetch(self.programs, self.config, sidecar.inbound, host, self.version)
-
-    def served(self, sidecar, name=None):
-        return FROM_BACKEND in self.get(sidecar, name).stdout
-
-
-def client_of(programs, agent, source, fetch, version):
-    log = Log(programs.path("client.log"))
-    return Client(programs, fetch, programs.config(agent, service=source, log=log.path), log, version)
 
 
 @pytest.fixture(params=CLIENTS)
