@@ -133,12 +133,13 @@ class Sidecar:
         return json.loads(self.ask(f"{path}?format=json") or "{}")
 
     def endpoints(self, upstream):
-        """The ports at which it would look for an upstream."""
+        """The ports at which it would look for an upstream; one that is new may be taken for dead at first."""
         return [
             host["address"]["socket_address"]["port_value"]
             for cluster in self.know("/clusters").get("cluster_statuses", [])
             if cluster["name"].startswith(f"{upstream}.")
             for host in cluster.get("host_statuses", [])
+            if host["health_status"].get("eds_health_status") == "HEALTHY"
         ]
 
     def wait_for_endpoint(self, upstream, port):
