@@ -74,6 +74,7 @@ class Agent:
     MODE = ("-dev",)  # it leads itself, and keeps all in memory
     PORTS = ("http", "https", "server", "serf_lan", "grpc")
     LOG = "warn"
+    opener = LOCAL
 
     def __init__(self, folder, **config):
         self.folder = folder
@@ -93,17 +94,15 @@ class Agent:
         raise AssertionError(f"no free ports in {ATTEMPTS} attempts:\n{self.process.output()}")
 
     def start(self, config):
-        ports = dict(zip(self.PORTS, free_ports(len(self.PORTS))))
-        tls = "cert_file" in config
-        self.address = f"127.0.0.1:{ports['http']}"
-        self.grpc_address = f"127.0.0.1:{ports['grpc']}"  # which Envoys ask for their configuration
-        self.https_address = f"https://127.0.0.1:{ports['https']}" if tls else None
+        closed = ["dns", "serf_wan", "http", "grpc"] + ["grpc_tls"] * (consul_version(self.binary) >= (1, 14))
+        self.ports = {**dict.fromkeys(closed, -1), **dict(zip(self.PORTS, free_ports(len(self.PORTS))))}
+        if "cert_file" not in config:
+            self.ports["https"] = -1
+        self.address = f"127.0.0.1:{self.ports['http']}"
+        self.https_address = f"https://127.0.0.1:{self.ports['https']}"
         self.socket = self.folder / "http.sock"
-        listen = {"dns": -1, "serf_wan": -1, **ports, "https": ports["https"] if tls else -1}
-        if consul_version(self.binary) >= (1, 14):
-            listen["grpc_tls"] = -1
         settings = {
-            "ports": listen,
+            "ports": self.ports,
             "bind_addr": "127.0.0.1",
             "addresses": {"http": f"127.0.0.1 unix://{self.socket}"},
             "node_name": "e2e",
@@ -112,6 +111,14 @@ class Agent:
         self.file = self.folder / "agent.json"
         self.file.write_text(json.dumps(settings, indent=1))
         self.launch()
+
+    @property
+    def url(self):
+        return f"http://{self.address}"
+
+    def access(self):
+        """How `consul connect envoy` is told of it: where, and where an Envoy asks for its configuration."""
+        return ["-http-addr", self.url, "-grpc-addr", f"127.0.0.1:{self.ports['grpc']}"]
 
     def launch(self):
         self.spawn()
@@ -150,11 +157,11 @@ class Agent:
 
     def request(self, method, path, body=None):
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(f"http://{self.address}{path}", data, method=method)
+        request = urllib.request.Request(self.url + path, data, method=method)
         if self.token:
             request.add_header("X-Consul-Token", self.token)
         try:
-            with LOCAL.open(request, timeout=20) as response:
+            with self.opener.open(request, timeout=20) as response:
                 text = response.read()
         except urllib.error.HTTPError as error:
             raise AgentError(error.code, error.read().decode("utf-8", "replace")) from None
@@ -180,6 +187,10 @@ class Agent:
     def make_token(self, name, rules):
         self.put("/v1/acl/policy", {"Name": name, "Rules": rules})
         return self.put("/v1/acl/token", {"Policies": [{"Name": name}]})["SecretID"]
+
+    def token_of(self, service):
+        """Which is good for this service and its sidecar, and nothing else."""
+        return self.put("/v1/acl/token", {"ServiceIdentities": [{"ServiceName": service}]})["SecretID"]
 
     @property
     def trust_domain(self):

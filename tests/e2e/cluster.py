@@ -24,12 +24,6 @@ class Member(Agent):
         """While it is stopped: it will be another one, at the same address."""
         shutil.rmtree(self.data)
 
-    def settings(self):
-        return json.loads(self.file.read_text())
-
-    def port(self, name):
-        return self.settings()["ports"][name]
-
     def limit(self):
         """From its next start, or from a reload on, it may ask its servers next to nothing: one call, then none."""
         self.set_limits({"rpc_rate": 0.001, "rpc_max_burst": 1})
@@ -38,7 +32,7 @@ class Member(Agent):
         self.set_limits({})
 
     def set_limits(self, limits):
-        self.file.write_text(json.dumps({**self.settings(), "limits": limits}))
+        self.file.write_text(json.dumps({**json.loads(self.file.read_text()), "limits": limits}))
 
     def reload(self):
         self.put("/v1/agent/reload", None)
@@ -61,7 +55,7 @@ def server(folder, **config):
 
 def client(folder, of_server, **config):
     """The agent of another host, were there one; it leads nobody and knows what its server says."""
-    return Member(folder, server=False, retry_join=[f"127.0.0.1:{of_server.port('serf_lan')}"],
+    return Member(folder, server=False, retry_join=[f"127.0.0.1:{of_server.ports['serf_lan']}"],
                   retry_interval="1s", node_name="local", **config)
 
 
@@ -74,7 +68,7 @@ class Federated(Member):
 def datacenter(folder, name, primary=None, **config):
     """A server that leads it; unless this is the primary datacenter, the primary's CA signs its CA."""
     if primary is not None:
-        config["retry_join_wan"] = [f"127.0.0.1:{primary.port('serf_wan')}"]
+        config["retry_join_wan"] = [f"127.0.0.1:{primary.ports['serf_wan']}"]
         config["retry_interval_wan"] = "1s"
     return Federated(folder, server=True, bootstrap_expect=1, performance={"raft_multiplier": 1},
                      datacenter=name, primary_datacenter="dc1", node_name=f"server-{name}", **config)

@@ -54,11 +54,12 @@ class Sidecar:
 
     `port` is where the service itself listens, without TLS; 0 if it is a client only. Others reach it at
     `inbound`, by Connect; it reaches the upstreams, to which it connects without TLS, at `outbound[name]`.
+    `options` are more for `consul connect envoy`.
     """
 
-    def __init__(self, agent, folder, service, port=0, upstreams=(), threads=1):
+    def __init__(self, agent, folder, service, port=0, upstreams=(), threads=1, options=()):
         self.agent, self.folder, self.service, self.service_port = agent, folder, service, port
-        self.upstreams, self.threads = upstreams, threads
+        self.upstreams, self.threads, self.options = upstreams, threads, options
         folder.mkdir()
         for _ in range(ATTEMPTS):
             self.launch()
@@ -94,8 +95,7 @@ class Sidecar:
     def bootstrap(self):
         return subprocess.run(
             [self.agent.binary, "connect", "envoy", "-bootstrap", "-sidecar-for", self.service,
-             "-http-addr", f"http://{self.agent.address}", "-grpc-addr", self.agent.grpc_address,
-             "-admin-bind", f"127.0.0.1:{self.admin_port}"],
+             *self.agent.access(), *self.options, "-admin-bind", f"127.0.0.1:{self.admin_port}"],
             env={"PATH": os.environ["PATH"], "HOME": str(self.folder)}, timeout=PATIENCE,
             check=True, stdout=subprocess.PIPE, text=True).stdout
 
