@@ -90,6 +90,15 @@ def agent(make_agent):
     return one
 
 
+@pytest.fixture(scope="module")
+def ours(make_agent):
+    """One whose intentions are this file's, wildcards too."""
+    one = make_agent()
+    one.wait_for_roots()
+    yield one
+    one.stop()
+
+
 @pytest.fixture
 def own_agent(make_agent):
     """One whose CA, intentions and processes are this test's."""

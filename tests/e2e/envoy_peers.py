@@ -101,22 +101,23 @@ def served(native, sidecar, version, upstream):
 # -- our clients --
 
 
-def fetch_by_s_client(programs, config, port, host, version):
+def fetch_by_s_client(programs, config, port, host, version, path="/"):
     return programs.openssl(
         "s_client", "-connect", f"127.0.0.1:{port}", "-servername", host, "-ign_eof", version,
-        config=config, stdin=REQUEST)
+        config=config, stdin=f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
 
 
-def fetch_by_curl(programs, config, port, host, _):
+def fetch_by_curl(programs, config, port, host, _, path="/"):
     return programs.run(
-        ["curl", "--silent", "--show-error", "--insecure", "--connect-to", f"::127.0.0.1:{port}", f"https://{host}/"],
-        config)
+        ["curl", "--silent", "--show-error", "--include", "--insecure", "--connect-to", f"::127.0.0.1:{port}",
+         f"https://{host}{path}"], config)
 
 
-def fetch_by_python(programs, config, port, host, version):
+def fetch_by_python(programs, config, port, host, version, path="/"):
     script = Path(__file__).with_name("tls_client.py")
     return programs.run(
-        [sys.executable, script, port, host, "check", VERSIONS[version], "", 1], config, programs.leaks_allowed())
+        [sys.executable, script, port, host, "check", VERSIONS[version], "", 1, path], config,
+        programs.leaks_allowed())
 
 
 CLIENTS = {"s_client": fetch_by_s_client, "curl": fetch_by_curl, "python": fetch_by_python}
@@ -135,8 +136,10 @@ class Client:
     version: str
 
     def get(self, sidecar, name=None):
-        host = f"{name or sidecar.service}.service.consul"
-        return self.fetch(self.programs, self.config, sidecar.inbound, host, self.version)
+        return self.ask(sidecar.inbound, name or sidecar.service)
+
+    def ask(self, port, service, path="/"):
+        return self.fetch(self.programs, self.config, port, f"{service}.service.consul", self.version, path)
 
     def served(self, sidecar, name=None):
         return FROM_BACKEND in self.get(sidecar, name).stdout

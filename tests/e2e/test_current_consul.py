@@ -18,15 +18,6 @@ since_1_9 = pytest.mark.skipif(VERSION < (1, 9), reason="new in Consul 1.9: this
 since_1_14 = pytest.mark.skipif(VERSION < (1, 14), reason="new in Consul 1.14 or before: this agent is older")
 
 
-@pytest.fixture(scope="module")
-def ours(make_agent):
-    """An agent whose intentions are this file's, wildcards too."""
-    agent = make_agent()
-    agent.wait_for_roots()
-    yield agent
-    agent.stop()
-
-
 def client(agent, programs, name):
     return agent.leaf(name).files(programs.folder, name)
 

@@ -6,7 +6,7 @@ import pytest
 
 from agent import Agent
 from envoy import register_native
-from envoy_peers import CLIENTS, DENIED, FROM_BACKEND, NATIVE, client_of, say
+from envoy_peers import CLIENTS, DENIED, NATIVE, client_of, say
 from processes import wait_until
 from programs import TLS13
 from tls_agent import TlsAgent

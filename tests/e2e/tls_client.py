@@ -1,7 +1,7 @@
 """A client on Python's ssl module, as any program uses it: says GET and prints what comes.
 
 Arguments: port, host name or "", "check" or "trust" (verify nobody), highest version, CA file or "",
-and how many connections to make, each offering the session of the one before.
+how many connections to make, each offering the session of the one before, and a path.
 """
 
 import socket
@@ -9,7 +9,7 @@ import ssl
 import sys
 
 
-def main(port, host, checks, highest, ca_file, count):
+def main(port, host, checks, highest, ca_file, count, path="/"):
     context = ssl.create_default_context(cafile=ca_file or None)
     context.maximum_version = ssl.TLSVersion[highest]
     if checks == "trust":
@@ -19,7 +19,7 @@ def main(port, host, checks, highest, ca_file, count):
     for _ in range(int(count)):
         plain = socket.create_connection(("127.0.0.1", int(port)), 10)
         with context.wrap_socket(plain, server_hostname=host or None, session=session) as connection:
-            connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            connection.sendall(f"GET {path} HTTP/1.1\r\nHost: {host or 'any'}\r\nConnection: close\r\n\r\n".encode())
             answer = b""
             while data := connection.recv(4096):
                 answer += data
