@@ -7,9 +7,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 import cluster
-from ca import TRADITIONAL, key_pem, rsa_key, service_uri
+from ca import TRADITIONAL, Identity, key_pem, rsa_key, service_uri
 from processes import wait_until
 from programs import TLS13, VERSIONS
+from test_live import certificates, presented, rotate
 
 KEYS = [("ec", 256), ("ec", 384), ("ec", 521), ("rsa", 2048), ("rsa", 4096)]
 
@@ -130,3 +131,39 @@ def test_who_leaves_out_the_intermediate_is_refused(programs, datacenters, servi
     assert programs.talk(server, TLS13, *identity.files(programs.folder, "whole")).talked
     identity.intermediates = ""
     assert programs.talk(server, TLS13, *identity.files(programs.folder, "bare")).refused
+
+
+def active_root(agent):
+    return next(root["ID"] for root in agent.has_roots() if root["Active"])
+
+
+def repeated(identity):
+    """With its intermediates twice, as Consul 1.8 gives that of its own datacenter."""
+    return Identity(identity.certificate, identity.key, 2 * identity.intermediates)
+
+
+@pytest.mark.parametrize("rotated", [False, True], ids=["at first", "rotated"])
+def test_intermediates_that_are_repeated(programs, datacenters, service, rotated):
+    """Ours are presented once, those of peers are taken; also with the one that bridges a rotation of the primary."""
+    primary, second = datacenters
+    if rotated:  # for good: nothing comes after it
+        rotate(primary)
+        wait_until(lambda: active_root(second) == active_root(primary), "the new root")
+    source = f"friend-{service}"
+    server = programs.connect_server(service, config=programs.config(second))
+    friend = repeated(second.leaf(source)).files(programs.folder, "friend")
+    own = second.leaf(service)
+    chain = certificates(own.certificate + own.intermediates)
+    assert len(set(chain)) == 2 + rotated
+    for version in VERSIONS:
+        outcome = programs.talk(server, version, "-showcerts", *friend)
+        assert outcome.talked, outcome
+        assert presented(outcome) == list(dict.fromkeys(chain))
+
+    peer = programs.server(*repeated(own).files(programs.folder, "server"))
+    uri = f"consul:leaf/{source}"
+    for version in VERSIONS:
+        outcome = programs.talk(
+            peer, version, "-showcerts", "-cert", uri, "-key", uri, "-servername", f"{service}.service.consul",
+            config=programs.config(primary, datacenter="dc2"))
+        assert outcome.talked and len(presented(outcome)) == 1 + 2 * len(chain[1:]), outcome

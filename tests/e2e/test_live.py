@@ -39,9 +39,13 @@ def rotate(agent, **more):
     return authority
 
 
+def certificates(text):
+    return re.findall(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n", text, re.S)
+
+
 def presented(outcome):
     """The certificates that the server sent, as s_client -showcerts prints them."""
-    return re.findall(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n", outcome.client, re.S)
+    return certificates(outcome.client)
 
 
 def connections(process, agent):
