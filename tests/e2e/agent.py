@@ -200,6 +200,10 @@ class Agent:
     def root_pems(self):
         return [root["RootCert"] for root in self.get("/v1/agent/connect/ca/roots")["Roots"]]
 
+    @property
+    def active_root(self):
+        return self.get("/v1/agent/connect/ca/roots")["ActiveRootID"]
+
     def leaf(self, service):
         """What the agent issues to a service, as an application with files would use it."""
         leaf = self.get("/v1/agent/connect/ca/leaf/" + urllib.parse.quote(service, safe=""))

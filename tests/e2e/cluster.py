@@ -12,9 +12,9 @@ class Member(Agent):
 
     MODE = ()
 
-    def __init__(self, folder, **config):
+    def __init__(self, folder, connect=None, **config):
         self.data = folder / "data"
-        super().__init__(folder, data_dir=str(self.data), connect={"enabled": True}, **config)
+        super().__init__(folder, data_dir=str(self.data), connect={"enabled": True, **(connect or {})}, **config)
 
     def launch(self):
         super().launch()
