@@ -200,7 +200,7 @@ enum consul_verdict consul_agent_authorize(const consul_agent *agent,
 
 /* ---- known.c: verdicts of before ---- */
 
-/* A bounded number of them; which are forgotten for others is not to be relied on. */
+/* A bounded number of them. Of eight pairs none is forgotten for another; of many some are. */
 typedef struct consul_known consul_known;
 
 typedef struct consul_known_verdict {

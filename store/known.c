@@ -5,17 +5,24 @@
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 
-#define KNOWN_MAX 1024 /* verdicts of each kind, of about 60 bytes each */
+/* Of each kind, 1024 verdicts of about 60 bytes. */
+#define SETS 128
+#define PLACES 8
 
 typedef struct known_place {
     unsigned char key[CONSUL_DIGEST_LEN]; /* SHA-256 of the target's SPIFFE ID and the peer */
     consul_known_verdict known;
 } known_place;
 
-/* Each pair has one place, which others may have too: the last one has it. */
+/* Each pair is in one set, or not known: where others have all places, the longest unasked goes. */
+typedef struct known_set {
+    known_place places[PLACES];
+    int64_t forgotten; /* when the last one that went was asked about */
+} known_set;
+
 struct consul_known {
-    known_place certificates[KNOWN_MAX]; /* target and certificate */
-    known_place identities[KNOWN_MAX];   /* target and SPIFFE ID */
+    known_set certificates[SETS]; /* target and certificate */
+    known_set identities[SETS];   /* target and SPIFFE ID */
 };
 
 consul_known *consul_known_new(consul_error *err)
@@ -44,32 +51,73 @@ static bool make_key(const consul_spiffe_id *target, const void *peer, size_t le
     return made;
 }
 
-static size_t place_of(const unsigned char key[CONSUL_DIGEST_LEN])
+static size_t set_of(const unsigned char key[CONSUL_DIGEST_LEN])
 {
-    return (size_t)(key[0] << 8 | key[1]) % KNOWN_MAX;
+    return key[0] % SETS;
+}
+
+/* Where it is in its set, or NULL. */
+static const known_place *place_in(const known_set *set, const unsigned char key[CONSUL_DIGEST_LEN])
+{
+    size_t i;
+
+    for (i = 0; i < PLACES; i++) {
+        if (memcmp(set->places[i].key, key, CONSUL_DIGEST_LEN) == 0)
+            return &set->places[i];
+    }
+    return NULL;
+}
+
+static known_place *oldest_place(known_set *set)
+{
+    known_place *oldest = &set->places[0];
+    size_t i;
+
+    for (i = 1; i < PLACES; i++) {
+        if (set->places[i].known.asked < oldest->known.asked)
+            oldest = &set->places[i];
+    }
+    return oldest;
 }
 
 /* With the lock held. */
-static void note(known_place places[KNOWN_MAX], const unsigned char key[CONSUL_DIGEST_LEN],
+static void note(known_set sets[SETS], const unsigned char key[CONSUL_DIGEST_LEN],
                  const consul_known_verdict *verdict)
 {
-    known_place *place = &places[place_of(key)];
+    known_set *set = &sets[set_of(key)];
+    known_place *place = (known_place *)place_in(set, key);
+    int64_t known_of = place == NULL ? set->forgotten : place->known.asked;
 
-    /* It took longer to come than what is there, or than what has taken the place of its no. */
-    if (verdict->verdict == CONSUL_VERDICT_YES && place->known.asked >= verdict->asked)
+    /* It took longer to come than what is there, or than a no that may have been. */
+    if (verdict->verdict == CONSUL_VERDICT_YES && known_of >= verdict->asked)
         return;
+    if (place == NULL) {
+        place = oldest_place(set);
+        if (place->known.asked > set->forgotten)
+            set->forgotten = place->known.asked;
+    }
     memcpy(place->key, key, sizeof(place->key));
     place->known = *verdict;
 }
 
-static consul_known_verdict find(const known_place places[KNOWN_MAX],
+/* With the lock held. Without memory nobody knows where an earlier yes may be. */
+static void forget_all(known_set sets[SETS], int64_t asked)
+{
+    size_t i;
+
+    for (i = 0; i < SETS; i++)
+        sets[i] = (known_set){.forgotten = asked};
+}
+
+static consul_known_verdict find(const known_set sets[SETS],
                                  const unsigned char key[CONSUL_DIGEST_LEN])
 {
-    const known_place *place = &places[place_of(key)];
     consul_known_verdict found = {.verdict = CONSUL_VERDICT_NONE};
+    const known_place *place;
 
     consul_live_lock();
-    if (memcmp(place->key, key, sizeof(place->key)) == 0)
+    place = place_in(&sets[set_of(key)], key);
+    if (place != NULL)
         found = place->known;
     consul_live_unlock();
     return found;
@@ -87,8 +135,9 @@ void consul_known_note(consul_known *known, const consul_spiffe_id *target,
     if (made) {
         note(known->certificates, of_certificate, verdict);
         note(known->identities, of_identity, verdict);
-    } else { /* without memory nobody knows where an earlier yes may be */
-        memset(known, 0, sizeof(*known));
+    } else {
+        forget_all(known->certificates, verdict->asked);
+        forget_all(known->identities, verdict->asked);
     }
     consul_live_unlock();
 }

@@ -149,6 +149,46 @@ static void test_order(void **state)
     consul_known_free(known);
 }
 
+/* Few do not take each other's places, whatever they are called. */
+static void test_few(void **state)
+{
+    consul_spiffe_id ids[8];
+    int i, turn;
+
+    for (turn = 0; turn < 1000; turn++) {
+        consul_known *known = consul_known_new(NULL);
+
+        for (i = 0; i < 8; i++) {
+            ids[i] = peer(8 * turn + i);
+            note(known, &ids[i], i, CONSUL_VERDICT_YES, 1 + i);
+        }
+        for (i = 0; i < 8; i++)
+            assert_int_equal(about(known, &ids[i], i), CONSUL_VERDICT_YES);
+        consul_known_free(known);
+    }
+}
+
+/* A no for which there is no place any more is not followed by a yes that was asked for before it. */
+static void test_a_no_that_went(void **state)
+{
+    consul_known *known = consul_known_new(NULL);
+    consul_spiffe_id id = peer(0), other;
+    int i;
+
+    note(known, &id, 0, CONSUL_VERDICT_NO, 10);
+    for (i = 1; i < PEERS; i++) {
+        other = peer(i);
+        note(known, &other, i, CONSUL_VERDICT_YES, 10 + i);
+    }
+    assert_int_equal(last(known, &id), CONSUL_VERDICT_NONE);
+    note(known, &id, 0, CONSUL_VERDICT_YES, 9);
+    note(known, &id, 0, CONSUL_VERDICT_YES, 10);
+    assert_int_equal(last(known, &id), CONSUL_VERDICT_NONE);
+    note(known, &id, 0, CONSUL_VERDICT_YES, 10 + PEERS);
+    assert_int_equal(last(known, &id), CONSUL_VERDICT_YES);
+    consul_known_free(known);
+}
+
 /* Of one identity, each with a certificate of its own: all are known at a time. */
 static void test_replicas(void **state)
 {
@@ -218,6 +258,8 @@ int main(void)
         cmocka_unit_test(test_crowd),
         cmocka_unit_test(test_a_million_clients),
         cmocka_unit_test(test_order),
+        cmocka_unit_test(test_few),
+        cmocka_unit_test(test_a_no_that_went),
         cmocka_unit_test(test_replicas),
         cmocka_unit_test(test_a_replica_that_is_denied),
         cmocka_unit_test(test_pairs),
