@@ -13,8 +13,10 @@
 #include <openssl/core_names.h>
 #include <openssl/core_object.h>
 #include <openssl/crypto.h>
+#include <openssl/evp.h>
 #include <openssl/params.h>
 #include <openssl/pem.h>
+#include <openssl/x509.h>
 
 #define LABEL "CONSUL URI"
 #define BLOCK_MAX 8192 /* bytes of a PEM block of ours: a URI in base64, and the lines about it */
@@ -23,6 +25,7 @@ static OSSL_FUNC_decoder_newctx_fn decoder_newctx;
 static OSSL_FUNC_decoder_freectx_fn decoder_freectx;
 static OSSL_FUNC_decoder_does_selection_fn decoder_does_selection;
 static OSSL_FUNC_decoder_decode_fn decoder_decode;
+static OSSL_FUNC_decoder_export_object_fn decoder_export_object;
 
 static void *decoder_newctx(void *provctx)
 {
@@ -92,19 +95,38 @@ static int read_uri(const char *text, consul_uri *uri, consul_error *err)
     return ok;
 }
 
+/*
+ * As DER, which OSSL_STORE wants, and as something to refer to, which decoding a key wants, and gives
+ * to export_object: it need say nothing, as all stand-ins have the same key. OSSL_STORE would try to
+ * export that, too, which it can not, were it told that this is a key: so it finds that out.
+ */
 static int hand_over_key(OSSL_CALLBACK *data_cb, void *data_cbarg)
 {
-    int type = OSSL_OBJECT_PKEY;
+    char reference = 0;
     OSSL_PARAM params[5];
 
-    params[0] = OSSL_PARAM_construct_int(OSSL_OBJECT_PARAM_TYPE, &type);
-    params[1] = OSSL_PARAM_construct_utf8_string(OSSL_OBJECT_PARAM_DATA_TYPE, (char *)"EC", 0);
-    params[2] = OSSL_PARAM_construct_utf8_string(OSSL_OBJECT_PARAM_DATA_STRUCTURE,
+    params[0] = OSSL_PARAM_construct_utf8_string(OSSL_OBJECT_PARAM_DATA_TYPE, (char *)"EC", 0);
+    params[1] = OSSL_PARAM_construct_utf8_string(OSSL_OBJECT_PARAM_DATA_STRUCTURE,
                                                  (char *)"PrivateKeyInfo", 0);
-    params[3] = OSSL_PARAM_construct_octet_string(
+    params[2] = OSSL_PARAM_construct_octet_string(
         OSSL_OBJECT_PARAM_DATA, (void *)consul_stand_in_key, CONSUL_STAND_IN_KEY_LEN);
+    params[3] = OSSL_PARAM_construct_octet_string(OSSL_OBJECT_PARAM_REFERENCE, &reference,
+                                                  sizeof(reference));
     params[4] = OSSL_PARAM_construct_end();
     return data_cb(params, data_cbarg);
+}
+
+/* The key itself, for the provider that will work with it. */
+static int decoder_export_object(void *ctx, const void *reference, size_t reference_size,
+                                 OSSL_CALLBACK *export_cb, void *export_cbarg)
+{
+    const prov_ctx *prov = ctx;
+    const unsigned char *der = consul_stand_in_key;
+    EVP_PKEY *key = d2i_AutoPrivateKey_ex(NULL, &der, CONSUL_STAND_IN_KEY_LEN, prov->libctx, NULL);
+    int ok = key != NULL && EVP_PKEY_export(key, EVP_PKEY_KEYPAIR, export_cb, export_cbarg) == 1;
+
+    EVP_PKEY_free(key);
+    return ok;
 }
 
 static int decoder_decode(void *ctx, OSSL_CORE_BIO *in, int selection, OSSL_CALLBACK *data_cb,
@@ -136,11 +158,24 @@ static const OSSL_DISPATCH decoder_functions[] = {
     {OSSL_FUNC_DECODER_FREECTX, (void (*)(void))decoder_freectx},
     {OSSL_FUNC_DECODER_DOES_SELECTION, (void (*)(void))decoder_does_selection},
     {OSSL_FUNC_DECODER_DECODE, (void (*)(void))decoder_decode},
+    {OSSL_FUNC_DECODER_EXPORT_OBJECT, (void (*)(void))decoder_export_object},
     {0, NULL},
 };
 
-/* Decoders go by the name of what they make: this one makes DER of PEM. */
-const OSSL_ALGORITHM prov_decoder_algorithms[] = {
-    {"DER", "provider=consul,input=pem", decoder_functions, "Keys of Consul Connect stand-ins"},
+/*
+ * Decoders go by the name of what they make. What decodes a key asks for those that make one, and for
+ * what these go on with; OSSL_STORE asks for what makes DER, MSBLOB or PVK, whichever key that is of.
+ * By the name of DER this one would be put before each decoder of the public keys of certificates, too,
+ * for nothing: 1 % of a handshake in OpenSSL 3.0. PVK is a format of private keys alone.
+ */
+static const OSSL_ALGORITHM algorithms[] = {
+    {"EC", "provider=consul,input=pem", decoder_functions, "Keys of Consul Connect stand-ins"},
+    {"PVK", "provider=consul,input=pem", decoder_functions, "Keys of Consul Connect stand-ins"},
     {NULL, NULL, NULL, NULL},
 };
+
+const OSSL_ALGORITHM *prov_decoder_algorithms(void)
+{
+    /* 3.0 finds it by PVK alone, and goes through all decoders again whenever it reads a certificate. */
+    return OpenSSL_version_num() < 0x30100000L ? &algorithms[1] : algorithms;
+}

@@ -52,9 +52,14 @@ int endpoint_init(void)
     return ssl_index >= 0;
 }
 
+endpoint *endpoint_find(const SSL *ssl)
+{
+    return SSL_get_ex_data(ssl, ssl_index);
+}
+
 endpoint *endpoint_get(SSL *ssl)
 {
-    endpoint *e = SSL_get_ex_data(ssl, ssl_index);
+    endpoint *e = endpoint_find(ssl);
 
     if (e == NULL && (e = OPENSSL_zalloc(sizeof(*e))) != NULL
         && !SSL_set_ex_data(ssl, ssl_index, e)) {
@@ -157,6 +162,11 @@ static bool look_at_certificates(endpoint *e, SSL *ssl)
     e->current = current;
     e->ctx = ctx;
     return true;
+}
+
+bool endpoint_has_seen(const endpoint *e, const SSL *ssl)
+{
+    return e->begun && e->ctx == SSL_get_SSL_CTX(ssl) && e->current == SSL_get_certificate(ssl);
 }
 
 bool endpoint_has_identity(const endpoint *e)

@@ -21,6 +21,12 @@ enum endpoint_peer {
 
 #define ENDPOINT_CERTS_MAX 16 /* OpenSSL has one for each of nine types of key */
 
+/* What libssl is asking the security callback, cipher by cipher, algorithm by algorithm. */
+typedef struct endpoint_question {
+    int op; /* SSL_SECOP_... */
+    OSSL_HANDSHAKE_STATE state;
+} endpoint_question;
+
 typedef struct endpoint {
     bool hears_alerts;                        /* by an info callback, before */
     void (*next_info)(const SSL *, int, int); /* the SSL's own, or NULL for its context's */
@@ -34,7 +40,8 @@ typedef struct endpoint {
     const consul_uri *stand_in; /* what a stand-in stands for, or by which URI `leaf` was loaded */
 
     /* Of the handshake that is going on: */
-    bool begun;          /* what follows is set */
+    bool begun; /* what follows is set */
+    endpoint_question question;
     bool asked;          /* the agent may have been asked, */
     int64_t asked_since; /* from this moment on */
     int64_t waited;      /* for the agent, in milliseconds */
@@ -56,9 +63,16 @@ int endpoint_init(void);
 
 /* The endpoint of an SSL, made if there is none; NULL without memory. Owned by the SSL. */
 endpoint *endpoint_get(SSL *ssl);
+endpoint *endpoint_find(const SSL *ssl); /* the same, but that none is made */
 
 /* Bring its rule up to date with the SSL's state, certificates and host name. */
 enum endpoint_rule endpoint_judge(endpoint *e, SSL *ssl);
+
+/*
+ * Was it judged with the certificate that the SSL presents now? Another that it may present can have
+ * come all the same.
+ */
+bool endpoint_has_seen(const endpoint *e, const SSL *ssl);
 
 /* Is it Connect by what the application has given it? */
 bool endpoint_has_identity(const endpoint *e);

@@ -185,7 +185,7 @@ static const OSSL_ALGORITHM *provider_query_operation(void *provctx, int operati
     *no_cache = 0;
     if (operation == OSSL_OP_STORE)
         return prov_loader_algorithms;
-    return operation == OSSL_OP_DECODER ? prov_decoder_algorithms : NULL;
+    return operation == OSSL_OP_DECODER ? prov_decoder_algorithms() : NULL;
 }
 
 static void free_instance(prov_ctx *prov)

@@ -88,7 +88,7 @@ extern const OSSL_ALGORITHM prov_loader_algorithms[];
 
 /* ---- decoder.c: the private keys of stand-ins ---- */
 
-extern const OSSL_ALGORITHM prov_decoder_algorithms[];
+const OSSL_ALGORITHM *prov_decoder_algorithms(void);
 
 /* ---- tls_hook.c: how connections are governed; which are, endpoint.h says ---- */
 

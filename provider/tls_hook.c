@@ -177,6 +177,8 @@ endpoint *prov_tls_arm(SSL *ssl)
     if (consul_store_in_request())
         return NULL;
     e = endpoint_get(ssl);
+    if (e != NULL)
+        e->question.op = 0;
     if (e == NULL)
         stop_unauthorized(ssl, "no memory to find out whether this connection is governed");
     else if (endpoint_judge(e, ssl) == ENDPOINT_GOVERNED)
@@ -218,7 +220,8 @@ static bool authenticates(const SSL_CIPHER *cipher)
 }
 
 /* May this cipher be used on a governed connection? None may where nobody knows what was meant. */
-static bool accepts_cipher(endpoint *e, const SSL *ssl, const SSL_CIPHER *cipher)
+static bool __attribute__((noinline))
+accepts_cipher(endpoint *e, const SSL *ssl, const SSL_CIPHER *cipher)
 {
     consul_error why = {0};
 
@@ -259,8 +262,10 @@ static bool takes_the_place_of_the_leaf(SSL *ssl, const X509 *cert)
 /*
  * A certificate is being given to a connection, by a client_cert_cb say. A Connect leaf makes it
  * governed, which is too late where the peer has passed by the application's rules.
+ *
+ * Not inlined, as accepts_cipher: their frames would be paid for whatever on_security is asked.
  */
-static bool comes_too_late(SSL *ssl, const X509 *cert)
+static bool __attribute__((noinline)) comes_too_late(SSL *ssl, const X509 *cert)
 {
     const endpoint *e;
     consul_uri uri;
@@ -278,27 +283,62 @@ static bool comes_too_late(SSL *ssl, const X509 *cert)
     return true;
 }
 
+/*
+ * The endpoint, where the same was asked just before, about another cipher, say: libssl goes through
+ * a list then, and calls nobody meanwhile who might change anything. Else NULL; so it is
+ * between two handshakes, when a list may be another one's.
+ */
+static endpoint *asked_again(SSL *ssl, int op)
+{
+    OSSL_HANDSHAKE_STATE state = SSL_get_state(ssl);
+    endpoint *e = state == TLS_ST_BEFORE || state == TLS_ST_OK ? NULL : endpoint_find(ssl);
+
+    if (e == NULL || e->question.op != op || e->question.state != state
+        || !endpoint_has_seen(e, ssl))
+        return NULL;
+    return e;
+}
+
+static endpoint *arm_for(SSL *ssl, int op)
+{
+    endpoint *e = asked_again(ssl, op);
+
+    if (e == NULL && (e = prov_tls_arm(ssl)) != NULL)
+        e->question = (endpoint_question){.op = op, .state = SSL_get_state(ssl)};
+    return e;
+}
+
+/* Asked some hundred times a handshake, and mostly about ciphers. */
 static int on_security(const SSL *s, const SSL_CTX *ctx, int op, int bits, int nid, void *other,
                        void *ex)
 {
     SSL *ssl = (SSL *)s; /* const here only because most callbacks just look */
+    bool refused = false;
     endpoint *e;
-    bool is_cipher = op == SSL_SECOP_CIPHER_SUPPORTED || op == SSL_SECOP_CIPHER_SHARED
-                     || op == SSL_SECOP_CIPHER_CHECK;
 
-    /*
-     * Asked some hundred times a handshake, and mostly about ciphers. About signature algorithms
-     * it is asked between a server's SNI callback, which replaces certificates, and their choice.
-     */
-    if (ssl != NULL && (is_cipher || op == SSL_SECOP_VERSION || op == SSL_SECOP_SIGALG_SHARED)) {
-        e = prov_tls_arm(ssl);
-        if (is_governed(e) && is_cipher && !accepts_cipher(e, ssl, other))
-            return 0;
+    switch (ssl == NULL ? 0 : op) {
+    case SSL_SECOP_CIPHER_SUPPORTED:
+    case SSL_SECOP_CIPHER_SHARED:
+    case SSL_SECOP_CIPHER_CHECK:
+        e = arm_for(ssl, op);
+        refused = is_governed(e) && !accepts_cipher(e, ssl, other);
+        break;
+    case SSL_SECOP_SIGALG_SHARED: /* after a server's SNI callback, and before the choice */
+    case SSL_SECOP_VERSION:
+        arm_for(ssl, op);
+        break;
+    case SSL_SECOP_EE_KEY:
+        refused = comes_too_late(ssl, other);
+        e = endpoint_find(ssl);
+        if (e != NULL)
+            e->question.op = 0;
+        break;
+    default:
+        break;
     }
-    if (ssl != NULL && op == SSL_SECOP_EE_KEY && comes_too_late(ssl, other))
-        return 0;
-    return atomic_load_explicit(&default_security, memory_order_relaxed)(s, ctx, op, bits, nid,
-                                                                         other, ex);
+    return refused ? 0
+                   : atomic_load_explicit(&default_security, memory_order_relaxed)(s, ctx, op, bits,
+                                                                                   nid, other, ex);
 }
 
 static int on_client_hello(SSL *ssl, int *alert, void *arg)
