@@ -245,7 +245,7 @@ enum consul_verdict consul_coalesce(const consul_store *store, const consul_spif
 /* In the child of a fork, with the lock held: those who asked are not there. */
 void consul_coalesce_forget(void);
 
-/* ---- live.c: what the agent has said last ---- */
+/* ---- live.c: what the agent was asked for ---- */
 
 /*
  * The one lock of this process's stores, held for a few instructions and never across I/O. A fork
@@ -309,6 +309,8 @@ consul_entry *consul_live_most_used(consul_live *live, enum consul_kind kind);
 
 /* No watch vouches for anything any more. With the lock held. */
 void consul_live_doubt_all(consul_live *live);
+
+/* ---- entry.c: what it has said last ---- */
 
 /* How an answer has come to be. */
 enum consul_origin {
