@@ -9,6 +9,10 @@
 #define DOUBT_PAUSE_MS 100 /* between two doubts, in the long run */
 #define DOUBTS_AT_ONCE 20
 
+/* A leaf is used in a crowd until it is so old; then while somebody asks, who may be slow. */
+#define CROWD_AGE_US 20000
+#define CROWD_AGE_ASKED_US 60000
+
 static uint64_t last_epoch; /* under the lock of live.c */
 
 static bool is_fresh(const consul_entry *entry)
@@ -39,6 +43,22 @@ consul_leaf *consul_entry_leaf(consul_entry *entry, int64_t since)
     consul_live_lock();
     if (entry->leaf != NULL && is_new_enough(entry, since))
         leaf = consul_leaf_ref(entry->leaf);
+    consul_live_unlock();
+    return leaf;
+}
+
+consul_leaf *consul_entry_leaf_in_crowd(consul_entry *entry, int64_t since, int64_t now)
+{
+    consul_leaf *leaf = NULL;
+    bool is_asked;
+
+    consul_live_lock();
+    is_asked =
+        now - entry->being_asked < CROWD_AGE_US && is_new_enough(entry, since - CROWD_AGE_ASKED_US);
+    if (entry->leaf != NULL && (is_asked || is_new_enough(entry, since - CROWD_AGE_US)))
+        leaf = consul_leaf_ref(entry->leaf);
+    else
+        entry->being_asked = now;
     consul_live_unlock();
     return leaf;
 }

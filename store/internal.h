@@ -277,6 +277,7 @@ struct consul_entry {
     consul_roots *checked;       /* where the leaf's chain was found to lead, */
     time_t checked_until;        /* which may change then: a certificate expires */
     int64_t asked;               /* by a handshake for this answer, in microseconds; 0 if by none */
+    int64_t being_asked;         /* since then, by one of a crowd; likewise */
     consul_deadline fresh_until; /* while a watch vouches for it; 0 where none does */
     uint64_t epoch; /* another one after a change, or where a watch may have missed one */
     int64_t epoch_began;
@@ -324,6 +325,13 @@ enum consul_origin {
 /* What is kept, with a reference, or NULL: what a watch vouches for, or was asked for since then. */
 consul_roots *consul_entry_roots(consul_entry *entry, int64_t since);
 consul_leaf *consul_entry_leaf(consul_entry *entry, int64_t since);
+
+/*
+ * As consul_entry_leaf, for a process with many handshakes at a time, which began `since`, on the same
+ * clock as `now`: of those that find the leaf 20 ms old, one is to ask, and is given NULL. The others
+ * go on with it for some time more.
+ */
+consul_leaf *consul_entry_leaf_in_crowd(consul_entry *entry, int64_t since, int64_t now);
 
 /* Was the chain of this leaf to these roots verified, and would be now? */
 bool consul_entry_chains(const consul_entry *entry, const consul_leaf *leaf,

@@ -6,7 +6,6 @@
 
 #include <openssl/crypto.h>
 
-#define LEAF_AGE_US 20000   /* for which a leaf is used in a busy process without a watch of it */
 #define VERDICT_AGE_MS 2000 /* for which one is used that a watch vouches for */
 #define STALE_WAIT_MS 100   /* for a leaf that will do; to sign one takes a fifth of that */
 
@@ -263,13 +262,18 @@ static consul_leaf *get_leaf(consul_store *store, consul_entry *entry, consul_en
                              consul_asking asking, bool anew, bool *stale, consul_error *err)
 {
     enum consul_origin origin = anew ? CONSUL_ASKED_ANEW : CONSUL_ASKED;
-    int64_t asked = now_us(), age = consul_watch_is_busy(store->watch) ? LEAF_AGE_US : 0;
+    int64_t asked = now_us();
     consul_answer answer = {0};
     consul_roots *roots = NULL;
-    consul_leaf *leaf = anew ? NULL : consul_entry_leaf(entry, asking.since - age);
-    bool was_kept = leaf != NULL, ok = false;
+    consul_leaf *leaf = NULL;
+    bool was_kept, ok = false;
 
     *stale = false;
+    if (!anew)
+        leaf = consul_watch_is_busy(store->watch)
+                   ? consul_entry_leaf_in_crowd(entry, asking.since, asked)
+                   : consul_entry_leaf(entry, asking.since);
+    was_kept = leaf != NULL;
     if (!was_kept && ask_for_newer(store, entry, anew, asking.deadline, &answer, err))
         leaf = consul_entry_decode_leaf(entry, &answer, store->libctx, err);
     if (leaf == NULL)

@@ -1,0 +1,109 @@
+/* What is known of one thing: for how long a leaf counts, and who asks for the next one. */
+#include "unit.h"
+
+#include "internal.h"
+
+#define ASKED 1000000 /* in microseconds, when the leaf was asked for */
+#define MS 1000
+
+typedef struct fixture {
+    consul_live *live;
+    consul_entry *entry;
+    consul_leaf *leaf;
+    consul_roots *roots;
+} fixture;
+
+static fixture f;
+
+static int set_up(void **state)
+{
+    static const consul_scope scope;
+
+    f.live = consul_live_new(NULL);
+    f.entry = consul_live_entry(f.live, CONSUL_KIND_LEAF, "web", &scope, NULL);
+    f.leaf = consul_leaf_new(NULL);
+    f.roots = consul_roots_new(NULL, NULL);
+    consul_entry_keep_leaf(f.entry, f.leaf, f.roots, CONSUL_ASKED, ASKED);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    consul_leaf_unref(f.leaf);
+    consul_roots_unref(f.roots);
+    consul_live_free(f.live);
+    return 0;
+}
+
+/* Has a handshake a leaf that begins then? Else it asks. */
+static bool has_one(int64_t since)
+{
+    consul_leaf *leaf = consul_entry_leaf(f.entry, since);
+
+    consul_leaf_unref(leaf);
+    return leaf != NULL;
+}
+
+static bool has_one_in_crowd(int64_t since)
+{
+    consul_leaf *leaf = consul_entry_leaf_in_crowd(f.entry, since, since);
+
+    consul_leaf_unref(leaf);
+    return leaf != NULL;
+}
+
+static void test_alone(void **state)
+{
+    assert_true(has_one(ASKED - 1));
+    assert_true(has_one(ASKED));
+    assert_false(has_one(ASKED + 1));
+}
+
+static void test_one_of_a_crowd_asks(void **state)
+{
+    int64_t moment = ASKED + 21 * MS;
+    int i;
+
+    for (i = 0; i <= 20; i++)
+        assert_true(has_one_in_crowd(ASKED + i * MS));
+    assert_false(has_one_in_crowd(moment));
+    for (i = 0; i < 20; i++)
+        assert_true(has_one_in_crowd(moment + i * MS));
+    consul_entry_keep_leaf(f.entry, f.leaf, f.roots, CONSUL_ASKED, moment);
+    for (i = 0; i <= 20; i++)
+        assert_true(has_one_in_crowd(moment + i * MS));
+    assert_false(has_one_in_crowd(moment + 21 * MS));
+}
+
+/* Who asks may be slow, or get no answer: another one tries, and after 60 ms everybody does. */
+static void test_who_asks_is_slow(void **state)
+{
+    assert_false(has_one_in_crowd(ASKED + 25 * MS));
+    assert_true(has_one_in_crowd(ASKED + 44 * MS));
+    assert_false(has_one_in_crowd(ASKED + 45 * MS));
+    assert_true(has_one_in_crowd(ASKED + 60 * MS));
+    assert_false(has_one_in_crowd(ASKED + 61 * MS));
+    assert_false(has_one_in_crowd(ASKED + 62 * MS));
+}
+
+/* Nobody goes on with nothing. */
+static void test_no_leaf_yet(void **state)
+{
+    static const consul_scope scope;
+
+    f.entry = consul_live_entry(f.live, CONSUL_KIND_LEAF, "api", &scope, NULL);
+    assert_false(has_one_in_crowd(ASKED));
+    assert_false(has_one_in_crowd(ASKED));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_alone, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_one_of_a_crowd_asks, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_who_asks_is_slow, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_no_leaf_yet, set_up, tear_down),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
