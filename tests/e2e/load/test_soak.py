@@ -248,12 +248,26 @@ class Soak:
     def at_rest(self):
         """Nobody connects; what each process has then, once that stays as it is.
 
-        Those that watch do: for some seconds after a kill they may not, and hold less.
+        Those that watch do: for some seconds after a kill they may not, and hold less. Who gives up his watch when
+        the last client has come begins no other one, so that they are to come once more.
         """
-        watching = [pid for name, pid in self.processes().items() if name.startswith(WATCHING)]
-        wait_until(lambda: all(counts(pid)[1] > 1 for pid in watching), "all watches")
-        for client in self.clients.values():
-            client.rest()
+        while True:
+            wait_until(self.all_watch, "all watches")
+            for client in self.clients.values():
+                client.rest()
+            numbers = self.quiet_numbers()
+            result = {name: (memory(pid), *numbers[name]) for name, pid in self.processes().items()}
+            all_watched = self.all_watch()
+            for client in self.clients.values():
+                client.go_on()
+            if all_watched:
+                return result
+
+    def all_watch(self):
+        return all(counts(pid)[1] > 1 for name, pid in self.processes().items() if name.startswith(WATCHING))
+
+    def quiet_numbers(self):
+        """Of descriptors and threads, when they do not change any more."""
         seen = []
 
         def quiet():
@@ -261,10 +275,7 @@ class Soak:
             return len(seen) > QUIET_POLLS and all(one == seen[-1] for one in seen[-QUIET_POLLS:])
 
         wait_until(quiet, "quiet")
-        result = {name: (memory(pid), *seen[-1][name]) for name, pid in self.processes().items()}
-        for client in self.clients.values():
-            client.go_on()
-        return result
+        return seen[-1]
 
     def is_wrong(self, one):
         """Nobody is let in who may not be; nobody is refused who may be in while the agent can be asked."""
