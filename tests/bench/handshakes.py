@@ -22,6 +22,7 @@ CASES = {
     "ours, both sides": ("ours", "ours"),
 }
 PATIENT = {"connect_timeout": "60s", "request_timeout": "60s", "authorize_timeout": "60s"}  # under callgrind
+MUTUAL = ("plain", "tuned", "asking", "ours")
 PUBLIC = {"without": None, "loaded": {}, "a service": {"service": "web", "inbound": "off"}}
 
 
@@ -71,12 +72,14 @@ class Sides:
 
 # ---- instructions ----
 
-def collected(runtime, verb, side, version, few, many):
+def collected(runtime, verb, side, version, few, many, is_busy=False):
     """Instructions of both ends of a handshake, without what a program's start and end take."""
     totals = []
     for count in (few, many):
         argv, environment = runtime.peer(verb, side, count, version=version, before=[
             "valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"])
+        if is_busy:
+            environment = {**environment, "LD_PRELOAD": str(runtime.paced_clock)}
         done = subprocess.run(argv, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, f"{argv}: {done.stderr}"
         totals.append(int(re.search(r"Collected : (\d+)", done.stderr).group(1)))
@@ -84,16 +87,19 @@ def collected(runtime, verb, side, version, few, many):
 
 
 def instructions(runtime, sides, few, many):
-    """({version: {side: instructions}}, the same of public TLS): they repeat, also beside each other."""
+    """({version: {side: instructions}}, the same of public TLS): they repeat, also beside each other.
+
+    Callgrind slows a process down, so that it is busy by a clock of its own alone.
+    """
     ways = sides.of(runtime, **PATIENT)
     public = {name: Side(settings if settings is None else runtime.programs.config(sides.agent, **settings),
                          sides.public_files) for name, settings in PUBLIC.items()}
     with ThreadPoolExecutor(2) as pool:
         def begin(verb, of, names):
-            return {version: {name: pool.submit(collected, runtime, verb, of[name], version, few, many)
+            return {version: {name: pool.submit(collected, runtime, verb, of[name], version, few, many, name == "ours")
                               for name in names} for version in VERSIONS}
 
-        begun = begin("pair", ways, ("plain", "tuned", "asking")), begin("public", public, public)
+        begun = begin("pair", ways, MUTUAL), begin("public", public, public)
     return [{version: {name: one.result() for name, one in of.items()} for version, of in table.items()}
             for table in begun]
 

@@ -23,6 +23,7 @@ class Runtime:
             libraries = [tree / "usr/lib" / self.triplet(), tree / "lib" / self.triplet()]
             self.loader = [tree / "lib64/ld-linux-x86-64.so.2", "--library-path", ":".join(map(str, libraries))]
         self.program = build / "tests/bench/peer"
+        self.paced_clock = build / "tests/bench/paced_clock.so"
         openssl = tree / "usr/bin/openssl" if tree else "openssl"
         self.name = " ".join(self.run([openssl, "version"]).split()[:2])
         self.version = ".".join(self.name.split()[1].split(".")[:2])

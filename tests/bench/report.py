@@ -4,7 +4,7 @@ import statistics
 
 import plots
 from figures import line, percentile
-from handshakes import CASES, FIRST, VERSIONS
+from handshakes import CASES, FIRST, MUTUAL, VERSIONS
 from sidecar import CONNECTIONS_A_SECOND, HELD, REQUESTS_A_SECOND, THREADS
 
 OTHERS = [case for case in CASES if case != "plain"]
@@ -45,10 +45,12 @@ def instruction_tables(results):
     rows = []
     for name, versions in results["instructions"].items():
         for version, of in versions.items():
-            rows.append((name, version, *(f"{of[side] / 1e6:.2f} M" for side in ("plain", "tuned", "asking")),
-                         f"{of['asking'] / of['plain']:.2f}", f"{of['asking'] / of['tuned']:.2f}"))
+            rows.append((name, version, *(f"{of[side] / 1e6:.2f} M" for side in MUTUAL),
+                         *(f"{of[ours] / of[other]:.2f}" for ours in ("asking", "ours")
+                           for other in ("plain", "tuned"))))
     yield table("Instructions of a handshake", ("OpenSSL", "TLS", "plain", "plain, NO_AUTO_CHAIN", "ours, asking",
-                "of plain", "of NO_AUTO_CHAIN"), rows, "Of both sides together (callgrind).")
+                "ours", "asking, of plain", "of NO_AUTO_CHAIN", "ours, of plain", "of NO_AUTO_CHAIN"), rows,
+                "Of both sides together (callgrind).")
     rows = [(name, version, f"{of['without'] / 1e6:.2f} M",
              *(f"{of[case] / of['without']:.4f}" for case in ("loaded", "a service")))
             for name, versions in results["public"].items() for version, of in versions.items()]
@@ -184,8 +186,9 @@ def promises(results):
         return [[statistics.median(shares(found[case], found["plain"]))
                  for found in by_setting(results.get("steady", {}).get(name, [])).values()] for name in names]
 
-    row("instructions, of plain", 0.65, *ratios("instructions", "asking", "plain"))
-    row("instructions, of plain with NO_AUTO_CHAIN", 0.90, *ratios("instructions", "asking", "tuned"))
+    for side, when in (("ours", ""), ("asking", ", asking each time")):
+        row(f"instructions, of plain{when}", 0.65, *ratios("instructions", side, "plain"))
+        row(f"instructions, of plain with NO_AUTO_CHAIN{when}", 0.90, *ratios("instructions", side, "tuned"))
     row("wall time of plain, server only ours", 0.90, *walls("ours, server only"))
     row("wall time of plain, both sides ours", 0.70, *walls("ours, both sides"))
     row("instructions of TLS that is not Connect", 1.01, *ratios("public", "a service", "without"))
@@ -220,7 +223,7 @@ def charts(results):
         found["instructions"] = plots.bars(
             "Instructions of a handshake, both sides", "millions", [f"OpenSSL {n}, TLS {v}" for n, v in groups],
             {title: [plots.Value(results["instructions"][n][v][side] / 1e6) for n, v in groups]
-             for title, side in (("plain", "plain"), ("plain, NO_AUTO_CHAIN", "tuned"), ("ours, asking", "asking"))})
+             for title, side in zip(("plain", "plain, NO_AUTO_CHAIN", "ours, asking", "ours"), MUTUAL)})
     for name, rows in results.get("steady", {}).items():
         settings = by_setting(rows)
         for version in VERSIONS:
