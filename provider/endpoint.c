@@ -31,7 +31,7 @@ static void free_endpoint(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int index
         X509_free(e->seen[--e->seen_count]);
     X509_free(e->current);
     X509_free(e->leaf);
-    X509_free(e->ours);
+    consul_leaf_unref(e->ours);
     free_stand_in(e);
     consul_store_unref(e->store);
     OPENSSL_free(e);
@@ -124,7 +124,7 @@ static void find_identity(endpoint *e, X509 *const certs[], size_t count, const 
     for (i = 0; i < count; i++) {
         X509 *cert = certs[i];
 
-        if (cert == e->ours)
+        if (endpoint_is_ours(e, cert))
             continue;
         if (consul_cert_stands_in(cert, &uri)) {
             take_stand_in(e, &uri);
@@ -136,6 +136,12 @@ static void find_identity(endpoint *e, X509 *const certs[], size_t count, const 
     }
     if (leaf != NULL)
         take_leaf(e, leaf);
+}
+
+void endpoint_expect(endpoint *e, X509 *cert)
+{
+    find_identity(e, &cert, 1, cert);
+    e->ctx = NULL; /* so that it is judged anew */
 }
 
 /* Look at the SSL's certificates where they have changed, and tell whether they have. */
@@ -174,15 +180,25 @@ bool endpoint_has_identity(const endpoint *e)
     return e->leaf != NULL || e->stand_in != NULL;
 }
 
-int endpoint_identity(const endpoint *e, const SSL *ssl, consul_spiffe_id *id, consul_error *err)
+bool endpoint_is_ours(const endpoint *e, const X509 *cert)
+{
+    return e->ours != NULL && cert == consul_leaf_cert(e->ours);
+}
+
+const consul_spiffe_id *endpoint_identity(const endpoint *e, const SSL *ssl,
+                                          consul_spiffe_id *space, consul_error *err)
 {
     const X509 *current = SSL_get_certificate(ssl);
 
+    if (endpoint_is_ours(e, current))
+        return consul_leaf_id(e->ours);
     if (current == NULL || !consul_cert_claims_connect(current))
         current = e->leaf;
-    if (current == NULL)
-        return consul_error_set(err, CONSUL_R_OWN_IDENTITY_INVALID, "there is no certificate");
-    return consul_spiffe_id_of_cert(current, id, err);
+    if (current == NULL) {
+        consul_error_set(err, CONSUL_R_OWN_IDENTITY_INVALID, "there is no certificate");
+        return NULL;
+    }
+    return consul_spiffe_id_of_cert(current, space, err) ? space : NULL;
 }
 
 consul_asking endpoint_begin_asking(endpoint *e)
@@ -236,18 +252,14 @@ int endpoint_present_leaf(endpoint *e, SSL *ssl, consul_error *err)
         return 0;
     /* The application's own certificates would be chosen for their type of key. */
     SSL_certs_clear(ssl);
+    consul_leaf_unref(e->ours);
+    e->ours = leaf; /* before libssl asks us about it */
     ok = SSL_use_cert_and_key(ssl, consul_leaf_cert(leaf), consul_leaf_key(leaf),
                               (STACK_OF(X509) *)consul_leaf_chain(leaf), 1);
-    if (ok == 1) {
-        X509_up_ref(consul_leaf_cert(leaf));
-        X509_free(e->ours);
-        e->ours = consul_leaf_cert(leaf);
-    }
     if (ok != 1)
         consul_error_set(err, CONSUL_R_OWN_IDENTITY_INVALID,
                          "OpenSSL does not accept the leaf of \"%s\"",
                          consul_leaf_id(leaf)->service);
-    consul_leaf_unref(leaf);
     return ok == 1;
 }
 

@@ -34,7 +34,7 @@ typedef struct endpoint {
     X509 *current;      /* its current certificate then */
     X509 *seen[ENDPOINT_CERTS_MAX]; /* and all that have a key */
     size_t seen_count;
-    X509 *ours; /* the leaf that endpoint_present_leaf has put there, or NULL */
+    consul_leaf *ours; /* the leaf that endpoint_present_leaf has put there, or NULL */
     /* What the application's own certificates make of it; one of these, or none: */
     X509 *leaf;                 /* a Connect leaf, presented as it is */
     const consul_uri *stand_in; /* what a stand-in stands for, or by which URI `leaf` was loaded */
@@ -74,6 +74,15 @@ enum endpoint_rule endpoint_judge(endpoint *e, SSL *ssl);
  */
 bool endpoint_has_seen(const endpoint *e, const SSL *ssl);
 
+/*
+ * The application is giving this certificate to the SSL, or presents it: it is judged with it from now
+ * on. The endpoint has been judged before.
+ */
+void endpoint_expect(endpoint *e, X509 *cert);
+
+/* Is this the live leaf, which we have put there? NULL is not. */
+bool endpoint_is_ours(const endpoint *e, const X509 *cert);
+
 /* Is it Connect by what the application has given it? */
 bool endpoint_has_identity(const endpoint *e);
 
@@ -83,8 +92,12 @@ bool endpoint_has_identity(const endpoint *e);
  */
 int endpoint_present_leaf(endpoint *e, SSL *ssl, consul_error *err);
 
-/* The Connect identity of this end, as it stands in the certificate that it presents. */
-int endpoint_identity(const endpoint *e, const SSL *ssl, consul_spiffe_id *id, consul_error *err);
+/*
+ * The Connect identity of this end, as it stands in the certificate that it presents; NULL on failure.
+ * Borrowed: of the live leaf, until another is presented, or of `space`.
+ */
+const consul_spiffe_id *endpoint_identity(const endpoint *e, const SSL *ssl,
+                                          consul_spiffe_id *space, consul_error *err);
 
 /*
  * Before and after anything that may wait for the agent: a handshake waits for it authorize_timeout

@@ -60,7 +60,7 @@ static void replace_chosen(endpoint *e, SSL *ssl)
 {
     consul_error err = {0};
 
-    if (!SSL_is_server(ssl) || !e->has_service || SSL_get_certificate(ssl) == e->ours
+    if (!SSL_is_server(ssl) || !e->has_service || endpoint_is_ours(e, SSL_get_certificate(ssl))
         || endpoint_present_leaf(e, ssl, &err))
         return;
     SSL_certs_clear(ssl);
@@ -247,7 +247,7 @@ static bool takes_the_place_of_the_leaf(SSL *ssl, const X509 *cert)
     consul_error err = {0};
     consul_uri uri;
 
-    if (e == NULL || cert == e->ours)
+    if (e == NULL || endpoint_is_ours(e, cert))
         return e == NULL && sent;
     if (!(sent && consul_cert_stands_in(cert, &uri))
         && !(is_governed(e) && e->has_service
@@ -260,26 +260,35 @@ static bool takes_the_place_of_the_leaf(SSL *ssl, const X509 *cert)
 }
 
 /*
- * A certificate is being given to a connection, by a client_cert_cb say. A Connect leaf makes it
- * governed, which is too late where the peer has passed by the application's rules.
+ * A certificate is being given to a connection, by a client_cert_cb say, or is about to be sent. A
+ * Connect leaf makes it governed, which is too late where the peer has passed by the application's
+ * rules, and where a server of TLS 1.3 is past its CertificateRequest.
  *
  * Not inlined, as accepts_cipher: their frames would be paid for whatever on_security is asked.
  */
-static bool __attribute__((noinline)) comes_too_late(SSL *ssl, const X509 *cert)
+static bool __attribute__((noinline)) comes_too_late(SSL *ssl, X509 *cert)
 {
-    const endpoint *e;
+    endpoint *e = endpoint_find(ssl);
+    bool was_governed = is_governed(e);
     consul_uri uri;
 
-    if (cert == NULL || !SSL_in_init(ssl))
+    if (cert == NULL || !SSL_in_init(ssl)
+        || (was_governed && endpoint_is_ours(e, cert) && e->peer != ENDPOINT_PEER_LEFT_ALONE))
         return false;
     if (takes_the_place_of_the_leaf(ssl, cert))
         return true;
     if (!(consul_cert_claims_connect(cert) || consul_cert_stands_in(cert, &uri)))
         return false;
     e = prov_tls_arm(ssl);
-    if (e == NULL || e->peer != ENDPOINT_PEER_LEFT_ALONE)
+    if (e == NULL)
+        return false; /* and stopped */
+    endpoint_expect(e, cert);
+    prov_tls_arm(ssl);
+    if (e->peer != ENDPOINT_PEER_LEFT_ALONE
+        && (was_governed || SSL_get_state(ssl) != TLS_ST_SW_CERT
+            || SSL_version(ssl) < TLS1_3_VERSION))
         return false;
-    stop_unauthorized(ssl, "the Connect leaf came after the peer had been verified without it");
+    stop_unauthorized(ssl, "the Connect leaf came too late for the peer to be verified with it");
     return true;
 }
 

@@ -24,7 +24,7 @@ typedef struct peer_check {
     consul_roots *roots;
     STACK_OF(X509) *chain; /* verified */
     consul_spiffe_id id;   /* the peer's */
-    consul_spiffe_id own;  /* this end's, once it is needed */
+    consul_spiffe_id own;  /* room for this end's */
     int x509_error;        /* X509_V_ERR_…, from which libssl makes the alert */
 } peer_check;
 
@@ -162,14 +162,15 @@ static void fill_in(char field[CONSUL_NAME_MAX + 1], const char *own)
  */
 static int verify_service(peer_check *check, consul_error *err)
 {
+    const consul_spiffe_id *own = endpoint_identity(check->end, check->ssl, &check->own, err);
     consul_service *wanted = &check->end->wanted;
     char text[CONSUL_ERROR_TEXT_MAX];
 
-    if (!endpoint_identity(check->end, check->ssl, &check->own, err))
+    if (own == NULL)
         return 0;
-    fill_in(wanted->scope.ns, check->own.scope.ns);
-    fill_in(wanted->scope.partition, check->own.scope.partition);
-    fill_in(wanted->scope.dc, check->own.scope.dc);
+    fill_in(wanted->scope.ns, own->scope.ns);
+    fill_in(wanted->scope.partition, own->scope.partition);
+    fill_in(wanted->scope.dc, own->scope.dc);
     if (consul_spiffe_id_is(&check->id, wanted->name, &wanted->scope))
         return 1;
     snprintf(text, sizeof(text),
@@ -218,12 +219,12 @@ static int verify_server(peer_check *check, consul_error *err)
 /* Only a server asks: a client has chosen whom to connect to. */
 static int authorize(peer_check *check, consul_error *err)
 {
-    const consul_spiffe_id *own = &check->own;
+    const consul_spiffe_id *own = endpoint_identity(check->end, check->ssl, &check->own, err);
     consul_asking asking;
     int ok;
 
     check->x509_error = X509_V_ERR_UNSPECIFIED;
-    if (!endpoint_identity(check->end, check->ssl, &check->own, err)) {
+    if (own == NULL) {
         err->reason = CONSUL_R_OWN_IDENTITY_INVALID;
         return 0;
     }

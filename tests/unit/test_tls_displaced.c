@@ -426,6 +426,58 @@ static void test_clients_totally_displaced(void **state)
     assert_int_equal(failures, 0);
 }
 
+/* ---- a leaf that comes in the handshake ---- */
+
+static SSL_CTX *late; /* of a server that has the leaf from the start */
+
+static int give_leaf(SSL *ssl, void *arg)
+{
+    SSL_set_verify(ssl, SSL_VERIFY_NONE, NULL);
+    return SSL_use_certificate(ssl, world.web.cert) == 1
+           && SSL_use_PrivateKey(ssl, world.web.key) == 1;
+}
+
+static int change_context(SSL *ssl, void *arg)
+{
+    SSL_set_verify(ssl, SSL_VERIFY_NONE, NULL);
+    return SSL_set_SSL_CTX(ssl, late) != NULL;
+}
+
+/*
+ * The server learns in its certificate callback what it is, and one of our callbacks is left. The
+ * ClientHello's can not be the one, as it comes before.
+ */
+static void test_leaf_given_late(void **state)
+{
+    static const displacement rows[] = {ROW(all_but_security), ROW(all_but_message),
+                                        ROW(all_but_not_resumable)};
+    static int (*const ways[])(SSL *, void *) = {give_leaf, change_context};
+    size_t i, v, way, own;
+
+    failures = 0;
+    for (i = 0; i < 3 * 2 * 2 * 2; i++) {
+        const displacement *row = &rows[i % 3];
+        SSL_CTX *server, *client;
+        tls_outcome outcome;
+
+        way = i / 3 % 2, own = i / 6 % 2, v = i / 12;
+        server = tls_ctx(tls_versions[v], own ? &world.site : NULL);
+        client = tls_ctx(tls_versions[v], NULL);
+        late = tls_ctx(tls_versions[v], &world.web);
+        row->apply(server);
+        row->apply(late);
+        SSL_CTX_set_cert_cb(server, ways[way], NULL);
+        outcome = tls_connect(client, server);
+        note(is_silent(&outcome), tls_versions[v], row->name,
+             way == 0 ? "a leaf given late let anybody in" : "a late context let anybody in",
+             &outcome);
+        SSL_CTX_free(late);
+        SSL_CTX_free(server);
+        SSL_CTX_free(client);
+    }
+    assert_int_equal(failures, 0);
+}
+
 /* Where our verification is left in its place, a displacement does no harm to those who may. */
 static void test_friends(void **state)
 {
@@ -456,6 +508,7 @@ int main(void)
         cmocka_unit_test_setup(test_servers, tls_reset),
         cmocka_unit_test_setup(test_clients, tls_reset),
         cmocka_unit_test_setup(test_clients_totally_displaced, tls_reset),
+        cmocka_unit_test_setup(test_leaf_given_late, tls_reset),
         cmocka_unit_test_setup(test_friends, tls_reset),
     };
 
