@@ -32,16 +32,6 @@ static bool contains(const STACK_OF(X509) *certs, const X509 *cert)
     return false;
 }
 
-/*
- * OpenSSL reads a certificate also where it has no memory left for its key or its extensions, and does
- * not try again: the certificate would be of no use for as long as it is kept. That the key is of a
- * kind that OpenSSL can not do is the same; Consul has none but EC and RSA.
- */
-static bool is_usable(X509 *cert)
-{
-    return X509_get0_pubkey(cert) != NULL && X509_check_purpose(cert, -1, 0) == 1;
-}
-
 /* Read one certificate. 1 = read, 0 = no more in the text, -1 = error. */
 static int read_cert(BIO *bio, OSSL_LIB_CTX *libctx, X509 **result, consul_error *err)
 {
@@ -55,11 +45,11 @@ static int read_cert(BIO *bio, OSSL_LIB_CTX *libctx, X509 **result, consul_error
     }
     ERR_set_mark();
     is_read = PEM_read_bio_X509(bio, &cert, no_passphrase, NULL) != NULL;
-    if (is_read && is_usable(cert)) {
+    if (is_read) {
         *result = cert;
         cert = NULL;
         ret = 1;
-    } else if (!is_read && ERR_GET_LIB(ERR_peek_last_error()) == ERR_LIB_PEM
+    } else if (ERR_GET_LIB(ERR_peek_last_error()) == ERR_LIB_PEM
                && ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE) {
         ret = 0;
     } else {
@@ -98,6 +88,19 @@ int consul_certs_parse(const char *pem, OSSL_LIB_CTX *libctx, STACK_OF(X509) *ce
         got = -1;
     }
     return got == 0;
+}
+
+bool consul_certs_are_usable(const STACK_OF(X509) *certs)
+{
+    int i;
+
+    for (i = 0; i < sk_X509_num(certs); i++) {
+        X509 *cert = sk_X509_value(certs, i);
+
+        if (X509_get0_pubkey(cert) == NULL || X509_check_purpose(cert, -1, 0) != 1)
+            return false;
+    }
+    return true;
 }
 
 EVP_PKEY *consul_key_parse(const char *pem, OSSL_LIB_CTX *libctx, consul_error *err)

@@ -143,6 +143,9 @@ static int fill_leaf(consul_leaf *leaf, const json_t *json, OSSL_LIB_CTX *libctx
     if (key == NULL || !consul_certs_parse(certs, libctx, leaf->chain, err)
         || (leaf->key = consul_key_parse(key, libctx, err)) == NULL)
         return 0;
+    if (!consul_certs_are_usable(leaf->chain))
+        return consul_error_set(err, CONSUL_R_AGENT_ANSWER_INVALID,
+                                "OpenSSL can not use the leaf or an intermediate of it");
     leaf->cert = sk_X509_shift(leaf->chain);
     ERR_set_mark();
     matches = X509_check_private_key(leaf->cert, leaf->key);

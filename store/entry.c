@@ -123,9 +123,10 @@ consul_roots *consul_entry_decode_roots(consul_entry *entry, const consul_answer
         return roots;
     consul_roots_unref(roots);
     roots = consul_roots_decode(answer->body, answer->len, libctx, err);
-    if (roots != NULL)
+    /* The others count; one that is of no use may be when it is read again. */
+    if (roots != NULL && consul_certs_are_usable(roots->certs))
         memcpy(roots->digest, digest, sizeof(digest));
-    else
+    else if (roots == NULL)
         consul_error_prefix(err, "%s: ", answer->source);
     return roots;
 }

@@ -88,6 +88,13 @@ int64_t consul_jitter(int64_t most);
 int consul_certs_parse(const char *pem, OSSL_LIB_CTX *libctx, STACK_OF(X509) *certs,
                        consul_error *err);
 
+/*
+ * OpenSSL reads a certificate also where it has no memory left for its key or its extensions, and does
+ * not try again: it is of no use then, for as long as it is kept. So is one whose key or extensions
+ * OpenSSL does not know at all.
+ */
+bool consul_certs_are_usable(const STACK_OF(X509) *certs);
+
 /* The private key of an unencrypted PEM text (SEC1, PKCS#1 or PKCS#8); NULL on error. */
 EVP_PKEY *consul_key_parse(const char *pem, OSSL_LIB_CTX *libctx, consul_error *err);
 

@@ -103,10 +103,17 @@ static void note(known_set sets[SETS], const unsigned char key[CONSUL_DIGEST_LEN
 /* With the lock held. Without memory nobody knows where an earlier yes may be. */
 static void forget_all(known_set sets[SETS], int64_t asked)
 {
-    size_t i;
+    size_t i, j;
 
-    for (i = 0; i < SETS; i++)
-        sets[i] = (known_set){.forgotten = asked};
+    for (i = 0; i < SETS; i++) {
+        int64_t last = asked > sets[i].forgotten ? asked : sets[i].forgotten;
+
+        for (j = 0; j < PLACES; j++) {
+            if (sets[i].places[j].known.asked > last)
+                last = sets[i].places[j].known.asked;
+        }
+        sets[i] = (known_set){.forgotten = last};
+    }
 }
 
 static consul_known_verdict find(const known_set sets[SETS],

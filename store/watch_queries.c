@@ -107,7 +107,8 @@ static int keep(const consul_watch *watch, query *q, const consul_answer *answer
     if (q->entry->kind == CONSUL_KIND_ROOTS) {
         old_roots = consul_entry_roots(q->entry, CONSUL_EVER);
         roots = consul_entry_decode_roots(q->entry, answer, watch->libctx, NULL);
-        ok = roots != NULL;
+        ok =
+            roots != NULL && consul_certs_are_usable(roots->certs); /* or else they are asked for */
         *is_news = roots != old_roots;
         if (ok)
             consul_entry_keep_roots(q->entry, roots, CONSUL_WATCHED, until);
@@ -183,14 +184,15 @@ static void finish_lane(const consul_watch *watch, runner *r, query *q, CURLcode
 }
 
 /*
- * Any answer will do, and so will a connection refused: both come at once. But a question that is
- * refused as one too many would be insisted on.
+ * Any answer will do, and so will a connection refused: both come at once. But what is refused as one
+ * too many would be insisted on, where it is no decision: that one speaks for the others.
  */
 static void finish_probe(consul_watch *watch, runner *r, query *q, CURLcode code)
 {
     bool is_question = q == &r->queries[QUESTION];
     bool is_too_much = consul_exchange_was_crowded_out(&q->exchange, code)
-                       || (is_question && consul_exchange_was_limited(&q->exchange, code));
+                       || (is_question && r->question.body == NULL
+                           && consul_exchange_was_limited(&q->exchange, code));
     bool answers = code != CURLE_OPERATION_TIMEDOUT && !is_too_much;
 
     consul_live_lock();

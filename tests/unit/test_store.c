@@ -6,9 +6,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <jansson.h>
+#include <openssl/x509v3.h>
 
 #include "http_server.h"
 #include "internal.h"
@@ -16,7 +18,8 @@
 
 #define TD "td.consul"
 
-static minted old_ca, new_ca, old_web, new_web;
+static minted old_ca, new_ca, old_web, new_web, alice, bob;
+static minted odd; /* a root with an extension that OpenSSL can not read */
 
 /* An agent whose roots and leaf are those of a CA, which may change after some answers. */
 typedef struct fixture {
@@ -24,20 +27,27 @@ typedef struct fixture {
     consul_store *store;
     const minted *leaf, *root;
     const minted *next_root; /* from the second question for roots on, unless NULL */
+    bool lists_odd;          /* beside that */
     int status;
-    int leaves, roots; /* how often each was asked for */
-    int index;         /* of its answers about leaves; 0 for none */
-    const char *none;  /* unless NULL, the answer to who wants a newer leaf */
+    enum { SAYS_YES, SAYS_NOTHING, LIMITS } of_alice; /* of others it says yes */
+    int leaves, roots;                                /* how often each was asked for */
+    int index;                                        /* of its answers about leaves; 0 for none */
+    const char *none; /* unless NULL, the answer to who wants a newer leaf */
     char headers[64];
     char last_leaf[256], last_roots[256];
     char *body;
 } fixture;
 
-static char *roots_body(const minted *root)
+static char *roots_body(const minted *root, bool with_odd)
 {
     char *pem = mint_cert_pem(root->cert), *body;
     json_t *json = json_pack("{s:s, s:[{s:s}]}", "TrustDomain", TD, "Roots", "RootCert", pem);
 
+    if (with_odd) {
+        free(pem);
+        pem = mint_cert_pem(odd.cert);
+        json_array_append_new(json_object_get(json, "Roots"), json_pack("{s:s}", "RootCert", pem));
+    }
     body = json_dumps(json, 0);
     json_decref(json);
     free(pem);
@@ -67,6 +77,16 @@ static void handle(const http_request *request, http_reply *reply, void *arg)
         reply->body = "Permission denied";
         return;
     }
+    if (strcmp(request->target, CONSUL_AUTHORIZE_PATH) == 0) {
+        bool is_alice = strstr(request->body, "/svc/alice\"") != NULL;
+
+        reply->body = "{\"Authorized\":true,\"Reason\":\"ok\"}";
+        if (is_alice && f->of_alice == SAYS_NOTHING)
+            reply->manner = HTTP_HANG;
+        if (is_alice && f->of_alice == LIMITS)
+            reply->status = 429;
+        return;
+    }
     if (strncmp(request->target, "/v1/agent/connect/ca/leaf/", 26) == 0) {
         f->leaves++;
         snprintf(f->last_leaf, sizeof(f->last_leaf), "%.255s", request->target + 26);
@@ -84,7 +104,7 @@ static void handle(const http_request *request, http_reply *reply, void *arg)
         bool changed = f->roots++ > 0 && f->next_root != NULL;
 
         snprintf(f->last_roots, sizeof(f->last_roots), "%.255s", request->target + 26);
-        f->body = roots_body(changed ? f->next_root : f->root);
+        f->body = roots_body(changed ? f->next_root : f->root, f->lists_odd);
     }
     reply->body = f->body;
 }
@@ -95,10 +115,11 @@ static const char *lookup(const char *name, void *arg)
     static char address[64];
 
     snprintf(address, sizeof(address), "127.0.0.1:%d", http_server_port(f->server));
-    return strcmp(name, "address") == 0     ? address
-           : strcmp(name, "service") == 0   ? "web"
-           : strcmp(name, "namespace") == 0 ? "default"
-                                            : NULL;
+    return strcmp(name, "address") == 0             ? address
+           : strcmp(name, "service") == 0           ? "web"
+           : strcmp(name, "namespace") == 0         ? "default"
+           : strcmp(name, "authorize_timeout") == 0 ? "300ms"
+                                                    : NULL;
 }
 
 static int set_up(void **state)
@@ -130,6 +151,20 @@ static int tear_down(void **state)
     return 0;
 }
 
+/* Go, in which Consul is written, need not agree with OpenSSL about what can be read. */
+static void spoil_extensions(const minted *ca)
+{
+    ASN1_OCTET_STRING *text = ASN1_OCTET_STRING_new();
+    X509_EXTENSION *extension;
+
+    assert_int_equal(ASN1_OCTET_STRING_set(text, (const unsigned char *)"no DER", 6), 1);
+    extension = X509_EXTENSION_create_by_NID(NULL, NID_ext_key_usage, 0, text);
+    assert_int_equal(X509_add_ext(ca->cert, extension, -1), 1);
+    assert_true(X509_sign(ca->cert, ca->key, EVP_sha256()) > 0);
+    X509_EXTENSION_free(extension);
+    ASN1_OCTET_STRING_free(text);
+}
+
 static int make_world(void **state)
 {
     unsetenv("CONSUL_HTTP_TOKEN");
@@ -140,6 +175,10 @@ static int make_world(void **state)
     new_ca = mint_ca(TD);
     old_web = mint_leaf(&old_ca, TD, "web");
     new_web = mint_leaf(&new_ca, TD, "web");
+    alice = mint_leaf(&old_ca, TD, "alice");
+    bob = mint_leaf(&old_ca, TD, "bob");
+    odd = mint_ca(TD);
+    spoil_extensions(&odd);
     return 0;
 }
 
@@ -149,6 +188,9 @@ static int free_world(void **state)
     minted_free(&new_ca);
     minted_free(&old_web);
     minted_free(&new_web);
+    minted_free(&alice);
+    minted_free(&bob);
+    minted_free(&odd);
     return 0;
 }
 
@@ -207,6 +249,62 @@ static void test_roots(void **state)
     assert_int_equal(X509_cmp(sk_X509_value(consul_roots_certs(roots), 0), old_ca.cert), 0);
     consul_roots_unref(roots);
     assert_int_equal(f->leaves, 0);
+}
+
+/* A root that is of no use keeps neither another one out, nor one in that is gone. */
+static void test_a_root_of_no_use(void **state)
+{
+    fixture *f = *state;
+    consul_roots *roots;
+    consul_error err = {0};
+    int i;
+
+    assert_int_equal(consul_store_roots(f->store, NULL, consul_asking_now(), &roots, &err), 1);
+    consul_roots_unref(roots);
+    f->root = &new_ca;
+    f->lists_odd = true;
+    for (i = 0; i < 3; i++) {
+        assert_int_equal(consul_store_roots(f->store, NULL, consul_asking_now(), &roots, &err), 1);
+        assert_int_equal(
+            consul_roots_verify(roots, new_web.cert, NULL, X509_PURPOSE_ANY, -1, NULL, NULL, NULL),
+            1);
+        assert_int_equal(
+            consul_roots_verify(roots, old_web.cert, NULL, X509_PURPOSE_ANY, -1, NULL, NULL, NULL),
+            0);
+        consul_roots_unref(roots);
+    }
+    f->leaf = &new_web;
+    assert_int_equal(get_leaf(f, NULL, NULL, &err), 1);
+}
+
+static int ask_about(const fixture *f, const minted *peer)
+{
+    consul_asking asking = consul_asking_now();
+    consul_spiffe_id target, id;
+
+    asking.deadline = consul_deadline_after(300);
+    consul_store_expect(f->store);
+    assert_int_equal(consul_spiffe_id_of_cert(old_web.cert, &target, NULL), 1);
+    assert_int_equal(consul_spiffe_id_of_cert(peer->cert, &id, NULL), 1);
+    return consul_store_authorize(f->store, &target, peer->cert, &id, asking, NULL);
+}
+
+/* One client's question without an answer speaks for all, until there is any answer to it. */
+static void test_one_that_is_limited(void **state)
+{
+    fixture *f = *state;
+    consul_deadline end;
+
+    f->of_alice = SAYS_NOTHING;
+    assert_int_equal(ask_about(f, &alice), 0);
+    assert_int_equal(ask_about(f, &bob), 0);
+    f->of_alice = LIMITS;
+    end = consul_deadline_after(10000);
+    while (!ask_about(f, &bob) && consul_deadline_after(0) < end)
+        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+    assert_int_equal(ask_about(f, &bob), 1);
+    assert_int_equal(ask_about(f, &alice), 0);
+    assert_int_equal(ask_about(f, &bob), 1);
 }
 
 static void test_wrong_leaf(void **state)
@@ -392,6 +490,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_scopes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_roots, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_root_of_no_use, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_one_that_is_limited, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_wrong_leaf, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_rotation, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_no_end_of_rotation, set_up, tear_down),

@@ -233,7 +233,7 @@ static void test_reading(void **state)
         plan.armed = false;
         last = k == 0 ? plan.count : last;
         ERR_clear_error();
-        if (roots != NULL)
+        if (roots != NULL && consul_certs_are_usable(consul_roots_certs(roots)))
             assert_int_equal(consul_roots_verify(roots, world.friend.cert, NULL, X509_PURPOSE_ANY,
                                                  -1, NULL, NULL, NULL),
                              1);
@@ -322,6 +322,34 @@ static void test_a_no_is_kept(void **state)
     consul_known_free(known);
 }
 
+/* Nor where it is thrown away, with all others, and an earlier yes comes later. */
+static void test_a_no_that_went(void **state)
+{
+    consul_known *known = consul_known_new(NULL);
+    consul_known_verdict yes = {.verdict = CONSUL_VERDICT_YES, .asked = 60},
+                         other = {.verdict = CONSUL_VERDICT_YES, .asked = 50},
+                         no = {.verdict = CONSUL_VERDICT_NO, .asked = 100};
+    unsigned char cert[CONSUL_DIGEST_LEN] = "of the friend's certificate";
+    consul_spiffe_id web, friend;
+
+    assert_true(consul_spiffe_id_of_cert(world.web.cert, &web, NULL));
+    assert_true(consul_spiffe_id_of_cert(world.friend.cert, &friend, NULL));
+    consul_known_note(known, &web, &friend, cert, &no);
+    plan.count = 0;
+    plan.of_module = false;
+    plan.first = 1;
+    plan.last = FAR_AWAY;
+    plan.armed = true;
+    consul_known_note(known, &web, &web, cert, &other);
+    plan.armed = false;
+    consul_known_note(known, &web, &friend, cert, &yes);
+    assert_int_equal(consul_known_last(known, &web, &friend).verdict, CONSUL_VERDICT_NONE);
+    yes.asked = 101;
+    consul_known_note(known, &web, &friend, cert, &yes);
+    assert_int_equal(consul_known_last(known, &web, &friend).verdict, CONSUL_VERDICT_YES);
+    consul_known_free(known);
+}
+
 static int set_up(void **state)
 {
     if (tls_set_up(state) != 0)
@@ -347,6 +375,7 @@ int main(void)
         cmocka_unit_test_setup(test_reading, tls_reset),
         cmocka_unit_test_setup(test_loading, tls_reset),
         cmocka_unit_test_setup(test_a_no_is_kept, tls_reset),
+        cmocka_unit_test_setup(test_a_no_that_went, tls_reset),
     };
 
     /* Before anything else is allocated. */
