@@ -43,7 +43,7 @@ typedef struct endpoint {
     bool begun; /* what follows is set */
     endpoint_question question;
     bool asked;          /* the agent may have been asked, */
-    int64_t asked_since; /* from this moment on */
+    int64_t asked_since; /* in microseconds, from this moment on */
     int64_t waited;      /* for the agent, in milliseconds */
     bool unknown;        /* it has no certificate yet, and resumes nothing */
     bool prepared;       /* the SSL has been set up for it */
@@ -101,7 +101,7 @@ const consul_spiffe_id *endpoint_identity(const endpoint *e, const SSL *ssl,
 
 /*
  * Before and after anything that may wait for the agent: a handshake waits for it authorize_timeout
- * in all, and asks nothing twice. The endpoint has a store.
+ * in all, and asks nothing twice within a second. The endpoint has a store.
  */
 consul_asking endpoint_begin_asking(endpoint *e);
 void endpoint_end_asking(endpoint *e, const consul_asking *asking);

@@ -2,14 +2,32 @@
 #include "unit.h"
 
 #include <libgen.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
+
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <openssl/provider.h>
+#include <openssl/x509v3.h>
 
 #include "tls.h"
 
 #include "store.h"
+
+/* So many seconds more have passed in this process than anywhere else. */
+static atomic_int ahead;
+
+__attribute__((visibility("default"))) int clock_gettime(clockid_t clock, struct timespec *now)
+{
+    int result = (int)syscall(SYS_clock_gettime, clock, now);
+
+    if (clock != CLOCK_REALTIME)
+        now->tv_sec += atomic_load(&ahead);
+    return result;
+}
 
 static OSSL_LIB_CTX *libctx;
 static OSSL_PROVIDER *provider, *builtin;
@@ -33,6 +51,7 @@ static int set_up(void **state)
     if (builtin == NULL || provider == NULL)
         return 1;
     world.ca = mint_ca(TD);
+    world.foreign_ca = mint_ca(TD);
     world.web = mint_leaf(&world.ca, TD, "web");
     world.friend = mint_leaf(&world.ca, TD, "friend");
     world.site = mint(NULL, (mint_order){.subject = "site"});
@@ -42,6 +61,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     minted_free(&world.ca);
+    minted_free(&world.foreign_ca);
     minted_free(&world.web);
     minted_free(&world.friend);
     minted_free(&world.site);
@@ -146,6 +166,63 @@ static void test_roots_of_before(void **state)
     }
 }
 
+/* One flight of each after the other, and before the client's second one arrives a pause. */
+static bool shake_hands_slowly(SSL *client, SSL *server, void (*pause)(void))
+{
+    int i;
+
+    for (i = 0; i < 10 && !(SSL_is_init_finished(client) && SSL_is_init_finished(server)); i++) {
+        SSL_do_handshake(client);
+        if (i == 1)
+            pause();
+        SSL_do_handshake(server);
+    }
+    return SSL_is_init_finished(server);
+}
+
+static void keep_the_root(void)
+{
+    atomic_fetch_add(&ahead, 3);
+}
+
+static void withdraw_the_root(void)
+{
+    atomic_fetch_add(&ahead, 3);
+    fake_agent_reset(&world.agent, TD, &world.foreign_ca, NULL);
+}
+
+/* A server has asked for the roots, for the leaf that it presents: for a client that comes much later. */
+static void test_a_client_that_waits(void **state)
+{
+    minted stand_in = mint(NULL, (mint_order){.names = {{GEN_URI, "consul:leaf/web", 0}}});
+    static void (*const pauses[])(void) = {withdraw_the_root, keep_the_root};
+    size_t i, v;
+
+    fake_agent_set_leaf(&world.agent, &world.web);
+    for (i = 0; i < 2; i++) {
+        for (v = 0; v < 2; v++) {
+            SSL_CTX *server_ctx = tls_ctx(tls_versions[v], &stand_in);
+            SSL_CTX *client_ctx = tls_ctx(tls_versions[v], &world.friend);
+            SSL *client = SSL_new(client_ctx), *server = SSL_new(server_ctx);
+            BIO *one = NULL, *other = NULL;
+
+            assert_int_equal(BIO_new_bio_pair(&one, 0, &other, 0), 1);
+            SSL_set_bio(client, one, one);
+            SSL_set_bio(server, other, other);
+            SSL_set_connect_state(client);
+            SSL_set_accept_state(server);
+            assert_int_equal(shake_hands_slowly(client, server, pauses[i]),
+                             pauses[i] == keep_the_root);
+            SSL_free(client);
+            SSL_free(server);
+            SSL_CTX_free(client_ctx);
+            SSL_CTX_free(server_ctx);
+            tls_reset(state);
+        }
+    }
+    minted_free(&stand_in);
+}
+
 /* It ends when authorize_timeout says so, and not when the agent does. */
 static void test_hanging_agent(void **state)
 {
@@ -214,6 +291,7 @@ int main(void)
         cmocka_unit_test_setup(test_roots_faults, tls_reset), /* first: it knows none yet */
         cmocka_unit_test_setup(test_roots_of_before, tls_reset),
         cmocka_unit_test_setup(test_decision_faults, tls_reset),
+        cmocka_unit_test_setup(test_a_client_that_waits, tls_reset),
         cmocka_unit_test_setup(test_hanging_agent, tls_reset),
         cmocka_unit_test_setup(test_unloaded, tls_reset), /* last: it stays so */
     };
