@@ -165,10 +165,13 @@ static const OSSL_DISPATCH decoder_functions[] = {
 /*
  * Decoders go by the name of what they make. What decodes a key asks for those that make one, and for
  * what these go on with; OSSL_STORE asks for what makes DER, MSBLOB or PVK, whichever key that is of.
- * By the name of DER this one would be put before each decoder of the public keys of certificates, too,
- * for nothing: 1 % of a handshake in OpenSSL 3.0. PVK is a format of private keys alone.
+ * Where it is told that a file is PEM (openssl pkey -inform PEM), OpenSSL 3.5's asks for DER alone. By that
+ * name this one is put before each decoder of the public keys of certificates, too, for nothing: 1 % of a
+ * handshake in OpenSSL 3.0, and nothing where those are remembered. PVK is a format of private keys
+ * alone.
  */
 static const OSSL_ALGORITHM algorithms[] = {
+    {"DER", "provider=consul,input=pem", decoder_functions, "Keys of Consul Connect stand-ins"},
     {"EC", "provider=consul,input=pem", decoder_functions, "Keys of Consul Connect stand-ins"},
     {"PVK", "provider=consul,input=pem", decoder_functions, "Keys of Consul Connect stand-ins"},
     {NULL, NULL, NULL, NULL},
@@ -177,5 +180,5 @@ static const OSSL_ALGORITHM algorithms[] = {
 const OSSL_ALGORITHM *prov_decoder_algorithms(void)
 {
     /* 3.0 finds it by PVK alone, and goes through all decoders again whenever it reads a certificate. */
-    return OpenSSL_version_num() < 0x30100000L ? &algorithms[1] : algorithms;
+    return OpenSSL_version_num() < 0x30100000L ? &algorithms[2] : algorithms;
 }

@@ -161,6 +161,15 @@ def test_a_whole_pem_file_in_either_order(programs, agent, service):
         assert result.code == 0, result
 
 
+@pytest.mark.core
+def test_a_key_that_is_said_to_be_pem(programs, agent, service):
+    """OSSL_STORE asks for other decoders then."""
+    _, key = stand_ins.make(programs, f"consul:leaf/{service}")
+    for more in ((), ("-inform", "PEM")):
+        result = programs.openssl("pkey", "-in", key, *more, "-text", "-noout", config=programs.config(agent))
+        assert result.code == 0 and "prime256v1" in result.stdout, result
+
+
 @pytest.mark.parametrize("uri", ["consul:roots", "file:leaf", "consul:leaf/" + 300 * "a", "", 9000 * "x"])
 def test_a_key_that_names_no_leaf_is_an_error(programs, agent, uri):
     key = stand_ins.key_file(programs, uri)
