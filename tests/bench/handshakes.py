@@ -24,6 +24,11 @@ CASES = {
 PATIENT = {"connect_timeout": "60s", "request_timeout": "60s", "authorize_timeout": "60s"}  # under callgrind
 MUTUAL = ("plain", "tuned", "asking", "ours")
 PUBLIC = {"without": None, "loaded": {}, "a service": {"service": "web", "inbound": "off"}}
+P256 = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256")
+PUBLIC_CHAINS = {  # keys, from the root down
+    "P-256, of a CA with P-256": (P256, P256),
+    "RSA-2048, of RSA-2048, of RSA-4096": (("-newkey", "rsa:4096"), ("-newkey", "rsa:2048"), ("-newkey", "rsa:2048")),
+}
 
 
 class Sides:
@@ -39,7 +44,8 @@ class Sides:
         self.plain = {"plain": Side(None, files), "tuned": Side(None, files, chain="none")}
         self.alone = f"127.0.0.2:{agent.address.rpartition(':')[2]}"
         self.held = slots.take_all(self.alone)
-        self.public_files = self.make_public()
+        self.public_files = {name: self.make_public(f"public-{number}", keys)
+                             for number, (name, keys) in enumerate(PUBLIC_CHAINS.items())}
 
     def of(self, runtime, **settings):
         return {
@@ -48,22 +54,30 @@ class Sides:
             "asking": Side(runtime.programs.config(self.alone, **settings), self.stand_in),
         }
 
-    def make_public(self):
-        """An ordinary CA, and a server's certificate of it."""
-        programs, names = self.programs, ("ca.pem", "ca.key", "site.csr", "site.pem", "site.key", "extensions")
-        ca, ca_key, request, certificate, key, extensions = map(programs.path, names)
-        extensions.write_text("subjectAltName = DNS:localhost\nextendedKeyUsage = serverAuth\n")
-        curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
-        for argv in (
-            ("req", "-x509", *curve, "-keyout", ca_key, "-out", ca, "-subj", "/CN=CA", "-days", "30"),
-            ("req", "-new", *curve, "-keyout", key, "-out", request, "-subj", "/CN=localhost"),
-            ("x509", "-req", "-in", request, "-CA", ca, "-CAkey", ca_key, "-CAcreateserial", "-days", "30",
-             "-extfile", extensions, "-out", certificate),
-        ):
-            # Debian's own openssl.cnf, as `req` wants one.
-            made = programs.openssl(*argv, env={"OPENSSL_CONF": "/etc/ssl/openssl.cnf"})
-            assert made.code == 0, made
-        return certificate, key, ca
+    def make_public(self, name, keys):
+        """An ordinary server's certificate: files of the chain, the key and the root; `keys` from the root down."""
+        programs, issuer, chain = self.programs, (), []
+        last = len(keys) - 1
+        for depth, key in enumerate(keys):
+            files = certificate, private, request, extensions = [
+                programs.path(f"{name}-{depth}.{ending}") for ending in ("pem", "key", "csr", "extensions")]
+            subject, text = f"/CN=CA {depth}", "basicConstraints = critical, CA:TRUE\n"
+            if depth == last:
+                subject, text = "/CN=localhost", "subjectAltName = DNS:localhost\nextendedKeyUsage = serverAuth\n"
+            extensions.write_text(text)
+            for argv in (
+                ("req", "-new", *key, "-nodes", "-keyout", private, "-out", request, "-subj", subject),
+                ("x509", "-req", "-in", request, *(issuer or ("-signkey", private)), "-days", "30",
+                 "-extfile", extensions, "-out", certificate),
+            ):
+                # Debian's own openssl.cnf, as `req` wants one.
+                made = programs.openssl(*argv, env={"OPENSSL_CONF": "/etc/ssl/openssl.cnf"})
+                assert made.code == 0, made
+            issuer = ("-CA", certificate, "-CAkey", private, "-CAcreateserial")
+            chain.insert(0, files)
+        root = chain[-1][0]
+        shown = programs.write(f"{name}-chain.pem", "".join(one[0].read_text() for one in chain[:-1]))
+        return shown, chain[0][1], root
 
     def close(self):
         for one in self.held:
@@ -75,6 +89,8 @@ class Sides:
 def collected(runtime, verb, side, version, few, many, is_busy=False):
     """Instructions of both ends of a handshake, without what a program's start and end take."""
     totals = []
+    if is_busy:  # asks for its leaf at one of some handshakes
+        many = few + 10 * (many - few)
     for count in (few, many):
         argv, environment = runtime.peer(verb, side, count, version=version, before=[
             "valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"])
@@ -87,21 +103,25 @@ def collected(runtime, verb, side, version, few, many, is_busy=False):
 
 
 def instructions(runtime, sides, few, many):
-    """({version: {side: instructions}}, the same of public TLS): they repeat, also beside each other.
+    """({version: {side: instructions}}, {chain: the same of public TLS}): they repeat, also beside each other.
 
     Callgrind slows a process down, so that it is busy by a clock of its own alone.
     """
     ways = sides.of(runtime, **PATIENT)
-    public = {name: Side(settings if settings is None else runtime.programs.config(sides.agent, **settings),
-                         sides.public_files) for name, settings in PUBLIC.items()}
+    configs = {name: settings if settings is None else runtime.programs.config(sides.agent, **settings)
+               for name, settings in PUBLIC.items()}
     with ThreadPoolExecutor(2) as pool:
-        def begin(verb, of, names):
-            return {version: {name: pool.submit(collected, runtime, verb, of[name], version, few, many, name == "ours")
-                              for name in names} for version in VERSIONS}
+        def begin(verb, of):
+            return {version: {name: pool.submit(collected, runtime, verb, side, version, few, many, name == "ours")
+                              for name, side in of.items()} for version in VERSIONS}
 
-        begun = begin("pair", ways, MUTUAL), begin("public", public, public)
-    return [{version: {name: one.result() for name, one in of.items()} for version, of in table.items()}
-            for table in begun]
+        def end(begun):
+            return {version: {name: one.result() for name, one in of.items()} for version, of in begun.items()}
+
+        mutual = begin("pair", {name: ways[name] for name in MUTUAL})
+        public = {chain: begin("public", {name: Side(config, files) for name, config in configs.items()})
+                  for chain, files in sides.public_files.items()}
+        return end(mutual), {chain: end(begun) for chain, begun in public.items()}
 
 
 # ---- wall time, and CPU time ----

@@ -4,7 +4,7 @@ import statistics
 
 import plots
 from figures import line, percentile
-from handshakes import CASES, FIRST, MUTUAL, VERSIONS
+from handshakes import CASES, FIRST, MUTUAL, PUBLIC_CHAINS, VERSIONS
 from sidecar import CONNECTIONS_A_SECOND, HELD, REQUESTS_A_SECOND, THREADS
 
 OTHERS = [case for case in CASES if case != "plain"]
@@ -51,13 +51,16 @@ def instruction_tables(results):
     yield table("Instructions of a handshake", ("OpenSSL", "TLS", "plain", "plain, NO_AUTO_CHAIN", "ours, asking",
                 "ours", "asking, of plain", "of NO_AUTO_CHAIN", "ours, of plain", "of NO_AUTO_CHAIN"), rows,
                 "Of both sides together (callgrind).")
-    rows = [(name, version, f"{of['without'] / 1e6:.2f} M",
+    rows = [(chain, name, version, f"{of['without'] / 1e6:.2f} M",
              *(f"{of[case] / of['without']:.4f}" for case in ("loaded", "a service")))
-            for name, versions in results["public"].items() for version, of in versions.items()]
+            for name, chains in results["public"].items() for chain, versions in chains.items()
+            for version, of in versions.items()]
     yield table("Instructions of a handshake that is not Connect",
-                ("OpenSSL", "TLS", "without the provider", "with it, no service", "with `service`"), rows,
+                ("keys of the chain", "OpenSSL", "TLS", "without the provider", "with it, no service",
+                 "with `service`"), rows,
                 "An ordinary server certificate, verified by name, and no client certificate; as a share of those "
-                "without the provider. (With `service`, `inbound` is off, as both sides are one process.)")
+                "without the provider, which is at both ends. (With `service`, `inbound` is off, as both are one "
+                "process.)")
 
 
 def steady_tables(results):
@@ -179,19 +182,24 @@ def promises(results):
     def judge(one, target):
         return f"{min(one):.4g}-{max(one):.4g}{'' if max(one) <= target else ': no'}"
 
-    def ratios(topic, over, under):
-        return [[of[over] / of[under] for of in results.get(topic, {}).get(name, {}).values()] for name in names]
+    def ratios(versions, over, under):
+        return [[of[over] / of[under] for of in versions(name).values()] for name in names]
+
+    def mutual(name):
+        return results.get("instructions", {}).get(name, {})
 
     def walls(case):
         return [[statistics.median(shares(found[case], found["plain"]))
                  for found in by_setting(results.get("steady", {}).get(name, [])).values()] for name in names]
 
     for side, when in (("ours", ""), ("asking", ", asking each time")):
-        row(f"instructions, of plain{when}", 0.65, *ratios("instructions", side, "plain"))
-        row(f"instructions, of plain with NO_AUTO_CHAIN{when}", 0.90, *ratios("instructions", side, "tuned"))
+        row(f"instructions, of plain{when}", 0.65, *ratios(mutual, side, "plain"))
+        row(f"instructions, of plain with NO_AUTO_CHAIN{when}", 0.90, *ratios(mutual, side, "tuned"))
     row("wall time of plain, server only ours", 0.90, *walls("ours, server only"))
     row("wall time of plain, both sides ours", 0.70, *walls("ours, both sides"))
-    row("instructions of TLS that is not Connect", 1.01, *ratios("public", "a service", "without"))
+    for chain in PUBLIC_CHAINS:
+        row(f"instructions of TLS that is not Connect, {chain}", 1.01, *ratios(
+            lambda name, chain=chain: results.get("public", {}).get(name, {}).get(chain, {}), "a service", "without"))
     if "propagation" in results:
         row("propagation, p99, ms", 100, [1000 * percentile([one["lag"] for one in of], 0.99)
                                           for of in propagation_groups(results).values()])
