@@ -22,10 +22,11 @@ typedef struct peer_check {
     bool by_peer;        /* the peer's certificate decided that it is governed */
     X509_STORE_CTX *ctx; /* libssl's: the peer's certificates, and where the result goes */
     consul_roots *roots;
-    STACK_OF(X509) *chain; /* verified */
-    consul_spiffe_id id;   /* the peer's */
-    consul_spiffe_id own;  /* room for this end's */
-    int x509_error;        /* X509_V_ERR_…, from which libssl makes the alert */
+    STACK_OF(X509) *chain;                   /* verified */
+    unsigned char digest[CONSUL_DIGEST_LEN]; /* of that */
+    consul_spiffe_id id;                     /* the peer's */
+    consul_spiffe_id own;                    /* room for this end's */
+    int x509_error;                          /* X509_V_ERR_…, from which libssl makes the alert */
 } peer_check;
 
 static int refuse(peer_check *check, int x509_error, consul_error *err, int reason,
@@ -119,7 +120,7 @@ static int try_chain(peer_check *check, X509 *cert, consul_error *why)
     *why = (consul_error){0};
     return consul_roots_verify(check->roots, cert, X509_STORE_CTX_get0_untrusted(check->ctx),
                                purpose, SSL_get_security_level(check->ssl), &check->chain,
-                               &check->x509_error, why);
+                               check->digest, &check->x509_error, why);
 }
 
 static int verify_chain(peer_check *check, consul_error *err)
@@ -234,7 +235,7 @@ static int authorize(peer_check *check, consul_error *err)
                                 own->uri, consul_roots_trust_domain(check->roots));
     asking = endpoint_begin_asking(check->end);
     ok = consul_store_authorize(check->end->store, own, X509_STORE_CTX_get0_cert(check->ctx),
-                                &check->id, asking, err);
+                                check->digest, &check->id, asking, err);
     endpoint_end_asking(check->end, &asking);
     if (ok)
         return 1;

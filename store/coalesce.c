@@ -27,7 +27,7 @@ typedef struct question {
     struct question *next;
     const consul_store *store;
     char target[CONSUL_URI_MAX + 1];
-    unsigned char peer[CONSUL_DIGEST_LEN];
+    unsigned char chain[CONSUL_DIGEST_LEN];
     pthread_t asker; /* who never waits for it, not even a fibre of its own */
     enum state state;
     unsigned holders;
@@ -48,14 +48,14 @@ static question *find(const question *like, enum state state)
 
     while (q != NULL
            && (q->state != state || q->store != like->store || strcmp(q->target, like->target) != 0
-               || memcmp(q->peer, like->peer, sizeof(q->peer)) != 0
+               || memcmp(q->chain, like->chain, sizeof(q->chain)) != 0
                || pthread_equal(q->asker, like->asker)))
         q = q->next;
     return q;
 }
 
 static question *make(const consul_store *store, const consul_spiffe_id *target,
-                      const unsigned char peer[CONSUL_DIGEST_LEN])
+                      const unsigned char chain[CONSUL_DIGEST_LEN])
 {
     question *q = OPENSSL_zalloc(sizeof(*q));
 
@@ -67,7 +67,7 @@ static question *make(const consul_store *store, const consul_spiffe_id *target,
     }
     q->store = store;
     OPENSSL_strlcpy(q->target, target->uri, sizeof(q->target));
-    memcpy(q->peer, peer, sizeof(q->peer));
+    memcpy(q->chain, chain, sizeof(q->chain));
     q->asker = pthread_self();
     q->state = QUEUED;
     q->holders = 1;
@@ -131,11 +131,11 @@ static enum consul_verdict ask_for_all(question *own, consul_deadline deadline, 
 }
 
 enum consul_verdict consul_coalesce(const consul_store *store, const consul_spiffe_id *target,
-                                    const unsigned char peer[CONSUL_DIGEST_LEN],
+                                    const unsigned char chain[CONSUL_DIGEST_LEN],
                                     consul_deadline deadline, consul_ask ask, void *arg,
                                     consul_error *err)
 {
-    question *own = make(store, target, peer), *q;
+    question *own = make(store, target, chain), *q;
     enum consul_verdict verdict = CONSUL_VERDICT_NONE;
     consul_error why = {0};
     bool asks_alone = own == NULL;

@@ -96,7 +96,7 @@ void consul_entry_set_chains(consul_entry *entry, const consul_leaf *leaf, consu
     consul_roots_unref(old);
 }
 
-/* The digest of an answer; zeros without memory, which is the digest of none. */
+/* The digest of an answer; zeros without memory. */
 static void digest_answer(const consul_answer *answer, unsigned char digest[CONSUL_DIGEST_LEN])
 {
     if (EVP_Digest(answer->body, answer->len, digest, NULL, EVP_sha256(), NULL) != 1)
@@ -106,10 +106,7 @@ static void digest_answer(const consul_answer *answer, unsigned char digest[CONS
 static bool is_digest(const unsigned char kept[CONSUL_DIGEST_LEN],
                       const unsigned char digest[CONSUL_DIGEST_LEN])
 {
-    static const unsigned char none[CONSUL_DIGEST_LEN];
-
-    return memcmp(kept, digest, CONSUL_DIGEST_LEN) == 0
-           && memcmp(digest, none, CONSUL_DIGEST_LEN) != 0;
+    return memcmp(kept, digest, CONSUL_DIGEST_LEN) == 0 && consul_digest_is_set(digest);
 }
 
 consul_roots *consul_entry_decode_roots(consul_entry *entry, const consul_answer *answer,

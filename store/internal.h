@@ -115,7 +115,11 @@ int consul_decision_decode(const char *body, size_t len, bool *authorized, char 
 
 /* ---- snapshot.c ---- */
 
-#define CONSUL_DIGEST_LEN 32
+/* There is none where all are zeros. */
+bool consul_digest_is_set(const unsigned char digest[CONSUL_DIGEST_LEN]);
+
+/* Chains of certificates whose signatures were verified (signatures.c). */
+typedef struct consul_signatures consul_signatures;
 
 struct consul_roots {
     atomic_int refs;
@@ -123,6 +127,7 @@ struct consul_roots {
     OSSL_LIB_CTX *libctx;                    /* borrowed */
     char *trust_domain;
     STACK_OF(X509) *certs;
+    consul_signatures *verified; /* of chains to these */
 };
 
 struct consul_leaf {
@@ -150,8 +155,15 @@ time_t consul_leaf_next_expiry(const consul_leaf *leaf, const consul_roots *root
 
 /* ---- signatures.c ---- */
 
-/* X509_verify_cert, but that signatures which it has verified before are not verified again. */
-int consul_verify_remembering(X509_STORE_CTX *ctx);
+consul_signatures *consul_signatures_new(void); /* of none yet; NULL without memory */
+void consul_signatures_free(consul_signatures *verified);
+
+/*
+ * X509_verify_cert, but that those of its signatures which were verified before are not verified again.
+ * `digest` becomes that of the whole chain; zeros without memory or where there is no chain.
+ */
+int consul_verify_remembering(X509_STORE_CTX *ctx, consul_signatures *verified,
+                              unsigned char digest[CONSUL_DIGEST_LEN]);
 
 /* ---- unanswered.c: requests that the agent has left without an answer ---- */
 
@@ -219,18 +231,19 @@ typedef struct consul_known_verdict {
 consul_known *consul_known_new(consul_error *err);
 void consul_known_free(consul_known *known);
 
-/* Whether this peer may connect to the target; `peer` is the digest of its certificate. */
+/* Whether this peer may connect to the target; `chain` is the digest of its certificates. */
 void consul_known_note(consul_known *known, const consul_spiffe_id *target,
-                       const consul_spiffe_id *peer_id, const unsigned char peer[CONSUL_DIGEST_LEN],
+                       const consul_spiffe_id *peer_id,
+                       const unsigned char chain[CONSUL_DIGEST_LEN],
                        const consul_known_verdict *verdict);
 
 /*
- * What was said about this very certificate; NONE where the last verdict about its identity is
- * another, as after a no to one of the same service that has another certificate.
+ * What was said about this very chain; NONE where the last verdict about its identity is another, as
+ * after a no to one of the same service that has another certificate.
  */
 consul_known_verdict consul_known_find(const consul_known *known, const consul_spiffe_id *target,
                                        const consul_spiffe_id *peer_id,
-                                       const unsigned char peer[CONSUL_DIGEST_LEN]);
+                                       const unsigned char chain[CONSUL_DIGEST_LEN]);
 
 /* What was said last about this identity, whatever its certificate was. */
 consul_known_verdict consul_known_last(const consul_known *known, const consul_spiffe_id *target,
@@ -242,10 +255,10 @@ typedef enum consul_verdict (*consul_ask)(void *arg, consul_error *err);
 
 /*
  * `ask`, or what another thread's `ask` has returned that was called later than this. The same is
- * asked by who has the same store, target and certificate, `peer` being its digest.
+ * asked by who has the same store, target and chain of certificates, of which this is the digest.
  */
 enum consul_verdict consul_coalesce(const consul_store *store, const consul_spiffe_id *target,
-                                    const unsigned char peer[CONSUL_DIGEST_LEN],
+                                    const unsigned char chain[CONSUL_DIGEST_LEN],
                                     consul_deadline deadline, consul_ask ask, void *arg,
                                     consul_error *err);
 

@@ -10,7 +10,7 @@
 #define PLACES 8
 
 typedef struct known_place {
-    unsigned char key[CONSUL_DIGEST_LEN]; /* SHA-256 of the target's SPIFFE ID and the peer */
+    unsigned char key[CONSUL_DIGEST_LEN]; /* SHA-256 of the target's SPIFFE ID and the peer's */
     consul_known_verdict known;
 } known_place;
 
@@ -21,8 +21,8 @@ typedef struct known_set {
 } known_set;
 
 struct consul_known {
-    known_set certificates[SETS]; /* target and certificate */
-    known_set identities[SETS];   /* target and SPIFFE ID */
+    known_set chains[SETS];     /* target and the peer's certificates */
+    known_set identities[SETS]; /* target and the peer's SPIFFE ID */
 };
 
 consul_known *consul_known_new(consul_error *err)
@@ -131,19 +131,20 @@ static consul_known_verdict find(const known_set sets[SETS],
 }
 
 void consul_known_note(consul_known *known, const consul_spiffe_id *target,
-                       const consul_spiffe_id *peer_id, const unsigned char peer[CONSUL_DIGEST_LEN],
+                       const consul_spiffe_id *peer_id,
+                       const unsigned char chain[CONSUL_DIGEST_LEN],
                        const consul_known_verdict *verdict)
 {
-    unsigned char of_certificate[CONSUL_DIGEST_LEN], of_identity[CONSUL_DIGEST_LEN];
-    bool made = make_key(target, peer, CONSUL_DIGEST_LEN, of_certificate)
+    unsigned char of_chain[CONSUL_DIGEST_LEN], of_identity[CONSUL_DIGEST_LEN];
+    bool made = make_key(target, chain, CONSUL_DIGEST_LEN, of_chain)
                 && make_key(target, peer_id->uri, strlen(peer_id->uri), of_identity);
 
     consul_live_lock();
     if (made) {
-        note(known->certificates, of_certificate, verdict);
+        note(known->chains, of_chain, verdict);
         note(known->identities, of_identity, verdict);
     } else {
-        forget_all(known->certificates, verdict->asked);
+        forget_all(known->chains, verdict->asked);
         forget_all(known->identities, verdict->asked);
     }
     consul_live_unlock();
@@ -161,13 +162,13 @@ consul_known_verdict consul_known_last(const consul_known *known, const consul_s
 
 consul_known_verdict consul_known_find(const consul_known *known, const consul_spiffe_id *target,
                                        const consul_spiffe_id *peer_id,
-                                       const unsigned char peer[CONSUL_DIGEST_LEN])
+                                       const unsigned char chain[CONSUL_DIGEST_LEN])
 {
     consul_known_verdict found = {.verdict = CONSUL_VERDICT_NONE};
     unsigned char key[CONSUL_DIGEST_LEN];
 
-    if (make_key(target, peer, CONSUL_DIGEST_LEN, key))
-        found = find(known->certificates, key);
+    if (make_key(target, chain, CONSUL_DIGEST_LEN, key))
+        found = find(known->chains, key);
     if (found.verdict != consul_known_last(known, target, peer_id).verdict)
         found.verdict = CONSUL_VERDICT_NONE;
     return found;

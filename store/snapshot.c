@@ -5,17 +5,28 @@
 #include <openssl/crypto.h>
 #include <openssl/x509v3.h>
 
+bool consul_digest_is_set(const unsigned char digest[CONSUL_DIGEST_LEN])
+{
+    static const unsigned char none[CONSUL_DIGEST_LEN];
+
+    return memcmp(digest, none, CONSUL_DIGEST_LEN) != 0;
+}
+
 consul_roots *consul_roots_new(OSSL_LIB_CTX *libctx, consul_error *err)
 {
     consul_roots *roots = OPENSSL_zalloc(sizeof(*roots));
 
-    if (roots == NULL || (roots->certs = sk_X509_new_null()) == NULL) {
-        OPENSSL_free(roots);
+    if (roots != NULL) {
+        atomic_init(&roots->refs, 1);
+        roots->libctx = libctx;
+        roots->certs = sk_X509_new_null();
+        roots->verified = consul_signatures_new();
+    }
+    if (roots == NULL || roots->certs == NULL || roots->verified == NULL) {
+        consul_roots_unref(roots);
         consul_error_set(err, CONSUL_R_OUT_OF_MEMORY, "the roots");
         return NULL;
     }
-    atomic_init(&roots->refs, 1);
-    roots->libctx = libctx;
     return roots;
 }
 
@@ -31,6 +42,7 @@ void consul_roots_unref(consul_roots *roots)
         return;
     OPENSSL_free(roots->trust_domain);
     sk_X509_pop_free(roots->certs, X509_free);
+    consul_signatures_free(roots->verified);
     OPENSSL_free(roots);
 }
 
@@ -118,7 +130,7 @@ int consul_leaf_check(const consul_leaf *leaf, const consul_roots *roots, const 
     }
     if (!chains
         && !consul_roots_verify(roots, leaf->cert, leaf->chain, X509_PURPOSE_ANY, -1, NULL, NULL,
-                                &why)) {
+                                NULL, &why)) {
         *stale = true;
         return consul_error_set(err, CONSUL_R_AGENT_ANSWER_INVALID,
                                 "the leaf \"%s\" does not chain to the roots: %s", id->uri,
@@ -167,9 +179,10 @@ static int verify_error(X509_STORE_CTX *ctx)
 }
 
 int consul_roots_verify(const consul_roots *roots, X509 *cert, STACK_OF(X509) *untrusted,
-                        int purpose, int level, STACK_OF(X509) **chain, int *x509_error,
-                        consul_error *err)
+                        int purpose, int level, STACK_OF(X509) **chain,
+                        unsigned char digest[CONSUL_DIGEST_LEN], int *x509_error, consul_error *err)
 {
+    unsigned char space[CONSUL_DIGEST_LEN];
     X509_STORE_CTX *ctx = X509_STORE_CTX_new_ex(roots->libctx, NULL);
     int ok = 0, error;
 
@@ -181,7 +194,7 @@ int consul_roots_verify(const consul_roots *roots, X509 *cert, STACK_OF(X509) *u
     if (!X509_VERIFY_PARAM_set_purpose(X509_STORE_CTX_get0_param(ctx), purpose))
         goto done;
     X509_VERIFY_PARAM_set_auth_level(X509_STORE_CTX_get0_param(ctx), level);
-    if (consul_verify_remembering(ctx) != 1)
+    if (consul_verify_remembering(ctx, roots->verified, digest == NULL ? space : digest) != 1)
         goto done;
     if (chain != NULL && (*chain = X509_STORE_CTX_get1_chain(ctx)) == NULL)
         goto done;

@@ -444,28 +444,28 @@ static enum consul_verdict last_verdict(const authorize_call *call, consul_error
 }
 
 int consul_store_authorize(consul_store *store, const consul_spiffe_id *target, const X509 *peer,
+                           const unsigned char chain[CONSUL_DIGEST_LEN],
                            const consul_spiffe_id *peer_id, consul_asking asking, consul_error *err)
 {
-    unsigned char digest[CONSUL_DIGEST_LEN] = {0};
-    bool has_digest = X509_digest(peer, EVP_sha256(), digest, NULL) == 1;
+    bool has_digest = consul_digest_is_set(chain);
     authorize_call call = {store, target, peer_id, peer, asking.deadline};
     consul_known_verdict earlier, now = {.asked = now_ms()};
     consul_error why = {0};
 
-    earlier = consul_known_find(store->known, target, peer_id, digest);
+    earlier = consul_known_find(store->known, target, peer_id, chain);
     if (has_digest && consul_watch_agent_hangs(store->watch, &decision) == 0)
         now.epoch = epoch_of(store, target);
     if (still_holds(&earlier, &now))
         return 1;
     now.verdict =
-        has_digest ? consul_coalesce(store, target, digest, asking.deadline, ask_about, &call, &why)
+        has_digest ? consul_coalesce(store, target, chain, asking.deadline, ask_about, &call, &why)
                    : ask_about(&call, &why);
     /* It may have been said long after this began: only who asks from now on knows better. */
     if (now.verdict != CONSUL_VERDICT_YES)
         now.asked = now_ms();
     /* Also that it said neither, to a token that was revoked, say: an earlier yes is over then. */
     if (now.verdict != CONSUL_VERDICT_LOST)
-        consul_known_note(store->known, target, peer_id, digest, &now);
+        consul_known_note(store->known, target, peer_id, chain, &now);
     else if (store->settings->on_agent_loss == CONSUL_LOSS_LAST_KNOWN)
         now.verdict = last_verdict(&call, &why);
     if (now.verdict != CONSUL_VERDICT_YES)

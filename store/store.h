@@ -248,14 +248,18 @@ X509 *consul_leaf_cert(const consul_leaf *leaf);                  /* borrowed */
 const STACK_OF(X509) *consul_leaf_chain(const consul_leaf *leaf); /* borrowed; intermediates */
 const consul_spiffe_id *consul_leaf_id(const consul_leaf *leaf);  /* borrowed */
 
+#define CONSUL_DIGEST_LEN 32 /* SHA-256 */
+
 /*
  * Verify that `cert` chains to these roots and to nothing else, now, for `purpose`
  * (X509_PURPOSE_…), at OpenSSL security level `level`. `untrusted` (may be NULL) helps to build
- * the chain. On success `*chain` (if not NULL) is the verified chain, to be freed by the caller.
+ * the chain. On success `*chain` (if not NULL) is the verified chain, to be freed by the caller, and
+ * `digest` (if not NULL) that of all its certificates, or zeros for want of memory.
  * On failure `*x509_error` (if not NULL) is an X509_V_ERR_ code.
  */
 int consul_roots_verify(const consul_roots *roots, X509 *cert, STACK_OF(X509) *untrusted,
-                        int purpose, int level, STACK_OF(X509) **chain, int *x509_error,
+                        int purpose, int level, STACK_OF(X509) **chain,
+                        unsigned char digest[CONSUL_DIGEST_LEN], int *x509_error,
                         consul_error *err);
 
 /* ---- the store (store.c) ---------------------------------------------------------------- */
@@ -334,10 +338,12 @@ bool consul_store_has_loaded(const consul_store *store, const X509 *cert, consul
  * Ask the agent whether the peer may connect to `target`, this endpoint's own identity. Only a
  * plain yes returns 1. An earlier one does for the very same question while a watch vouches that
  * intentions have not changed since; and, if on_agent_loss says so, while the agent can not be asked.
- * `peer` must be a certificate that was verified against the current roots, and `peer_id` its
- * identity in the current trust domain: the agent checks neither.
+ * `peer` must be a certificate that was verified against the current roots, `chain` the digest of
+ * what it was verified with, and `peer_id` its identity in the current trust domain: the agent checks
+ * none of them.
  */
 int consul_store_authorize(consul_store *store, const consul_spiffe_id *target, const X509 *peer,
+                           const unsigned char chain[CONSUL_DIGEST_LEN],
                            const consul_spiffe_id *peer_id, consul_asking asking,
                            consul_error *err);
 

@@ -108,10 +108,11 @@ def common_name(text):
 class Authority:
     """A root, or an intermediate made by `intermediate()`, that issues Connect-looking leaves."""
 
-    def __init__(self, trust_domain, name="Test Root", parent=None, ends=30, begins=-1):
+    def __init__(self, trust_domain, name="Test Root", parent=None, key=None, ends=30, begins=-1):
         self.trust_domain = trust_domain
         self.name = common_name(name)
-        self.key = ec_key()
+        self.parent = parent
+        self.key = key or ec_key()
         signer = parent or self
         self.certificate: Any = build(
             self.name, signer.name, self.key, signer.key,
@@ -129,6 +130,11 @@ class Authority:
 
     def intermediate(self, name="Test Intermediate", **validity):
         return Authority(self.trust_domain, name, parent=self, **validity)
+
+    def renewed(self):
+        """This intermediate with another certificate of the same key."""
+        assert self.parent
+        return self.parent.intermediate(key=self.key)
 
     def service(self, name, **options):
         """A leaf for a service, like Consul's own."""

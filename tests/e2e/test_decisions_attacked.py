@@ -31,6 +31,9 @@ def test_the_same_leaf_with_other_intermediates(programs, fake):
     for chain in ("", foreign.chain, sibling.chain):
         assert not world.served(world.client(with_chain(friend, chain)))
     world.settle()
+    renewed = world.client(with_chain(friend, between.renewed().chain))  # another chain, which is as good
+    assert not world.unasked(renewed)
+    wait_until(lambda: world.unasked(renewed), "a decision about that one")
 
 
 def test_a_leaf_that_expires_while_it_is_known(programs, fake):

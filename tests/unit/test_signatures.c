@@ -30,6 +30,9 @@ __attribute__((visibility("default"))) time_t time(time_t *result)
     return now.tv_sec;
 }
 
+static consul_signatures *signatures;
+static _Thread_local unsigned char digest[CONSUL_DIGEST_LEN]; /* of the last chain */
+
 /* How often OpenSSL was left to verify signatures. */
 static atomic_int verified;
 static _Atomic(X509_STORE_CTX_verify_fn) openssls; /* the same for all */
@@ -61,7 +64,8 @@ static int judge_with(X509_STORE_CTX_verify_fn verify, X509 *cert, X509 *between
     X509_STORE_CTX_set_flags(ctx, X509_V_FLAG_PARTIAL_CHAIN);
     atomic_store(&openssls, X509_STORE_CTX_get_verify(ctx));
     X509_STORE_CTX_set_verify(ctx, verify);
-    error = consul_verify_remembering(ctx) == 1 ? X509_V_OK : X509_STORE_CTX_get_error(ctx);
+    error = consul_verify_remembering(ctx, signatures, digest) == 1 ? X509_V_OK
+                                                                    : X509_STORE_CTX_get_error(ctx);
     X509_STORE_CTX_free(ctx);
     sk_X509_free(roots);
     sk_X509_free(untrusted);
@@ -188,6 +192,40 @@ static void test_other_intermediates(void **state)
     minted_free(&web);
 }
 
+/* A chain's digest is that of each of its certificates, and of these signatures alone. */
+static void test_digests(void **state)
+{
+    mint_order order = {.subject = "Between", .key_usage = "keyCertSign", .ca = true};
+    minted between = mint(&ca, order), web = mint_leaf(&between, TD, "web");
+    X509 *again = X509_dup(between.cert); /* of the same key, as after a renewal */
+    unsigned char first[CONSUL_DIGEST_LEN];
+    consul_signatures *others;
+
+    ASN1_INTEGER_set_uint64(X509_get_serialNumber(again), 4711);
+    assert_true(X509_sign(again, ca.key, EVP_sha256()) > 0);
+    assert_int_equal(judge(web.cert, between.cert, ca.cert), X509_V_OK);
+    memcpy(first, digest, sizeof(first));
+    assert_true(consul_digest_is_set(first));
+    assert_int_equal(judge(web.cert, again, ca.cert), X509_V_OK);
+    assert_memory_not_equal(digest, first, sizeof(first));
+    assert_int_equal(judge(web.cert, NULL, ca.cert), X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY);
+    assert_false(consul_digest_is_set(digest));
+
+    atomic_store(&verified, 0);
+    assert_int_equal(judge(web.cert, between.cert, ca.cert), X509_V_OK);
+    assert_memory_equal(digest, first, sizeof(first));
+    assert_int_equal(atomic_load(&verified), 0);
+    others = signatures;
+    signatures = consul_signatures_new(); /* of other roots */
+    assert_int_equal(judge(web.cert, between.cert, ca.cert), X509_V_OK);
+    assert_int_equal(atomic_load(&verified), 1);
+    consul_signatures_free(signatures);
+    signatures = others;
+    X509_free(again);
+    minted_free(&between);
+    minted_free(&web);
+}
+
 static void test_expires_while_known(void **state)
 {
     minted brief = mint(&ca, (mint_order){URI("web"), .not_before = -60, .not_after = 2});
@@ -301,6 +339,8 @@ static int make_world(void **state)
 {
     ca = mint_ca(TD);
     twin = mint_twin(&ca, NULL);
+    signatures = consul_signatures_new();
+    assert_non_null(signatures);
     return 0;
 }
 
@@ -308,17 +348,24 @@ static int end_world(void **state)
 {
     minted_free(&ca);
     minted_free(&twin);
+    consul_signatures_free(signatures);
     return 0;
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_verified_once),       cmocka_unit_test(test_spoilt),
-        cmocka_unit_test(test_same_key_other_name), cmocka_unit_test(test_roots_of_today),
-        cmocka_unit_test(test_other_intermediates), cmocka_unit_test(test_expires_while_known),
-        cmocka_unit_test(test_not_yet_valid),       cmocka_unit_test(test_clock_steps),
-        cmocka_unit_test(test_many_chains),         cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_verified_once),
+        cmocka_unit_test(test_spoilt),
+        cmocka_unit_test(test_same_key_other_name),
+        cmocka_unit_test(test_roots_of_today),
+        cmocka_unit_test(test_other_intermediates),
+        cmocka_unit_test(test_digests),
+        cmocka_unit_test(test_expires_while_known),
+        cmocka_unit_test(test_not_yet_valid),
+        cmocka_unit_test(test_clock_steps),
+        cmocka_unit_test(test_many_chains),
+        cmocka_unit_test(test_threads),
     };
 
     return cmocka_run_group_tests(tests, make_world, end_world);

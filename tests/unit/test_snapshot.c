@@ -380,7 +380,7 @@ static void test_verify(void **state)
         if (chains[i].untrusted != NULL)
             push(untrusted, chains[i].untrusted);
         ok = consul_roots_verify(roots, peer.cert, untrusted, chains[i].purpose, chains[i].level,
-                                 &chain, &error, &err);
+                                 &chain, NULL, &error, &err);
         if (ok != (chains[i].error == X509_V_OK) || error != chains[i].error)
             fail_msg("%s: got %d, error %d, %s", chains[i].name, ok, error, err.text);
         if (ok) {
@@ -420,8 +420,8 @@ static void test_verify_bad_ca(void **state)
         consul_roots *roots = make_roots(TD, &root, NULL);
         int error = X509_V_OK;
 
-        if (consul_roots_verify(roots, peer.cert, NULL, X509_PURPOSE_SSL_CLIENT, -1, NULL, &error,
-                                NULL))
+        if (consul_roots_verify(roots, peer.cert, NULL, X509_PURPOSE_SSL_CLIENT, -1, NULL, NULL,
+                                &error, NULL))
             fail_msg("%s was accepted", rows[i].name);
         if (error == X509_V_OK)
             fail_msg("%s: refused without an error", rows[i].name);
@@ -442,7 +442,7 @@ static void test_empty_names(void **state)
 
     push(untrusted, &nameless);
     if (!consul_roots_verify(roots, peer.cert, untrusted, X509_PURPOSE_SSL_CLIENT, -1, NULL, NULL,
-                             &err))
+                             NULL, &err))
         fail_msg("%s", err.text);
     sk_X509_pop_free(untrusted, X509_free);
     consul_roots_unref(roots);

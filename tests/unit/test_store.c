@@ -265,12 +265,12 @@ static void test_a_root_of_no_use(void **state)
     f->lists_odd = true;
     for (i = 0; i < 3; i++) {
         assert_int_equal(consul_store_roots(f->store, NULL, consul_asking_now(), &roots, &err), 1);
-        assert_int_equal(
-            consul_roots_verify(roots, new_web.cert, NULL, X509_PURPOSE_ANY, -1, NULL, NULL, NULL),
-            1);
-        assert_int_equal(
-            consul_roots_verify(roots, old_web.cert, NULL, X509_PURPOSE_ANY, -1, NULL, NULL, NULL),
-            0);
+        assert_int_equal(consul_roots_verify(roots, new_web.cert, NULL, X509_PURPOSE_ANY, -1, NULL,
+                                             NULL, NULL, NULL),
+                         1);
+        assert_int_equal(consul_roots_verify(roots, old_web.cert, NULL, X509_PURPOSE_ANY, -1, NULL,
+                                             NULL, NULL, NULL),
+                         0);
         consul_roots_unref(roots);
     }
     f->leaf = &new_web;
@@ -280,13 +280,15 @@ static void test_a_root_of_no_use(void **state)
 static int ask_about(const fixture *f, const minted *peer)
 {
     consul_asking asking = consul_asking_now();
+    unsigned char chain[CONSUL_DIGEST_LEN];
     consul_spiffe_id target, id;
 
+    assert_int_equal(X509_digest(peer->cert, EVP_sha256(), chain, NULL), 1);
     asking.deadline = consul_deadline_after(300);
     consul_store_expect(f->store);
     assert_int_equal(consul_spiffe_id_of_cert(old_web.cert, &target, NULL), 1);
     assert_int_equal(consul_spiffe_id_of_cert(peer->cert, &id, NULL), 1);
-    return consul_store_authorize(f->store, &target, peer->cert, &id, asking, NULL);
+    return consul_store_authorize(f->store, &target, peer->cert, chain, &id, asking, NULL);
 }
 
 /* One client's question without an answer speaks for all, until there is any answer to it. */

@@ -235,7 +235,7 @@ static void test_reading(void **state)
         ERR_clear_error();
         if (roots != NULL && consul_certs_are_usable(consul_roots_certs(roots)))
             assert_int_equal(consul_roots_verify(roots, world.friend.cert, NULL, X509_PURPOSE_ANY,
-                                                 -1, NULL, NULL, NULL),
+                                                 -1, NULL, NULL, NULL, NULL),
                              1);
         else
             assert_int_not_equal(k, 0);
