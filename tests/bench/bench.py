@@ -104,6 +104,8 @@ class Bench:
                 else:
                     found[runtime.version] = handshakes.steady(
                         runtime, sides, options.threads, options.rounds, options.seconds, options.warm)
+                    self.results.setdefault("locks", {})[runtime.version] = handshakes.contention(
+                        runtime, sides, 16, 4 * options.seconds, options.warm)
         finally:
             sides.close()
         return found

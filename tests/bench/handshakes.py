@@ -1,6 +1,7 @@
 """An authorized handshake beside a plain one: mutual TLS with the same leaf in files, and no authorization."""
 
 import re
+import struct
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -162,6 +163,30 @@ def steady(runtime, sides, threads, rounds, seconds, warm):
     finally:
         servers.close()
     return rows
+
+
+def contention(runtime, sides, threads, seconds, warm):
+    """How often a busy server takes a lock in a handshake, and how often another thread has it."""
+    of = sides.of(runtime)
+    file = runtime.programs.path("lock-counts")
+    server = Server(runtime, of["ours"], SERVER_THREADS, {"LD_PRELOAD": str(runtime.lock_counts),
+                                                          "LOCK_COUNTS": str(file)})
+    trickle = Trickle(runtime, of["plain"], server.port)
+
+    def counts():
+        return struct.unpack("qq", file.read_bytes())
+
+    try:
+        time.sleep(warm)
+        before = counts()
+        with Meter(server.pid) as meter:
+            found = load(runtime, "connect", of["plain"], server.port, threads, seconds, version="1.3")
+        taken, waited_for = (after - earlier for after, earlier in zip(counts(), before))
+    finally:
+        trickle.stop()
+        server.stop()
+    return {"threads": threads, "taken": taken, "waited for": waited_for,
+            "handshakes": round(found.count + found.before + Trickle.RATE * meter.seconds)}
 
 
 def fresh(runtime, sides, rounds):

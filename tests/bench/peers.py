@@ -24,6 +24,7 @@ class Runtime:
             self.loader = [tree / "lib64/ld-linux-x86-64.so.2", "--library-path", ":".join(map(str, libraries))]
         self.program = build / "tests/bench/peer"
         self.paced_clock = build / "tests/bench/paced_clock.so"
+        self.lock_counts = build / "tests/bench/lock_counts.so"
         openssl = tree / "usr/bin/openssl" if tree else "openssl"
         self.name = " ".join(self.run([openssl, "version"]).split()[:2])
         self.version = ".".join(self.name.split()[1].split(".")[:2])
@@ -107,8 +108,9 @@ class Running:
 
 
 class Server(Running):
-    def __init__(self, runtime, side, threads):
-        super().__init__(*runtime.peer("serve", side, threads))
+    def __init__(self, runtime, side, threads, more_environment=None):
+        argv, environment = runtime.peer("serve", side, threads)
+        super().__init__(argv, {**environment, **(more_environment or {})})
         self.port = int(self.line())
 
 

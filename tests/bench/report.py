@@ -80,6 +80,14 @@ def steady_tables(results):
                                       for end in ("server cpu", "client cpu"))))
 
 
+def lock_table(results):
+    yield table("The lock of a busy server", ("OpenSSL", "threads", "handshakes", "taken in each", "of 1000 times "
+                "another thread had it"), [
+        (name, of["threads"], of["handshakes"], f"{of['taken'] / of['handshakes']:.1f}",
+         f"{1000 * of['waited for'] / of['taken']:.1f}") for name, of in results["locks"].items()],
+        "TLS 1.3, with only the server ours; its thread that watches is counted, too.")
+
+
 def fresh_table(results):
     rows = []
     for name, found in results["fresh"].items():
@@ -121,6 +129,7 @@ def ways_table(title, said, ways):
 
     row(f"connections a second, {THREADS} at a time", lambda way: spread(figures_of(way, "connect", "rate")))
     row("CPU of a connection, µs", lambda way: spread(figures_of(way, "connect", "cpu", 1e6)))
+    row("of that the server's end", lambda way: spread(figures_of(way, "connect", "server cpu", 1e6)))
     row("CPU of the agent meanwhile, for each, µs", lambda way: spread(figures_of(way, "connect", "agent cpu", 1e6)))
     for name, show in latency("connect at a rate"):
         row(f"a connection, {CONNECTIONS_A_SECOND} a second, {name}, ms", show)
@@ -129,6 +138,7 @@ def ways_table(title, said, ways):
     for name, show in latency("request at a rate"):
         row(f"a request, {REQUESTS_A_SECOND} a second, {name}, ms", show)
     row("memory with one connection, kB", lambda way: way["memory"]["with one"])
+    row("of that the server's end", lambda way: way["memory"]["server with one"])
     row(f"memory for each of {HELD} connections, kB", lambda way: f"{way['memory']['for each']:.0f}")
     yield table(title, ("", *(way["way"] for way in ways)), rows,
                 f"{said} A request has 64 bytes, and so has its answer. Latency is connecting, request and answer, or "
@@ -209,7 +219,7 @@ def promises(results):
                     "Least and most of all settings.")
 
 
-SECTIONS = {"instructions": instruction_tables, "steady": steady_tables, "fresh": fresh_table,
+SECTIONS = {"instructions": instruction_tables, "steady": steady_tables, "locks": lock_table, "fresh": fresh_table,
             "sidecar": sidecar_table, "library": library_table, "propagation": propagation_table}
 
 

@@ -1,7 +1,7 @@
 """The same client and server programs with a proxy at each end, with ours, and with neither.
 
 Another proxy is one more way: an object with a name, start(), stop(), a `port` that the client connects
-to, how the client does that, and the `proxies` that run besides the two programs.
+to, how the client does that, and the proxies that run besides the two programs.
 """
 
 import os
@@ -25,7 +25,7 @@ class Way:
     """Both programs, configured the same way, without a proxy."""
 
     trickle = None
-    proxies = ()  # pids
+    server_proxies = client_proxies = ()  # pids
 
     def __init__(self, name, runtime, server, client):
         self.name, self.runtime = name, runtime
@@ -86,10 +86,9 @@ class BuiltInProxy(Proxied):
 
     def start_proxies(self):
         inbound, self.port = free_ports(2)
-        self.proxies = (
-            self.proxy("echo", "-service-addr", f"127.0.0.1:{self.server.port}", "-listen", f"127.0.0.1:{inbound}",
-                       "-register"),
-            self.proxy("caller", "-upstream", f"echo:{self.port}"))
+        self.server_proxies = self.proxy(
+            "echo", "-service-addr", f"127.0.0.1:{self.server.port}", "-listen", f"127.0.0.1:{inbound}", "-register"),
+        self.client_proxies = self.proxy("caller", "-upstream", f"echo:{self.port}"),
 
 
 class Envoys(Proxied):
@@ -105,7 +104,8 @@ class Envoys(Proxied):
         server = self.envoy("echo-by-envoy", port=self.server.port)
         client = self.envoy("caller-by-envoy", upstreams=["echo-by-envoy"])
         client.wait_for_endpoint("echo-by-envoy", server.inbound)
-        self.port, self.proxies = client.outbound["echo-by-envoy"], (server.pid, client.pid)
+        self.port = client.outbound["echo-by-envoy"]
+        self.server_proxies, self.client_proxies = (server.pid,), (client.pid,)
 
 
 def ways(runtime, agent):
@@ -131,11 +131,13 @@ def ways(runtime, agent):
 
 def under_load(way, agent, verb, threads, seconds, rate=0):
     """What a client has measured, and the CPU seconds that one connection or request took of whom."""
-    with Meter(way.server.pid, *way.proxies) as ends, Meter(agent.process.child.pid) as agents:
+    with (Meter(way.server.pid, *way.server_proxies) as serving, Meter(*way.client_proxies) as connecting,
+          Meter(agent.process.child.pid) as agents):
         found = load(way.runtime, verb, way.client_side, way.port, threads, seconds, rate)
-    all_of_them = found.count + found.before + (Trickle.RATE * ends.seconds if way.trickle else 0)
+    all_of_them = found.count + found.before + (Trickle.RATE * serving.seconds if way.trickle else 0)
+    server, client = serving.cpu / all_of_them, found.cpu / found.count + connecting.cpu / all_of_them
     return {"rate": found.rate, "median": found.median, "p90": found.p90, "p99": found.p99,
-            "cpu": found.cpu / found.count + ends.cpu / all_of_them, "agent cpu": agents.cpu / all_of_them}
+            "cpu": server + client, "server cpu": server, "agent cpu": agents.cpu / all_of_them}
 
 
 def measure(way, agent, seconds):
@@ -149,13 +151,14 @@ def measure(way, agent, seconds):
 
 
 def measure_memory(way):
-    """kB: of all at both ends with one connection, and for each further one."""
-    found = []
+    """kB: of the server's end and of all at both, with one connection, and for each further one."""
+    server, both = [], []
     for count in (1, HELD):
         holder = Holder(way.runtime, way.client_side, way.port, count)
-        found.append(sum(memory(pid) for pid in (holder.pid, way.server.pid, *way.proxies)))
+        server.append(sum(memory(pid) for pid in (way.server.pid, *way.server_proxies)))
+        both.append(server[-1] + sum(memory(pid) for pid in (holder.pid, *way.client_proxies)))
         holder.stop()
-    return {"with one": found[0], "for each": (found[1] - found[0]) / (HELD - 1)}
+    return {"server with one": server[0], "with one": both[0], "for each": (both[1] - both[0]) / (HELD - 1)}
 
 
 def compare(ways, agent, rounds, seconds, warm):
