@@ -209,8 +209,8 @@ consul_asking endpoint_begin_asking(endpoint *e)
 
     if (!e->asked)
         consul_store_expect(e->store);
-    /* A peer may take its time, and is verified by what counts when it comes. */
-    if (!e->asked || asking.since - e->asked_since > ASKED_ONCE_US)
+    /* A peer may take its time, beside what the agent took, and is verified by what counts then. */
+    if (!e->asked || asking.since - e->asked_since - 1000 * e->waited > ASKED_ONCE_US)
         e->asked_since = asking.since;
     e->asked = true;
     asking.since = e->asked_since;

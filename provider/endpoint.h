@@ -75,7 +75,7 @@ enum endpoint_rule endpoint_judge(endpoint *e, SSL *ssl);
 bool endpoint_has_seen(const endpoint *e, const SSL *ssl);
 
 /*
- * The application is giving this certificate to the SSL, or presents it: it is judged with it from now
+ * The application is giving this certificate to the SSL in its handshake: it is judged with it from now
  * on. The endpoint has been judged before.
  */
 void endpoint_expect(endpoint *e, X509 *cert);

@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <string.h>
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -37,6 +38,22 @@ static info_fn on_info;
 
 /* libssl's own security callback; the same for every SSL_CTX, and set before ours can run. */
 static _Atomic(security_fn *) default_security;
+
+/* Of a server. For a client the second of them means nothing: there is always a certificate. */
+#define SERVER_VERIFY_MODE (SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT)
+
+/*
+ * States of a handshake, by their names of SSL_state_string(3). The numbers of TLS_ST_..., but for
+ * BEFORE and OK, are not the same in all of libssl.so.3: 3.2 has put others between them.
+ */
+#define READS_CLIENT_HELLO "TRCH"
+#define SENDS_SERVER_CERTIFICATE "TWSC"
+#define SENDS_CLIENT_CERTIFICATE "TWCC"
+
+static bool is_in_state(const SSL *ssl, const char *name)
+{
+    return strcmp(SSL_state_string(ssl), name) == 0;
+}
 
 /* ---- how a governed connection is set up ---- */
 
@@ -87,7 +104,7 @@ static void stop_unauthorized(SSL *ssl, const char *why)
         endpoint_report(e, ssl, &err, NULL);
     else
         prov_error_raise(&err, NULL, NULL);
-    SSL_set_verify(ssl, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+    SSL_set_verify(ssl, SERVER_VERIFY_MODE, NULL);
     SSL_set_shutdown(ssl, both);
 }
 
@@ -136,10 +153,7 @@ static void hear_alerts(endpoint *e, SSL *ssl)
 static void enforce(endpoint *e, SSL *ssl)
 {
     /* Exactly this mode: post-handshake authentication, say, would put the question off. */
-    SSL_set_verify(ssl,
-                   SSL_is_server(ssl) ? SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT
-                                      : SSL_VERIFY_PEER,
-                   NULL);
+    SSL_set_verify(ssl, SSL_is_server(ssl) ? SERVER_VERIFY_MODE : SSL_VERIFY_PEER, NULL);
     if (e->has_service)
         SSL_set_cert_cb(ssl, SSL_is_server(ssl) ? on_certificate : on_client_certificate, NULL);
     hear_alerts(e, ssl);
@@ -162,7 +176,7 @@ static void enforce(endpoint *e, SSL *ssl)
  */
 static void prepare_for_the_unknown(endpoint *e, SSL *ssl)
 {
-    if (SSL_get_state(ssl) != TLS_ST_BEFORE && SSL_get_state(ssl) != TLS_ST_SR_CLNT_HELLO)
+    if (SSL_get_state(ssl) != TLS_ST_BEFORE && !is_in_state(ssl, READS_CLIENT_HELLO))
         return;
     SSL_set_options(ssl, SSL_OP_NO_TICKET);
     e->unknown = forget_sessions(ssl);
@@ -241,8 +255,8 @@ accepts_cipher(endpoint *e, const SSL *ssl, const SSL_CIPHER *cipher)
  */
 static bool takes_the_place_of_the_leaf(SSL *ssl, const X509 *cert)
 {
-    OSSL_HANDSHAKE_STATE state = SSL_get_state(ssl);
-    bool sent = state == TLS_ST_SW_CERT || state == TLS_ST_CW_CERT;
+    bool sent =
+        is_in_state(ssl, SENDS_SERVER_CERTIFICATE) || is_in_state(ssl, SENDS_CLIENT_CERTIFICATE);
     endpoint *e = endpoint_get(ssl);
     consul_error err = {0};
     consul_uri uri;
@@ -260,33 +274,37 @@ static bool takes_the_place_of_the_leaf(SSL *ssl, const X509 *cert)
 }
 
 /*
- * A certificate is being given to a connection, by a client_cert_cb say, or is about to be sent. A
- * Connect leaf makes it governed, which is too late where the peer has passed by the application's
- * rules, and where a server of TLS 1.3 is past its CertificateRequest.
+ * A certificate is being given to a connection in its handshake, by a client_cert_cb say, or is about to
+ * be sent. A Connect leaf makes it governed, which is too late where the peer has passed by the
+ * application's rules, and where a server of TLS 1.3 is past its CertificateRequest and has sent none.
  *
  * Not inlined, as accepts_cipher: their frames would be paid for whatever on_security is asked.
  */
 static bool __attribute__((noinline)) comes_too_late(SSL *ssl, X509 *cert)
 {
     endpoint *e = endpoint_find(ssl);
-    bool was_governed = is_governed(e);
+    bool is_live =
+             is_governed(e) && endpoint_is_ours(e, cert) && e->peer != ENDPOINT_PEER_LEFT_ALONE,
+         sent = is_in_state(ssl, SENDS_SERVER_CERTIFICATE), demanded;
     consul_uri uri;
 
-    if (cert == NULL || !SSL_in_init(ssl)
-        || (was_governed && endpoint_is_ours(e, cert) && e->peer != ENDPOINT_PEER_LEFT_ALONE))
+    if (cert == NULL || !SSL_in_init(ssl) || SSL_get_state(ssl) == TLS_ST_BEFORE
+        || (is_live && !sent))
         return false;
     if (takes_the_place_of_the_leaf(ssl, cert))
         return true;
-    if (!(consul_cert_claims_connect(cert) || consul_cert_stands_in(cert, &uri)))
+    if (!is_live && !(consul_cert_claims_connect(cert) || consul_cert_stands_in(cert, &uri)))
         return false;
+    demanded = SSL_get_verify_mode(ssl) == SERVER_VERIFY_MODE; /* before arming does */
     e = prov_tls_arm(ssl);
     if (e == NULL)
         return false; /* and stopped */
-    endpoint_expect(e, cert);
-    prov_tls_arm(ssl);
+    if (!is_live) {
+        endpoint_expect(e, cert);
+        prov_tls_arm(ssl);
+    }
     if (e->peer != ENDPOINT_PEER_LEFT_ALONE
-        && (was_governed || SSL_get_state(ssl) != TLS_ST_SW_CERT
-            || SSL_version(ssl) < TLS1_3_VERSION))
+        && (!sent || demanded || SSL_version(ssl) != TLS1_3_VERSION))
         return false;
     stop_unauthorized(ssl, "the Connect leaf came too late for the peer to be verified with it");
     return true;

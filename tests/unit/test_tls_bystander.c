@@ -1,6 +1,9 @@
 /* TLS of the same process that is none of Consul's business: it is as it was without us. */
 #include "unit.h"
 
+#include <openssl/err.h>
+#include <openssl/x509v3.h>
+
 #include "tls.h"
 
 static void assert_nothing_was_asked(void)
@@ -29,6 +32,37 @@ static void test_servers_and_clients(void **state)
         }
     }
     assert_nothing_was_asked();
+}
+
+/* Only what it has in the end counts: not a leaf that was replaced before the handshake, or not taken. */
+static void test_a_leaf_that_did_not_stay(void **state)
+{
+    minted stand_in = mint(NULL, (mint_order){.names = {{GEN_URI, "consul:leaf/web", 0}}});
+    const minted *const first[] = {&world.web, &stand_in};
+    size_t i;
+
+    for (i = 0; i < 2 * 2 * 2; i++) {
+        int version = tls_versions[i / 4], is_taken = i / 2 % 2;
+        SSL_CTX *server_ctx = tls_ctx(version, NULL), *client_ctx = tls_ctx(version, NULL);
+        SSL *client, *server;
+        tls_outcome outcome;
+
+        tls_pair(client_ctx, server_ctx, &client, &server);
+        SSL_set_security_level(server, is_taken ? 1 : 4); /* 4 has no P-256 */
+        assert_int_equal(SSL_use_certificate(server, first[i % 2]->cert), is_taken);
+        SSL_set_security_level(server, 1);
+        assert_int_equal(SSL_use_certificate(server, world.site.cert), 1);
+        assert_int_equal(SSL_use_PrivateKey(server, world.site.key), 1);
+        ERR_clear_error();
+        outcome = tls_talk(client, server);
+        assert_talked("ordinary in the end", &outcome);
+        SSL_free(client);
+        SSL_free(server);
+        SSL_CTX_free(server_ctx);
+        SSL_CTX_free(client_ctx);
+    }
+    assert_nothing_was_asked();
+    minted_free(&stand_in);
 }
 
 /* ---- verification by the application's own rules ---- */
@@ -262,6 +296,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_servers_and_clients, tls_reset),
+        cmocka_unit_test_setup(test_a_leaf_that_did_not_stay, tls_reset),
         cmocka_unit_test_setup(test_verification, tls_reset),
         cmocka_unit_test_setup(test_cert_verify_callback, tls_reset),
         cmocka_unit_test_setup(test_client_certificates, tls_reset),

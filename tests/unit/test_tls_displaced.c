@@ -4,6 +4,8 @@
  */
 #include "unit.h"
 
+#include <openssl/x509v3.h>
+
 #include "tls.h"
 
 /* ---- what applications do ---- */
@@ -437,6 +439,15 @@ static int give_leaf(SSL *ssl, void *arg)
            && SSL_use_PrivateKey(ssl, world.web.key) == 1;
 }
 
+static int give_leaf_first(SSL *ssl, void *arg)
+{
+    int ok = SSL_use_certificate(ssl, world.web.cert) == 1
+             && SSL_use_PrivateKey(ssl, world.web.key) == 1;
+
+    SSL_set_verify(ssl, SSL_VERIFY_NONE, NULL);
+    return ok;
+}
+
 static int change_context(SSL *ssl, void *arg)
 {
     SSL_set_verify(ssl, SSL_VERIFY_NONE, NULL);
@@ -451,31 +462,92 @@ static void test_leaf_given_late(void **state)
 {
     static const displacement rows[] = {ROW(all_but_security), ROW(all_but_message),
                                         ROW(all_but_not_resumable)};
-    static int (*const ways[])(SSL *, void *) = {give_leaf, change_context};
+    static const struct {
+        const char *what;
+        int (*apply)(SSL *, void *);
+    } ways[] = {{"a leaf given late let anybody in", give_leaf},
+                {"a leaf given late, before the mode, let anybody in", give_leaf_first},
+                {"a late context let anybody in", change_context}};
     size_t i, v, way, own;
 
     failures = 0;
-    for (i = 0; i < 3 * 2 * 2 * 2; i++) {
+    for (i = 0; i < 3 * 3 * 2 * 2; i++) {
         const displacement *row = &rows[i % 3];
         SSL_CTX *server, *client;
         tls_outcome outcome;
 
-        way = i / 3 % 2, own = i / 6 % 2, v = i / 12;
+        way = i / 3 % 3, own = i / 9 % 2, v = i / 18;
         server = tls_ctx(tls_versions[v], own ? &world.site : NULL);
         client = tls_ctx(tls_versions[v], NULL);
         late = tls_ctx(tls_versions[v], &world.web);
         row->apply(server);
         row->apply(late);
-        SSL_CTX_set_cert_cb(server, ways[way], NULL);
+        SSL_CTX_set_cert_cb(server, ways[way].apply, NULL);
         outcome = tls_connect(client, server);
-        note(is_silent(&outcome), tls_versions[v], row->name,
-             way == 0 ? "a leaf given late let anybody in" : "a late context let anybody in",
-             &outcome);
+        note(is_silent(&outcome), tls_versions[v], row->name, ways[way].what, &outcome);
         SSL_CTX_free(late);
         SSL_CTX_free(server);
         SSL_CTX_free(client);
     }
     assert_int_equal(failures, 0);
+}
+
+/* ---- a mode that is taken back once, after the certificate was chosen ---- */
+
+static int none_and_resume(SSL *ssl, int is_forward_secure)
+{
+    SSL_set_verify(ssl, SSL_VERIFY_NONE, NULL);
+    return 0;
+}
+
+static void all_but_security_and_none(SSL_CTX *ctx)
+{
+    all_but_security(ctx);
+    SSL_CTX_set_not_resumable_session_callback(ctx, none_and_resume);
+}
+
+static int none_by_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len,
+                        const unsigned char *in, unsigned int in_len, void *arg)
+{
+    SSL_set_verify(ssl, SSL_VERIFY_NONE, NULL);
+    *out = in + 1;
+    *out_len = in[0];
+    return SSL_TLSEXT_ERR_OK;
+}
+
+static void displace_message_and_none(SSL_CTX *ctx)
+{
+    displace_message(ctx);
+    SSL_CTX_set_alpn_select_cb(ctx, none_by_alpn, NULL);
+}
+
+static void test_mode_taken_back(void **state)
+{
+    static const displacement rows[] = {ROW(all_but_security_and_none),
+                                        ROW(displace_message_and_none)};
+    minted stand_in = mint(NULL, (mint_order){.names = {{GEN_URI, "consul:leaf/web", 0}}});
+    const minted *const servers[] = {&world.web, &stand_in};
+    size_t i;
+
+    fake_agent_set_leaf(&world.agent, &world.web);
+    failures = 0;
+    for (i = 0; i < 2 * 2 * 2; i++) {
+        const displacement *row = &rows[i % 2];
+        int version = tls_versions[i / 4];
+        SSL_CTX *server = tls_ctx(version, servers[i / 2 % 2]), *client = tls_ctx(version, NULL);
+        tls_outcome outcome;
+
+        row->apply(server);
+        SSL_CTX_set_alpn_protos(client, (const unsigned char *)"\002h2", 3);
+        outcome = tls_connect(client, server);
+        note(is_silent(&outcome), version, row->name,
+             i / 2 % 2 == 0 ? "with a leaf, anybody got in" : "with a stand-in, anybody got in",
+             &outcome);
+        SSL_CTX_free(server);
+        SSL_CTX_free(client);
+    }
+    assert_int_equal(failures, 0);
+    minted_free(&stand_in);
 }
 
 /* Where our verification is left in its place, a displacement does no harm to those who may. */
@@ -509,6 +581,7 @@ int main(void)
         cmocka_unit_test_setup(test_clients, tls_reset),
         cmocka_unit_test_setup(test_clients_totally_displaced, tls_reset),
         cmocka_unit_test_setup(test_leaf_given_late, tls_reset),
+        cmocka_unit_test_setup(test_mode_taken_back, tls_reset),
         cmocka_unit_test_setup(test_friends, tls_reset),
     };
 
