@@ -23,8 +23,7 @@ typedef struct counts {
 
 static counts nowhere, *shown = &nowhere;
 static int (*libcs)(pthread_mutex_t *mutex);
-static _Atomic(uintptr_t) first,
-    last; /* addresses of the module's code and data, once it is there */
+static _Atomic(uintptr_t) first, last; /* addresses of the module, once it is there */
 
 static void __attribute__((constructor)) set_up(void)
 {

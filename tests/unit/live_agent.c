@@ -357,6 +357,18 @@ void live_agent_rotate(live_agent *agent)
     pthread_mutex_unlock(&agent->lock);
 }
 
+void live_agent_list_unusable(live_agent *agent)
+{
+    pthread_mutex_lock(&agent->lock);
+    minted_free(&agent->ca[1]);
+    agent->ca[1] = mint_unusable_ca(LIVE_TD);
+    free(agent->roots);
+    agent->roots = roots_body(agent);
+    agent->indexes[LIVE_ROOTS] += 10;
+    pthread_cond_broadcast(&agent->changed);
+    pthread_mutex_unlock(&agent->lock);
+}
+
 void live_agent_stop(live_agent *agent)
 {
     size_t i;

@@ -44,6 +44,9 @@ const char *live_agent_address(const live_agent *agent); /* borrowed */
 /* A new CA, and new leaves of it. The roots are this one and the one before. */
 void live_agent_rotate(live_agent *agent);
 
+/* One more root, which OpenSSL can not use. */
+void live_agent_list_unusable(live_agent *agent);
+
 /* How it answers from now on; also those that wait already, unless it hangs. */
 void live_agent_behave(live_agent *agent, enum live_what what, enum live_manner manner);
 

@@ -139,6 +139,28 @@ minted mint_ca(const char *trust_domain)
     return mint(NULL, (mint_order){.subject = subject, .ca = true, .names = {{GEN_URI, uri, 0}}});
 }
 
+minted mint_unusable_ca(const char *trust_domain)
+{
+    minted ca = mint_ca(trust_domain);
+    ASN1_OCTET_STRING *text = ASN1_OCTET_STRING_new();
+    X509_EXTENSION *extension;
+
+    must(text != NULL && ASN1_OCTET_STRING_set(text, (const unsigned char *)"no DER", 6) == 1,
+         "a text");
+    extension = X509_EXTENSION_create_by_NID(NULL, NID_ext_key_usage, 0, text);
+    must(extension != NULL && X509_add_ext(ca.cert, extension, -1) == 1
+             && X509_sign(ca.cert, ca.key, EVP_sha256()) > 0,
+         "an extension");
+    X509_EXTENSION_free(extension);
+    ASN1_OCTET_STRING_free(text);
+    return ca;
+}
+
+minted mint_stand_in(const char *uri)
+{
+    return mint(NULL, (mint_order){.names = {{GEN_URI, uri, 0}}});
+}
+
 minted mint_leaf(const minted *ca, const char *trust_domain, const char *service)
 {
     char uri[1024];

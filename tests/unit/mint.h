@@ -45,6 +45,12 @@ void minted_free(minted *one);
 /* A CA of its own, with the trust domain as its only name, as Consul's. */
 minted mint_ca(const char *trust_domain);
 
+/* One with an extension that can not be read: OpenSSL reads it, and can do nothing with it. */
+minted mint_unusable_ca(const char *trust_domain);
+
+/* A stand-in for what this URI names, consul:leaf/web say. */
+minted mint_stand_in(const char *uri);
+
 /* The leaf of a service in namespace "default" of datacenter "dc1". */
 minted mint_leaf(const minted *ca, const char *trust_domain, const char *service);
 

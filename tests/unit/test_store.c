@@ -19,7 +19,7 @@
 #define TD "td.consul"
 
 static minted old_ca, new_ca, old_web, new_web, alice, bob;
-static minted odd; /* a root with an extension that OpenSSL can not read */
+static minted odd; /* a CA that Go reads, in which Consul is written, and OpenSSL can not use */
 
 /* An agent whose roots and leaf are those of a CA, which may change after some answers. */
 typedef struct fixture {
@@ -28,6 +28,7 @@ typedef struct fixture {
     const minted *leaf, *root;
     const minted *next_root; /* from the second question for roots on, unless NULL */
     bool lists_odd;          /* beside that */
+    bool leaf_with_odd;      /* as an intermediate */
     int status;
     enum { SAYS_YES, SAYS_NOTHING, LIMITS } of_alice; /* of others it says yes */
     int leaves, roots;                                /* how often each was asked for */
@@ -54,14 +55,16 @@ static char *roots_body(const minted *root, bool with_odd)
     return body;
 }
 
-static char *leaf_body(const minted *leaf)
+static char *leaf_body(const minted *leaf, bool with_odd)
 {
     char *cert = mint_cert_pem(leaf->cert), *key = mint_key_pem(leaf->key), *body;
-    json_t *json = json_pack("{s:s, s:s}", "CertPEM", cert, "PrivateKeyPEM", key);
+    char *more = with_odd ? mint_cert_pem(odd.cert) : strdup("");
+    json_t *json = json_pack("{s:s+, s:s}", "CertPEM", cert, more, "PrivateKeyPEM", key);
 
     body = json_dumps(json, 0);
     json_decref(json);
     free(cert);
+    free(more);
     free(key);
     return body;
 }
@@ -99,7 +102,7 @@ static void handle(const http_request *request, http_reply *reply, void *arg)
             snprintf(f->headers, sizeof(f->headers), "X-Consul-Index: %d\r\n", f->index);
             reply->headers = f->headers;
         }
-        f->body = leaf_body(f->leaf);
+        f->body = leaf_body(f->leaf, f->leaf_with_odd);
     } else if (strncmp(request->target, "/v1/agent/connect/ca/roots", 26) == 0) {
         bool changed = f->roots++ > 0 && f->next_root != NULL;
 
@@ -151,20 +154,6 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* Go, in which Consul is written, need not agree with OpenSSL about what can be read. */
-static void spoil_extensions(const minted *ca)
-{
-    ASN1_OCTET_STRING *text = ASN1_OCTET_STRING_new();
-    X509_EXTENSION *extension;
-
-    assert_int_equal(ASN1_OCTET_STRING_set(text, (const unsigned char *)"no DER", 6), 1);
-    extension = X509_EXTENSION_create_by_NID(NULL, NID_ext_key_usage, 0, text);
-    assert_int_equal(X509_add_ext(ca->cert, extension, -1), 1);
-    assert_true(X509_sign(ca->cert, ca->key, EVP_sha256()) > 0);
-    X509_EXTENSION_free(extension);
-    ASN1_OCTET_STRING_free(text);
-}
-
 static int make_world(void **state)
 {
     unsetenv("CONSUL_HTTP_TOKEN");
@@ -177,8 +166,7 @@ static int make_world(void **state)
     new_web = mint_leaf(&new_ca, TD, "web");
     alice = mint_leaf(&old_ca, TD, "alice");
     bob = mint_leaf(&old_ca, TD, "bob");
-    odd = mint_ca(TD);
-    spoil_extensions(&odd);
+    odd = mint_unusable_ca(TD);
     return 0;
 }
 
@@ -255,12 +243,11 @@ static void test_roots(void **state)
 static void test_a_root_of_no_use(void **state)
 {
     fixture *f = *state;
-    consul_roots *roots;
+    consul_roots *roots, *before;
     consul_error err = {0};
     int i;
 
-    assert_int_equal(consul_store_roots(f->store, NULL, consul_asking_now(), &roots, &err), 1);
-    consul_roots_unref(roots);
+    assert_int_equal(consul_store_roots(f->store, NULL, consul_asking_now(), &before, &err), 1);
     f->root = &new_ca;
     f->lists_odd = true;
     for (i = 0; i < 3; i++) {
@@ -271,10 +258,23 @@ static void test_a_root_of_no_use(void **state)
         assert_int_equal(consul_roots_verify(roots, old_web.cert, NULL, X509_PURPOSE_ANY, -1, NULL,
                                              NULL, NULL, NULL),
                          0);
-        consul_roots_unref(roots);
+        assert_ptr_not_equal(roots, before); /* read anew, as memory may have been short */
+        consul_roots_unref(before);
+        before = roots;
     }
+    consul_roots_unref(before);
     f->leaf = &new_web;
     assert_int_equal(get_leaf(f, NULL, NULL, &err), 1);
+}
+
+static void test_an_intermediate_of_no_use(void **state)
+{
+    fixture *f = *state;
+    consul_error err = {0};
+
+    f->leaf_with_odd = true;
+    assert_int_equal(get_leaf(f, NULL, NULL, &err), 0);
+    assert_error(&err, CONSUL_R_AGENT_ANSWER_INVALID, "can not use the leaf or an intermediate");
 }
 
 static int ask_about(const fixture *f, const minted *peer)
@@ -493,6 +493,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_scopes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_roots, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_root_of_no_use, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_an_intermediate_of_no_use, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_one_that_is_limited, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_wrong_leaf, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_rotation, set_up, tear_down),

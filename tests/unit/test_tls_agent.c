@@ -11,7 +11,6 @@
 #include <unistd.h>
 
 #include <openssl/provider.h>
-#include <openssl/x509v3.h>
 
 #include "tls.h"
 
@@ -194,7 +193,7 @@ static void withdraw_the_root(void)
 /* A server has asked for the roots, for the leaf that it presents: for a client that comes much later. */
 static void test_a_client_that_waits(void **state)
 {
-    minted stand_in = mint(NULL, (mint_order){.names = {{GEN_URI, "consul:leaf/web", 0}}});
+    minted stand_in = mint_stand_in("consul:leaf/web");
     static void (*const pauses[])(void) = {withdraw_the_root, keep_the_root};
     size_t i, v;
 
@@ -203,14 +202,9 @@ static void test_a_client_that_waits(void **state)
         for (v = 0; v < 2; v++) {
             SSL_CTX *server_ctx = tls_ctx(tls_versions[v], &stand_in);
             SSL_CTX *client_ctx = tls_ctx(tls_versions[v], &world.friend);
-            SSL *client = SSL_new(client_ctx), *server = SSL_new(server_ctx);
-            BIO *one = NULL, *other = NULL;
+            SSL *client, *server;
 
-            assert_int_equal(BIO_new_bio_pair(&one, 0, &other, 0), 1);
-            SSL_set_bio(client, one, one);
-            SSL_set_bio(server, other, other);
-            SSL_set_connect_state(client);
-            SSL_set_accept_state(server);
+            tls_pair(client_ctx, server_ctx, &client, &server);
             assert_int_equal(shake_hands_slowly(client, server, pauses[i]),
                              pauses[i] == keep_the_root);
             SSL_free(client);

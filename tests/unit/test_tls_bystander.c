@@ -2,7 +2,6 @@
 #include "unit.h"
 
 #include <openssl/err.h>
-#include <openssl/x509v3.h>
 
 #include "tls.h"
 
@@ -37,7 +36,7 @@ static void test_servers_and_clients(void **state)
 /* Only what it has in the end counts: not a leaf that was replaced before the handshake, or not taken. */
 static void test_a_leaf_that_did_not_stay(void **state)
 {
-    minted stand_in = mint(NULL, (mint_order){.names = {{GEN_URI, "consul:leaf/web", 0}}});
+    minted stand_in = mint_stand_in("consul:leaf/web");
     const minted *const first[] = {&world.web, &stand_in};
     size_t i;
 
@@ -56,8 +55,7 @@ static void test_a_leaf_that_did_not_stay(void **state)
         ERR_clear_error();
         outcome = tls_talk(client, server);
         assert_talked("ordinary in the end", &outcome);
-        SSL_free(client);
-        SSL_free(server);
+        tls_close(client, server);
         SSL_CTX_free(server_ctx);
         SSL_CTX_free(client_ctx);
     }

@@ -202,7 +202,7 @@ static tls_outcome connect_in(OSSL_LIB_CTX *libctx, int version, const minted *c
 static void test_contexts_of_another_library_context(void **state)
 {
     OSSL_LIB_CTX *libctx = OSSL_LIB_CTX_new();
-    minted stand_in = mint(NULL, (mint_order){.names = {{GEN_URI, "consul:leaf/web", 0}}});
+    minted stand_in = mint_stand_in("consul:leaf/web");
     const minted *servers[] = {&world.web, &stand_in};
     size_t i, v;
 

@@ -335,6 +335,18 @@ static void test_no_index(void **state)
     assert_false(is_vouched_for(f->roots));
 }
 
+/* Nobody vouches for roots of which one may only have been read without memory: they are asked for. */
+static void test_a_root_of_no_use(void **state)
+{
+    fixture *f = *state;
+
+    start_watching(f);
+    WAIT_UNTIL(is_vouched_for(f->roots));
+    live_agent_list_unusable(f->agent);
+    live_agent_request(f->agent, LIVE_ROOTS, 3); /* again and again, after pauses */
+    assert_false(is_vouched_for(f->roots));
+}
+
 /* What has not changed is the same object; what has, another. */
 static void test_content(void **state)
 {
@@ -813,6 +825,7 @@ int main(void)
         TEST(test_idle),
         TEST(test_indexes),
         TEST(test_no_index),
+        TEST(test_a_root_of_no_use),
         TEST(test_content),
         TEST(test_connections_are_kept),
         TEST(test_late_answers),
