@@ -167,7 +167,7 @@ static const OSSL_DISPATCH decoder_functions[] = {
  * what these go on with; OSSL_STORE asks for what makes DER, MSBLOB or PVK, whichever key that is of.
  * Where it is told that a file is PEM (openssl pkey -inform PEM), OpenSSL 3.5's asks for DER alone. By that
  * name this one is put before each decoder of the public keys of certificates, too, for nothing: 1 % of a
- * handshake in OpenSSL 3.0, and nothing where those are remembered. PVK is a format of private keys
+ * handshake in OpenSSL 3.0, and nothing that can be measured in 3.5. PVK is a format of private keys
  * alone.
  */
 static const OSSL_ALGORITHM algorithms[] = {

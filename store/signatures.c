@@ -21,7 +21,7 @@
 #include <openssl/evp.h>
 #include <openssl/x509_vfy.h>
 
-#define PLACES 1024 /* of 40 bytes; each has the last chain that fell on it */
+#define PLACES 1024 /* of 34 bytes; each has the last chain that fell on it */
 
 typedef struct place {
     atomic_flag in_use;

@@ -107,8 +107,8 @@ static int keep(const consul_watch *watch, query *q, const consul_answer *answer
     if (q->entry->kind == CONSUL_KIND_ROOTS) {
         old_roots = consul_entry_roots(q->entry, CONSUL_EVER);
         roots = consul_entry_decode_roots(q->entry, answer, watch->libctx, NULL);
-        ok =
-            roots != NULL && consul_certs_are_usable(roots->certs); /* or else they are asked for */
+        /* What may only have been read without memory is asked for. */
+        ok = roots != NULL && consul_certs_are_usable(roots->certs);
         *is_news = roots != old_roots;
         if (ok)
             consul_entry_keep_roots(q->entry, roots, CONSUL_WATCHED, until);
