@@ -489,6 +489,27 @@ static void test_leaf_given_late(void **state)
     assert_int_equal(failures, 0);
 }
 
+/* Where security and verification are left it is known in time, and lets in who may. */
+static void test_leaf_given_late_for_a_friend(void **state)
+{
+    size_t v;
+
+    for (v = 0; v < 2; v++) {
+        SSL_CTX *server = tls_ctx(tls_versions[v], NULL);
+        SSL_CTX *client = tls_ctx(tls_versions[v], &world.friend);
+        tls_outcome outcome;
+
+        displace_client_hello(server);
+        displace_message(server);
+        displace_not_resumable(server);
+        SSL_CTX_set_cert_cb(server, give_leaf, NULL);
+        outcome = tls_connect(client, server);
+        assert_talked("a friend of a leaf given late", &outcome);
+        SSL_CTX_free(server);
+        SSL_CTX_free(client);
+    }
+}
+
 /* ---- a mode that is taken back once, after the certificate was chosen ---- */
 
 static int none_and_resume(SSL *ssl, int is_forward_secure)
@@ -578,6 +599,7 @@ int main(void)
         cmocka_unit_test_setup(test_clients, tls_reset),
         cmocka_unit_test_setup(test_clients_totally_displaced, tls_reset),
         cmocka_unit_test_setup(test_leaf_given_late, tls_reset),
+        cmocka_unit_test_setup(test_leaf_given_late_for_a_friend, tls_reset),
         cmocka_unit_test_setup(test_mode_taken_back, tls_reset),
         cmocka_unit_test_setup(test_friends, tls_reset),
     };
