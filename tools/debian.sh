@@ -14,7 +14,8 @@ test_packages='openssl curl python3-pytest python3-pytest-xdist python3-cryptogr
     nginx-light apache2-bin haproxy lighttpd lighttpd-mod-openssl stunnel4
     postgresql redis-server mariadb-server-core mariadb-client-core'
 bench_packages='openssl python3-pytest python3-cryptography valgrind mmdebstrap'
-check_packages='clang clang-format mmdebstrap iproute2'
+check_packages='clang clang-format codespell mandoc mmdebstrap iproute2'
+package_packages='debhelper dpkg-dev git lintian rpm xz-utils'
 
 fail() {
     echo "${0##*/}: $*" >&2
