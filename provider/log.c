@@ -23,8 +23,6 @@
 #include <openssl/crypto.h>
 
 #define LINE_MAX_BYTES 2048 /* below PIPE_BUF: written whole or not at all */
-#define BURST 50            /* lines at once, */
-#define LINES_PER_SECOND 10 /* and in the long run */
 
 #ifndef SYSLOG_SOCKET
 #define SYSLOG_SOCKET _PATH_LOG
@@ -45,9 +43,6 @@ static char program[64]; /* as it was called: nginx and others overwrite their o
 static char *path;
 static int fd = -1; /* of TARGET_FILE */
 static known_file known;
-static int64_t allowance = BURST * 1000; /* thousandths of a line */
-static int64_t allowance_time;
-static unsigned long suppressed;
 
 /*
  * A thread that is cancelled in a system call would leave the log locked for ever. Returns what to
@@ -289,29 +284,6 @@ static void write_line(const char *text)
     write_quietly(target == TARGET_FILE ? file_descriptor() : stderr_descriptor(), line, len);
 }
 
-/* A peer that is refused a thousand times a second must not fill the disk. */
-static bool may_write(void)
-{
-    struct timespec ts;
-    int64_t now, most = BURST * 1000;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    now = (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-    if (now - allowance_time >= most / LINES_PER_SECOND)
-        allowance = most;
-    else
-        allowance += (now - allowance_time) * LINES_PER_SECOND;
-    if (allowance > most)
-        allowance = most;
-    allowance_time = now;
-    if (allowance < 1000) {
-        suppressed++;
-        return false;
-    }
-    allowance -= 1000;
-    return true;
-}
-
 void prov_log_open(const char *setting)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -328,6 +300,7 @@ void prov_log_open(const char *setting)
         return;
     pthread_once(&once, keep_lock_sane_over_fork);
     cancel_state = lock_log_of();
+    prov_log_allowance_share();
     OPENSSL_strlcpy(program, program_invocation_short_name, sizeof(program));
     if (is_still_ours())
         close(fd);
@@ -345,15 +318,15 @@ void prov_log_open(const char *setting)
 void prov_log(const consul_error *err, const char *context, const char *about)
 {
     char text[LINE_MAX_BYTES];
+    unsigned long left_out;
     int cancel_state;
 
     cancel_state = lock_log_of();
-    if (target != TARGET_OFF && may_write()) {
-        if (suppressed > 0) {
+    if (target != TARGET_OFF && prov_log_allowance_take(&left_out)) {
+        if (left_out > 0) {
             snprintf(text, sizeof(text),
-                     "%lu more were not written here, being more than %d a second", suppressed,
-                     LINES_PER_SECOND);
-            suppressed = 0;
+                     "%lu more were not written here, being more than %d a second", left_out,
+                     PROV_LOG_PER_SECOND);
             write_line(text);
         }
         snprintf(text, sizeof(text), "%s: %s%s%s%s%s%s", consul_reason_text(err->reason),

@@ -6,6 +6,7 @@ static char socket_path[64], log_path[64];
 
 #define SYSLOG_SOCKET socket_path
 #include "../../provider/log.c" /* its state is the process's: each test starts it afresh */
+#include "../../provider/log_allowance.c"
 
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -20,10 +21,10 @@ static void start(const char *setting)
         close(fd);
     fd = -1;
     target = TARGET_OFF;
-    allowance = BURST * 1000;
-    suppressed = 0;
     unlink(log_path);
     prov_log_open(setting);
+    shared->spent_until = 0;
+    shared->left_out = 0;
 }
 
 static char *read_log(void)
@@ -93,31 +94,109 @@ static void test_a_line_stays_one(void **state)
     assert_int_equal(read_log()[strlen(read_log()) - 1], '\n');
 }
 
+/* How many lines the log says that it has left out. */
+static size_t count_left_out(void)
+{
+    static const char words[] = " more were not written here";
+    const char *said = read_log();
+    size_t sum = 0;
+
+    while ((said = strstr(said + 1, words)) != NULL) {
+        const char *number = said;
+
+        while (number[-1] >= '0' && number[-1] <= '9')
+            number--;
+        sum += strtoul(number, NULL, 10);
+    }
+    return sum;
+}
+
+/* Much later there is another line, and all are accounted for. */
+static void assert_accounted_for(size_t lines)
+{
+    shared->spent_until = 0;
+    prov_log(&denied, NULL, NULL);
+    assert_int_equal(count(read_log(), "because") + count_left_out(), lines + 1);
+}
+
 static void test_a_flood(void **state)
 {
-    char *said;
-    size_t i, written;
+    size_t i;
 
     start(log_path);
     for (i = 0; i < 5000; i++)
         prov_log(&denied, NULL, NULL);
-    written = count(read_log(), "because");
-    assert_in_range(written, BURST, 4999);
-    assert_true(suppressed > 0);
-    allowance_time = 0; /* much later */
-    prov_log(&denied, NULL, NULL);
-    /* All are accounted for, those of refills in between, too. */
-    written = count(read_log(), "because");
-    said = strstr(read_log(), " more were not written here");
-    assert_non_null(said);
-    for (i = 0; said != NULL; said = strstr(said + 1, " more were not written here")) {
-        char *number = said;
+    assert_in_range(count(read_log(), "because"), PROV_LOG_BURST, 4999);
+    assert_accounted_for(5000);
+}
 
-        while (number[-1] >= '0' && number[-1] <= '9')
-            number--;
-        i += strtoul(number, NULL, 10);
+static int64_t now_ms(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+/* A child for each connection has no allowance of its own. */
+static void test_a_flood_by_children(void **state)
+{
+    int64_t began;
+    int i, status;
+
+    start(log_path);
+    began = now_ms();
+    for (i = 0; i < 250; i++) {
+        pid_t child = fork();
+
+        assert_true(child >= 0);
+        if (child == 0) {
+            prov_log(&denied, NULL, NULL);
+            _exit(0);
+        }
+        if (i % 16 == 15) {
+            while (wait(&status) > 0)
+                ;
+        }
     }
-    assert_int_equal(written + i, 5001);
+    while (wait(&status) > 0)
+        ;
+    assert_in_range(count(read_log(), "because"), PROV_LOG_BURST,
+                    PROV_LOG_BURST + PROV_LOG_PER_SECOND * (size_t)(now_ms() - began) / 1000 + 1);
+    assert_accounted_for(250);
+}
+
+/* Wherever a child is killed, its relatives write on. */
+static void test_children_that_are_killed(void **state)
+{
+    int i, status;
+
+    start(log_path);
+    for (i = 0; i < 50; i++) {
+        pid_t child = fork();
+
+        assert_true(child >= 0);
+        if (child == 0) {
+            alarm(20);
+            for (;;)
+                prov_log(&denied, NULL, NULL);
+        }
+        nanosleep(&(struct timespec){.tv_nsec = 1000 * (long)(i * 37 % 50)}, NULL);
+        kill(child, SIGKILL);
+        assert_int_equal(waitpid(child, &status, 0), child);
+    }
+    shared->spent_until = 0;
+    prov_log(&denied, "of the parent", NULL);
+    assert_contains(read_log(), "of the parent: because");
+}
+
+/* A clock of another kind, or a process of the family that means harm, does not silence the log. */
+static void test_a_moment_far_ahead(void **state)
+{
+    start(log_path);
+    shared->spent_until = INT64_MAX;
+    prov_log(&denied, NULL, NULL);
+    assert_int_equal(count(read_log(), "because"), 1);
 }
 
 static void test_a_moved_file_is_opened_again(void **state)
@@ -324,6 +403,9 @@ int main(void)
         cmocka_unit_test(test_a_line),
         cmocka_unit_test(test_a_line_stays_one),
         cmocka_unit_test(test_a_flood),
+        cmocka_unit_test(test_a_flood_by_children),
+        cmocka_unit_test(test_children_that_are_killed),
+        cmocka_unit_test(test_a_moment_far_ahead),
         cmocka_unit_test(test_a_moved_file_is_opened_again),
         cmocka_unit_test(test_a_descriptor_that_became_another),
         cmocka_unit_test(test_a_file_that_can_not_be_opened),
