@@ -52,21 +52,26 @@ static int get_roots(peer_check *check, consul_error *err)
     return ok;
 }
 
-/* Roots that this process did not know of: a rotation reaches its peer's agent first, perhaps. */
+/*
+ * Could it be of a root that this process does not know yet? A rotation may reach its peer's agent
+ * first. What is signed by itself, or has no identity in our mesh, no root of ours would mend; who
+ * makes up the rest can have the agent asked, but not often: consul_store_doubt_roots.
+ */
+static bool may_be_of_a_newer_root(peer_check *check, const X509 *cert)
+{
+    return check->x509_error != X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT
+           && X509_cmp_timeframe(NULL, X509_get0_notBefore(cert), X509_get0_notAfter(cert)) == 0
+           && consul_spiffe_id_of_cert(cert, &check->id, NULL)
+           && strcmp(check->id.trust_domain, consul_roots_trust_domain(check->roots)) == 0;
+}
+
 static bool get_newer_roots(peer_check *check)
 {
     consul_asking asking = endpoint_begin_asking(check->end);
-    consul_roots *roots = NULL;
+    bool are_others = consul_store_doubt_roots(check->end->store, NULL, asking, &check->roots);
 
-    consul_store_roots_anew(check->end->store, NULL, asking, &roots, NULL);
     endpoint_end_asking(check->end, &asking);
-    if (roots == NULL || roots == check->roots) {
-        consul_roots_unref(roots);
-        return false;
-    }
-    consul_roots_unref(check->roots);
-    check->roots = roots;
-    return true;
+    return are_others;
 }
 
 /*
@@ -132,7 +137,10 @@ static int verify_chain(peer_check *check, consul_error *err)
     if (cert == NULL)
         return refuse(check, X509_V_ERR_CERT_REJECTED, err, CONSUL_R_PEER_CERTIFICATE_MISSING,
                       "a raw public key is no certificate");
-    if (try_chain(check, cert, &why) || (get_newer_roots(check) && try_chain(check, cert, &why)))
+    if (try_chain(check, cert, &why))
+        return 1;
+    if (may_be_of_a_newer_root(check, cert) && get_newer_roots(check)
+        && try_chain(check, cert, &why))
         return 1;
     return consul_error_set(err, why.reason, "%s", why.text);
 }
@@ -144,8 +152,10 @@ static int verify_identity(peer_check *check, consul_error *err)
     check->x509_error = X509_V_ERR_CERT_REJECTED;
     if (!consul_spiffe_id_of_cert(X509_STORE_CTX_get0_cert(check->ctx), &check->id, err))
         return 0;
-    if (strcmp(check->id.trust_domain, consul_roots_trust_domain(check->roots)) == 0)
+    if (strcmp(check->id.trust_domain, consul_roots_trust_domain(check->roots)) == 0) {
+        consul_store_note_peer(check->end->store);
         return 1;
+    }
     snprintf(text, sizeof(text), "its trust domain \"%s\" is not \"%s\"", check->id.trust_domain,
              consul_roots_trust_domain(check->roots));
     return refuse(check, X509_V_ERR_CERT_REJECTED, err, CONSUL_R_PEER_NOT_A_SERVICE, text);

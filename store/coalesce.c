@@ -3,7 +3,7 @@
  * question that was sent before they came: a denial may have been accepted in between. So who finds
  * that just this is being asked does not join that: it waits for the answer, and asks again, for
  * itself and for all who have come until then. At most two are on their way at a time, but where the
- * agent is slow, one more every QUEUED_MS.
+ * agent is slow, one more every QUEUED_MS. Of those that are not about a peer there is one at a time.
  */
 #include "internal.h"
 
@@ -25,8 +25,8 @@ enum state {
 /* All fields but the key under the lock of live.c. Lives until the last one has let go of it. */
 typedef struct question {
     struct question *next;
-    const consul_store *store;
-    char target[CONSUL_URI_MAX + 1];
+    const void *of;
+    char target[CONSUL_URI_MAX + 1]; /* empty where it is not about a peer */
     unsigned char chain[CONSUL_DIGEST_LEN];
     pthread_t asker; /* who never waits for it, not even a fibre of its own */
     enum state state;
@@ -47,14 +47,14 @@ static question *find(const question *like, enum state state)
     question *q = questions;
 
     while (q != NULL
-           && (q->state != state || q->store != like->store || strcmp(q->target, like->target) != 0
+           && (q->state != state || q->of != like->of || strcmp(q->target, like->target) != 0
                || memcmp(q->chain, like->chain, sizeof(q->chain)) != 0
                || pthread_equal(q->asker, like->asker)))
         q = q->next;
     return q;
 }
 
-static question *make(const consul_store *store, const consul_spiffe_id *target,
+static question *make(const void *of, const consul_spiffe_id *target,
                       const unsigned char chain[CONSUL_DIGEST_LEN])
 {
     question *q = OPENSSL_zalloc(sizeof(*q));
@@ -65,9 +65,11 @@ static question *make(const consul_store *store, const consul_spiffe_id *target,
         OPENSSL_free(q);
         return NULL;
     }
-    q->store = store;
-    OPENSSL_strlcpy(q->target, target->uri, sizeof(q->target));
-    memcpy(q->chain, chain, sizeof(q->chain));
+    q->of = of;
+    if (target != NULL) {
+        OPENSSL_strlcpy(q->target, target->uri, sizeof(q->target));
+        memcpy(q->chain, chain, sizeof(q->chain));
+    }
     q->asker = pthread_self();
     q->state = QUEUED;
     q->holders = 1;
@@ -114,7 +116,7 @@ static enum consul_verdict ask_for_all(question *own, consul_deadline deadline, 
     enum consul_verdict verdict;
     question *sent;
 
-    if (queued_until > deadline)
+    if (queued_until > deadline || *own->target == '\0')
         queued_until = deadline;
     own->next = questions;
     questions = own;
@@ -130,12 +132,12 @@ static enum consul_verdict ask_for_all(question *own, consul_deadline deadline, 
     return verdict;
 }
 
-enum consul_verdict consul_coalesce(const consul_store *store, const consul_spiffe_id *target,
+enum consul_verdict consul_coalesce(const void *of, const consul_spiffe_id *target,
                                     const unsigned char chain[CONSUL_DIGEST_LEN],
                                     consul_deadline deadline, consul_ask ask, void *arg,
                                     consul_error *err)
 {
-    question *own = make(store, target, chain), *q;
+    question *own = make(of, target, chain), *q;
     enum consul_verdict verdict = CONSUL_VERDICT_NONE;
     consul_error why = {0};
     bool asks_alone = own == NULL;
@@ -166,7 +168,7 @@ enum consul_verdict consul_coalesce(const consul_store *store, const consul_spif
         consul_error_set(&why, CONSUL_R_AGENT_TIMEOUT,
                          "the agent has not told another handshake in time whether this client "
                          "may connect to \"%s\"",
-                         target->service);
+                         target == NULL ? "" : target->service);
     }
     if (verdict != CONSUL_VERDICT_YES)
         consul_error_set(err, why.reason, "%s", why.text);

@@ -5,9 +5,10 @@
 
 #include <openssl/evp.h>
 
-#define SETTLING_MS 3000   /* until the agent's decisions have followed a change, with certainty */
-#define DOUBT_PAUSE_MS 100 /* between two doubts, in the long run */
-#define DOUBTS_AT_ONCE 20
+#define SETTLING_MS 3000 /* until the agent's decisions have followed a change, with certainty */
+#define DOUBT_MS 1000    /* at least, from one doubt to the next, in the long run */
+#define DOUBTS_AT_ONCE 3
+#define DOUBT_SHARE 10 /* at most the tenth part of the time is spent on them */
 
 /* A leaf is used in a crowd until it is so old; then while somebody asks, who may be slow. */
 #define CROWD_AGE_US 20000
@@ -224,19 +225,37 @@ void consul_entry_doubt(consul_entry *entry)
     consul_live_unlock();
 }
 
-bool consul_entry_may_be_doubted(consul_entry *entry)
+bool consul_entry_was_asked(consul_entry *entry, int64_t since)
 {
-    int64_t now = consul_deadline_after(0), unused = now - (int64_t)DOUBTS_AT_ONCE * DOUBT_PAUSE_MS;
+    bool was_asked;
+
+    consul_live_lock();
+    was_asked = entry->asked >= since;
+    consul_live_unlock();
+    return was_asked;
+}
+
+bool consul_entry_begin_doubt(consul_entry *entry)
+{
+    int64_t now = consul_deadline_after(0), unused = now - (int64_t)DOUBTS_AT_ONCE * DOUBT_MS;
     bool may;
 
     consul_live_lock();
     if (entry->doubts_paid < unused)
         entry->doubts_paid = unused;
-    may = entry->doubts_paid + DOUBT_PAUSE_MS <= now;
+    may = entry->doubts_paid + DOUBT_MS <= now;
     if (may)
-        entry->doubts_paid += DOUBT_PAUSE_MS;
+        entry->doubts_paid += DOUBT_MS;
     consul_live_unlock();
     return may;
+}
+
+void consul_entry_end_doubt(consul_entry *entry, int64_t took)
+{
+    consul_live_lock();
+    if (took * DOUBT_SHARE > DOUBT_MS)
+        entry->doubts_paid += took * DOUBT_SHARE - DOUBT_MS;
+    consul_live_unlock();
 }
 
 uint64_t consul_entry_index(consul_entry *entry)

@@ -255,9 +255,10 @@ typedef enum consul_verdict (*consul_ask)(void *arg, consul_error *err);
 
 /*
  * `ask`, or what another thread's `ask` has returned that was called later than this. The same is
- * asked by who has the same store, target and chain of certificates, of which this is the digest.
+ * asked by who has the same store, target and chain of certificates, of which this is the digest. A
+ * question that is not about a peer has no target and no chain, and is one `of` anything else.
  */
-enum consul_verdict consul_coalesce(const consul_store *store, const consul_spiffe_id *target,
+enum consul_verdict consul_coalesce(const void *of, const consul_spiffe_id *target,
                                     const unsigned char chain[CONSUL_DIGEST_LEN],
                                     consul_deadline deadline, consul_ask ask, void *arg,
                                     consul_error *err);
@@ -385,11 +386,16 @@ uint64_t consul_entry_epoch(const consul_entry *entry);
 /* No watch vouches for it any more. */
 void consul_entry_doubt(consul_entry *entry);
 
+/* Was a handshake's question, since then, answered with what is kept? */
+bool consul_entry_was_asked(consul_entry *entry, int64_t since);
+
 /*
  * May the agent be asked whether what is kept is out of date? Whoever comes with a certificate of
- * his own making can cause that, so it has a share of the time and no more.
+ * his own making can cause that, so it has a share of the time and no more: some at once, then one a
+ * second, and fewer where the agent is slow. Each that has begun ends, having taken so many ms.
  */
-bool consul_entry_may_be_doubted(consul_entry *entry);
+bool consul_entry_begin_doubt(consul_entry *entry);
+void consul_entry_end_doubt(consul_entry *entry, int64_t took);
 
 uint64_t consul_entry_index(consul_entry *entry);
 void consul_entry_set_index(consul_entry *entry, uint64_t index);
@@ -414,6 +420,9 @@ void consul_watch_free(consul_watch *watch);
 
 /* A handshake begins that will ask. A process that has had one before watches from now on. */
 void consul_watch_expect(consul_watch *watch);
+
+/* A handshake has met a peer of the mesh: by these, and not by strangers, a process becomes busy. */
+void consul_watch_note_peer(consul_watch *watch);
 
 /*
  * Does this process make many handshakes? Then its leaf may be some milliseconds old, so that it can

@@ -69,6 +69,11 @@ void consul_store_expect(consul_store *store)
     consul_watch_expect(store->watch);
 }
 
+void consul_store_note_peer(consul_store *store)
+{
+    consul_watch_note_peer(store->watch);
+}
+
 const consul_settings *consul_store_settings(const consul_store *store)
 {
     return store->settings;
@@ -320,20 +325,48 @@ int consul_store_roots(consul_store *store, const consul_scope *scope, consul_as
     return *roots != NULL;
 }
 
-int consul_store_roots_anew(consul_store *store, const consul_scope *scope, consul_asking asking,
-                            consul_roots **roots, consul_error *err)
+typedef struct doubt {
+    consul_store *store;
+    consul_entry *entry;
+    consul_deadline deadline;
+} doubt;
+
+/* Whatever comes of it is the same for all who wait. */
+static enum consul_verdict ask_anew(void *arg, consul_error *err)
+{
+    const doubt *d = arg;
+    int64_t began = now_ms();
+
+    if (!consul_entry_begin_doubt(d->entry))
+        return CONSUL_VERDICT_NO;
+    consul_roots_unref(ask_for_roots(d->store, d->entry, d->deadline, CONSUL_ASKED_ANEW, NULL));
+    consul_entry_end_doubt(d->entry, now_ms() - began);
+    return CONSUL_VERDICT_YES;
+}
+
+bool consul_store_doubt_roots(consul_store *store, const consul_scope *scope, consul_asking asking,
+                              consul_roots **roots)
 {
     consul_scope effective = consul_store_scope(store, scope);
-    consul_entry *entry = consul_live_entry(store->live, CONSUL_KIND_ROOTS, "", &effective, err);
+    consul_entry *entry = consul_live_entry(store->live, CONSUL_KIND_ROOTS, "", &effective, NULL);
+    doubt d = {store, entry, asking.deadline};
+    consul_roots *kept;
 
-    *roots = NULL;
     if (entry == NULL)
-        return 0;
-    if (consul_entry_may_be_doubted(entry))
-        *roots = ask_for_roots(store, entry, asking.deadline, CONSUL_ASKED_ANEW, err);
-    else if ((*roots = consul_entry_roots(entry, CONSUL_EVER)) == NULL)
-        consul_error_set(err, CONSUL_R_AGENT_UNREACHABLE, "it is asked for newer roots too often");
-    return *roots != NULL;
+        return false;
+    kept = consul_entry_roots(entry, CONSUL_EVER);
+    if (kept == *roots && !consul_entry_was_asked(entry, asking.since)) {
+        consul_roots_unref(kept);
+        consul_coalesce(entry, NULL, NULL, asking.deadline, ask_anew, &d, NULL);
+        kept = consul_entry_roots(entry, CONSUL_EVER);
+    }
+    if (kept == NULL || kept == *roots) {
+        consul_roots_unref(kept);
+        return false;
+    }
+    consul_roots_unref(*roots);
+    *roots = kept;
+    return true;
 }
 
 /* The last leaf that is known, while it stands with the last roots; NULL if it does not. */

@@ -301,6 +301,9 @@ consul_asking consul_asking_now(void);
  */
 void consul_store_expect(consul_store *store);
 
+/* It has met a peer of the mesh. From many of them in a second on, decisions are made ready. */
+void consul_store_note_peer(consul_store *store);
+
 /*
  * The current roots; the caller gets a reference. Scope NULL means the configured one. They are
  * those of a watch, or of an answer that is new enough, or else the agent is asked, or, where it
@@ -310,11 +313,13 @@ int consul_store_roots(consul_store *store, const consul_scope *scope, consul_as
                        consul_roots **roots, consul_error *err);
 
 /*
- * The same, from the agent itself: for who has found something that these roots do not explain. It
- * is asked for this at most some ten times a second; in between, they are what it said last.
+ * For who has found something that these roots do not explain: take other ones in their place, those
+ * that are kept by now or the agent's. It is asked for them once a second, in the long run, and for at
+ * most a tenth of the time, by one thread for all who wait, and not where it was asked since then.
+ * False is that there are no others.
  */
-int consul_store_roots_anew(consul_store *store, const consul_scope *scope, consul_asking asking,
-                            consul_roots **roots, consul_error *err);
+bool consul_store_doubt_roots(consul_store *store, const consul_scope *scope, consul_asking asking,
+                              consul_roots **roots);
 
 /*
  * The current leaf of a service (NULL or "" for the configured one), checked against the current

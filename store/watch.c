@@ -26,7 +26,8 @@
 #include <openssl/crypto.h>
 
 #define IDLE_MS 60000      /* without a handshake: the slot is given to others */
-#define BUSY_PER_SECOND 20 /* handshakes, for a process to be busy */
+#define BUSY_PER_SECOND 20 /* peers of the mesh, for a process to be busy, */
+#define BUSY_FOR_MS 2000   /* from the beginning of that second on */
 
 static pthread_mutex_t stop_lock = PTHREAD_MUTEX_INITIALIZER; /* taken before the other locks */
 static consul_watch *watches;                                 /* under the lock of live.c */
@@ -202,19 +203,29 @@ static void count_in_second(consul_watch *watch, int64_t now)
     int64_t passed = now - watch->second_began;
 
     if (passed >= 1000) {
-        watch->busy = watch->in_second >= BUSY_PER_SECOND && passed < 2000;
+        watch->busy = watch->in_second >= BUSY_PER_SECOND && passed < BUSY_FOR_MS;
         watch->second_began = now;
         watch->in_second = 0;
     }
     watch->in_second++;
 }
 
+void consul_watch_note_peer(consul_watch *watch)
+{
+    int64_t now = consul_deadline_after(0);
+
+    consul_live_lock();
+    count_in_second(watch, now);
+    consul_live_unlock();
+}
+
 bool consul_watch_is_busy(consul_watch *watch)
 {
+    int64_t now = consul_deadline_after(0);
     bool busy;
 
     consul_live_lock();
-    busy = watch->busy;
+    busy = watch->busy && now - watch->second_began < BUSY_FOR_MS;
     consul_live_unlock();
     return busy;
 }
@@ -227,7 +238,6 @@ void consul_watch_expect(consul_watch *watch)
     consul_live_lock();
     consul_runner_reap(watch);
     watch->handshakes++;
-    count_in_second(watch, now);
     watch->idle_at = now + watch->idle_after;
     if (watch->handshakes > 1 && watch->runner == NULL && !watch->closed && !exiting
         && now >= watch->next_slot && !consul_slot_is_crowd()) {

@@ -65,7 +65,7 @@ struct consul_watch {
     bool hangs, busy;
     consul_unanswered *unanswered;
     unsigned handshakes;  /* of this process */
-    int64_t second_began; /* of the handshakes in this second */
+    int64_t second_began; /* of the peers in this second */
     unsigned in_second;
     consul_deadline next_slot, idle_at;
     int idle_after; /* ms without a handshake: the slot is given to others */

@@ -14,7 +14,7 @@ from processes import wait_until
 from programs import TLS13
 
 STRANGERS = 200
-AT_ONCE, A_SECOND = 20, 10  # questions about newer roots that strangers can bring about
+AT_ONCE, A_SECOND = 3, 1  # questions about newer roots that strangers can bring about
 
 
 @pytest.fixture

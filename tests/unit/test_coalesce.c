@@ -82,6 +82,7 @@ typedef struct handshake {
     const consul_store *store;
     const consul_spiffe_id *target;
     const unsigned char *peer;
+    bool of_no_peer;
     int64_t patience; /* ms */
     enum consul_verdict verdict;
     consul_error err;
@@ -91,8 +92,9 @@ static void *run(void *arg)
 {
     handshake *h = arg;
 
-    h->verdict = consul_coalesce(h->store, h->target, h->peer, consul_deadline_after(h->patience),
-                                 ask, NULL, &h->err);
+    h->verdict =
+        consul_coalesce(h->store, h->of_no_peer ? NULL : h->target, h->of_no_peer ? NULL : h->peer,
+                        consul_deadline_after(h->patience), ask, NULL, &h->err);
     return NULL;
 }
 
@@ -172,6 +174,32 @@ static void test_slow_agent(void **state)
     let_answer(3);
     for (i = 0; i < 3; i++)
         assert_int_equal(end(&handshakes[i]), CONSUL_VERDICT_YES);
+    assert_null(questions);
+}
+
+/* What strangers can have asked is asked by one of them at a time, however slow the agent is. */
+static void test_one_at_a_time(void **state)
+{
+    handshake first = {.of_no_peer = true}, others[3] = {{.of_no_peer = true},
+                                                         {.of_no_peer = true},
+                                                         {.of_no_peer = true, .patience = 1}};
+    int i;
+
+    queued_ms = 0;
+    begin(&first);
+    wait_until_asked(1);
+    for (i = 0; i < 2; i++) {
+        begin(&others[i]);
+        wait_until_queued(1 + (unsigned)i);
+    }
+    begin(&others[2]);
+    assert_int_equal(end(&others[2]), CONSUL_VERDICT_LOST);
+    assert_int_equal(asked, 1);
+    let_answer(2);
+    assert_int_equal(end(&first), CONSUL_VERDICT_YES);
+    assert_int_equal(end(&others[0]), CONSUL_VERDICT_YES);
+    assert_int_equal(end(&others[1]), CONSUL_VERDICT_YES);
+    assert_int_equal(asked, 2);
     assert_null(questions);
 }
 
@@ -281,6 +309,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_later_ones_share, set_up),
         cmocka_unit_test_setup(test_slow_agent, set_up),
+        cmocka_unit_test_setup(test_one_at_a_time, set_up),
         cmocka_unit_test_setup(test_others_are_apart, set_up),
         cmocka_unit_test_setup(test_deadline, set_up),
         cmocka_unit_test_setup(test_failures_are_not_shared, set_up),

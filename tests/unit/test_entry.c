@@ -96,6 +96,36 @@ static void test_no_leaf_yet(void **state)
     assert_false(has_one_in_crowd(ASKED));
 }
 
+/* How often it may be doubted just now; each doubt takes so long. */
+static int count_doubts(int64_t took)
+{
+    int doubts = 0;
+
+    for (; doubts < 100 && consul_entry_begin_doubt(f.entry); doubts++)
+        consul_entry_end_doubt(f.entry, took);
+    return doubts;
+}
+
+static void test_doubts_have_a_share(void **state)
+{
+    assert_int_equal(count_doubts(1), 3);
+    assert_int_equal(count_doubts(1), 0);
+}
+
+/* A tenth of the time: the agent may take long. */
+static void test_doubts_of_a_slow_agent(void **state)
+{
+    assert_int_equal(count_doubts(100), 3);
+    f.entry->doubts_paid = 0;
+    assert_int_equal(count_doubts(1000), 1);
+    f.entry->doubts_paid = consul_deadline_after(-1100);
+    assert_int_equal(count_doubts(1000), 1);
+    f.entry->doubts_paid -= 9000;
+    assert_int_equal(count_doubts(1), 0);
+    f.entry->doubts_paid -= 1000;
+    assert_int_equal(count_doubts(1), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -103,6 +133,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_one_of_a_crowd_asks, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_who_asks_is_slow, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_no_leaf_yet, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_doubts_have_a_share, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_doubts_of_a_slow_agent, set_up, tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -277,6 +277,39 @@ static void test_an_intermediate_of_no_use(void **state)
     assert_error(&err, CONSUL_R_AGENT_ANSWER_INVALID, "can not use the leaf or an intermediate");
 }
 
+/* Do these roots turn out to be others, for a handshake that began then? */
+static bool doubt(const fixture *f, consul_roots **roots, consul_asking asking)
+{
+    asking.deadline = consul_deadline_after(10000);
+    return consul_store_doubt_roots(f->store, NULL, asking, roots);
+}
+
+/* The agent is asked where it was not asked since; a few times, and then no more for a while. */
+static void test_doubts(void **state)
+{
+    fixture *f = *state;
+    consul_asking asking = consul_asking_now();
+    consul_roots *roots, *old;
+    int i;
+
+    assert_int_equal(consul_store_roots(f->store, NULL, asking, &roots, NULL), 1);
+    old = consul_roots_ref(roots);
+    f->root = &new_ca;
+    assert_false(doubt(f, &roots, asking));
+    assert_int_equal(f->roots, 1);
+    assert_true(doubt(f, &roots, consul_asking_now()));
+    assert_ptr_not_equal(roots, old);
+    assert_int_equal(f->roots, 2);
+    assert_true(doubt(f, &old, consul_asking_now())); /* by another's question */
+    assert_ptr_equal(roots, old);
+    assert_int_equal(f->roots, 2);
+    for (i = 0; i < 20; i++)
+        assert_false(doubt(f, &roots, consul_asking_now()));
+    assert_in_range(f->roots, 4, 5);
+    consul_roots_unref(roots);
+    consul_roots_unref(old);
+}
+
 static int ask_about(const fixture *f, const minted *peer)
 {
     consul_asking asking = consul_asking_now();
@@ -494,6 +527,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_roots, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_root_of_no_use, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_an_intermediate_of_no_use, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_doubts, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_one_that_is_limited, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_wrong_leaf, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_rotation, set_up, tear_down),
