@@ -161,6 +161,48 @@ static int verify_identity(peer_check *check, consul_error *err)
     return refuse(check, X509_V_ERR_CERT_REJECTED, err, CONSUL_R_PEER_NOT_A_SERVICE, text);
 }
 
+/* What the application has OpenSSL look for, and no SPIFFE ID answers: to be found in no leaf. */
+static bool wants_name(const peer_check *check)
+{
+    X509_VERIFY_PARAM *param = X509_STORE_CTX_get0_param(check->ctx);
+    char *address = X509_VERIFY_PARAM_get1_ip_asc(param);
+    bool wants = address != NULL || X509_VERIFY_PARAM_get0_email(param) != NULL
+                 || (!check->end->host_is_service && X509_VERIFY_PARAM_get0_host(param, 0) != NULL);
+
+    OPENSSL_free(address);
+    return wants;
+}
+
+/*
+ * A leaf's other names let nobody pass for a host or a user: not where OpenSSL looks for them, and not
+ * where the application does so by itself, when we are through, for a name that we may never see. Only
+ * where a service is asked for, it is that service whatever its leaf says besides. An ingress gateway
+ * has DNS names, and is a client like others.
+ */
+static int verify_names(peer_check *check, consul_error *err)
+{
+    bool is_server = SSL_is_server(check->ssl);
+    const char *sni = SSL_get_servername(check->ssl, TLSEXT_NAMETYPE_host_name);
+    enum consul_names names = consul_cert_names(X509_STORE_CTX_get0_cert(check->ctx), &check->id);
+
+    check->x509_error = is_server ? X509_V_ERR_CERT_REJECTED : X509_V_ERR_HOSTNAME_MISMATCH;
+    if (wants_name(check))
+        return consul_error_set(err, CONSUL_R_PEER_NAME_MISMATCH,
+                                "the application has OpenSSL look for a host name or an address, "
+                                "and in a Connect leaf none counts: a client maps it in upstreams");
+    if (is_server && names > CONSUL_NAMES_HOSTS)
+        return consul_error_set(err, CONSUL_R_PEER_NOT_A_SERVICE,
+                                "\"%s\" has a subject or a name that no service has from Consul, "
+                                "and could pass for somebody by it",
+                                check->id.uri);
+    if (!is_server && names > CONSUL_NAMES_NONE && !check->end->has_wanted)
+        return consul_error_set(err, CONSUL_R_PEER_NAME_MISMATCH,
+                                "\"%s\" has other names in its leaf, which count for nothing, and "
+                                "what was asked for (%s) is no service: map it in upstreams",
+                                check->id.uri, sni == NULL ? "no name" : sni);
+    return 1;
+}
+
 static void fill_in(char field[CONSUL_NAME_MAX + 1], const char *own)
 {
     if (*field == '\0')
@@ -191,31 +233,6 @@ static int verify_service(peer_check *check, consul_error *err)
     return refuse(check, X509_V_ERR_HOSTNAME_MISMATCH, err, CONSUL_R_PEER_NAME_MISMATCH, text);
 }
 
-/* The host that the application wants its server to be, if it left that check to OpenSSL. */
-static int verify_host(peer_check *check, consul_error *err)
-{
-    X509_VERIFY_PARAM *param = SSL_get0_param(check->ssl);
-    X509 *cert = X509_STORE_CTX_get0_cert(check->ctx);
-    unsigned int flags = X509_VERIFY_PARAM_get_hostflags(param);
-    char *host, *address = X509_VERIFY_PARAM_get1_ip_asc(param);
-    bool matches = address == NULL || X509_check_ip_asc(cert, address, flags) == 1;
-    int i;
-
-    if (X509_VERIFY_PARAM_get0_host(param, 0) != NULL) {
-        bool any = false;
-
-        for (i = 0; !any && (host = X509_VERIFY_PARAM_get0_host(param, i)) != NULL; i++)
-            any = X509_check_host(cert, host, 0, flags, NULL) == 1;
-        matches = matches && any;
-    }
-    OPENSSL_free(address);
-    if (matches)
-        return 1;
-    return refuse(check, X509_V_ERR_HOSTNAME_MISMATCH, err, CONSUL_R_PEER_NAME_MISMATCH,
-                  "the application asks for a host name or address in the certificate, and Connect "
-                  "leaves have none: map the name in upstreams, or turn off that check");
-}
-
 /* A server that has turned out to be one of ours is given our leaf, and no other server is. */
 static int verify_server(peer_check *check, consul_error *err)
 {
@@ -223,8 +240,7 @@ static int verify_server(peer_check *check, consul_error *err)
     if (!endpoint_present_leaf(check->end, check->ssl, err))
         return 0;
     check->x509_error = X509_V_ERR_CERT_REJECTED;
-    return (!check->end->has_wanted || verify_service(check, err))
-           && (check->end->host_is_service || verify_host(check, err));
+    return !check->end->has_wanted || verify_service(check, err);
 }
 
 /* Only a server asks: a client has chosen whom to connect to. */
@@ -305,7 +321,7 @@ static void tell_of_refusal(peer_check *check, const consul_error *err)
 static int check_peer(peer_check *check, consul_error *err)
 {
     return (check->roots != NULL || get_roots(check, err)) && verify_chain(check, err)
-           && verify_identity(check, err)
+           && verify_identity(check, err) && verify_names(check, err)
            && (SSL_is_server(check->ssl) ? authorize(check, err) : verify_server(check, err))
            && spoil_session(check, err);
 }

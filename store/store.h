@@ -212,6 +212,20 @@ bool consul_cert_claims_connect(const X509 *cert);
 /* Does it claim any SPIFFE ID in this trust domain, or in any for NULL? As broad. */
 bool consul_cert_claims_trust_domain(const X509 *cert, const char *trust_domain);
 
+/* ---- other names of a leaf (names.c) ---------------------------------------------------- */
+
+enum consul_names {
+    CONSUL_NAMES_NONE,   /* its SPIFFE ID, and perhaps the subject by which Consul 1.8 repeats it */
+    CONSUL_NAMES_HOSTS,  /* DNS names or addresses too, as ingress gateways have */
+    CONSUL_NAMES_FOREIGN /* any other subject or name, which Consul by itself gives to nobody */
+};
+
+/*
+ * What is a certificate of that identity called besides? None of it proves anything: a service has
+ * whatever names it asks for. FOREIGN also for want of memory.
+ */
+enum consul_names consul_cert_names(const X509 *cert, const consul_spiffe_id *id);
+
 /* ---- stand-ins (stand_in.c) --------------------------------------------------------------- */
 
 /*

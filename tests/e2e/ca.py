@@ -91,7 +91,7 @@ def build(subject, issuer, key, signer, *, begins=-1, ends=10, ca=False, uris=()
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), False)
     )
     if names:
-        builder = builder.add_extension(x509.SubjectAlternativeName(names), False)
+        builder = builder.add_extension(x509.SubjectAlternativeName(names), not list(subject))
     if usage:
         builder = builder.add_extension(x509.ExtendedKeyUsage(usage), False)
     return builder.sign(signer, hashes.SHA256())
@@ -102,7 +102,7 @@ def key_usage(ca):
 
 
 def common_name(text):
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)] if text else [])
 
 
 class Authority:
@@ -140,7 +140,7 @@ class Authority:
         """A leaf for a service, like Consul's own."""
         return self.issue([service_uri(self.trust_domain, name)], **options)
 
-    def issue(self, uris, *, subject="leaf", key=None, form=PKCS8, usage=CLIENT_AND_SERVER, **options):
+    def issue(self, uris, *, subject="", key=None, form=PKCS8, usage=CLIENT_AND_SERVER, **options):
         key = key or ec_key()
         certificate = build(
             common_name(subject), self.name, key, self.key, uris=uris, usage=usage, **options

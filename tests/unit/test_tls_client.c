@@ -81,49 +81,6 @@ static void test_imposters(void **state)
     }
 }
 
-/* ---- the host that the application asked for ---- */
-
-static tls_outcome dial_host(const minted *server_cert, const char *host, const char *address)
-{
-    SSL_CTX *server_ctx = tls_ctx(TLS1_3_VERSION, server_cert);
-    SSL_CTX *client_ctx = tls_ctx(TLS1_3_VERSION, &world.friend);
-    SSL *client, *server;
-    tls_outcome outcome;
-
-    tls_pair(client_ctx, server_ctx, &client, &server);
-    SSL_set_verify(client, SSL_VERIFY_PEER, NULL);
-    if (host != NULL)
-        assert_true(SSL_set1_host(client, host));
-    if (address != NULL)
-        assert_true(X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(client), address));
-    outcome = tls_talk(client, server);
-    tls_close(client, server);
-    SSL_CTX_free(server_ctx);
-    SSL_CTX_free(client_ctx);
-    return outcome;
-}
-
-static void test_host(void **state)
-{
-    minted named =
-        mint(&world.ca,
-             (mint_order){.names = {{GEN_URI, SERVICE("web"), 0}, {GEN_DNS, "web.example", 0}}});
-    tls_outcome outcome = dial_host(&named, "web.example", NULL);
-
-    assert_talked("the host that it is", &outcome);
-    outcome = dial_host(&named, "db.example", NULL);
-    assert_refused("another host", &outcome);
-    assert_contains(outcome.client_errors, "peer is not the host that was asked for");
-    outcome = dial_host(&world.web, "web.example", NULL);
-    assert_refused("a host, of a certificate without", &outcome);
-    assert_contains(outcome.client_errors, "turn off that check");
-    outcome = dial_host(&world.web, NULL, "192.0.2.1");
-    assert_refused("an address, of a certificate without", &outcome);
-    outcome = dial_host(&named, "web.example", "192.0.2.1");
-    assert_refused("the host, and another address", &outcome);
-    minted_free(&named);
-}
-
 /* ---- applications that think differently ---- */
 
 static int accept_all(int ok, X509_STORE_CTX *ctx)
@@ -266,7 +223,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_genuine, tls_reset),
         cmocka_unit_test_setup(test_imposters, tls_reset),
-        cmocka_unit_test_setup(test_host, tls_reset),
         cmocka_unit_test_setup(test_verify_callback, tls_reset),
         cmocka_unit_test_setup(test_the_applications_store_decides_nothing, tls_reset),
         cmocka_unit_test_setup(test_late_leaf, tls_reset),
