@@ -410,15 +410,6 @@ static void describe(const endpoint *e, const SSL *ssl, char *text, size_t size)
 
 #define DESCRIPTION_MAX (CONSUL_NAME_MAX + 128)
 
-void endpoint_report(endpoint *e, const SSL *ssl, const consul_error *err, const char *context)
-{
-    char about[DESCRIPTION_MAX];
-
-    describe(e, ssl, about, sizeof(about));
-    prov_error_raise(err, context, about);
-    e->reported = true;
-}
-
 void endpoint_log(endpoint *e, const SSL *ssl, const consul_error *err, const char *context)
 {
     char about[DESCRIPTION_MAX];
@@ -428,4 +419,10 @@ void endpoint_log(endpoint *e, const SSL *ssl, const consul_error *err, const ch
     describe(e, ssl, about, sizeof(about));
     prov_log(err, context, about);
     e->reported = true;
+}
+
+void endpoint_report(endpoint *e, const SSL *ssl, const consul_error *err, const char *context)
+{
+    endpoint_log(e, ssl, err, context);
+    prov_error_queue(err, context);
 }

@@ -106,10 +106,13 @@ const consul_spiffe_id *endpoint_identity(const endpoint *e, const SSL *ssl,
 consul_asking endpoint_begin_asking(endpoint *e);
 void endpoint_end_asking(endpoint *e, const consul_asking *asking);
 
-/* Report why its handshake is refused, with who it is and whom it met: prov_error_raise. */
-void endpoint_report(endpoint *e, const SSL *ssl, const consul_error *err, const char *context);
-
-/* The same, in the log only, and only if nothing has been reported of this handshake. */
+/*
+ * Write to the log why its handshake is refused, with who it is and whom it met, if nothing was written
+ * of this handshake yet: what follows has the same cause.
+ */
 void endpoint_log(endpoint *e, const SSL *ssl, const consul_error *err, const char *context);
+
+/* The same, and put it on the error queue. */
+void endpoint_report(endpoint *e, const SSL *ssl, const consul_error *err, const char *context);
 
 #endif

@@ -32,12 +32,19 @@ int prov_error_init(void)
     return library != 0;
 }
 
+void prov_error_queue(const consul_error *err, const char *context)
+{
+    if (err->reason == 0)
+        return;
+    ERR_new();
+    ERR_set_error(library, err->reason, "%s%s%s", context == NULL ? "" : context,
+                  context == NULL ? "" : ": ", err->text);
+}
+
 void prov_error_raise(const consul_error *err, const char *context, const char *about)
 {
     if (err->reason == 0)
         return;
     prov_log(err, context, about);
-    ERR_new();
-    ERR_set_error(library, err->reason, "%s%s%s", context == NULL ? "" : context,
-                  context == NULL ? "" : ": ", err->text);
+    prov_error_queue(err, context);
 }

@@ -66,6 +66,7 @@ int prov_error_init(void);
  * `about` (or NULL), in the log only, with whom. Does nothing for none.
  */
 void prov_error_raise(const consul_error *err, const char *context, const char *about);
+void prov_error_queue(const consul_error *err, const char *context); /* the queue alone */
 
 /* ---- log.c: what the setting `log` asks for ---- */
 

@@ -385,12 +385,18 @@ static void log_alert(endpoint *e, const SSL *ssl, bool sent, int alert)
     const char *text = SSL_alert_desc_string_long(alert);
     consul_error err = {0};
 
-    if (!sent)
+    if (sent && is_reason(ERR_peek_last_error(), SSL_R_UNEXPECTED_EOF_WHILE_READING)) {
+        /* To libssl a message that can not be decoded: a health check, or the end of a connection. */
+        if (SSL_get_state(ssl) == TLS_ST_BEFORE || SSL_get_state(ssl) == TLS_ST_OK)
+            return;
+        consul_error_set(&err, CONSUL_R_HANDSHAKE_FAILED, "the peer closed the connection");
+    } else if (!sent) {
         consul_error_set(&err, CONSUL_R_HANDSHAKE_FAILED, "ended by the peer: %s", text);
-    else if (is_reason(ERR_peek_last_error(), SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE))
+    } else if (is_reason(ERR_peek_last_error(), SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE)) {
         consul_error_set(&err, CONSUL_R_PEER_CERTIFICATE_MISSING, "client refused");
-    else
+    } else {
         consul_error_set(&err, CONSUL_R_HANDSHAKE_FAILED, "ended by us: %s", text);
+    }
     endpoint_log(e, ssl, &err, NULL);
 }
 
