@@ -18,6 +18,9 @@ from conftest import programs_in
 from programs import Programs, Result
 
 
+SITE = "www.example.com"
+
+
 @dataclass
 class Fetched:
     """What a client got."""
@@ -42,11 +45,11 @@ class Client:
         """Under which names it may ask for the server: one of no service, and the service's."""
         return ["localhost"] + ([f"{self.server.service}.service.consul"] if takes_host(self.module) else [])
 
-    def fetch(self, host="localhost", server=None, provider=True, fetch=None, config=None):
+    def fetch(self, host="localhost", server=None, provider=True, fetch=None, config=None, **options):
         config = (config or self.config) if provider else None
         arguments = [self.programs, config, server or self.server.process]
         arguments += [host] if takes_host(self.module) else []
-        result = (fetch or self.module.fetch)(*arguments)
+        result = (fetch or self.module.fetch)(*arguments, **options)
         return Fetched(result, bool(re.search(self.module.SERVED, result.stdout)))
 
     def refused_by_server(self, pattern, **options):
@@ -64,6 +67,10 @@ class Client:
 
 def takes_host(module):
     return "host" in inspect.signature(module.fetch).parameters
+
+
+def checks_names(module):
+    return "ca" in inspect.signature(module.fetch).parameters
 
 
 @pytest.fixture(scope="module", params=endpoints.parameters(applications.clients()))
@@ -90,6 +97,15 @@ def impostor(client, agent):
 def ordinary(client):
     """A server outside of the mesh, without the provider, that nobody vouches for."""
     return client.module.SERVER.start(client.programs, None, *endpoints.dummy_files(client.programs))
+
+
+@pytest.fixture(scope="module")
+def pretender(client, agent):
+    """A server of the mesh whose leaf has names of a web site, too. Consul signs what it is asked to."""
+    identity = agent.authority.service(
+        client.server.service, subject=SITE, dns=[SITE, "localhost", "127.0.0.1"])
+    _, certificate, _, key, *_ = identity.files(client.programs.folder, "pretender")
+    return client.module.SERVER.start(client.programs, None, Path(certificate), Path(key))
 
 
 def test_who_is_allowed_is_served(client, agent):
@@ -140,6 +156,23 @@ def test_another_service_is_not_the_one_asked_for(client, agent):
         pytest.skip("asks for no name")
     agent.allow(client.service, client.server.service)
     client.refuses('.*is not the service "other"', host="other.service.consul")
+
+
+@pytest.mark.parametrize("outbound", ["auto", "require"])
+def test_no_server_of_the_mesh_is_a_web_site(client, agent, pretender, outbound):
+    """Whether or not the client checks the name by itself, when the handshake is over."""
+    config = client.programs.config(
+        agent, service=client.service, outbound=outbound, log=client.log.path)
+    authorities = client.programs.write("roots.pem", "".join(agent.root_pems))
+    ways = [{}, {"ca": authorities}] if checks_names(client.module) else [{}]
+    for host in [SITE, "localhost"] if takes_host(client.module) else ["localhost"]:
+        for way in ways:
+            fetched = client.fetch(host, pretender, provider=False, **way)
+            assert fetched.served, (way, fetched)  # its own check finds what it looks for
+            client.refuses(".*upstreams", host=host, server=pretender, config=config, **way)
+    for host in client.hosts[1:]:
+        fetched = client.fetch(host, pretender, config=config)
+        assert fetched.served, fetched
 
 
 def test_no_session_is_resumed(client, agent):

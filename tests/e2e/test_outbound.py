@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import nginx
+import stand_ins
 from ca import self_signed
 from programs import Result
 
@@ -206,6 +207,50 @@ def test_a_host_check_for_another_name_is_not_answered(programs, connect, servic
     wrong = programs.openssl(
         *target, "-servername", name, "-verify_hostname", "bank.example", config=config(), stdin=request)
     assert CONNECT not in wrong.stdout and "host name" in wrong.stderr, wrong
+
+
+@pytest.fixture
+def pretender(programs, agent, service):
+    """A server of the mesh, of this service, that has names of other hosts from Consul, too."""
+    identity = agent.authority.service(service, dns=["www.example.com", "*.example.org", "127.0.0.1"])
+    _, certificate, _, key, *_ = identity.files(programs.folder, "pretender")
+    server = nginx.start(programs, certificate, key, [PUBLIC])
+    server.ca = programs.write("roots.pem", "".join(agent.root_pems))
+    return server
+
+
+@pytest.mark.parametrize("outbound", ["auto", "require"])
+@pytest.mark.parametrize("name", ["www.example.com", "any.example.org", "127.0.0.1"])
+def test_names_in_a_leaf_are_nobodys(programs, pretender, config, name, outbound):
+    """Though OpenSSL finds them, and an application that looks by itself would."""
+    assert f"ANSWER {PUBLIC}" in fetch(programs, pretender, None, name, ca=pretender.ca).stdout
+    for checks in ("check", "trust"):
+        result = fetch(programs, pretender, config(outbound=outbound), name, checks, ca=pretender.ca)
+        assert "ANSWER" not in result.stdout and "ostname mismatch" in result.stderr, result
+
+
+def test_names_in_a_leaf_do_no_harm_where_a_service_is_asked_for(programs, pretender, service, config):
+    for name in (f"{service}.service.consul", "db.internal"):
+        for checks in ("check", "trust"):
+            assert f"ANSWER {PUBLIC}" in fetch(programs, pretender, config(), name, checks).stdout
+    result = fetch(programs, pretender, config(), "other.service.consul", "trust")
+    assert "ANSWER" not in result.stdout, result
+
+
+@pytest.mark.parametrize("own", ["URI", "stand-in"])
+def test_names_in_a_leaf_are_nobodys_for_who_has_an_identity(programs, agent, pretender, service, own):
+    """By the leaf's URI, or by a stand-in for it, without any setting."""
+    uri = f"consul://leaf/client-of-{service}"
+    certificate, key = stand_ins.make(programs, uri) if own == "stand-in" else (uri, uri)
+    base = ["s_client", "-connect", f"127.0.0.1:{pretender.ports[0]}", "-ign_eof", "-cert", certificate, "-key", key]
+    request = b"GET / HTTP/1.0\r\n\r\n"
+    for more in (["-noservername"], ["-servername", "www.example.com"], ["-verify_hostname", "any.example.org"],
+                 ["-verify_ip", "127.0.0.1"], ["-servername", f"{service}.service.consul", "-verify_ip", "127.0.0.1"]):
+        result = programs.openssl(*base, *more, config=programs.config(agent), stdin=request)
+        assert PUBLIC not in result.stdout and "upstreams" in result.stderr, result
+    asked = programs.openssl(
+        *base, "-servername", f"{service}.service.consul", config=programs.config(agent), stdin=request)
+    assert PUBLIC in asked.stdout, asked
 
 
 def test_only_connect_servers_see_our_leaf(programs, agent, service, config):

@@ -24,6 +24,9 @@ and a module of a *client* has
     fetch(programs, config, server, host="localhost")
                the same where the client can be told to ask for a host name (in TLS: SNI); it
                connects to 127.0.0.1 and the server's port whatever the name is
+    fetch(..., ca=None)
+               where it can check by itself whether its server is that host (or 127.0.0.1, where it can
+               not be told): then it does, by the CAs in that file
     SERVED     a regular expression for its output where it was served
 
 One module may be both. Further, where it differs from what is usual:

@@ -9,18 +9,22 @@ SERVED = TEXT
 RESUMES = True
 
 
-def start_proxy(programs, config, server, host):
+def start_proxy(programs, config, server, host, ca):
+    checks = f"verify required ca-file {ca} verifyhost {host}" if ca else "verify none"
+
     def make(folder, port):
         return haproxy.command(folder, documented("haproxy_backend/haproxy.cfg", {
             "127.0.0.1:8080": f"127.0.0.1:{port}",
             "web.service.consul:8443": f"127.0.0.1:{server.port}",
             "web.service.consul": host,
+            "verify none": checks,
         }))
 
     return launch(programs, config, make, haproxy.READY)
 
 
-def fetch(programs, config, server, host="localhost"):
+def fetch(programs, config, server, host="localhost", ca=None):
     proxy = kept(
-        programs, (NAME, config, server.port, host), lambda: start_proxy(programs, config, server, host))
+        programs, (NAME, config, server.port, host, ca),
+        lambda: start_proxy(programs, config, server, host, ca))
     return get(proxy.port)

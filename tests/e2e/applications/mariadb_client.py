@@ -7,11 +7,13 @@ SERVER = mariadb
 SERVED = r"(?m)^Ssl_version\tTLSv1"
 
 
-def fetch(programs, config, server):
+def fetch(programs, config, server, ca=None):
     file = programs.write("client.cnf", documented("mariadb_client/client.cnf", {
         "web.service.consul": "127.0.0.1",
         mariadb.PORT: server.port,
         "app": mariadb.USER,
+        "disable-ssl-verify-server-cert":
+            f"ssl-ca = {ca}\nssl-verify-server-cert" if ca else "disable-ssl-verify-server-cert",
     }))
     return programs.run(
         ["mariadb", f"--defaults-file={file}", "--batch", "--skip-column-names", "--execute",

@@ -53,7 +53,8 @@ def make_data(programs, folder):
     assert result.code == 0, result
 
 
-def start(programs, config, certificate, key):
+def start(programs, config, certificate, key, ca=None):
+    """With `ca` it takes who its clients are from their certificates, by the CAs in that file."""
     key.chmod(0o600)  # it insists
 
     def make(folder, port):
@@ -64,8 +65,8 @@ def start(programs, config, certificate, key):
             PORT: port,
             "/etc/consul-provider/web.pem": certificate,
             "/etc/consul-provider/web.key": key,
-        }))
-        access.write_text(documented("postgresql/pg_hba.conf", {}))
+        }) + (f"ssl_ca_file = '{ca}'\n" if ca else ""))
+        access.write_text(documented("postgresql/pg_hba.conf", {"scram-sha-256": "cert"} if ca else {}))
         return as_user(
             binary("postgres"), "-D", folder / "data", "-c", f"config_file={settings}",
             "-c", f"hba_file={access}", "-c", "unix_socket_directories=", "-c", "fsync=off")

@@ -9,12 +9,13 @@ CORE = True
 SANITIZABLE = False
 
 
-def fetch(programs, config, server, host="localhost"):
+def fetch(programs, config, server, host="localhost", ca=None):
     services = programs.write("pg_service.conf", documented("psql/pg_service.conf", {
         "web.service.consul": host,
         postgresql.PORT: server.port,
         "user=app": f"user={postgresql.USER}",
         "dbname=app": "dbname=postgres",
+        "sslmode=require": f"sslmode=verify-full\nsslrootcert={ca}" if ca else "sslmode=require",
     }))
     environment = {
         "PGSERVICEFILE": str(services), "PGHOSTADDR": "127.0.0.1", "PGPASSWORD": postgresql.PASSWORD,

@@ -8,8 +8,9 @@ SERVED = s_server.ANSWER
 CORE = True
 
 
-def fetch(programs, config, server, host="localhost"):
+def fetch(programs, config, server, host="localhost", ca=None):
+    checks = f" -verify_return_error -verify_hostname {host} -CAfile {ca}" if ca else ""
     script = programs.write("s_client.sh", documented("s_client/s_client.sh", {
-        "web.service.consul:8443": f"127.0.0.1:{server.port} -servername {host}",
+        "web.service.consul:8443": f"127.0.0.1:{server.port} -servername {host}{checks}",
     }))
     return programs.run(["sh", script], config, stdin=s_server.REQUEST)

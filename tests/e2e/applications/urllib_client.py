@@ -16,7 +16,7 @@ socket.getaddrinfo = lambda host, *more, **named: resolve("127.0.0.1", *more, **
 """
 
 
-def run(programs, config, server, script, host):
+def run(programs, config, server, script, host, more):
     folder = programs.path("resolver")
     folder.mkdir()
     (folder / "sitecustomize.py").write_text(RESOLVER)
@@ -24,14 +24,16 @@ def run(programs, config, server, script, host):
         "web.service.consul": host, python_ssl.PORT: server.port,
     }))
     return programs.run(
-        [PYTHON, file], config, {"PYTHONPATH": str(folder), **programs.leaks_allowed()})
+        [PYTHON, file], config, {"PYTHONPATH": str(folder), **more, **programs.leaks_allowed()})
 
 
-def fetch(programs, config, server, host="localhost"):
-    """By the context that verifies nobody."""
-    return run(programs, config, server, "unverified.py", host)
+def fetch(programs, config, server, host="localhost", ca=None):
+    """By the context that verifies nobody, or by urllib's own with that CA."""
+    if ca:
+        return run(programs, config, server, "client.py", host, {"SSL_CERT_FILE": str(ca)})
+    return run(programs, config, server, "unverified.py", host, {})
 
 
 def fetch_verified(programs, config, server, host):
     """By urllib's own context, as it stands."""
-    return run(programs, config, server, "client.py", host)
+    return run(programs, config, server, "client.py", host, {})
