@@ -29,12 +29,13 @@ ports and paths. Two things belong to all of them:
   -subj /CN=unused -keyout web.key -out web.pem`. A stand-in, which [README](../README.md#any-application)
   makes, needs no `service`, and the server does not start without the provider.
 
-Clients that look for a host name in the certificate have that turned off, as Connect's leaves have none.
+Clients that look for a host name in the certificate have that turned off, as Connect's leaves prove none.
 That is safe where the client asks for the name of a service: the connection is still fully verified, by the
 provider, against Consul's roots, and the server has to be the very service that the name asks for. It is not
 left to the client's options: an impostor, another service and a server outside of the mesh are refused. What
 a client asks for by other names is verified by the provider where the server says to be of the mesh, and is
-otherwise the client's own business; `outbound = require` refuses it.
+refused if its leaf has names of hosts; it is otherwise the client's own business, and `outbound = require`
+refuses it.
 
 An intention counts for connections that are made after it; those that are open stay open.
 """
