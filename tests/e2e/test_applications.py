@@ -13,6 +13,8 @@ from ca import Authority
 from conftest import programs_in
 from programs import VERSIONS
 
+pytestmark = pytest.mark.applications
+
 
 @pytest.fixture(scope="module", params=endpoints.parameters(applications.servers()))
 def application(request):

@@ -17,6 +17,8 @@ from ca import Authority
 from conftest import programs_in
 from programs import Programs, Result
 
+pytestmark = pytest.mark.applications
+
 
 SITE = "www.example.com"
 
