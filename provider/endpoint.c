@@ -207,6 +207,7 @@ consul_asking endpoint_begin_asking(endpoint *e)
 {
     consul_asking asking = consul_asking_now();
 
+    asking.hurries = true;
     if (!e->asked)
         consul_store_expect(e->store);
     /* A peer may take its time, beside what the agent took, and is verified by what counts then. */

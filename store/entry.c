@@ -80,7 +80,7 @@ static consul_roots *set_checked(consul_entry *entry, consul_roots *roots, time_
 {
     consul_roots *old = entry->checked;
 
-    entry->checked = consul_roots_ref(roots);
+    entry->checked = roots == NULL ? NULL : consul_roots_ref(roots);
     entry->checked_until = until;
     return old;
 }
@@ -180,16 +180,18 @@ void consul_entry_keep_roots(consul_entry *entry, consul_roots *roots, enum cons
 void consul_entry_keep_leaf(consul_entry *entry, consul_leaf *leaf, consul_roots *checked,
                             enum consul_origin origin, int64_t moment)
 {
-    time_t until = consul_leaf_next_expiry(leaf, checked);
+    time_t until = checked == NULL ? 0 : consul_leaf_next_expiry(leaf, checked);
     consul_roots *old_checked = NULL;
     consul_leaf *old = NULL;
+    bool is_other;
 
     consul_live_lock();
-    if (takes_place(entry, entry->leaf != leaf, origin, moment)) {
+    is_other = entry->leaf != leaf;
+    if (takes_place(entry, is_other, origin, moment)) {
         old = entry->leaf;
         entry->leaf = consul_leaf_ref(leaf);
     }
-    if (entry->leaf == leaf)
+    if (entry->leaf == leaf && (is_other || checked != NULL))
         old_checked = set_checked(entry, checked, until);
     consul_live_unlock();
     consul_leaf_unref(old);

@@ -143,9 +143,9 @@ consul_roots *consul_roots_new(OSSL_LIB_CTX *libctx, consul_error *err); /* empt
 consul_leaf *consul_leaf_new(consul_error *err);                         /* empty */
 
 /*
- * Check a decoded leaf for the service asked for: identity, trust domain, validity, chain. `chains`
- * says that its chain to these roots was verified before. `*stale` tells whether a newer leaf or
- * newer roots could mend it.
+ * Check a decoded leaf for the service asked for: identity, validity, and, unless `roots` is NULL,
+ * trust domain and chain. `chains` says that its chain to these roots was verified before. `*stale`
+ * tells whether a newer leaf or newer roots could mend it.
  */
 int consul_leaf_check(const consul_leaf *leaf, const consul_roots *roots, const char *service,
                       const consul_scope *scope, bool chains, bool *stale, consul_error *err);
@@ -366,7 +366,8 @@ consul_leaf *consul_entry_decode_leaf(consul_entry *entry, const consul_answer *
                                       OSSL_LIB_CTX *libctx, consul_error *err);
 
 /*
- * Keep a snapshot that has been checked, with a reference of its own. `moment` is when it was asked
+ * Keep a snapshot that has been checked, with a reference of its own; `checked` are the roots that a
+ * leaf leads to, NULL where that is not known. `moment` is when it was asked
  * for, in microseconds, or, of a watch, until when that vouches for it, a deadline.
  */
 void consul_entry_keep_roots(consul_entry *entry, consul_roots *roots, enum consul_origin origin,

@@ -122,6 +122,8 @@ int consul_leaf_check(const consul_leaf *leaf, const consul_roots *roots, const 
     if (valid != 0)
         return consul_error_set(err, CONSUL_R_AGENT_ANSWER_INVALID, "the leaf of \"%s\" %s",
                                 service, valid > 0 ? "has expired" : "is not valid yet");
+    if (roots == NULL)
+        return 1;
     if (strcmp(id->trust_domain, roots->trust_domain) != 0) {
         *stale = true;
         return consul_error_set(err, CONSUL_R_AGENT_ANSWER_INVALID,

@@ -204,13 +204,13 @@ static consul_roots *ask_for_roots(consul_store *store, consul_entry *entry,
 }
 
 /*
- * Does the leaf stand, here and now, with these roots? Verifying its chain costs a tenth of a
- * handshake and is done once for each pair.
+ * Does the leaf stand, here and now, with these roots, or by itself for NULL? Verifying its chain costs
+ * a tenth of a handshake and is done once for each pair.
  */
 static int check_leaf(consul_entry *entry, const consul_leaf *leaf, consul_roots *roots,
                       bool *stale, consul_error *err)
 {
-    bool chains = consul_entry_chains(entry, leaf, roots);
+    bool chains = roots == NULL || consul_entry_chains(entry, leaf, roots);
 
     if (!consul_leaf_check(leaf, roots, entry->service, &entry->scope, chains, stale, err))
         return 0;
@@ -260,6 +260,31 @@ static int ask_for_newer(consul_store *store, consul_entry *entry, bool is_stale
 }
 
 /*
+ * Does this leaf stand with the current roots? Before a client has shown a certificate they are asked
+ * for only where it does not stand with those of before, if there are any: a client that just comes and
+ * goes does not cost that question. `*roots` are what it was held against, or NULL.
+ */
+static bool stands(consul_store *store, consul_entry *entry, consul_entry *of_roots,
+                   const consul_leaf *leaf, const consul_asking *asking, enum consul_origin origin,
+                   consul_roots **roots, bool *stale, consul_error *err)
+{
+    bool anew = origin == CONSUL_ASKED_ANEW;
+
+    *roots = anew ? NULL : consul_entry_roots(of_roots, asking->since);
+    if (*roots == NULL && !anew && asking->hurries) {
+        *roots = consul_entry_roots(of_roots, CONSUL_EVER);
+        if (check_leaf(entry, leaf, *roots, stale, NULL))
+            return true;
+        consul_roots_unref(*roots);
+        *roots = NULL;
+        *stale = false;
+    }
+    if (*roots == NULL)
+        *roots = ask_for_roots(store, of_roots, asking->deadline, origin, err);
+    return *roots != NULL && check_leaf(entry, leaf, *roots, stale, err);
+}
+
+/*
  * One leaf, kept or asked for, checked against roots that are no older. `anew`: nothing is taken
  * from before. `*stale` tells whether that could mend a failure.
  */
@@ -283,17 +308,11 @@ static consul_leaf *get_leaf(consul_store *store, consul_entry *entry, consul_en
         leaf = consul_entry_decode_leaf(entry, &answer, store->libctx, err);
     if (leaf == NULL)
         goto done;
-    if (!anew)
-        roots = consul_entry_roots(of_roots, asking.since);
-    if (roots == NULL)
-        roots = ask_for_roots(store, of_roots, asking.deadline, origin, err);
-    if (roots == NULL)
-        goto done;
-    ok = check_leaf(entry, leaf, roots, stale, err);
-    *stale |= !ok && was_kept;
+    ok = stands(store, entry, of_roots, leaf, &asking, origin, &roots, stale, err);
+    *stale |= !ok && was_kept && roots != NULL;
     if (ok && !was_kept)
         consul_entry_keep_leaf(entry, leaf, roots, origin, asked);
-    if (!ok && !was_kept)
+    if (!ok && !was_kept && roots != NULL)
         consul_error_prefix(err, "%s: ", answer.source);
 
 done:

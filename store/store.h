@@ -304,6 +304,7 @@ consul_deadline consul_deadline_after(int64_t milliseconds);
 typedef struct consul_asking {
     int64_t since; /* what was asked from here on is new enough; the same clock, in microseconds */
     consul_deadline deadline;
+    bool hurries; /* a leaf is not held against roots that would have to be asked for */
 } consul_asking;
 
 /* Nothing from before now, and no deadline. */
@@ -337,8 +338,9 @@ bool consul_store_doubt_roots(consul_store *store, const consul_scope *scope, co
 
 /*
  * The current leaf of a service (NULL or "" for the configured one), checked against the current
- * roots; the caller gets a reference. In a process that makes many handshakes it may be some
- * milliseconds old; where the agent does not answer, it is that of before while it is valid.
+ * roots, or, for who hurries, those that are kept; the caller gets a reference. In a process that makes
+ * many handshakes it may be some milliseconds old; where the agent does not answer, it is that of before
+ * while it is valid.
  */
 int consul_store_leaf(consul_store *store, const char *service, const consul_scope *scope,
                       consul_asking asking, consul_leaf **leaf, consul_error *err);

@@ -3,9 +3,12 @@
 Counted, not timed: a question holds up a server with one thread for as long as the agent takes.
 """
 
+import socket
+import ssl
 import threading
 import time
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -14,15 +17,19 @@ import stand_ins
 from ca import Authority, ec_key, self_signed, service_uri
 from fake_agent import AUTHORIZE, INTENTIONS, LEAF, ROOTS, silent
 from processes import wait_until
+from programs import PYTHON, Server
 from relay import Relay
 from test_live import rotate
-from visitors import Visitor
+from test_log import lines
+from visitors import PATIENCE, Visitor
 
+SCRIPT = Path(__file__).with_name("live_server.py")
 KINDS = (ROOTS, LEAF, AUTHORIZE, INTENTIONS)
 STRANGERS = 8
 FRIENDS = 30
 LATE = 0.1  # seconds that the agent takes for each answer
 AT_ONCE, A_SECOND = 3, 1  # questions about newer roots that strangers can bring about
+CROWD, LINES_AT_ONCE, LINES_A_SECOND = 250, 50, 10
 SOON = 10  # seconds, on a machine that is busy, for what takes a second
 GET = b"GET / HTTP/1.0\r\n\r\n"
 
@@ -127,3 +134,77 @@ def test_a_rotation_among_strangers(programs, own_agent, relay):
 
         wait_until(served, "the new root", SOON)
         assert shop.serves(shop.friend)
+
+
+class Forking:
+    """A server that is the service web, with a child for each connection, one after the other."""
+
+    def __init__(self, programs, relay, folder, **settings):
+        self.programs, self.relay = programs, relay
+        config = programs.config(relay, **settings)
+        self.process = programs.start(
+            Server, [PYTHON, SCRIPT, "forks", *stand_ins.make(programs, "consul:leaf/web"), folder],
+            config, programs.leaks_allowed()).ready()
+        self.port = self.process.port
+        self.nobody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        self.nobody.check_hostname, self.nobody.verify_mode = False, ssl.CERT_NONE
+
+    def connect(self):
+        return socket.create_connection(("127.0.0.1", self.port), PATIENCE)
+
+    def leave(self):
+        """As soon as the connection is there."""
+        self.connect().close()
+
+    def say_hello(self):
+        """And leave, with the server's answer."""
+        ours, sent = ssl.MemoryBIO(), ssl.MemoryBIO()
+        with self.connect() as connection:
+            with pytest.raises(ssl.SSLWantReadError):
+                self.nobody.wrap_bio(ours, sent).do_handshake()
+            connection.sendall(sent.read())
+            assert connection.recv(64)
+
+    def show_nothing(self):
+        """No certificate."""
+        with self.connect() as connection, pytest.raises(OSError):
+            with self.nobody.wrap_socket(connection) as secured:
+                secured.sendall(GET)
+                if not secured.recv(64):
+                    raise OSError
+
+    def show(self, identity):
+        return Visitor(self.programs.folder, identity, "visitor").visit(self.port).served
+
+    def questions_of(self, visit, ending):
+        """What is asked because of a visit, until the child has said how it ended."""
+        mark, said = len(self.relay.requests), self.process.size()
+        visit()
+        self.process.wait_for(ending, said)
+        return questions(self.relay, mark)
+
+
+def test_a_child_asks_for_what_it_needs_by_then(programs, own_agent, relay, open_folders):
+    """The leaf once the client has said hello (twice, so that it is renewed), the roots once it has shown a certificate."""
+    server = Forking(programs, relay, open_folders("empty"))
+    trust_domain = own_agent.trust_domain
+    assert not server.questions_of(server.leave, "REFUSED")
+    for visit in (server.say_hello, server.show_nothing):
+        assert server.questions_of(visit, "REFUSED") == {LEAF: 2}
+    for kind in STRANGE.values():
+        asked = server.questions_of(lambda: server.show(kind(trust_domain)), "REFUSED")
+        assert asked == {LEAF: 2, ROOTS: 1}
+    asked = server.questions_of(lambda: server.show(own_agent.leaf("friend")), "SERVED")
+    assert asked == {LEAF: 2, ROOTS: 1, AUTHORIZE: 1}
+
+
+def test_children_share_their_lines(programs, own_agent, relay, open_folders):
+    log = programs.path("refusals")
+    server = Forking(programs, relay, open_folders("empty"), log=log)
+    began = time.monotonic()
+    for _ in range(CROWD):
+        server.questions_of(server.show_nothing, "REFUSED")
+    elapsed = time.monotonic() - began
+    texts = [text for _, text in lines(log)]
+    written = sum(text.startswith("peer presented no certificate") for text in texts)
+    assert LINES_AT_ONCE <= written <= LINES_AT_ONCE + LINES_A_SECOND * elapsed + 1, (written, elapsed)
