@@ -125,12 +125,15 @@ static const char *lookup(const char *name, void *arg)
                                                     : NULL;
 }
 
+static bool hurries; /* who asks for a leaf */
+
 static int set_up(void **state)
 {
     fixture *f = calloc(1, sizeof(*f));
     consul_settings *settings;
 
     assert_non_null(f);
+    hurries = false;
     f->status = 200;
     f->leaf = &old_web;
     f->root = &old_ca;
@@ -184,8 +187,12 @@ static int free_world(void **state)
 
 static int get_leaf(fixture *f, const char *service, const consul_scope *scope, consul_error *err)
 {
+    consul_asking asking = consul_asking_now();
     consul_leaf *leaf;
-    int ok = consul_store_leaf(f->store, service, scope, consul_asking_now(), &leaf, err);
+    int ok;
+
+    asking.hurries = hurries;
+    ok = consul_store_leaf(f->store, service, scope, asking, &leaf, err);
 
     assert_int_equal(leaf != NULL, ok);
     if (ok)
@@ -340,6 +347,47 @@ static void test_one_that_is_limited(void **state)
     assert_int_equal(ask_about(f, &bob), 1);
     assert_int_equal(ask_about(f, &alice), 0);
     assert_int_equal(ask_about(f, &bob), 1);
+}
+
+/* No roots are asked for where there are none to hold it against, or where it stands with those. */
+static void test_in_a_hurry(void **state)
+{
+    fixture *f = *state;
+    consul_roots *roots;
+    consul_error err = {0};
+
+    hurries = true;
+    assert_int_equal(get_leaf(f, "web", NULL, NULL), 1);
+    assert_int_equal(f->roots, 0);
+    assert_int_equal(consul_store_roots(f->store, NULL, consul_asking_now(), &roots, NULL), 1);
+    consul_roots_unref(roots);
+    assert_int_equal(get_leaf(f, "web", NULL, NULL), 1);
+    assert_int_equal(f->roots, 1);
+    f->leaf = &new_web;
+    f->root = &new_ca;
+    assert_int_equal(get_leaf(f, "web", NULL, NULL), 1);
+    assert_int_equal(f->roots, 2);
+    assert_int_equal(f->leaves, 3);
+    f->root = &old_ca;
+    assert_int_equal(get_leaf(f, "web", NULL, NULL), 1);
+    assert_int_equal(f->roots, 2);
+    hurries = false;
+    assert_int_equal(get_leaf(f, "web", NULL, &err), 0);
+    assert_error(&err, CONSUL_R_AGENT_ANSWER_INVALID, "does not chain to the roots");
+}
+
+/* One that was held against nothing has not been found to stand. */
+static void test_a_hurry_before(void **state)
+{
+    fixture *f = *state;
+
+    hurries = true;
+    f->leaf = &new_web;
+    assert_int_equal(get_leaf(f, "web", NULL, NULL), 1);
+    hurries = false;
+    assert_int_equal(get_leaf(f, "web", NULL, NULL), 0);
+    f->leaf = &old_web;
+    assert_int_equal(get_leaf(f, "web", NULL, NULL), 1);
 }
 
 static void test_wrong_leaf(void **state)
@@ -529,6 +577,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_an_intermediate_of_no_use, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_doubts, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_one_that_is_limited, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_in_a_hurry, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_hurry_before, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_wrong_leaf, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_rotation, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_no_end_of_rotation, set_up, tear_down),
