@@ -118,6 +118,33 @@ static int judge_by_peer(peer_check *check, consul_error *err)
     return spoil_session(check, err); /* resumed, it could not be told from one of ours */
 }
 
+/*
+ * Has the mesh issued this to a client that goes by its peer? That is decided by the peer's word before;
+ * by the chain now, which the application's CAs have verified, and Consul's roots may be among these.
+ * Consul signs URIs of which the leaf alone does not show it: spiffe://x@..., or spiffe:/agent/...
+ */
+static bool is_issued_by_the_mesh(peer_check *check, consul_error *err)
+{
+    const STACK_OF(X509) *chain = X509_STORE_CTX_get0_chain(check->ctx);
+    bool by_a_mesh = false;
+    int i;
+
+    for (i = 0; !by_a_mesh && i < sk_X509_num(chain); i++)
+        by_a_mesh = consul_cert_claims_trust_domain(sk_X509_value(chain, i), NULL);
+    if (!by_a_mesh)
+        return false;
+    if (check->roots == NULL && !get_roots(check, err))
+        return true; /* nobody knows, and so it is refused */
+    for (i = 0; i < sk_X509_num(chain); i++) {
+        const X509 *cert = sk_X509_value(chain, i);
+
+        if (consul_roots_contain(check->roots, cert)
+            || consul_cert_claims_trust_domain(cert, consul_roots_trust_domain(check->roots)))
+            return true;
+    }
+    return false;
+}
+
 static int try_chain(peer_check *check, X509 *cert, consul_error *why)
 {
     int purpose = SSL_is_server(check->ssl) ? X509_PURPOSE_SSL_CLIENT : X509_PURPOSE_SSL_SERVER;
@@ -348,11 +375,16 @@ static int verify(peer_check *check, consul_error *err)
         ok = judge_by_peer(check, err);
     if (check->end == NULL || check->end->rule != ENDPOINT_GOVERNED) {
         ERR_pop_to_mark();
-        if (ok)
-            ok = leave_alone(check);
-        else
+        if (!ok)
             X509_STORE_CTX_set_error(ctx, X509_V_ERR_OUT_OF_MEM);
-        return ok;
+        if (!ok || !leave_alone(check))
+            return 0;
+        ERR_set_mark();
+        if (!check->by_peer || !is_issued_by_the_mesh(check, err)) {
+            ERR_pop_to_mark();
+            return 1;
+        }
+        check->end->rule = ENDPOINT_GOVERNED;
     }
     check->end->peer = ENDPOINT_PEER_UNKNOWN;
     ok = ok && check_peer(check, err);

@@ -21,7 +21,7 @@ static const char *last_reason(void)
     return reason == NULL ? "unknown format" : reason;
 }
 
-static bool contains(const STACK_OF(X509) *certs, const X509 *cert)
+bool consul_certs_contain(const STACK_OF(X509) *certs, const X509 *cert)
 {
     int i;
 
@@ -72,7 +72,7 @@ int consul_certs_parse(const char *pem, OSSL_LIB_CTX *libctx, STACK_OF(X509) *ce
         return consul_error_set(err, CONSUL_R_OUT_OF_MEMORY, "a certificate");
     while ((got = read_cert(bio, libctx, &cert, err)) == 1) {
         found++;
-        if (contains(certs, cert)) {
+        if (consul_certs_contain(certs, cert)) {
             X509_free(cert);
         } else if (sk_X509_num(certs) == CONSUL_CERTS_MAX || !sk_X509_push(certs, cert)) {
             consul_error_set(err, CONSUL_R_AGENT_ANSWER_INVALID, "more than %d certificates",

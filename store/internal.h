@@ -84,6 +84,8 @@ int64_t consul_jitter(int64_t most);
 
 #define CONSUL_CERTS_MAX 64 /* certificates in one answer */
 
+bool consul_certs_contain(const STACK_OF(X509) *certs, const X509 *cert);
+
 /* Append every certificate of a PEM text to `certs`, leaving out exact duplicates. */
 int consul_certs_parse(const char *pem, OSSL_LIB_CTX *libctx, STACK_OF(X509) *certs,
                        consul_error *err);

@@ -56,6 +56,11 @@ const STACK_OF(X509) *consul_roots_certs(const consul_roots *roots)
     return roots->certs;
 }
 
+bool consul_roots_contain(const consul_roots *roots, const X509 *cert)
+{
+    return consul_certs_contain(roots->certs, cert);
+}
+
 consul_leaf *consul_leaf_new(consul_error *err)
 {
     consul_leaf *leaf = OPENSSL_zalloc(sizeof(*leaf));

@@ -251,6 +251,7 @@ consul_roots *consul_roots_ref(consul_roots *roots);
 void consul_roots_unref(consul_roots *roots);
 const char *consul_roots_trust_domain(const consul_roots *roots);    /* borrowed */
 const STACK_OF(X509) *consul_roots_certs(const consul_roots *roots); /* borrowed, never empty */
+bool consul_roots_contain(const consul_roots *roots, const X509 *cert);
 
 /* One service's leaf at one moment: private key, certificate and intermediates. */
 typedef struct consul_leaf consul_leaf;

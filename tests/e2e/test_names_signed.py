@@ -10,7 +10,8 @@ import endpoints
 import go_peer
 from agent import consul_binary, consul_version
 from applications import curl, s_client, urllib_client
-from ca import Identity
+from applications.common import TEXT
+from ca import Identity, service_uri
 from conftest import programs_in
 from programs import TLS13
 
@@ -34,16 +35,26 @@ def programs(open_folders, module):
 
 
 @pytest.fixture
-def evil(programs, guarded, service):
-    """A leaf that the servers have signed for a token that may be this service, and nothing else."""
-    token = guarded.make_token(service, f'service "{service}" {{ policy = "write" }}')
-    signed = programs.run([go_peer.binary(), f"127.0.0.1:{guarded.ports['grpc']}", service, "sign", token,
-                           guarded.trust_domain, *NAMES])
-    end = "-----END CERTIFICATE-----\n"
-    certificate, _, key = signed.stdout.partition(end)
-    assert key, signed
-    _, certificate, _, key, *_ = Identity(certificate + end, key).files(programs.folder, "evil")
-    return Path(certificate), Path(key)
+def sign(programs, guarded, service):
+    """Makes a leaf with that URI and NAMES, by a token for this service and this node, and nothing else."""
+    token = guarded.make_token(
+        service, f'service "{service}" {{ policy = "write" }} node "{service}" {{ policy = "write" }}')
+
+    def make(uri):
+        signed = programs.run(
+            [go_peer.binary(), f"127.0.0.1:{guarded.ports['grpc']}", uri, "sign", token, *NAMES])
+        end = "-----END CERTIFICATE-----\n"
+        certificate, _, key = signed.stdout.partition(end)
+        assert key, signed
+        _, certificate, _, key, *_ = Identity(certificate + end, key).files(programs.folder, "evil")
+        return Path(certificate), Path(key)
+
+    return make
+
+
+@pytest.fixture
+def evil(sign, guarded, service):
+    return sign(service_uri(guarded.trust_domain, service))
 
 
 @pytest.mark.parametrize("application", endpoints.parameters([curl, s_client, urllib_client]))
@@ -77,3 +88,20 @@ def test_a_client_with_names_is_who_its_id_says(programs, guarded, service, evil
     assert programs.talk(server, TLS13, "-cert", certificate, "-key", key).refused
     guarded.allow(service, target)
     assert programs.talk(server, TLS13, "-cert", certificate, "-key", key).talked
+
+
+@pytest.mark.parametrize("uri", [
+    "spiffe://somebody@{domain}/ns/default/dc/dc1/svc/{service}", "spiffe://{domain}/ns/default/dc/dc1/svc/{service}?x",
+    "spiffe://elsewhere.example/agent/client/dc/dc1/id/{service}?x", "spiffe:/agent/client/dc/dc1/id/{service}",
+    "spiffe://{domain}/agent/client/dc/dc1/id/{service}",
+])
+def test_nor_by_a_uri_that_does_not_look_like_ours(programs, guarded, service, sign, uri):
+    """Consul signs these as they are. Here the client has Consul's roots among its own, by which it verifies others."""
+    roots = programs.write("roots.pem", "".join(guarded.root_pems))
+    client = f"client-{service}"
+    config = programs.config(guarded, service=client, token=guarded.token_of(client))
+    server = curl.SERVER.start(programs, None, *sign(uri.format(domain=guarded.trust_domain, service=service)))
+    for application in (curl, s_client, urllib_client):
+        for settings, is_served in ((None, True), (config, False)):
+            result = application.fetch(programs, settings, server, SITE, ca=roots)
+            assert (TEXT in result.stdout) == is_served, result

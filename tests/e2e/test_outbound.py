@@ -9,7 +9,7 @@ import pytest
 
 import nginx
 import stand_ins
-from ca import self_signed
+from ca import Authority, self_signed
 from programs import Result
 
 pytestmark = pytest.mark.core
@@ -251,6 +251,24 @@ def test_names_in_a_leaf_are_nobodys_for_who_has_an_identity(programs, agent, pr
     asked = programs.openssl(
         *base, "-servername", f"{service}.service.consul", config=programs.config(agent), stdin=request)
     assert PUBLIC in asked.stdout, asked
+
+
+@pytest.mark.parametrize("uri", [
+    "spiffe://x@{}/ns/default/dc/dc1/svc/web", "spiffe:/agent/client/dc/dc1/id/1",
+    "spiffe://other.example/agent/client/dc/dc1/id/1?x",
+])
+def test_who_is_issued_by_our_mesh_is_held_to_it(programs, agent, config, uri):
+    """Though the client has the roots among its CAs. Who is of another mesh is its own business."""
+    roots = programs.write("roots.pem", "".join(agent.root_pems))
+    other = Authority("other.example")
+    others = programs.write("others.pem", other.pem)
+    for issuer, ca in ((agent.authority, roots), (other, others)):
+        leaf = issuer.issue([uri.format(issuer.trust_domain)], dns=["www.example.com"])
+        _, certificate, _, key, *_ = leaf.files(programs.folder, "server")
+        server = nginx.start(programs, certificate, key, [PUBLIC])
+        for settings in (None, config()):
+            result = fetch(programs, server, settings, "www.example.com", ca=ca)
+            assert ("ANSWER" in result.stdout) != (settings is not None and issuer is agent.authority), result
 
 
 def test_only_connect_servers_see_our_leaf(programs, agent, service, config):

@@ -6,13 +6,13 @@
 //	connect-peer AGENT SERVICE connect PORT URI THREADS SECONDS RATE
 //	connect-peer AGENT SERVICE request PORT URI THREADS SECONDS RATE
 //	connect-peer AGENT SERVICE hold PORT URI COUNT
-//	connect-peer AGENT SERVICE sign TOKEN TRUST-DOMAIN NAME ...
+//	connect-peer AGENT URI sign TOKEN NAME ...
 //
 // AGENT is the agent's address, SERVICE whose leaf this is, URI the SPIFFE ID that the server at that port
 // has to have. serve and http print their port, and fetch prints READY, when the agent has given what it takes;
 // all of them go on until the end of stdin. fetch prints SERVED or REFUSED, and what it got or why.
 // connect, request and hold do and print what the verbs of tests/bench/peer.c do. sign, whose AGENT is the address
-// for gRPC, prints a leaf with these DNS names and addresses and its key, as the servers sign it for that token.
+// for gRPC, prints a leaf with that URI, these DNS names and addresses, and its key, as the servers sign it.
 package main
 
 import (
@@ -47,8 +47,8 @@ func main() {
 		measure(t, verb == "request", int(number(more[2])), number(more[3]), number(more[4]))
 	case verb == "hold" && len(more) == 3:
 		hold(target{ready(os.Args[1], os.Args[2]), resolver(more[0], more[1])}, int(number(more[2])))
-	case verb == "sign" && len(more) > 2:
-		sign(os.Args[1], os.Args[2], more[0], more[1], more[2:])
+	case verb == "sign" && len(more) > 1:
+		sign(os.Args[1], os.Args[2], more[0], more[1:])
 	default:
 		die(usage)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/url"
 	"time"
 
 	spiffe "github.com/hashicorp/consul/agent/connect"
@@ -13,13 +14,19 @@ import (
 	"google.golang.org/grpc/metadata"
 )
 
-// sign has the servers of an agent sign a leaf with these host names and addresses.
-func sign(address, service, token, trustDomain string, names []string) {
+// verbatim is a URI as it stands.
+type verbatim struct{ uri *url.URL }
+
+func (v verbatim) URI() *url.URL { return v.uri }
+
+// sign has the servers of an agent sign a leaf with that URI, and these host names and addresses.
+func sign(address, id, token string, names []string) {
 	signer, key, err := spiffe.GeneratePrivateKey()
 	check(err)
-	id := &spiffe.SpiffeIDService{Host: trustDomain, Namespace: "default", Datacenter: "dc1", Service: service}
+	uri, err := url.Parse(id)
+	check(err)
 	hosts, addresses := split(names)
-	csr, err := spiffe.CreateCSR(id, signer, hosts, addresses)
+	csr, err := spiffe.CreateCSR(verbatim{uri}, signer, hosts, addresses)
 	check(err)
 	connection, err := grpc.Dial(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	check(err)
