@@ -8,7 +8,7 @@
 
 #include <openssl/x509v3.h>
 
-/* The common names of Consul 1.8: agent/connect/common_names.go, "<service>.svc.<namespace>.<domain>.consul" */
+/* The common names of Consul 1.8 are "<service>.svc.<namespace>.<trust domain>.consul". */
 #define COMMON_NAME_LEN 64   /* where the service or its namespace was cut to fit */
 #define TRUST_DOMAIN_SHOWN 8 /* bytes of its beginning */
 
@@ -43,7 +43,7 @@ static bool take_label(const char **text, const char *whole, bool *cut)
 }
 
 /* Is this what Consul 1.8 calls the service of that ID? */
-static bool is_consuls(const char *name, const consul_spiffe_id *id)
+static bool is_common_name(const char *name, const consul_spiffe_id *id)
 {
     char service[CONSUL_NAME_MAX + 1], rest[TRUST_DOMAIN_SHOWN + sizeof("..consul")];
     const char *p = name;
@@ -58,35 +58,39 @@ static bool is_consuls(const char *name, const consul_spiffe_id *id)
            && (!cut || strlen(name) == COMMON_NAME_LEN);
 }
 
+static bool is_consuls(const ASN1_STRING *value, const consul_spiffe_id *id)
+{
+    char name[COMMON_NAME_LEN + 1];
+    size_t len = (size_t)ASN1_STRING_length(value);
+
+    if (len > COMMON_NAME_LEN)
+        return false;
+    memcpy(name, ASN1_STRING_get0_data(value), len);
+    name[len] = '\0';
+    return strlen(name) == len && is_common_name(name, id);
+}
+
 /* Is there no subject, or only the one that Consul 1.8 gives? */
 static bool has_consuls_subject(const X509 *cert, const consul_spiffe_id *id)
 {
     const X509_NAME *subject = X509_get_subject_name(cert);
-    char name[COMMON_NAME_LEN + 2];
     const X509_NAME_ENTRY *entry = X509_NAME_get_entry(subject, 0);
-    const ASN1_STRING *value;
 
-    if (entry == NULL)
-        return true;
-    if (X509_NAME_entry_count(subject) != 1
-        || OBJ_obj2nid(X509_NAME_ENTRY_get_object(entry)) != NID_commonName)
-        return false;
-    value = X509_NAME_ENTRY_get_data(entry);
-    if (ASN1_STRING_length(value) > COMMON_NAME_LEN)
-        return false;
-    memcpy(name, ASN1_STRING_get0_data(value), (size_t)ASN1_STRING_length(value));
-    name[ASN1_STRING_length(value)] = '\0';
-    return strlen(name) == (size_t)ASN1_STRING_length(value) && is_consuls(name, id);
+    return entry == NULL
+           || (X509_NAME_entry_count(subject) == 1
+               && OBJ_obj2nid(X509_NAME_ENTRY_get_object(entry)) == NID_commonName
+               && is_consuls(X509_NAME_ENTRY_get_data(entry), id));
 }
 
-static enum consul_names kind_of(const GENERAL_NAME *name)
+/* Vault makes a DNS name of the common name, too. */
+static enum consul_names kind_of(const GENERAL_NAME *name, const consul_spiffe_id *id)
 {
     int type;
+    const void *value = GENERAL_NAME_get0_value(name, &type);
 
-    GENERAL_NAME_get0_value(name, &type);
-    return type == GEN_URI                        ? CONSUL_NAMES_NONE
-           : type == GEN_DNS || type == GEN_IPADD ? CONSUL_NAMES_HOSTS
-                                                  : CONSUL_NAMES_FOREIGN;
+    if (type == GEN_URI || (type == GEN_DNS && is_consuls(value, id)))
+        return CONSUL_NAMES_NONE;
+    return type == GEN_DNS || type == GEN_IPADD ? CONSUL_NAMES_HOSTS : CONSUL_NAMES_FOREIGN;
 }
 
 enum consul_names consul_cert_names(const X509 *cert, const consul_spiffe_id *id)
@@ -99,7 +103,7 @@ enum consul_names consul_cert_names(const X509 *cert, const consul_spiffe_id *id
     if (names == NULL || !has_consuls_subject(cert, id))
         found = CONSUL_NAMES_FOREIGN;
     for (i = 0; i < sk_GENERAL_NAME_num(names); i++) {
-        enum consul_names kind = kind_of(sk_GENERAL_NAME_value(names, i));
+        enum consul_names kind = kind_of(sk_GENERAL_NAME_value(names, i), id);
 
         if (kind > found)
             found = kind;

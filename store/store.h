@@ -215,7 +215,7 @@ bool consul_cert_claims_trust_domain(const X509 *cert, const char *trust_domain)
 /* ---- other names of a leaf (names.c) ---------------------------------------------------- */
 
 enum consul_names {
-    CONSUL_NAMES_NONE,   /* its SPIFFE ID, and perhaps the subject by which Consul 1.8 repeats it */
+    CONSUL_NAMES_NONE,   /* its SPIFFE ID, and perhaps the name by which Consul 1.8 repeats it */
     CONSUL_NAMES_HOSTS,  /* DNS names or addresses too, as ingress gateways have */
     CONSUL_NAMES_FOREIGN /* any other subject or name, which Consul by itself gives to nobody */
 };

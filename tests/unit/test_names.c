@@ -63,7 +63,12 @@ static const struct {
     {{"CN=abcdefghijklmno.svc.n123456789012345678901234567.11111111.consul"},
      "URI:" ID(LONG_NS, LONG),
      CONSUL_NAMES_NONE},
+    /* And as Vault signs them. */
+    {{"CN=web.svc.default.11111111.consul"},
+     "URI:" WEB ",DNS:web.svc.default.11111111.consul",
+     CONSUL_NAMES_NONE},
     /* Another's, or cut without need. */
+    {{NULL}, "URI:" WEB ",DNS:db.svc.default.11111111.consul", CONSUL_NAMES_HOSTS},
     {{"CN=we.svc.default.11111111.consul"}, "URI:" WEB, CONSUL_NAMES_FOREIGN},
     {{"CN=webs.svc.default.11111111.consul"}, "URI:" WEB, CONSUL_NAMES_FOREIGN},
     {{"CN=db.svc.default.11111111.consul"}, "URI:" WEB, CONSUL_NAMES_FOREIGN},
