@@ -116,6 +116,8 @@ static bool tries_again(const consul_agent *agent, const consul_request *request
 {
     if (tries == TRIES_MAX)
         return false;
+    if (code == CURLE_GOT_NOTHING && request->index != 0)
+        return false; /* that may be the question's fault */
     if (consul_exchange_was_crowded_out(exchange, code)) {
         if (tries > 1)
             consul_slot_ask_for_some(agent);
@@ -149,7 +151,8 @@ static int request_answer(const consul_agent *agent, const consul_request *reque
     } while (ok && tries_again(agent, request, last_try, exchange, code, ++tries));
     if (ok)
         ok = consul_exchange_finish(exchange, code, answer, err);
-    answer->crowded_out = crowded_out;
+    answer->cut_off = request->index != 0 && code == CURLE_GOT_NOTHING;
+    answer->crowded_out = crowded_out && !answer->cut_off;
     answer->limited = limited;
     answer->began = began;
     consul_exchange_clear(exchange);

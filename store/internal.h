@@ -59,6 +59,7 @@ typedef struct consul_answer {
     long status;      /* of HTTP; 0 where none came */
     bool crowded_out; /* the agent had no connection for us, until no time or try was left */
     bool limited;     /* likewise, it was too much what we insisted on */
+    bool cut_off;     /* without a byte, perhaps because of the index that was asked for */
     int64_t began;    /* when it was first asked for */
     char *body;
     size_t len;

@@ -6,8 +6,9 @@
 
 #include <openssl/crypto.h>
 
-#define VERDICT_AGE_MS 2000 /* for which one is used that a watch vouches for */
-#define STALE_WAIT_MS 100   /* for a leaf that will do; to sign one takes a fifth of that */
+#define VERDICT_AGE_MS 2000              /* for which one is used that a watch vouches for */
+#define LATEST_INDEX (UINT64_C(1) << 62) /* which no answer has */
+#define STALE_WAIT_MS 100 /* for a leaf that will do; to sign one takes a fifth of that */
 
 struct consul_store {
     atomic_int refs;
@@ -228,31 +229,23 @@ static bool is_none(const consul_answer *answer)
 /*
  * An agent renews the leaves that somebody waits for, and no others: a plain question is answered
  * with the leaf of before, also after a rotation and when it has expired (seen with Consul 1.8). So
- * we ask for a newer one than we know of. That is answered at once with what there is, but has the
- * agent look for it, for ten minutes and without a connection; only who has a stale one waits.
+ * we ask for a newer one than we know of, or than there can be. That is answered at once with what there
+ * is, but has the agent look for it, for ten minutes and without a connection; only who has a stale one
+ * waits. From where there is none yet no answer comes, and, since Consul 1.16, not a byte.
  */
 static int ask_for_newer(consul_store *store, consul_entry *entry, bool is_stale,
                          consul_deadline deadline, consul_answer *answer, consul_error *err)
 {
-    int64_t wait = is_stale ? STALE_WAIT_MS : 0;
     uint64_t index = consul_entry_index(entry);
-    consul_answer newer = {0};
     consul_error why = {0};
-    int ok = ask(store, entry, index, index == 0 ? 0 : wait, deadline, answer, &why);
+    int ok = ask(store, entry, index == 0 ? LATEST_INDEX : index, is_stale ? STALE_WAIT_MS : 0,
+                 deadline, answer, &why);
 
-    if (index != 0 && answer->status != 0 && is_none(answer)) {
+    if (answer->cut_off || ((answer->status == 200 || answer->status == 500) && is_none(answer))) {
         consul_answer_free(answer);
-        index = 0;
         why = (consul_error){0};
         ok = ask(store, entry, 0, 0, deadline, answer, &why);
     }
-    if (ok && index == 0 && answer->index != 0
-        && ask(store, entry, answer->index, wait, deadline, &newer, NULL) && !is_none(&newer)) {
-        consul_answer_free(answer);
-        *answer = newer;
-        memset(&newer, 0, sizeof(newer));
-    }
-    consul_answer_free(&newer);
     if (!ok)
         return consul_error_set(err, why.reason, "%s", why.text);
     consul_entry_set_index(entry, answer->index);

@@ -69,6 +69,9 @@ static char *leaf_body(const minted *leaf, bool with_odd)
     return body;
 }
 
+/* As a Go program's handler does that panics. */
+static const char nothing[] = "nothing, not even a status";
+
 static void handle(const http_request *request, http_reply *reply, void *arg)
 {
     fixture *f = arg;
@@ -94,6 +97,7 @@ static void handle(const http_request *request, http_reply *reply, void *arg)
         f->leaves++;
         snprintf(f->last_leaf, sizeof(f->last_leaf), "%.255s", request->target + 26);
         if (f->none != NULL && strstr(request->target, "index=") != NULL) {
+            reply->manner = f->none == nothing ? HTTP_CLOSE : HTTP_ANSWER;
             reply->status = strlen(f->none) < 5 ? 200 : 500;
             reply->body = f->none;
             return;
@@ -201,6 +205,8 @@ static int get_leaf(fixture *f, const char *service, const consul_scope *scope, 
     return ok;
 }
 
+#define LATEST "&index=4611686018427387904&wait=1us" /* than which there is no newer one */
+
 /* What is asked for goes before what is configured, field by field. */
 static void test_scopes(void **state)
 {
@@ -210,14 +216,14 @@ static void test_scopes(void **state)
         bool no_scope;
         const char *leaf, *roots;
     } rows[] = {
-        {"web", {"", "", ""}, true, "web?ns=default", "?ns=default"},
-        {NULL, {"", "", ""}, true, "web?ns=default", "?ns=default"},
-        {"", {"", "", ""}, false, "web?ns=default", "?ns=default"},
-        {"web", {"", "", "dc1"}, false, "web?dc=dc1&ns=default", "?dc=dc1&ns=default"},
+        {"web", {"", "", ""}, true, "web?ns=default" LATEST, "?ns=default"},
+        {NULL, {"", "", ""}, true, "web?ns=default" LATEST, "?ns=default"},
+        {"", {"", "", ""}, false, "web?ns=default" LATEST, "?ns=default"},
+        {"web", {"", "", "dc1"}, false, "web?dc=dc1&ns=default" LATEST, "?dc=dc1&ns=default"},
         {"web",
          {"default", "default", ""},
          false,
-         "web?ns=default&partition=default",
+         "web?ns=default&partition=default" LATEST,
          "?ns=default&partition=default"},
     };
     fixture *f = *state;
@@ -427,7 +433,7 @@ static void test_no_end_of_rotation(void **state)
     assert_int_equal(f->leaves, 2);
 }
 
-/* Each question has the agent look for a newer leaf, and the first does so by a second one. */
+/* Each question has the agent look for a newer leaf, and the first one, too. */
 static void test_renewal(void **state)
 {
     fixture *f = *state;
@@ -435,32 +441,36 @@ static void test_renewal(void **state)
 
     f->index = 7;
     assert_int_equal(get_leaf(f, "web", NULL, &err), 1);
+    assert_int_equal(f->leaves, 1);
+    assert_string_equal(f->last_leaf, "web?ns=default" LATEST);
+    assert_int_equal(get_leaf(f, "web", NULL, &err), 1);
     assert_int_equal(f->leaves, 2);
     assert_string_equal(f->last_leaf, "web?ns=default&index=7&wait=1us");
     f->index = 5; /* restarted */
     assert_int_equal(get_leaf(f, "web", NULL, &err), 1);
-    assert_int_equal(f->leaves, 3);
     assert_int_equal(get_leaf(f, "web", NULL, &err), 1);
     assert_int_equal(f->leaves, 4);
     assert_string_equal(f->last_leaf, "web?ns=default&index=5&wait=1us");
 }
 
-/* An agent that has restarted, and has nothing yet that it could renew. */
+/* An agent that has restarted, or was not asked before, has nothing yet that it could renew. */
 static void test_nothing_to_renew(void **state)
 {
-    static const char *const answers[] = {"null", "", "internal error: response type not correct"};
+    static const char *const answers[] = {"null", "", "internal error: response type not correct",
+                                          nothing};
     fixture *f = *state;
     size_t i;
 
-    f->index = 7;
-    assert_int_equal(get_leaf(f, "web", NULL, NULL), 1);
-    for (i = 0; i < sizeof(answers) / sizeof(answers[0]); i++) {
+    for (i = 0; i < 2 * sizeof(answers) / sizeof(answers[0]); i++) {
         consul_error err = {0};
+        int before = f->leaves;
 
-        f->none = answers[i];
+        f->none = answers[i % (sizeof(answers) / sizeof(answers[0]))];
         if (!get_leaf(f, "web", NULL, &err))
             fail_msg("%s", err.text);
         assert_int_equal(err.reason, 0);
+        assert_int_equal(f->leaves, before + 2);
+        f->index = 7;
     }
 }
 

@@ -168,7 +168,8 @@ static void test_of_other_settings(void **state)
     outcome = serve(TLS1_3_VERSION, &world.friend, &loaded, &presented);
     assert_talked("elsewhere", &outcome);
     assert_presented(presented, &elsewhere);
-    assert_string_equal(world.agent.last_leaf, "/v1/agent/connect/ca/leaf/web?dc=dc2");
+    assert_string_equal(world.agent.last_leaf,
+                        "/v1/agent/connect/ca/leaf/web?dc=dc2&index=4611686018427387904&wait=1us");
     minted_free(&loaded);
     OSSL_LIB_CTX_free(libctx);
 }
