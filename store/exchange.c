@@ -6,9 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/auxv.h>
 #include <sys/socket.h>
 
 #include <openssl/crypto.h>
+#include <openssl/ssl.h>
 
 #define AGENT_TEXT_SHOWN 400 /* bytes of the agent's own error text in ours */
 #define CROWDED_TEXT "too many concurrent connections" /* in a newer agent's words */
@@ -134,11 +136,20 @@ static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_so
 #define SET(option, value) (curl_easy_setopt(curl, (option), (value)) == CURLE_OK)
 #define SET_TEXT(option, value) ((value) == NULL || SET(option, value))
 
+/* libcurl would write the secrets of this connection, and so the token, where SSLKEYLOGFILE says. */
+static CURLcode log_no_keys(CURL *curl, void *ssl_ctx, void *arg)
+{
+    SSL_CTX_set_keylog_callback(ssl_ctx, NULL);
+    return CURLE_OK;
+}
+
 static int set_tls(CURL *curl, const consul_settings *settings)
 {
     /* Left alone, libcurl trusts the system's CAs by the one that is not configured. */
     bool own_cas = settings->ca_file != NULL || settings->ca_path != NULL;
 
+    curl_easy_setopt(curl, CURLOPT_SSL_CTX_FUNCTION,
+                     log_no_keys); /* fails without OpenSSL in libcurl */
     return SET(CURLOPT_SSL_VERIFYPEER, settings->tls_verify ? 1L : 0L)
            && SET(CURLOPT_SSL_VERIFYHOST, settings->tls_verify ? 2L : 0L)
            && SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2)
@@ -198,10 +209,22 @@ static void describe(consul_exchange *x, const consul_agent *agent, const consul
     curl_free(text);
 }
 
-/* Not in OSSL_provider_init: it may call libcrypto, whose configuration is locked then. */
+static const char *curl_trouble; /* why libcurl is not used in this process, or NULL */
+
+/*
+ * Not in OSSL_provider_init: it may call libcrypto, whose configuration is locked then.
+ *
+ * libcurl creates the file that SSLKEYLOGFILE names here, by plain getenv and for plain HTTP too. In a
+ * set-user-ID program a stranger would have chosen that file. The host's threads may read its
+ * environment, so the variable is not taken away: the program is asked to be started without it.
+ */
 static void init_curl(void)
 {
-    curl_global_init(CURL_GLOBAL_DEFAULT);
+    if (getauxval(AT_SECURE) != 0 && getenv("SSLKEYLOGFILE") != NULL)
+        curl_trouble = "libcurl would write to the file that SSLKEYLOGFILE names: start this "
+                       "set-user-ID program without that variable";
+    else if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+        curl_trouble = "libcurl does not start";
 }
 
 int consul_exchange_prepare(consul_exchange *x, const consul_agent *agent,
@@ -212,6 +235,8 @@ int consul_exchange_prepare(consul_exchange *x, const consul_agent *agent,
 
     memset(x, 0, sizeof(*x));
     pthread_once(&once, init_curl);
+    if (curl_trouble != NULL)
+        return consul_error_set(err, CONSUL_R_SETTING_INVALID, "%s", curl_trouble);
     if ((x->url = make_url(agent, request)) == NULL || (x->curl = curl_easy_init()) == NULL
         || !consul_append_header(&x->headers, "Content-Type: application/json")
         || (agent->address.connect_to != NULL

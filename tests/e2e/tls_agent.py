@@ -3,12 +3,12 @@
 import ssl
 import urllib.request
 
-from agent import Agent
+from agent import Agent, consul_binary, consul_version
 from ca import Authority
 
 
 class TlsAgent(Agent):
-    PORTS = ("https", "server", "serf_lan", "grpc_tls")
+    PORTS = ("https", "server", "serf_lan") + ("grpc_tls",) * (consul_version(consul_binary()) >= (1, 14))
 
     def __init__(self, folder, **config):
         folder.mkdir(parents=True, exist_ok=True)
