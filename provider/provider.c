@@ -119,27 +119,22 @@ static void note_requirements(const consul_settings *settings)
 
 bool prov_upstream(const char *host, consul_service *service)
 {
-    const char *text = NULL;
-    const prov_ctx *prov;
-    char lower[256];
+    const char *text, *found = NULL;
+    bool agreed = true;
     size_t i;
 
     memset(service, 0, sizeof(*service));
-    for (i = 0; host[i] != '\0' && i < sizeof(lower) - 1; i++)
-        lower[i] = (char)(host[i] >= 'A' && host[i] <= 'Z' ? host[i] - 'A' + 'a' : host[i]);
-    lower[i] = '\0';
-    if (host[i] != '\0')
-        return false;
-    if (i > 0 && lower[i - 1] == '.') /* the same host, spelled to its end */
-        lower[i - 1] = '\0';
-    lock_active(); /* keeps the instance from being unloaded */
-    prov = governing();
-    if (prov != NULL)
-        text = prov_config_row(prov, "upstreams", lower);
-    if (text != NULL)
-        consul_service_parse(text, service, NULL); /* no service, so nobody, if it does not parse */
+    lock_active(); /* keeps the instances from being unloaded */
+    for (i = 0; i < INSTANCES_MAX && active[i] != NULL; i++) {
+        if (active[i]->tls_store == NULL || (text = prov_upstream_find(active[i], host)) == NULL)
+            continue;
+        agreed &= found == NULL || strcmp(found, text) == 0;
+        found = text;
+    }
+    if (found != NULL && agreed)
+        consul_service_parse(found, service, NULL); /* nobody, if it does not parse */
     unlock_active();
-    return text != NULL;
+    return found != NULL;
 }
 
 /* ---- the provider's own functions ---- */

@@ -36,7 +36,10 @@ consul_store *prov_active_store(consul_error *why);
 /* Has an instance been loaded whose service requires Connect of all that comes in, or goes out? */
 bool prov_was_required(bool inbound);
 
-/* The service that the table `upstreams` of the governing instance maps this host to, if any. */
+/*
+ * The service that the tables `upstreams` map this host name to, if any. It is nobody where
+ * two instances do not agree.
+ */
 bool prov_upstream(const char *host, consul_service *service);
 
 /* ---- config.c: the provider's section of openssl.cnf ---- */
@@ -47,6 +50,13 @@ bool prov_upstream(const char *host, consul_service *service);
  */
 consul_settings *prov_config_read(const prov_ctx *prov, consul_error *err);
 
+/*
+ * Look for what would be without effect in OpenSSL's default file, where that one has the sections of
+ * this provider; then `place` is how errors begin. Another file gets no such check. (config_check.c)
+ */
+#define PROV_PLACE_MAX 512
+int prov_config_check(const char *provider, char place[PROV_PLACE_MAX], consul_error *err);
+
 /* The value of a setting as it stands there, borrowed while the provider is loaded; NULL if none. */
 const char *prov_config_value(const prov_ctx *prov, const char *name);
 
@@ -55,6 +65,14 @@ const char *prov_config_value(const prov_ctx *prov, const char *name);
  * NULL if there is none.
  */
 const char *prov_config_row(const prov_ctx *prov, const char *table, const char *row);
+
+/* ---- upstream.c: the rows of the table `upstreams` ---- */
+
+/* Can a host be asked for by this row? */
+int prov_upstream_check(const char *row, consul_error *err);
+
+/* What this instance's table says of a host name; borrowed, as prov_config_row. */
+const char *prov_upstream_find(const prov_ctx *prov, const char *host);
 
 /* ---- error.c: OpenSSL's error queue, and the log ---- */
 

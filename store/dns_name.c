@@ -9,6 +9,7 @@
 #include <openssl/crypto.h>
 
 #define HOST_MAX 253 /* RFC 1035 2.3.4, without the last dot */
+#define LABEL_MAX 63
 #define LABELS_MAX (HOST_MAX / 2 + 1)
 
 /* Does `host` end in ".<domain>"? If so, cut that off. Both are lower case. */
@@ -109,4 +110,23 @@ enum consul_host_kind consul_host_parse(const char *host, const char *domain,
         return CONSUL_HOST_MALFORMED;
     OPENSSL_strlcpy(service->name, name, sizeof(service->name));
     return CONSUL_HOST_SERVICE;
+}
+
+bool consul_host_is_valid(const char *host)
+{
+    const char *label = host;
+    size_t len;
+
+    if (strlen(host) > HOST_MAX)
+        return false;
+    for (;;) {
+        len = strspn(label, "abcdefghijklmnopqrstuvwxyz0123456789-_");
+        if (len == 0 || len > LABEL_MAX)
+            return false;
+        if (label[len] == '\0')
+            return strspn(label, "0123456789") < len;
+        if (label[len] != '.')
+            return false;
+        label += len + 1;
+    }
 }

@@ -11,56 +11,56 @@
 #define AT(member) offsetof(consul_settings, member)
 
 const consul_option consul_options[] = {
-    {"address", "CONSUL_HTTP_ADDR", "127.0.0.1:8500", CONSUL_OPTION_TEXT, AT(address),
+    {"address", "CONSUL_HTTP_ADDR", "127.0.0.1:8500", CONSUL_OPTION_TEXT, AT(address), false,
      "The local Consul agent: host:port, http://..., https://... or unix:///path"},
-    {"tls", "CONSUL_HTTP_SSL", "no", CONSUL_OPTION_BOOL, AT(tls),
+    {"tls", "CONSUL_HTTP_SSL", "no", CONSUL_OPTION_BOOL, AT(tls), false,
      "Speak HTTPS, also where the address says http://"},
-    {"tls_verify", "CONSUL_HTTP_SSL_VERIFY", "yes", CONSUL_OPTION_BOOL, AT(tls_verify),
+    {"tls_verify", "CONSUL_HTTP_SSL_VERIFY", "yes", CONSUL_OPTION_BOOL, AT(tls_verify), false,
      "Verify the agent's HTTPS certificate"},
     {"tls_server_name", "CONSUL_TLS_SERVER_NAME", NULL, CONSUL_OPTION_TEXT, AT(tls_server_name),
-     "The name to expect in the agent's HTTPS certificate"},
-    {"ca_file", "CONSUL_CACERT", NULL, CONSUL_OPTION_TEXT, AT(ca_file),
+     false, "The name to expect in the agent's HTTPS certificate"},
+    {"ca_file", "CONSUL_CACERT", NULL, CONSUL_OPTION_TEXT, AT(ca_file), false,
      "PEM file of CAs that may issue the agent's HTTPS certificate"},
-    {"ca_path", "CONSUL_CAPATH", NULL, CONSUL_OPTION_TEXT, AT(ca_path),
+    {"ca_path", "CONSUL_CAPATH", NULL, CONSUL_OPTION_TEXT, AT(ca_path), false,
      "Hashed directory of such CAs"},
-    {"client_cert", "CONSUL_CLIENT_CERT", NULL, CONSUL_OPTION_TEXT, AT(client_cert),
+    {"client_cert", "CONSUL_CLIENT_CERT", NULL, CONSUL_OPTION_TEXT, AT(client_cert), true,
      "PEM file of the certificate to present to the agent; needs client_key"},
-    {"client_key", "CONSUL_CLIENT_KEY", NULL, CONSUL_OPTION_TEXT, AT(client_key),
+    {"client_key", "CONSUL_CLIENT_KEY", NULL, CONSUL_OPTION_TEXT, AT(client_key), true,
      "PEM file of its private key; needs client_cert"},
-    {"token", "CONSUL_HTTP_TOKEN", NULL, CONSUL_OPTION_SECRET, AT(token), "The ACL token"},
-    {"token_file", "CONSUL_HTTP_TOKEN_FILE", NULL, CONSUL_OPTION_TEXT, AT(token_file),
+    {"token", "CONSUL_HTTP_TOKEN", NULL, CONSUL_OPTION_SECRET, AT(token), true, "The ACL token"},
+    {"token_file", "CONSUL_HTTP_TOKEN_FILE", NULL, CONSUL_OPTION_TEXT, AT(token_file), true,
      "A file with the ACL token, read at each request; beats token when it is not empty"},
-    {"http_auth", "CONSUL_HTTP_AUTH", NULL, CONSUL_OPTION_SECRET, AT(http_auth),
+    {"http_auth", "CONSUL_HTTP_AUTH", NULL, CONSUL_OPTION_SECRET, AT(http_auth), true,
      "user or user:password for HTTP basic authentication"},
-    {"service", NULL, NULL, CONSUL_OPTION_NAME, AT(service),
+    {"service", NULL, NULL, CONSUL_OPTION_NAME, AT(service), false,
      "The service that this program is: its TLS is governed, and consul:leaf is its leaf"},
-    {"inbound", NULL, "require", CONSUL_OPTION_INBOUND, AT(inbound),
+    {"inbound", NULL, "require", CONSUL_OPTION_INBOUND, AT(inbound), false,
      "TLS connections that come in: require Connect, or off to leave them alone"},
-    {"outbound", NULL, "auto", CONSUL_OPTION_OUTBOUND, AT(outbound),
+    {"outbound", NULL, "auto", CONSUL_OPTION_OUTBOUND, AT(outbound), false,
      "TLS connections that go out: auto, require Connect, or off to leave them alone"},
-    {"domain", NULL, "consul", CONSUL_OPTION_NAME, AT(domain),
+    {"domain", NULL, "consul", CONSUL_OPTION_HOST, AT(domain), false,
      "Consul's DNS domain; *.service, *.connect and *.virtual in it always require Connect"},
-    {"upstreams", NULL, NULL, CONSUL_OPTION_TABLE, 0,
+    {"upstreams", NULL, NULL, CONSUL_OPTION_TABLE, 0, false,
      "A section that maps other host names to services, as in db.internal = db"},
-    {"namespace", "CONSUL_NAMESPACE", NULL, CONSUL_OPTION_NAME, AT(ns),
+    {"namespace", "CONSUL_NAMESPACE", NULL, CONSUL_OPTION_NAME, AT(ns), true,
      "Namespace for URIs that name none (Consul Enterprise)"},
-    {"partition", "CONSUL_PARTITION", NULL, CONSUL_OPTION_NAME, AT(partition),
+    {"partition", "CONSUL_PARTITION", NULL, CONSUL_OPTION_NAME, AT(partition), true,
      "Admin partition for URIs that name none (Consul Enterprise)"},
-    {"datacenter", NULL, NULL, CONSUL_OPTION_NAME, AT(datacenter),
+    {"datacenter", NULL, NULL, CONSUL_OPTION_NAME, AT(datacenter), false,
      "Datacenter for URIs that name none; the agent's own by default"},
-    {"connect_timeout", NULL, "1s", CONSUL_OPTION_DURATION, AT(connect_timeout),
+    {"connect_timeout", NULL, "1s", CONSUL_OPTION_DURATION, AT(connect_timeout), false,
      "How long connecting to the agent may take"},
-    {"request_timeout", NULL, "5s", CONSUL_OPTION_DURATION, AT(request_timeout),
+    {"request_timeout", NULL, "5s", CONSUL_OPTION_DURATION, AT(request_timeout), false,
      "How long one request to the agent may take"},
-    {"authorize_timeout", NULL, "1s", CONSUL_OPTION_DURATION, AT(authorize_timeout),
+    {"authorize_timeout", NULL, "1s", CONSUL_OPTION_DURATION, AT(authorize_timeout), false,
      "How long one handshake may wait for the agent"},
-    {"watch_wait", NULL, "10s", CONSUL_OPTION_DURATION, AT(watch_wait),
+    {"watch_wait", NULL, "10s", CONSUL_OPTION_DURATION, AT(watch_wait), false,
      "How long a query that waits for changes may be held open; shorter where something cuts it"},
-    {"on_agent_loss", NULL, "refuse", CONSUL_OPTION_LOSS, AT(on_agent_loss),
+    {"on_agent_loss", NULL, "refuse", CONSUL_OPTION_LOSS, AT(on_agent_loss), false,
      "While the agent can not be asked: refuse clients, or last-known to admit those that it did"},
-    {"log", NULL, "off", CONSUL_OPTION_LOG, AT(log),
+    {"log", NULL, "off", CONSUL_OPTION_LOG, AT(log), false,
      "Where refusals are written: off, stderr, syslog, or the absolute path of a file"},
-    {NULL, NULL, NULL, CONSUL_OPTION_TEXT, 0, NULL},
+    {NULL, NULL, NULL, CONSUL_OPTION_TEXT, 0, false, NULL},
 };
 
 static char **text_of(consul_settings *settings, const consul_option *option)
@@ -71,7 +71,8 @@ static char **text_of(consul_settings *settings, const consul_option *option)
 static bool is_text(const consul_option *option)
 {
     return option->type == CONSUL_OPTION_TEXT || option->type == CONSUL_OPTION_SECRET
-           || option->type == CONSUL_OPTION_NAME || option->type == CONSUL_OPTION_LOG;
+           || option->type == CONSUL_OPTION_NAME || option->type == CONSUL_OPTION_HOST
+           || option->type == CONSUL_OPTION_LOG;
 }
 
 static int parse_text(const consul_option *option, const char *value, char **result,
@@ -79,11 +80,14 @@ static int parse_text(const consul_option *option, const char *value, char **res
 {
     const char *p;
 
-    if (*value == '\0') /* said to be empty: as if not there, whatever the environment says */
-        return 1;
     if (option->type == CONSUL_OPTION_NAME
         && !consul_name_check(option->name, value, CONSUL_R_SETTING_INVALID, err))
         return 0;
+    if (option->type == CONSUL_OPTION_HOST && !consul_host_is_valid(value))
+        return consul_error_set(err, CONSUL_R_SETTING_INVALID,
+                                "%s = \"%s\": allowed is the name of a domain, as in consul or "
+                                "mesh.example, in lower case and without a dot around it",
+                                option->name, value);
     if (option->type == CONSUL_OPTION_LOG && *value != '/' && strcmp(value, "off") != 0
         && strcmp(value, "stderr") != 0 && strcmp(value, "syslog") != 0)
         return consul_error_set(err, CONSUL_R_SETTING_INVALID,
@@ -197,29 +201,75 @@ static int parse_value(consul_settings *settings, const consul_option *option, c
     return parse_duration(option, value, (int64_t *)(void *)member, err);
 }
 
+/* What configuration says, of which something follows for other settings. */
+typedef struct configured {
+    bool token, token_file;
+    const consul_option *demand; /* inbound or outbound, where it demands something */
+} configured;
+
+static void note_configured(configured *said, const consul_settings *settings,
+                            const consul_option *option)
+{
+    said->token |= option->offset == AT(token);
+    said->token_file |= option->offset == AT(token_file);
+    if ((option->type == CONSUL_OPTION_INBOUND && settings->inbound != CONSUL_DEMAND_OFF)
+        || (option->type == CONSUL_OPTION_OUTBOUND && settings->outbound != CONSUL_DEMAND_OFF))
+        said->demand = option;
+}
+
 /* What no single row can say. */
-static int check_together(consul_settings *settings, bool token_configured,
-                          bool token_file_configured, consul_error *err)
+static int check_together(consul_settings *settings, const configured *said, consul_error *err)
 {
     if ((settings->client_cert == NULL) != (settings->client_key == NULL))
         return consul_error_set(err, CONSUL_R_SETTING_INVALID,
                                 "client_cert and client_key: one is set without the other");
-    if (settings->address == NULL || settings->domain == NULL)
-        return consul_error_set(err, CONSUL_R_SETTING_INVALID, "%s is empty",
-                                settings->address == NULL ? "address" : "domain");
+    if (said->demand != NULL && settings->service == NULL)
+        return consul_error_set(
+            err, CONSUL_R_SETTING_INVALID,
+            "%s says what becomes of the connections of a service, and there is none: set service "
+            "too, or take %s out (a stand-in governs what loads it without either)",
+            said->demand->name, said->demand->name);
     /* Configuration beats the environment, also where a token file beats a token. */
-    if (token_configured && !token_file_configured) {
+    if (said->token && !said->token_file) {
         OPENSSL_free(settings->token_file);
         settings->token_file = NULL;
     }
     return 1;
 }
 
+/*
+ * Nothing may be said by nothing: an empty value is mostly a variable that was to say something. Only
+ * where the environment is to be contradicted, it means that there is none.
+ */
+static int read_configured(consul_settings *settings, const consul_option *option,
+                           const char *value, configured *said, consul_error *err)
+{
+    if (*value == '\0' && !option->may_be_empty)
+        return consul_error_set(err, CONSUL_R_SETTING_INVALID,
+                                "%s = \"\": it has no value; set one, or take the line out",
+                                option->name);
+    if (*value != '\0' && !parse_value(settings, option, value, err))
+        return 0;
+    note_configured(said, settings, option);
+    return 1;
+}
+
+static int read_default(consul_settings *settings, const consul_option *option, consul_error *err)
+{
+    const char *env = option->env == NULL ? NULL : secure_getenv(option->env);
+
+    if (env == NULL || *env == '\0')
+        return option->default_value == NULL
+               || parse_value(settings, option, option->default_value, err);
+    return parse_value(settings, option, env, err)
+           || consul_error_prefix(err, "environment variable %s: ", option->env);
+}
+
 consul_settings *consul_settings_new(consul_settings_lookup_fn *lookup, void *arg,
                                      consul_error *err)
 {
     consul_settings *settings = OPENSSL_zalloc(sizeof(*settings));
-    bool token_configured = false, token_file_configured = false;
+    configured said = {0};
     const consul_option *option;
 
     if (settings == NULL) {
@@ -228,23 +278,12 @@ consul_settings *consul_settings_new(consul_settings_lookup_fn *lookup, void *ar
     }
     for (option = consul_options; option->name != NULL; option++) {
         const char *value = lookup == NULL ? NULL : lookup(option->name, arg);
-        const char *env = option->env == NULL ? NULL : secure_getenv(option->env);
 
-        if (value != NULL) {
-            token_configured |= option->offset == AT(token);
-            token_file_configured |= option->offset == AT(token_file);
-        } else if (env != NULL && *env != '\0') {
-            value = env;
-        } else {
-            value = option->default_value;
-        }
-        if (value != NULL && !parse_value(settings, option, value, err)) {
-            if (value == env)
-                consul_error_prefix(err, "environment variable %s: ", option->env);
+        if (!(value == NULL ? read_default(settings, option, err)
+                            : read_configured(settings, option, value, &said, err)))
             goto err;
-        }
     }
-    if (!check_together(settings, token_configured, token_file_configured, err))
+    if (!check_together(settings, &said, err))
         goto err;
     return settings;
 

@@ -69,6 +69,7 @@ enum consul_option_type {
     CONSUL_OPTION_TEXT,     /* any printable text */
     CONSUL_OPTION_SECRET,   /* the same, but its value is never shown */
     CONSUL_OPTION_NAME,     /* a Consul name: service, namespace, partition, datacenter */
+    CONSUL_OPTION_HOST,     /* a host name */
     CONSUL_OPTION_INBOUND,  /* require or off */
     CONSUL_OPTION_OUTBOUND, /* auto, require or off */
     CONSUL_OPTION_TABLE,    /* the name of a section; its rows are looked up one by one */
@@ -84,7 +85,8 @@ typedef struct consul_option {
     const char *env;           /* the environment variable that stands in for it, or NULL */
     const char *default_value; /* as it would be written, or NULL for none */
     enum consul_option_type type;
-    size_t offset; /* of its value in consul_settings */
+    size_t offset;     /* of its value in consul_settings */
+    bool may_be_empty; /* in openssl.cnf: there is none, whatever the environment says */
     const char *description;
 } consul_option;
 
@@ -179,6 +181,9 @@ enum consul_host_kind {
  */
 enum consul_host_kind consul_host_parse(const char *host, const char *domain,
                                         consul_service *service);
+
+/* Is this a host name: labels of a-z, 0-9, '-' and '_', in lower case, the last one no number? */
+bool consul_host_is_valid(const char *host);
 
 /* Parse "<service>[?ns=&partition=&dc=]". */
 int consul_service_parse(const char *text, consul_service *service, consul_error *err);

@@ -15,7 +15,15 @@ from programs import Result
 pytestmark = pytest.mark.core
 
 CONNECT, PUBLIC = "from-connect", "from-public"
-TABLE = "[hosts]\ndb.internal = {service}\nfar.internal = {service}?dc=elsewhere\nother.internal = other\n"
+TABLE = """\
+[hosts]
+db.internal = {service}
+far.internal = {service}?dc=elsewhere
+other.internal = other
+*.any.internal = {service}
+*.some.internal = other
+yes.some.internal = {service}
+"""
 HIGHEST = ["TLSv1_2", "TLSv1_3"]
 
 
@@ -65,6 +73,7 @@ def config(programs, agent, service):
     "{}.service.consul", "{}.service.dc1.consul", "{}.connect.consul", "{}.virtual.consul",
     "{}.service.default.ns.default.ap.dc1.dc.consul", "tag.{}.service.consul", "{}.SERVICE.Consul",
     "{}.service.consul.", "db.internal", "DB.internal", "db.internal.",
+    "a.any.internal", "B-1.ANY.internal.", "yes.some.internal",
 ])
 def test_the_host_name_names_the_service(programs, connect, service, config, name, checks):
     """The SPIFFE ID stands in for the name check: leaves have no DNS name."""
@@ -76,6 +85,7 @@ def test_the_host_name_names_the_service(programs, connect, service, config, nam
 @pytest.mark.parametrize("name", [
     "other.service.consul", "{}.service.elsewhere.consul", "service.consul", "x.{}.other.service.consul",
     "{}.service.team.ns.consul", "other.SERVICE.consul.", "other.internal", "Other.internal.", "far.internal",
+    "no.some.internal", "No.Some.internal.",
 ])
 def test_another_service_is_not_it(programs, connect, service, config, name, checks):
     """Whatever the application checks or does not check."""
@@ -85,8 +95,9 @@ def test_another_service_is_not_it(programs, connect, service, config, name, che
 
 
 def test_a_name_of_no_service_is_checked_as_ever(programs, connect, config):
-    assert "ANSWER" not in fetch(programs, connect, config(), "example.com").stdout
-    assert f"ANSWER {CONNECT}" in fetch(programs, connect, config(), "example.com", "trust").stdout
+    for name in ("example.com", "any.internal", "a.b.any.internal"):  # a wildcard is one label
+        assert "ANSWER" not in fetch(programs, connect, config(), name).stdout
+        assert f"ANSWER {CONNECT}" in fetch(programs, connect, config(), name, "trust").stdout
 
 
 def test_the_domain_is_a_setting(programs, connect, service, config):

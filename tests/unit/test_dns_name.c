@@ -67,6 +67,32 @@ static void test_hosts(void **state)
     }
 }
 
+static void test_valid_hosts(void **state)
+{
+    static const char *const good[] = {"db",      "db.internal", "a-b.c_d",   "1.example",
+                                       "xn--a.b", "_srv._tcp.a", "127.0.0.1a"},
+                             *const bad[] = {"",      ".",          "a.",  ".a",        "a..b",
+                                             "A",     "a b",        "a:1", "a/b",       "*.a",
+                                             "*",     "\xc3\xa9.a", "a.1", "127.0.0.1", "::1",
+                                             "[::1]", "a@b"};
+    char longest[300];
+    size_t i;
+
+    for (i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+        assert_true(consul_host_is_valid(good[i]));
+    for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        assert_false(consul_host_is_valid(bad[i]));
+    for (i = 0; i < 253; i++)
+        longest[i] = i % 64 == 63 ? '.' : 'a';
+    longest[253] = '\0';
+    assert_true(consul_host_is_valid(longest));
+    strcpy(longest + 253, "a");
+    assert_false(consul_host_is_valid(longest));
+    longest[100] = '\0';
+    longest[63] = 'a'; /* a label of 64 bytes and more */
+    assert_false(consul_host_is_valid(longest));
+}
+
 /* No host name is too long, or has too many labels, to be told what it is not. */
 static void test_long_hosts(void **state)
 {
@@ -166,11 +192,9 @@ static void test_claims_of_a_trust_domain(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_hosts),
-        cmocka_unit_test(test_long_hosts),
-        cmocka_unit_test(test_services),
-        cmocka_unit_test(test_id_is),
-        cmocka_unit_test(test_claims_of_a_trust_domain),
+        cmocka_unit_test(test_hosts),      cmocka_unit_test(test_valid_hosts),
+        cmocka_unit_test(test_long_hosts), cmocka_unit_test(test_services),
+        cmocka_unit_test(test_id_is),      cmocka_unit_test(test_claims_of_a_trust_domain),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

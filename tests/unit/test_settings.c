@@ -307,8 +307,8 @@ static void test_bool(void **state)
 {
     static const char *const truths[] = {"yes", "true", "on", "1", "YES", "True", "oN", "t"};
     static const char *const untruths[] = {"no", "false", "off", "0", "NO", "False", "f"};
-    static const char *const others[] = {"",     "2",    "-1",      "yes ",  " yes", "y",
-                                         "none", "null", "disable", "yesno", "01",   "nein"};
+    static const char *const others[] = {"2",    "-1",      "yes ",  " yes", "y",   "none",
+                                         "null", "disable", "yesno", "01",   "nein"};
     size_t i;
 
     for (i = 0; i < sizeof(truths) / sizeof(truths[0]); i++) {
@@ -341,8 +341,7 @@ static void test_duration(void **state)
     } good[] = {{"1ms", 1},      {"500ms", 500},      {"2s", 2000},         {"1m", 60000},
                 {"10m", 600000}, {"600s", 600000},    {"600000ms", 600000}, {"007s", 7000},
                 {"1ms", 1},      {"599999ms", 599999}};
-    static const char *const bad[] = {"",
-                                      "5",
+    static const char *const bad[] = {"5",
                                       "0s",
                                       "0ms",
                                       "-1s",
@@ -393,18 +392,20 @@ static void test_demands(void **state)
     } words[] = {{"off", CONSUL_DEMAND_OFF},
                  {"require", CONSUL_DEMAND_REQUIRE},
                  {"auto", CONSUL_DEMAND_AUTO}};
-    static const char *const others[] = {"", "no", "yes", "OFF", "Require", "required", "auto "};
+    static const char *const others[] = {"no", "yes", "OFF", "Require", "required", "auto "};
     size_t i;
 
     for (i = 0; i < 3; i++) {
-        consul_settings *settings = read_config(CONFIG("outbound", words[i].text), NULL);
+        consul_settings *settings =
+            read_config(CONFIG("service", "web", "outbound", words[i].text), NULL);
 
         assert_non_null(settings);
         assert_int_equal(settings->outbound, words[i].demand);
         consul_settings_free(settings);
     }
     for (i = 0; i < 2; i++) {
-        consul_settings *settings = read_config(CONFIG("inbound", words[i].text), NULL);
+        consul_settings *settings =
+            read_config(CONFIG("inbound", words[i].text, "service", "web"), NULL);
 
         assert_non_null(settings);
         assert_int_equal(settings->inbound, words[i].demand);
@@ -417,6 +418,62 @@ static void test_demands(void **state)
     }
 }
 
+/* Without a service nobody is there whose connections they could mean. */
+static void test_demands_without_a_service(void **state)
+{
+    consul_settings *settings = read_config(CONFIG("inbound", "off", "outbound", "off"), NULL);
+
+    assert_non_null(settings);
+    consul_settings_free(settings);
+    refuse(CONFIG("inbound", "require"), "inbound says what becomes of the connections");
+    refuse(CONFIG("outbound", "require"), "outbound says what becomes of the connections");
+    refuse(CONFIG("outbound", "auto"), "there is none: set service");
+    refuse(CONFIG("inbound", "off", "outbound", "require"), "take outbound out");
+}
+
+/* Most often a variable that was to say something. The others say: none, whatever the environment says. */
+static void test_empty_values(void **state)
+{
+    static const char *const may_be_empty[] = {
+        "token", "token_file", "http_auth", "client_cert", "client_key", "namespace", "partition"};
+    const consul_option *option;
+    size_t allowed = 0, i;
+    char shown[64];
+
+    for (option = consul_options; option->name != NULL; option++) {
+        consul_settings *settings;
+        consul_error err = {0};
+
+        for (i = 0; i < 7 && strcmp(may_be_empty[i], option->name) != 0; i++)
+            ;
+        assert_int_equal(option->may_be_empty, i < 7);
+        if (!option->may_be_empty) {
+            snprintf(shown, sizeof(shown), "%s = \"\": it has no value", option->name);
+            refuse(CONFIG(option->name, ""), shown);
+            continue;
+        }
+        if (option->type != CONSUL_OPTION_TEXT || strncmp(option->name, "client_", 7) != 0)
+            setenv(option->env, "from-env", 1);
+        settings = read_config(CONFIG(option->name, ""), &err);
+        assert_non_null(settings);
+        assert_null(*(char **)(void *)((char *)settings + option->offset));
+        consul_settings_free(settings);
+        unsetenv(option->env);
+        allowed++;
+    }
+    assert_int_equal(allowed, 7);
+}
+
+static void test_domain(void **state)
+{
+    static const char *const bad[] = {".consul", "consul.", "Consul",        "con sul", "a..b",
+                                      "*.a",     "a:1",     "http://consul", "."};
+    size_t i;
+
+    for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        refuse(CONFIG("domain", bad[i]), "allowed is the name of a domain");
+}
+
 /* The rows of a table are asked for one by one; its name alone is a section that is missing. */
 static void test_table_without_section(void **state)
 {
@@ -425,8 +482,7 @@ static void test_table_without_section(void **state)
 
 static void test_names(void **state)
 {
-    static const char *const options[] = {"service", "namespace", "partition", "datacenter",
-                                          "domain"};
+    static const char *const options[] = {"service", "namespace", "partition", "datacenter"};
     char longest[CONSUL_NAME_MAX + 2];
     size_t i;
 
@@ -517,8 +573,6 @@ static void test_together(void **state)
     refuse(CONFIG("client_cert", "/c"), "client_cert and client_key");
     refuse(CONFIG("client_key", "/k"), "client_cert and client_key");
     refuse(CONFIG("client_cert", "/c", "client_key", ""), "client_cert and client_key");
-    refuse(CONFIG("address", ""), "address is empty");
-    refuse(CONFIG("domain", ""), "domain is empty");
     setenv("CONSUL_CLIENT_KEY", "/k", 1);
     refuse(NULL, "client_cert and client_key");
     settings = read_config(CONFIG("client_cert", "/c"), NULL);
@@ -540,6 +594,9 @@ int main(void)
         cmocka_unit_test_setup(test_bool, clear_environment),
         cmocka_unit_test_setup(test_duration, clear_environment),
         cmocka_unit_test_setup(test_demands, clear_environment),
+        cmocka_unit_test_setup(test_demands_without_a_service, clear_environment),
+        cmocka_unit_test_setup(test_empty_values, clear_environment),
+        cmocka_unit_test_setup(test_domain, clear_environment),
         cmocka_unit_test_setup(test_table_without_section, clear_environment),
         cmocka_unit_test_setup(test_names, clear_environment),
         cmocka_unit_test_setup(test_text, clear_environment),

@@ -1,0 +1,239 @@
+/*
+ * What stands in openssl.cnf and would be without effect: refused, with the file, the section and the
+ * name. OpenSSL itself takes none of these for an error.
+ */
+#include "unit.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+#include <openssl/store.h>
+
+#include "config_file.h"
+#include "store.h"
+
+#define HEAD                                                \
+    "openssl_conf = openssl_init\n"                         \
+    "[openssl_init]\nproviders = providers\n"               \
+    "[providers]\ndefault = default_section\nconsul = us\n" \
+    "[default_section]\nactivate = 1\n"
+#define US "[us]\nmodule = MODULE\nactivate = 1\n"
+#define ROWS HEAD US "upstreams = rows\n[rows]\n"
+
+/* Write `text` with the module's path in place of MODULE. */
+static void write_file(const char *path, const char *text)
+{
+    FILE *file = fopen(path, "w");
+    const char *place;
+
+    assert_non_null(file);
+    for (; (place = strstr(text, "MODULE")) != NULL; text = place + 6)
+        fprintf(file, "%.*s%s", (int)(place - text), text, module_path());
+    fputs(text, file);
+    assert_int_equal(fclose(file), 0);
+}
+
+/* Load that file; what the provider has to say, when it is asked for something. */
+static void load(const char *path, const char *uri, char *errors, size_t size)
+{
+    OSSL_LIB_CTX *libctx = OSSL_LIB_CTX_new();
+    const char *data;
+    int flags;
+
+    assert_non_null(libctx);
+    ERR_clear_error();
+    (void)OSSL_LIB_CTX_load_config(libctx, path);
+    ERR_clear_error();
+    assert_null(OSSL_STORE_open_ex(uri, libctx, NULL, NULL, NULL, NULL, NULL, NULL));
+    *errors = '\0';
+    while (ERR_get_error_all(NULL, NULL, NULL, &data, &flags) != 0) {
+        if ((flags & ERR_TXT_STRING) != 0)
+            snprintf(errors + strlen(errors), size - strlen(errors), "%s\n", data);
+    }
+    OSSL_LIB_CTX_free(libctx);
+}
+
+static struct {
+    char folder[64], path[128], included[128];
+} place;
+
+/* The text is refused with these words, and with the file's name; NULL where it is good. */
+static void check(const char *text, const char *words)
+{
+    char errors[4096];
+
+    write_file(place.path, text);
+    load(place.path, words == NULL ? "consul://nothing" : "consul://roots", errors, sizeof(errors));
+    if (strstr(errors, words == NULL ? "consul:leaf/<service>" : words) == NULL
+        || (words != NULL && strstr(errors, place.path) == NULL))
+        fail_msg("%s\n--- gave: %s\n--- and not: %s", text, errors, words == NULL ? "" : words);
+}
+
+static const struct {
+    const char *rows, *words;
+} files[] = {
+    {HEAD US "service = web\n", NULL},
+    {HEAD US "service =\n", "[us] service = \"\": it has no value"},
+    {HEAD US "service = \"\"\n", "[us] service = \"\": it has no value"},
+    {HEAD US "service = $ENV::CONSUL_TEST_EMPTY\n", "[us] service = \"\": it has no value"},
+    {HEAD US "service = web\ninbound =\n", "[us] inbound = \"\": it has no value"},
+    {HEAD US "service = web\noutbound =   # auto\n", "[us] outbound = \"\": it has no value"},
+    {HEAD US "token =\nnamespace =\n", NULL},
+    {HEAD US "upstreams =\n", "[us] upstreams = \"\": it has no value"},
+    {HEAD US "outbound = require\n", "[us] outbound says what becomes of"},
+    {HEAD US "service = Web\ninbound = on\n", "[us] inbound = \"on\": allowed are"},
+    /* names */
+    {HEAD US "sevice = web\n", "[us] sevice: there is no such setting; the nearest is service"},
+    {HEAD US "Service = web\n", "[us] Service: there is no such setting; the nearest is service"},
+    {HEAD US "inbuond = off\n", "the nearest is inbound"},
+    {HEAD US "upstream = rows\n[rows]\na = b\n", "the nearest is upstreams"},
+    {HEAD US "actviate = 1\n", "the nearest is activate"},
+    {HEAD US "authorise_timeout = 1s\n", "the nearest is authorize_timeout"},
+    {HEAD US "certificate = x\n", "[us] certificate: there is no such setting"},
+    {HEAD US "x = y\n", "[us] x: there is no such setting"},
+    {HEAD US "upstreams.db = db\n", "[us] upstreams.db: there is no such setting"},
+    /* twice */
+    {HEAD US "service = web\nservice = api\n", "[us] service: it stands there twice"},
+    {HEAD US "service = web\n[other]\na = b\n[us]\nservice = web\n", "[us] service: it stands"},
+    {HEAD US "service = web\n[other]\na = b\nus::service = web\n", "[us] service: it stands"},
+    {HEAD US "activate = 1\n", "[us] activate: it stands there twice"},
+    {HEAD US "token = a\n[other]\na = 1\na = 2\nb = ${us::token}\n", NULL},
+    {HEAD US "token = a\nca_file = $token\nca_path = ${us::token}\n", NULL},
+    {ROWS "a.b = db\nc.d = db\na.b = web\n", "[rows] a.b: it stands there twice"},
+    {HEAD US "[providers]\nconsul = us\n", "[providers] consul: there are two sections"},
+    {HEAD US "[second]\nmodule = MODULE\nactivate = 1\nidentity = consul\nservice = web\n"
+             "[providers]\nanother = second\n",
+     "there are two sections of one provider"},
+    /* elsewhere */
+    {HEAD US "[default_section]\nservice = web\n",
+     "[default_section] service: this is a setting of another provider, and belongs into the "
+     "section us"},
+    {ROWS "service = web\n", "[rows] service: this is a setting and no host, and belongs into the "
+                             "section us"},
+    {ROWS "db.internal = db\noutbound = require\n", "[rows] outbound: this is a setting"},
+    {ROWS "activate = 1\n", "[rows] activate: this is a setting"},
+    {HEAD US "service = other\n[other]\n", "rename that section"},
+    {ROWS "db.internal = db\n[db]\na = b\n",
+     "[rows] db.internal = db: OpenSSL takes the value for the section [db]"},
+    /* another application's */
+    {"nodejs_conf = openssl_init\n" HEAD US "sevice = web\n", "the nearest is service"},
+    {HEAD "[us]\nmodule = MODULE\nactivate = 1\n[node]\nproviders = their_providers\n"
+          "[their_providers]\nconsul = theirs\n[theirs]\nsevice = web\n",
+     "[theirs] sevice: there is no such setting; the nearest is service"},
+};
+
+static void test_files(void **state)
+{
+    size_t i;
+
+    for (i = 0; i < sizeof(files) / sizeof(files[0]); i++)
+        check(files[i].rows, files[i].words);
+}
+
+/* Rows of `upstreams`: good ones, and others with what is to be written in their place. */
+#define NAME "no program asks for a host by this name; "
+#define ADDRESS "an address is not to be seen in a handshake"
+
+static const struct {
+    const char *row, *words;
+} rows[] = {
+    {"db.internal", NULL},
+    {"db", NULL},
+    {"xn--mnchen-3ya.example", NULL},
+    {"my_db.internal", NULL},
+    {"*.internal", NULL},
+    {"*.db.internal", NULL},
+    {"DB.internal", NAME "write db.internal; allowed are"},
+    {"db.internal.", NAME "write db.internal; "},
+    {".db.internal", NAME "write db.internal; "},
+    {"*.DB.internal", NAME "write *.db.internal; "},
+    {"db.internal\\:5432", NAME "write db.internal; "},
+    {"https\\://db.internal/x", NAME "write db.internal; "},
+    {"db.internal/path", NAME "write db.internal; "},
+    {"*", NAME "allowed are"},
+    {"*.*.internal", NAME "allowed are"},
+    {"db*.internal", NAME "allowed are"},
+    {"a.*.internal", NAME "allowed are"},
+    {"db..internal", NAME "allowed are"},
+    {"127.1", NAME "allowed are"},
+    {"127.0.0.256", NAME "allowed are"},
+    {"*.0.0.1", NAME "allowed are"},
+    {"a-label-that-is-longer-than-it-may-be-by-some-bytes-xxxxxxxxxxxxx.internal",
+     NAME "allowed are"},
+    {"127.0.0.1", ADDRESS},
+    {"10.0.0.0/8", ADDRESS},
+    {"https\\://127.0.0.1\\:8443/", ADDRESS},
+    {"\\:\\:1", ADDRESS},
+    {"2001\\:db8\\:\\:1", ADDRESS},
+};
+
+static void test_rows(void **state)
+{
+    char text[1024], words[256];
+    size_t i;
+
+    for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        snprintf(text, sizeof(text), ROWS "%s = db\n", rows[i].row);
+        snprintf(words, sizeof(words), "[rows] %s = db: %s", rows[i].row,
+                 rows[i].words == NULL ? "" : rows[i].words);
+        check(text, rows[i].words == NULL ? NULL : words);
+    }
+}
+
+/* A file that OpenSSL includes is read as OpenSSL reads it. */
+static void test_included(void **state)
+{
+    char text[1024];
+
+    snprintf(text, sizeof(text), HEAD ".include %s\n", place.included);
+    write_file(place.included, US "service = web\n");
+    check(text, NULL);
+    write_file(place.included, US "service = web\nservice = web\n");
+    check(text, "[us] service: it stands there twice");
+    snprintf(text, sizeof(text), HEAD US "service = web\n.include %s\n", place.included);
+    write_file(place.included, "service = api\n");
+    check(text, "[us] service: it stands there twice");
+    unlink(place.included);
+}
+
+static int set_up(void **state)
+{
+    const consul_option *option;
+
+    for (option = consul_options; option->name != NULL; option++) {
+        if (option->env != NULL)
+            unsetenv(option->env);
+    }
+    strcpy(place.folder, "/tmp/consul-test-XXXXXX");
+    if (mkdtemp(place.folder) == NULL)
+        return 1;
+    snprintf(place.path, sizeof(place.path), "%s/openssl.cnf", place.folder);
+    snprintf(place.included, sizeof(place.included), "%s/included.cnf", place.folder);
+    setenv("CONSUL_TEST_EMPTY", "", 1);
+    setenv("OPENSSL_CONF", place.path, 1);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    unlink(place.path);
+    return rmdir(place.folder);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_files),
+        cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_included),
+    };
+
+    /* The process's own configuration is none of these. */
+    setenv("OPENSSL_CONF", "/dev/null", 1);
+    OPENSSL_init_crypto(OPENSSL_INIT_LOAD_CONFIG, NULL);
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
