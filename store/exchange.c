@@ -130,7 +130,29 @@ static size_t receive_header(char *data, size_t size, size_t count, void *arg)
 /* A program that is executed while a request runs must not inherit its socket. */
 static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 {
-    return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+    consul_exchange *x = arg;
+
+    x->fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+    return x->fd;
+}
+
+/* Between the connection and the request: the token is told to the agent's user alone. */
+static int check_user(void *arg, char *agent_ip, char *own_ip, int agent_port, int own_port)
+{
+    consul_exchange *x = arg;
+    const consul_connection connection = {
+        .is_unix = x->agent->address.socket_path != NULL,
+        .fd = x->fd,
+        .agent_ip = agent_ip,
+        .agent_port = agent_port,
+        .own_ip = own_ip,
+        .own_port = own_port,
+    };
+
+    return consul_agent_user_check(&connection, x->agent->settings->agent_user, x->agent->user,
+                                   &x->stranger)
+               ? CURL_PREREQFUNC_OK
+               : CURL_PREREQFUNC_ABORT;
 }
 
 #define SET(option, value) (curl_easy_setopt(curl, (option), (value)) == CURLE_OK)
@@ -148,8 +170,8 @@ static int set_tls(CURL *curl, const consul_settings *settings)
     /* Left alone, libcurl trusts the system's CAs by the one that is not configured. */
     bool own_cas = settings->ca_file != NULL || settings->ca_path != NULL;
 
-    curl_easy_setopt(curl, CURLOPT_SSL_CTX_FUNCTION,
-                     log_no_keys); /* fails without OpenSSL in libcurl */
+    /* Without OpenSSL in libcurl this fails, and nothing has to be done. */
+    curl_easy_setopt(curl, CURLOPT_SSL_CTX_FUNCTION, log_no_keys);
     return SET(CURLOPT_SSL_VERIFYPEER, settings->tls_verify ? 1L : 0L)
            && SET(CURLOPT_SSL_VERIFYHOST, settings->tls_verify ? 2L : 0L)
            && SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2)
@@ -180,7 +202,9 @@ static int set_transfer(consul_exchange *x, const consul_agent *agent,
            && SET(CURLOPT_CONNECTTIMEOUT_MS, connect_timeout < timeout ? connect_timeout : timeout)
            && SET(CURLOPT_WRITEFUNCTION, receive_body) && SET(CURLOPT_WRITEDATA, x)
            && SET(CURLOPT_HEADERFUNCTION, receive_header) && SET(CURLOPT_HEADERDATA, x)
-           && SET(CURLOPT_OPENSOCKETFUNCTION, open_socket)
+           && SET(CURLOPT_OPENSOCKETFUNCTION, open_socket) && SET(CURLOPT_OPENSOCKETDATA, x)
+           && (settings->agent_user == NULL
+               || (SET(CURLOPT_PREREQFUNCTION, check_user) && SET(CURLOPT_PREREQDATA, x)))
            && SET_TEXT(CURLOPT_UNIX_SOCKET_PATH, agent->address.socket_path)
            && SET_TEXT(CURLOPT_USERPWD, settings->http_auth) && set_tls(curl, settings);
 }
@@ -234,6 +258,7 @@ int consul_exchange_prepare(consul_exchange *x, const consul_agent *agent,
     int64_t most = agent->settings->request_timeout, timeout;
 
     memset(x, 0, sizeof(*x));
+    x->agent = agent;
     pthread_once(&once, init_curl);
     if (curl_trouble != NULL)
         return consul_error_set(err, CONSUL_R_SETTING_INVALID, "%s", curl_trouble);
@@ -281,6 +306,8 @@ static const char *hint_of(long status)
 
 static int judge(const consul_exchange *x, CURLcode code, long status, consul_error *err)
 {
+    if (x->stranger.reason != 0)
+        return consul_error_set(err, x->stranger.reason, "%s: %s", x->source, x->stranger.text);
     if (x->body.too_large)
         return consul_error_set(err, CONSUL_R_AGENT_ANSWER_INVALID,
                                 "%s: the answer is larger than %zu bytes", x->source,

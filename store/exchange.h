@@ -7,14 +7,18 @@
 
 #include "internal.h"
 
+#include <sys/types.h>
+
 #include <curl/curl.h>
 
 struct consul_agent {
     const consul_settings *settings; /* borrowed */
     consul_address address;
+    uid_t user; /* of agent_user, where that is set */
 };
 
 typedef struct consul_exchange {
+    const consul_agent *agent; /* borrowed */
     CURL *curl;
     CURLU *url;
     struct curl_slist *headers, *connect_to;
@@ -23,6 +27,8 @@ typedef struct consul_exchange {
         size_t len, size;
         bool too_large;
     } body;
+    int fd;                          /* of its connection, libcurl's */
+    consul_error stranger;           /* why that is no connection to the agent, if so */
     uint64_t index;                  /* X-Consul-Index, 0 where there was none */
     char source[CONSUL_URI_MAX];     /* "GET http://…" */
     char curl_text[CURL_ERROR_SIZE]; /* its own words for an error */
@@ -64,6 +70,26 @@ void consul_slot_ask_for_some(const consul_agent *agent);
 /* Take no slot in this process for a while; and is that so now? */
 void consul_slot_note_crowd(void);
 bool consul_slot_is_crowd(void);
+
+/* ---- agent_user.c: whose program is at the other end? ---- */
+
+/* Both ends of a connection; the addresses and ports are of TCP. */
+typedef struct consul_connection {
+    bool is_unix;
+    int fd;
+    const char *agent_ip, *own_ip;
+    int agent_port, own_port;
+} consul_connection;
+
+/* Read the value of agent_user; returns 0 where no user of this host has that name. */
+int consul_agent_user_parse(const char *text, uid_t *uid, consul_error *err);
+
+/*
+ * Compare the user at the agent's end with that one; returns 0 also where the kernel does not tell.
+ * Any thread; asks nobody but the kernel. `wanted` is the setting, for the error.
+ */
+int consul_agent_user_check(const consul_connection *connection, const char *wanted,
+                            uid_t wanted_uid, consul_error *err);
 
 /* ---- token.c ---- */
 

@@ -103,6 +103,7 @@ typedef struct consul_settings {
     char *address;
     bool tls;
     bool tls_verify;
+    char *agent_user;
     char *token;
     char *token_file;
     char *http_auth;
