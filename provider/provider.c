@@ -40,32 +40,92 @@ static void keep_lock_sane_over_fork(void)
     pthread_atfork(lock_active, unlock_active, unlock_active);
 }
 
-/* Put `to` in the place of the first `from`. */
-static int replace_active(const prov_ctx *from, prov_ctx *to)
+static void remove_active(const prov_ctx *prov)
 {
     size_t i;
-    int found = 0;
 
     lock_active();
-    for (i = 0; i < INSTANCES_MAX && !found; i++) {
-        if (active[i] == from) {
-            /* The order of loading is the order of precedence: close the gap. */
-            if (to == NULL) {
-                memmove(active + i, active + i + 1, (INSTANCES_MAX - i - 1) * sizeof(active[0]));
-                active[INSTANCES_MAX - 1] = NULL;
-            } else {
-                active[i] = to;
-            }
-            found = 1;
-        }
+    for (i = 0; i < INSTANCES_MAX && active[i] != prov; i++)
+        ;
+    if (i < INSTANCES_MAX) { /* The order of loading is the order of precedence: close the gap. */
+        memmove(active + i, active + i + 1, (INSTANCES_MAX - i - 1) * sizeof(active[0]));
+        active[INSTANCES_MAX - 1] = NULL;
     }
     unlock_active();
-    return found;
+}
+
+static const char *provider_name(const prov_ctx *prov)
+{
+    char *name = NULL;
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_DEFN(OSSL_PROV_PARAM_CORE_PROV_NAME, OSSL_PARAM_UTF8_PTR, &name, 0),
+        OSSL_PARAM_END,
+    };
+
+    return prov->get_params(prov->handle, params) && name != NULL ? name : "consul";
+}
+
+static bool has_service(const prov_ctx *prov)
+{
+    return prov->tls_store != NULL && consul_store_settings(prov->tls_store)->service != NULL;
+}
+
+/* Do the files of two instances say the same? The environment is not asked: it may change meanwhile. */
+static int check_agreement(const prov_ctx *prov, const prov_ctx *other, consul_error *err)
+{
+    const consul_option *option;
+
+    for (option = consul_options; option->name != NULL; option++) {
+        const char *value = prov_config_value(prov, option->name);
+        const char *others = prov_config_value(other, option->name);
+        bool shown = option->type != CONSUL_OPTION_SECRET;
+
+        if (value == NULL ? others == NULL : others != NULL && strcmp(value, others) == 0)
+            continue;
+        value = value == NULL ? "(not set)" : shown ? value : "(secret)";
+        others = others == NULL ? "(not set)" : shown ? others : "(another secret)";
+        return consul_error_set(
+            err, CONSUL_R_SETTING_INVALID,
+            "two sections make this process a service, and differ: %s is %.200s "
+            "for the provider \"%s\" and %.200s for \"%s\"; leave one, and give "
+            "what is to be another service a stand-in",
+            option->name, others, provider_name(other), value, provider_name(prov));
+    }
+    return 1;
 }
 
 /*
- * The instance that governs the process's TLS, with the lock held: where several are loaded, the
- * strictest, so that none of them is without effect. One that is unusable refuses everything.
+ * Several instances with a service are one that was loaded several times, into library contexts say.
+ * Where they differ, one of them would be without effect; so this one is unusable, and all TLS refused.
+ */
+static int add_active(prov_ctx *prov)
+{
+    consul_store *store = NULL, *tls_store = NULL;
+    size_t i, count;
+    int agreed = 1;
+
+    lock_active();
+    for (count = 0; count < INSTANCES_MAX && active[count] != NULL; count++)
+        ;
+    for (i = 0; i < count && agreed && has_service(prov); i++)
+        agreed = !has_service(active[i]) || check_agreement(prov, active[i], &prov->unusable);
+    if (!agreed) {
+        store = prov->store;
+        tls_store = prov->tls_store;
+        prov->store = NULL;
+        prov->tls_store = NULL;
+    }
+    if (count < INSTANCES_MAX)
+        active[count] = prov;
+    unlock_active();
+    consul_store_unref(store);
+    consul_store_unref(tls_store);
+    return count < INSTANCES_MAX;
+}
+
+/*
+ * The instance that governs the process's TLS, with the lock held: one with a service, before others,
+ * so that it is not without effect. One that is unusable refuses everything.
  */
 static const prov_ctx *governing(void)
 {
@@ -75,8 +135,7 @@ static const prov_ctx *governing(void)
     for (i = 0; i < INSTANCES_MAX && active[i] != NULL; i++) {
         if (active[i]->tls_store == NULL)
             return active[i];
-        if (consul_store_settings(best->tls_store)->service == NULL
-            && consul_store_settings(active[i]->tls_store)->service != NULL)
+        if (!has_service(best) && has_service(active[i]))
             best = active[i];
     }
     return best;
@@ -196,7 +255,7 @@ static void provider_teardown(void *provctx)
 {
     prov_ctx *prov = provctx;
 
-    replace_active(prov, NULL);
+    remove_active(prov);
     if (prov->tls_store != NULL)
         consul_store_close(prov->tls_store);
     free_instance(prov);
@@ -286,6 +345,7 @@ int OSSL_provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in,
     core_functions core = {0};
     consul_error err = {0};
     prov_ctx *prov = NULL;
+    int fits;
 
     if (!prov_error_init())
         return 0;
@@ -302,9 +362,10 @@ int OSSL_provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in,
     /* The library context itself: take_core has checked that it is of our own libcrypto. */
     prov->libctx = (OSSL_LIB_CTX *)core.get_libctx(handle);
     configure(prov);
+    fits = add_active(prov);
     if (prov->store == NULL)
         prov_log(&prov->unusable, "all TLS of this process is refused", NULL);
-    if (!replace_active(NULL, prov)) {
+    if (!fits) {
         consul_error_set(&err, CONSUL_R_INTERNAL, "loaded more than %d times", INSTANCES_MAX);
         goto err;
     }

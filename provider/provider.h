@@ -27,8 +27,8 @@ typedef struct prov_ctx {
 /* ---- provider.c ---- */
 
 /*
- * The store that governs this process's TLS: that of the active instance that was loaded first, a
- * configured service before none. The caller gets a reference. NULL when none is active (`why` is
+ * The store that governs this process's TLS: that of the active instance that was loaded first, one
+ * with a service before others; several with a service say the same, or all TLS is refused. The caller gets a reference. NULL when none is active (`why` is
  * NOT_ACTIVE), or when one could not be configured (`why` is the reason). Any thread.
  */
 consul_store *prov_active_store(consul_error *why);

@@ -115,6 +115,54 @@ static void test_an_unusable_one_goes_before_all(void **state)
     OSSL_LIB_CTX_free(bad);
 }
 
+/* Each would be without effect on what the other governs: strangers were served by the laxer one. */
+static const struct {
+    const char *first, *second, *why;
+} pairs[] = {
+    {"service = a\ninbound = off", "service = b\ninbound = require", "service is a for"},
+    {"service = web\ninbound = off", "service = web\ninbound = require", "inbound is off for"},
+    {"service = web\ninbound = off", "service = web", "inbound is off for"},
+    {"service = web", "service = web\non_agent_loss = last-known",
+     "on_agent_loss is (not set) for"},
+    {"service = web\ntoken = hunter2", "service = web\ntoken = hunter3", "(another secret) for"},
+};
+
+static void test_two_that_differ(void **state)
+{
+    OSSL_LIB_CTX *first, *second;
+    size_t i, order;
+
+    for (i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
+        for (order = 0; order < 2; order++) {
+            first = load(order == 0 ? pairs[i].first : pairs[i].second);
+            second = load(order == 0 ? pairs[i].second : pairs[i].first);
+            assert_nothing_goes(pairs[i].why, order == 0 ? pairs[i].why : "leave one");
+            assert_nothing_goes(pairs[i].why, "for the provider \"consul\"");
+            OSSL_LIB_CTX_free(second);
+            OSSL_LIB_CTX_free(first);
+        }
+    }
+}
+
+/* One file in two library contexts is one service, also where the environment has changed meanwhile. */
+static void test_two_that_agree(void **state)
+{
+    const char *settings = "service = web\noutbound = require";
+    OSSL_LIB_CTX *first = load(settings), *second;
+    size_t v;
+
+    setenv("CONSUL_HTTP_TOKEN", "another", 1);
+    second = load(settings);
+    unsetenv("CONSUL_HTTP_TOKEN");
+    for (v = 0; v < 2; v++) {
+        tls_outcome outcome = connect(tls_versions[v], NULL, &world.site);
+
+        assert_talked("twice the same", &outcome);
+    }
+    OSSL_LIB_CTX_free(first);
+    OSSL_LIB_CTX_free(second);
+}
+
 static int set_up(void **state)
 {
     fake_agent_start(&world.agent);
@@ -141,6 +189,8 @@ int main(void)
         cmocka_unit_test_setup(test_a_service_goes_before_none, tls_reset),
         cmocka_unit_test_setup(test_the_service_is_gone_and_another_stays, tls_reset),
         cmocka_unit_test_setup(test_an_unusable_one_goes_before_all, tls_reset),
+        cmocka_unit_test_setup(test_two_that_agree, tls_reset),
+        cmocka_unit_test_setup(test_two_that_differ, tls_reset),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);
