@@ -335,6 +335,22 @@ static endpoint *arm_for(SSL *ssl, int op)
     return e;
 }
 
+/*
+ * A program is giving a certificate to a context, as servers do before they start and when they check
+ * their configuration (nginx -t). Where all TLS is refused, that is the place to say so: it fails, and
+ * the program shows why.
+ */
+static bool __attribute__((noinline)) refuses_all_tls(void)
+{
+    consul_error why = {0};
+
+    consul_store_unref(prov_active_store(&why));
+    if (why.reason == 0 || why.reason == CONSUL_R_NOT_ACTIVE)
+        return false;
+    prov_error_raise(&why, "all TLS of this process is refused", NULL);
+    return true;
+}
+
 /* Asked some hundred times a handshake, and mostly about ciphers. */
 static int on_security(const SSL *s, const SSL_CTX *ctx, int op, int bits, int nid, void *other,
                        void *ex)
@@ -343,7 +359,7 @@ static int on_security(const SSL *s, const SSL_CTX *ctx, int op, int bits, int n
     bool refused = false;
     endpoint *e;
 
-    switch (ssl == NULL ? 0 : op) {
+    switch (ssl == NULL && op != SSL_SECOP_EE_KEY ? 0 : op) {
     case SSL_SECOP_CIPHER_SUPPORTED:
     case SSL_SECOP_CIPHER_SHARED:
     case SSL_SECOP_CIPHER_CHECK:
@@ -355,8 +371,8 @@ static int on_security(const SSL *s, const SSL_CTX *ctx, int op, int bits, int n
         arm_for(ssl, op);
         break;
     case SSL_SECOP_EE_KEY:
-        refused = comes_too_late(ssl, other);
-        e = endpoint_find(ssl);
+        refused = ssl == NULL ? refuses_all_tls() : comes_too_late(ssl, other);
+        e = ssl == NULL ? NULL : endpoint_find(ssl);
         if (e != NULL)
             e->question.op = 0;
         break;

@@ -36,17 +36,15 @@ def test_good_settings_are_taken(programs, fake):
     ({}, {"CONSUL_CLIENT_CERT": "a.pem"}, "client_cert"),
 ], ids=["name", "address", "duration", "section", "variable", "pair"])
 def test_connections_are_refused(programs, fake, version, settings, env, culprit):
-    """A server with a Connect leaf does not fall back to serving everybody, and says why."""
+    """A server does not start that would fall back to serving everybody, and says why."""
     files = fake.authority.service("web").files(programs.folder, "web")
-    friend = fake.authority.service("friend").files(programs.folder, "friend")
     config = programs.config(**{"address": fake.address, **settings})
-    server = programs.server(*files, config=config, env=env)
-    for client in ([], friend):
-        outcome = programs.talk(server, version, *client)
-        assert outcome.refused, outcome
-    assert culprit in outcome.server
+    started = programs.openssl("s_server", "-accept", "127.0.0.1:0", version, *files, config=config, env=env)
+    assert started.code != 0 and culprit in started.stderr and "ACCEPT" not in started.stdout, started
+    started = programs.openssl("s_client", "-connect", "127.0.0.1:1", version, *files, config=config, env=env)
+    assert started.code != 0 and culprit in started.stderr, started
     server = programs.server(*files)
-    outcome = programs.talk(server, version, *friend, config=config, env=env)
+    outcome = programs.talk(server, version, config=config, env=env)
     assert outcome.silent, outcome
     assert culprit in outcome.client
     assert fake.requests == []
@@ -57,11 +55,32 @@ def test_all_tls_is_refused(programs, fake):
     config = programs.config(fake, sevice="web")
     assert programs.openssl("rand", "-hex", "8", config=config).code == 0
     public = self_signed(subject="public").files(programs.folder, "public")
-    server = programs.server(*public, config=config)
-    assert programs.talk(server, TLS13).refused
-    assert "sevice" in server.output()
+    started = programs.openssl("s_server", "-accept", "127.0.0.1:0", *public, config=config)
+    assert started.code != 0 and "sevice" in started.stderr, started
     outcome = programs.talk(programs.server(*public), TLS13, config=config)
     assert outcome.silent and "sevice" in outcome.client
+
+
+TWO = """\
+[first_provider]
+module = {module}
+activate = 1
+address = {agent}
+service = a
+inbound = off
+[providers]
+first = first_provider
+"""
+
+
+def test_two_services_are_refused(programs, fake):
+    """The laxer one was loaded first, and strangers were served."""
+    first = TWO.format(module=programs.module, agent=fake.address)
+    config = programs.config(fake, first, service="b", inbound="require")
+    result = programs.openssl(
+        "s_server", "-accept", "127.0.0.1:0", *self_signed().files(programs.folder, "dummy"), config=config)
+    assert result.code != 0
+    assert 'service is b for the provider "consul" and a for "first"' in result.stderr, result
 
 
 @pytest.mark.parametrize("setting, value, allowed", [

@@ -22,6 +22,9 @@ static OSSL_LIB_CTX *load(const char *settings)
     return libctx;
 }
 
+/* Made while nothing was refused; of TLS 1.2 and 1.3. */
+static SSL_CTX *early_servers[2], *early_clients[2];
+
 static tls_outcome connect(int version, const minted *client, const minted *server)
 {
     SSL_CTX *server_ctx = tls_ctx(version, server), *client_ctx = tls_ctx(version, client);
@@ -49,7 +52,7 @@ static void assert_nothing_goes(const char *name, const char *why)
     size_t v;
 
     for (v = 0; v < 2; v++) {
-        tls_outcome outcome = connect(tls_versions[v], NULL, &world.site);
+        tls_outcome outcome = tls_connect(early_clients[v], early_servers[v]);
 
         assert_refused(name, &outcome);
         if (strstr(outcome.client_errors, why) == NULL
@@ -57,6 +60,23 @@ static void assert_nothing_goes(const char *name, const char *why)
             fail_msg("%s\nclient: %s\nserver: %s", name, outcome.client_errors,
                      outcome.server_errors);
     }
+}
+
+/* A server that starts, or that checks its configuration, ends and can show why. */
+static void assert_takes_no_certificate(const char *why)
+{
+    SSL_CTX *ctx = SSL_CTX_new(TLS_method());
+    const char *data;
+    bool said = false;
+    int flags;
+
+    assert_non_null(ctx);
+    ERR_clear_error();
+    assert_int_not_equal(SSL_CTX_use_certificate(ctx, world.site.cert), 1);
+    while (ERR_get_error_all(NULL, NULL, NULL, &data, &flags) != 0)
+        said |= (flags & ERR_TXT_STRING) != 0 && strstr(data, why) != NULL;
+    assert_true(said);
+    SSL_CTX_free(ctx);
 }
 
 static void test_nothing_was_required(void **state)
@@ -110,6 +130,7 @@ static void test_an_unusable_one_goes_before_all(void **state)
     OSSL_LIB_CTX *good = load("service = web"), *bad = load("authorize_timeout = soon");
 
     assert_nothing_goes("unusable", "authorize_timeout");
+    assert_takes_no_certificate("authorize_timeout");
     OSSL_LIB_CTX_free(good);
     assert_nothing_goes("unusable, alone", "authorize_timeout");
     OSSL_LIB_CTX_free(bad);
@@ -138,6 +159,7 @@ static void test_two_that_differ(void **state)
             second = load(order == 0 ? pairs[i].second : pairs[i].first);
             assert_nothing_goes(pairs[i].why, order == 0 ? pairs[i].why : "leave one");
             assert_nothing_goes(pairs[i].why, "for the provider \"consul\"");
+            assert_takes_no_certificate("for the provider \"consul\"");
             OSSL_LIB_CTX_free(second);
             OSSL_LIB_CTX_free(first);
         }
@@ -165,16 +187,31 @@ static void test_two_that_agree(void **state)
 
 static int set_up(void **state)
 {
+    OSSL_LIB_CTX *libctx;
+    size_t v;
+
     fake_agent_start(&world.agent);
     world.ca = mint_ca(TD);
     world.web = mint_leaf(&world.ca, TD, "web");
     world.site = mint(NULL, (mint_order){.subject = "site"});
     fake_agent_set_leaf(&world.agent, &world.web);
+    libctx = load("");
+    for (v = 0; v < 2; v++) {
+        early_servers[v] = tls_ctx(tls_versions[v], &world.site);
+        early_clients[v] = tls_ctx(tls_versions[v], NULL);
+    }
+    OSSL_LIB_CTX_free(libctx);
     return tls_reset(state);
 }
 
 static int tear_down(void **state)
 {
+    size_t v;
+
+    for (v = 0; v < 2; v++) {
+        SSL_CTX_free(early_servers[v]);
+        SSL_CTX_free(early_clients[v]);
+    }
     minted_free(&world.ca);
     minted_free(&world.web);
     minted_free(&world.site);
