@@ -1,10 +1,11 @@
 /*
  * The verify hook: in place of libssl's verification of a peer on a governed connection.
  *
- * The application's own X509_STORE, verify parameters and verify callback decide nothing here:
+ * The application's own X509_STORE, verify parameters and verify callback let nobody in here:
  * callbacks that accept everything are common. A peer is verified in a context of ours, against
  * the current roots alone. The application's callback is told of the result, as it would be
- * without us, and may refuse what we accept; it can not accept what we refuse.
+ * without us, and may refuse what we accept; it can not accept what we refuse. A name that the
+ * parameters ask for is not found.
  */
 #include "endpoint.h"
 
