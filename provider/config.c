@@ -43,6 +43,10 @@ consul_settings *prov_config_read(const prov_ctx *prov, consul_error *err)
     }
     if (name != NULL && !prov_config_check(name, place, err))
         return NULL;
+    /* From a file that is not the default one, if it is from any: there it would say to be active. */
+    if (*place == '\0' && prov_config_value(prov, "activate") != NULL
+        && !prov_config_check_slips(prov, err))
+        return NULL;
     settings = consul_settings_new(lookup, &config, err);
     if (settings == NULL)
         consul_error_prefix(err, "%s", place);

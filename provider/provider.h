@@ -52,10 +52,13 @@ consul_settings *prov_config_read(const prov_ctx *prov, consul_error *err);
 
 /*
  * Look for what would be without effect in OpenSSL's default file, where that one has the sections of
- * this provider; then `place` is how errors begin. Another file gets no such check. (config_check.c)
+ * this provider; then `place` is how errors begin. (config_check.c)
  */
 #define PROV_PLACE_MAX 512
 int prov_config_check(const char *provider, char place[PROV_PLACE_MAX], consul_error *err);
+
+/* Look for misspelt settings in whatever file it was. (config_slips.c) */
+int prov_config_check_slips(const prov_ctx *prov, consul_error *err);
 
 /* The value of a setting as it stands there, borrowed while the provider is loaded; NULL if none. */
 const char *prov_config_value(const prov_ctx *prov, const char *name);

@@ -200,6 +200,35 @@ static void test_included(void **state)
     unlink(place.included);
 }
 
+/* The program has loaded another file than the default one, and nothing tells which. */
+static void test_another_file(void **state)
+{
+    static const struct {
+        const char *rows, *words;
+    } others[] = {
+        {"service = web\nrequest_timeout = 2s\ntoken = x\nca_file = /c\nca_path = /c\n", NULL},
+        {"sevice = web\n", "sevice: there is no such setting; the nearest is service"},
+        {"servicee = web\n", "servicee: there is no such setting; the nearest is service"},
+        {"Service = web\n", "Service: there is no such setting; the nearest is service"},
+        {"serivce = web\n", "serivce: there is no such setting; the nearest is service"},
+        {"request-timeout = 1s\n", "the nearest is request_timeout"},
+        {"service =\n", "service = \"\": it has no value"},
+    };
+    char text[1024], errors[4096];
+    size_t i;
+
+    unlink(place.path);
+    for (i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        snprintf(text, sizeof(text), HEAD US "%s", others[i].rows);
+        write_file(place.included, text);
+        load(place.included, others[i].words == NULL ? "consul://nothing" : "consul://roots",
+             errors, sizeof(errors));
+        assert_contains(errors,
+                        others[i].words == NULL ? "consul:leaf/<service>" : others[i].words);
+    }
+    unlink(place.included);
+}
+
 static int set_up(void **state)
 {
     const consul_option *option;
@@ -230,6 +259,7 @@ int main(void)
         cmocka_unit_test(test_files),
         cmocka_unit_test(test_rows),
         cmocka_unit_test(test_included),
+        cmocka_unit_test(test_another_file),
     };
 
     /* The process's own configuration is none of these. */
