@@ -138,7 +138,7 @@ enum consul_verdict consul_coalesce(const void *of, const consul_spiffe_id *targ
                                     consul_error *err)
 {
     question *own = make(of, target, chain), *q;
-    enum consul_verdict verdict = CONSUL_VERDICT_NONE;
+    enum consul_verdict verdict = CONSUL_VERDICT_UNASKED;
     consul_error why = {0};
     bool asks_alone = own == NULL;
     int cancel_state;
@@ -148,8 +148,10 @@ enum consul_verdict consul_coalesce(const void *of, const consul_spiffe_id *targ
     q = own == NULL ? NULL : find(own, QUEUED);
     if (q != NULL) {
         wait_for_answer(q, deadline);
-        verdict = q->verdict;
-        why = q->why;
+        if (q->state == ANSWERED) {
+            verdict = q->verdict;
+            why = q->why;
+        }
         release(q);
         /* What the asker has failed at, for want of time, say, need not be so for others. */
         asks_alone = verdict != CONSUL_VERDICT_YES && verdict != CONSUL_VERDICT_NO;
@@ -163,8 +165,7 @@ enum consul_verdict consul_coalesce(const void *of, const consul_spiffe_id *targ
     if (asks_alone && consul_deadline_after(0) < deadline) {
         why = (consul_error){0};
         verdict = ask(arg, &why);
-    } else if (asks_alone) {
-        verdict = CONSUL_VERDICT_LOST;
+    } else if (asks_alone) { /* where another one has failed, that says why */
         consul_error_set(&why, CONSUL_R_AGENT_TIMEOUT,
                          "the agent has not told another handshake in time whether this client "
                          "may connect to \"%s\"",

@@ -36,12 +36,14 @@ static char *encode_question(const consul_settings *settings, const consul_spiff
     return body;
 }
 
-/* Is this how an agent answers that has lost its servers, or is overrun? */
-static bool is_passing(const consul_answer *answer, const consul_error *err)
+static enum consul_verdict verdict_of_failure(const consul_answer *answer, const consul_error *err)
 {
-    return err->reason == CONSUL_R_AGENT_UNREACHABLE || err->reason == CONSUL_R_AGENT_TIMEOUT
-           || (err->reason == CONSUL_R_AGENT_REFUSED
-               && (answer->status == 429 || answer->status >= 500));
+    if (answer->lost)
+        return CONSUL_VERDICT_LOST;
+    if (err->reason == CONSUL_R_AGENT_ANSWER_INVALID
+        || (err->reason == CONSUL_R_AGENT_REFUSED && answer->status != 429 && answer->status < 500))
+        return CONSUL_VERDICT_NONE;
+    return CONSUL_VERDICT_UNASKED;
 }
 
 enum consul_verdict consul_agent_authorize(const consul_agent *agent,
@@ -51,7 +53,7 @@ enum consul_verdict consul_agent_authorize(const consul_agent *agent,
                                            consul_deadline deadline, consul_error *err)
 {
     consul_request request = {.path = CONSUL_AUTHORIZE_PATH, .deadline = deadline};
-    enum consul_verdict verdict = CONSUL_VERDICT_NONE;
+    enum consul_verdict verdict = CONSUL_VERDICT_UNASKED;
     consul_answer answer = {0};
     consul_error why = {0};
     char *body = encode_question(settings, target, peer, peer_id, &why);
@@ -64,13 +66,13 @@ enum consul_verdict consul_agent_authorize(const consul_agent *agent,
     if (!consul_agent_request(agent, &request, &answer, &why)) {
         if (watch != NULL)
             consul_watch_note_failure(watch, &request, &answer, &why);
-        if (is_passing(&answer, &why))
-            verdict = CONSUL_VERDICT_LOST;
+        verdict = verdict_of_failure(&answer, &why);
         goto done;
     }
     if (!consul_decision_decode(answer.body, answer.len, &authorized, reason, sizeof(reason),
                                 &why)) {
         consul_error_prefix(&why, "%s: ", answer.source);
+        verdict = CONSUL_VERDICT_NONE;
         goto done;
     }
     verdict = authorized ? CONSUL_VERDICT_YES : CONSUL_VERDICT_NO;

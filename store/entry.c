@@ -198,9 +198,13 @@ void consul_entry_keep_leaf(consul_entry *entry, consul_leaf *leaf, consul_roots
     consul_roots_unref(old_checked);
 }
 
-void consul_entry_keep_epoch(consul_entry *entry, bool is_news, consul_deadline fresh_until)
+void consul_entry_keep_epoch(consul_entry *entry, bool is_news, uint64_t index,
+                             consul_deadline fresh_until)
 {
     consul_live_lock();
+    if (entry->index != 0 && index != entry->index)
+        entry->changed = consul_deadline_after(0);
+    entry->index = index;
     if (is_news || !is_fresh(entry)) {
         entry->epoch = ++last_epoch;
         entry->epoch_began = consul_deadline_after(0);
@@ -218,6 +222,16 @@ uint64_t consul_entry_epoch(const consul_entry *entry)
         epoch = entry->epoch;
     consul_live_unlock();
     return epoch;
+}
+
+bool consul_entry_has_changed(const consul_entry *entry, int64_t asked)
+{
+    bool has_changed;
+
+    consul_live_lock();
+    has_changed = entry->changed != 0 && asked < entry->changed + SETTLING_MS;
+    consul_live_unlock();
+    return has_changed;
 }
 
 void consul_entry_doubt(consul_entry *entry)

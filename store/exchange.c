@@ -1,5 +1,6 @@
 #include "exchange.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -14,6 +15,7 @@
 
 #define AGENT_TEXT_SHOWN 400 /* bytes of the agent's own error text in ours */
 #define CROWDED_TEXT "too many concurrent connections" /* in a newer agent's words */
+#define RATE_TEXT "rate limit"                         /* of limits.request_limits */
 
 /* The path: prefix of the address, path of the API, one encoded segment. */
 static int set_path(CURLU *url, const consul_request *request)
@@ -127,12 +129,17 @@ static size_t receive_header(char *data, size_t size, size_t count, void *arg)
     return len;
 }
 
-/* A program that is executed while a request runs must not inherit its socket. */
+/*
+ * A program that is executed while a request runs must not inherit its socket. Where there is none to
+ * be had, libcurl says the same as where nobody listens.
+ */
 static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 {
     consul_exchange *x = arg;
 
     x->fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+    if (x->fd < 0 && errno != EAFNOSUPPORT)
+        x->want = errno;
     return x->fd;
 }
 
@@ -275,6 +282,7 @@ int consul_exchange_prepare(consul_exchange *x, const consul_agent *agent,
     if (timeout <= 0)
         return consul_error_set(err, CONSUL_R_AGENT_TIMEOUT, "%s: no time was left for the request",
                                 x->source);
+    x->has_time = timeout >= most || timeout >= agent->settings->authorize_timeout / 2;
     return set_transfer(x, agent, request, (long)timeout)
            || consul_error_set(err, CONSUL_R_INTERNAL, "%s: libcurl refused an option", x->source);
 }
@@ -315,6 +323,11 @@ static int judge(const consul_exchange *x, CURLcode code, long status, consul_er
     if (was_told_of_crowd(x))
         return consul_error_set(err, CONSUL_R_AGENT_UNREACHABLE, "%s: HTTP status 429: %.*s",
                                 x->source, AGENT_TEXT_SHOWN, x->body.data);
+    if (code != CURLE_OK && x->want != 0)
+        return consul_error_set(err, CONSUL_R_AGENT_UNREACHABLE,
+                                "%s: this process could not open a socket: %s (see its limit of "
+                                "open files)",
+                                x->source, strerror(x->want));
     if (code != CURLE_OK)
         return consul_error_set(
             err,
@@ -337,6 +350,7 @@ int consul_exchange_finish(consul_exchange *x, CURLcode code, consul_answer *ans
     OPENSSL_strlcpy(answer->source, x->source, sizeof(answer->source));
     if (code == CURLE_OK)
         answer->status = status_of(x);
+    answer->lost = consul_exchange_found_loss(x, code);
     if (!judge(x, code, answer->status, err))
         return 0;
     answer->index = x->index;
@@ -362,6 +376,28 @@ bool consul_exchange_was_crowded_out(const consul_exchange *x, CURLcode code)
 bool consul_exchange_was_limited(const consul_exchange *x, CURLcode code)
 {
     return code == CURLE_OK && status_of(x) == 429;
+}
+
+/* Is this what a connection ends with where nobody listens, or where no way leads? */
+static bool is_nobody(long error)
+{
+    return error == ECONNREFUSED || error == ENOENT || error == EHOSTUNREACH || error == EHOSTDOWN
+           || error == ENETUNREACH || error == ENETDOWN || error == ETIMEDOUT;
+}
+
+bool consul_exchange_found_loss(const consul_exchange *x, CURLcode code)
+{
+    long error = 0;
+
+    if (x->want != 0)
+        return false;
+    if (code == CURLE_COULDNT_CONNECT)
+        return curl_easy_getinfo(x->curl, CURLINFO_OS_ERRNO, &error) == CURLE_OK
+               && is_nobody(error);
+    if (code == CURLE_OPERATION_TIMEDOUT)
+        return x->has_time;
+    return code == CURLE_OK && status_of(x) >= 500
+           && (x->body.data == NULL || strstr(x->body.data, RATE_TEXT) == NULL);
 }
 
 void consul_exchange_clear(consul_exchange *x)

@@ -30,6 +30,8 @@ typedef struct consul_exchange {
     int fd;                          /* of its connection, libcurl's */
     consul_error stranger;           /* why that is no connection to the agent, if so */
     uint64_t index;                  /* X-Consul-Index, 0 where there was none */
+    int want;                        /* errno, where this process had no socket to ask by */
+    bool has_time;                   /* enough for an agent that is there to answer in */
     char source[CONSUL_URI_MAX];     /* "GET http://…" */
     char curl_text[CURL_ERROR_SIZE]; /* its own words for an error */
 } consul_exchange;
@@ -53,6 +55,13 @@ bool consul_exchange_was_crowded_out(const consul_exchange *exchange, CURLcode c
 
 /* Did the agent refuse because there are too many requests, as for more leaves than it may sign? */
 bool consul_exchange_was_limited(const consul_exchange *exchange, CURLcode code);
+
+/*
+ * Is the agent lost? That is one which nobody of this host reaches, which has left a request without
+ * an answer for long enough, or which says 5xx. What this process or the agent has too little of for
+ * us is no loss: anybody who takes it away could bring that about.
+ */
+bool consul_exchange_found_loss(const consul_exchange *exchange, CURLcode code);
 
 void consul_exchange_clear(consul_exchange *exchange); /* cleanses */
 

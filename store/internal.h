@@ -60,6 +60,7 @@ typedef struct consul_answer {
     bool crowded_out; /* the agent had no connection for us, until no time or try was left */
     bool limited;     /* likewise, it was too much what we insisted on */
     bool cut_off;     /* without a byte, perhaps because of the index that was asked for */
+    bool lost;        /* the agent is: consul_exchange_found_loss */
     int64_t began;    /* when it was first asked for */
     char *body;
     size_t len;
@@ -191,6 +192,9 @@ void consul_unanswered_add(consul_unanswered *all, const consul_request *request
 void consul_unanswered_remove(consul_unanswered *all, const consul_question *question);
 void consul_unanswered_forget(consul_unanswered *all);
 
+/* The agent is there, and has no connection to spare: from now on that is why. */
+void consul_unanswered_note_crowd(consul_unanswered *all);
+
 /* Is this one of them? Then its reason, else 0. Decisions are alike. */
 int consul_unanswered_find(consul_unanswered *all, const consul_request *request);
 bool consul_unanswered_any(const consul_unanswered *all);
@@ -205,8 +209,9 @@ typedef struct consul_watch consul_watch;
 #define CONSUL_AUTHORIZE_PATH "/v1/agent/connect/authorize"
 
 enum consul_verdict {
-    CONSUL_VERDICT_NONE, /* something is wrong with the question or the answer */
-    CONSUL_VERDICT_LOST, /* the agent can not be asked just now */
+    CONSUL_VERDICT_NONE,    /* the agent has answered, and neither yes nor no */
+    CONSUL_VERDICT_UNASKED, /* it was not asked, for want of something, or there are too many */
+    CONSUL_VERDICT_LOST, /* it can not be asked by anybody just now: consul_exchange_found_loss */
     CONSUL_VERDICT_NO,
     CONSUL_VERDICT_YES
 };
@@ -307,7 +312,8 @@ struct consul_entry {
     int64_t epoch_began;
     uint64_t uses;       /* since a watch has looked */
     int64_t doubts_paid; /* the moment up to which doubts have used their share */
-    uint64_t index;      /* of the last answer to a question, 0 where there was none */
+    uint64_t index;      /* of the last answer to a question, or of a watch of intentions; or 0 */
+    int64_t changed; /* when a watch of intentions was told of a change, in milliseconds; or 0 */
 };
 
 /* The entries of one store. They live as long as it does. */
@@ -378,8 +384,18 @@ void consul_entry_keep_roots(consul_entry *entry, consul_roots *roots, enum cons
 void consul_entry_keep_leaf(consul_entry *entry, consul_leaf *leaf, consul_roots *checked,
                             enum consul_origin origin, int64_t moment);
 
-/* A watch of intentions has had an answer, which says that nothing has changed, or not. */
-void consul_entry_keep_epoch(consul_entry *entry, bool is_news, consul_deadline fresh_until);
+/*
+ * A watch of intentions has had an answer, which says that nothing has changed, or not: `is_news` where
+ * it has not waited for that, too. Another index than the last one is a change, whenever that was.
+ */
+void consul_entry_keep_epoch(consul_entry *entry, bool is_news, uint64_t index,
+                             consul_deadline fresh_until);
+
+/*
+ * Has a watch been told that intentions have changed, after the agent was asked at that moment, or so
+ * shortly before that its decision may have lagged behind? In milliseconds.
+ */
+bool consul_entry_has_changed(const consul_entry *entry, int64_t asked);
 
 /*
  * The epoch that intentions are in, while a watch vouches for it, or 0. Its first seconds are none:

@@ -59,7 +59,7 @@ const consul_option consul_options[] = {
     {"watch_wait", NULL, "10s", CONSUL_OPTION_DURATION, AT(watch_wait), false,
      "How long a query that waits for changes may be held open; shorter where something cuts it"},
     {"on_agent_loss", NULL, "refuse", CONSUL_OPTION_LOSS, AT(on_agent_loss), false,
-     "While the agent can not be asked: refuse clients, or last-known to admit those that it did"},
+     "While the agent is lost: refuse clients, or last-known to admit those of the last hour"},
     {"log", NULL, "off", CONSUL_OPTION_LOG, AT(log), false,
      "Where refusals are written: off, stderr, syslog, or the absolute path of a file"},
     {NULL, NULL, NULL, CONSUL_OPTION_TEXT, 0, false, NULL},

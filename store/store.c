@@ -7,6 +7,7 @@
 #include <openssl/crypto.h>
 
 #define VERDICT_AGE_MS 2000              /* for which one is used that a watch vouches for */
+#define LAST_KNOWN_MAX_MS 3600000        /* for which one is used while the agent is lost */
 #define LATEST_INDEX (UINT64_C(1) << 62) /* which no answer has */
 #define STALE_WAIT_MS 100 /* for a leaf that will do; to sign one takes a fifth of that */
 
@@ -432,24 +433,42 @@ int consul_store_leaf(consul_store *store, const char *service, const consul_sco
 static const consul_request decision = {.path = CONSUL_AUTHORIZE_PATH};
 
 /*
- * The epoch that the target's intentions are in, or 0 where no watch vouches for any. Agents that
- * can not be waited for to tell of one service's are watched for everybody's.
+ * What is known of the target's intentions. Agents that can not be waited for to tell of one
+ * service's are watched for everybody's. Either may be NULL.
  */
-static uint64_t epoch_of(consul_store *store, const consul_spiffe_id *target)
+typedef struct target_intentions {
+    consul_entry *own, *all;
+} target_intentions;
+
+static target_intentions intentions_of(consul_store *store, const consul_spiffe_id *target)
 {
     consul_scope scope = consul_store_scope(store, NULL);
-    consul_entry *own, *all;
-    uint64_t epoch;
+    target_intentions entries;
 
     if (*scope.ns != '\0' || strcmp(target->scope.ns, "default") != 0)
         OPENSSL_strlcpy(scope.ns, target->scope.ns, sizeof(scope.ns));
     if (*scope.partition != '\0' || strcmp(target->scope.partition, "default") != 0)
         OPENSSL_strlcpy(scope.partition, target->scope.partition, sizeof(scope.partition));
     *scope.dc = '\0'; /* the agent decides by what it knows in its own */
-    own = consul_live_entry(store->live, CONSUL_KIND_INTENTIONS, target->service, &scope, NULL);
-    all = consul_live_all_intentions(store->live, &scope);
-    epoch = own == NULL ? 0 : consul_entry_epoch(own);
-    return epoch != 0 || all == NULL ? epoch : consul_entry_epoch(all);
+    entries.own =
+        consul_live_entry(store->live, CONSUL_KIND_INTENTIONS, target->service, &scope, NULL);
+    entries.all = consul_live_all_intentions(store->live, &scope);
+    return entries;
+}
+
+/* The epoch that they are in, or 0 where no watch vouches for any. */
+static uint64_t epoch_of(const target_intentions *entries)
+{
+    uint64_t epoch = entries->own == NULL ? 0 : consul_entry_epoch(entries->own);
+
+    return epoch != 0 || entries->all == NULL ? epoch : consul_entry_epoch(entries->all);
+}
+
+/* Has a watch seen them change since that moment, or so shortly before that it may not have counted? */
+static bool have_changed(const target_intentions *entries, int64_t since)
+{
+    return (entries->own != NULL && consul_entry_has_changed(entries->own, since))
+           || (entries->all != NULL && consul_entry_has_changed(entries->all, since));
 }
 
 /* Was this yes said to the very same question, not long ago, and has nothing changed since? */
@@ -472,20 +491,33 @@ static enum consul_verdict ask_about(void *arg, consul_error *err)
     const authorize_call *call = arg;
 
     if (!check_agent(call->store, &decision, err))
-        return CONSUL_VERDICT_LOST;
+        return CONSUL_VERDICT_UNASKED;
     return consul_agent_authorize(call->store->agent, call->store->settings, call->store->watch,
                                   call->target, call->peer, call->peer_id, call->deadline, err);
 }
 
-/* The agent is lost: what it has said last. */
-static enum consul_verdict last_verdict(const authorize_call *call, consul_error *why)
+/* The agent is lost: what it has said last, if that was not long ago and nothing has changed since. */
+static enum consul_verdict last_verdict(const authorize_call *call,
+                                        const target_intentions *entries, consul_error *why)
 {
-    enum consul_verdict last =
-        consul_known_last(call->store->known, call->target, call->peer_id).verdict;
+    consul_known_verdict last = consul_known_last(call->store->known, call->target, call->peer_id);
+    const char *but = NULL;
 
-    if (last == CONSUL_VERDICT_NO)
-        consul_error_prefix(why, "it was denied before the agent was lost: ");
-    return last;
+    if (last.verdict == CONSUL_VERDICT_NO)
+        but = "it was denied before the agent was lost";
+    else if (last.verdict == CONSUL_VERDICT_YES && now_ms() - last.asked >= LAST_KNOWN_MAX_MS)
+        but = "it was admitted too long before the agent was lost";
+    else if (last.verdict == CONSUL_VERDICT_YES && have_changed(entries, last.asked))
+        but = "intentions have changed since it was admitted, before the agent was lost";
+    if (but != NULL)
+        consul_error_prefix(why, "%s: ", but);
+    return but == NULL ? last.verdict : CONSUL_VERDICT_NO;
+}
+
+/* Has it left a question without an answer, which another handshake, perhaps, has asked? */
+static bool agent_hangs(consul_store *store)
+{
+    return consul_watch_agent_hangs(store->watch, &decision) == CONSUL_R_AGENT_TIMEOUT;
 }
 
 int consul_store_authorize(consul_store *store, const consul_spiffe_id *target, const X509 *peer,
@@ -495,24 +527,28 @@ int consul_store_authorize(consul_store *store, const consul_spiffe_id *target, 
     bool has_digest = consul_digest_is_set(chain);
     authorize_call call = {store, target, peer_id, peer, asking.deadline};
     consul_known_verdict earlier, now = {.asked = now_ms()};
+    target_intentions entries = intentions_of(store, target);
     consul_error why = {0};
 
     earlier = consul_known_find(store->known, target, peer_id, chain);
     if (has_digest && consul_watch_agent_hangs(store->watch, &decision) == 0)
-        now.epoch = epoch_of(store, target);
+        now.epoch = epoch_of(&entries);
     if (still_holds(&earlier, &now))
         return 1;
     now.verdict =
         has_digest ? consul_coalesce(store, target, chain, asking.deadline, ask_about, &call, &why)
                    : ask_about(&call, &why);
+    if (now.verdict == CONSUL_VERDICT_UNASKED && agent_hangs(store))
+        now.verdict = CONSUL_VERDICT_LOST;
     /* It may have been said long after this began: only who asks from now on knows better. */
     if (now.verdict != CONSUL_VERDICT_YES)
         now.asked = now_ms();
     /* Also that it said neither, to a token that was revoked, say: an earlier yes is over then. */
-    if (now.verdict != CONSUL_VERDICT_LOST)
+    if (now.verdict != CONSUL_VERDICT_LOST && now.verdict != CONSUL_VERDICT_UNASKED)
         consul_known_note(store->known, target, peer_id, chain, &now);
-    else if (store->settings->on_agent_loss == CONSUL_LOSS_LAST_KNOWN)
-        now.verdict = last_verdict(&call, &why);
+    else if (now.verdict == CONSUL_VERDICT_LOST
+             && store->settings->on_agent_loss == CONSUL_LOSS_LAST_KNOWN)
+        now.verdict = last_verdict(&call, &entries, &why);
     if (now.verdict != CONSUL_VERDICT_YES)
         consul_error_set(err, why.reason, "%s", why.text);
     return now.verdict == CONSUL_VERDICT_YES;

@@ -141,6 +141,14 @@ void consul_unanswered_remove(consul_unanswered *all, const consul_question *que
         consul_question_clear(q);
 }
 
+void consul_unanswered_note_crowd(consul_unanswered *all)
+{
+    size_t i;
+
+    for (i = 0; i < UNANSWERED_MAX; i++)
+        all->questions[i].reason = CONSUL_R_AGENT_UNREACHABLE;
+}
+
 void consul_unanswered_forget(consul_unanswered *all)
 {
     size_t i;

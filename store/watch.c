@@ -101,7 +101,7 @@ static void after_fork_in_child(void)
         runner *r = watch->runner;
 
         consul_live_doubt_all(watch->live);
-        watch->hangs = false;
+        watch->hangs = 0;
         consul_unanswered_forget(watch->unanswered);
         watch->handshakes = 0;
         watch->in_second = 0;
@@ -253,8 +253,7 @@ int consul_watch_agent_hangs(consul_watch *watch, const consul_request *request)
     int reason;
 
     consul_live_lock();
-    reason =
-        watch->hangs ? CONSUL_R_AGENT_TIMEOUT : consul_unanswered_find(watch->unanswered, request);
+    reason = watch->hangs != 0 ? watch->hangs : consul_unanswered_find(watch->unanswered, request);
     consul_live_unlock();
     return reason;
 }
@@ -263,9 +262,10 @@ void consul_watch_note_failure(consul_watch *watch, const consul_request *reques
                                const consul_answer *answer, const consul_error *err)
 {
     bool is_too_much = answer->crowded_out || answer->limited;
+    bool is_hang = answer->lost && err->reason == CONSUL_R_AGENT_TIMEOUT;
     int state;
 
-    if (err->reason != CONSUL_R_AGENT_TIMEOUT && !is_too_much)
+    if (!is_hang && !is_too_much)
         return;
     /* What was left only the rest of a handshake's time says nothing about the agent. */
     if (request->deadline - answer->began < watch->agent->settings->authorize_timeout / 2)
@@ -275,14 +275,15 @@ void consul_watch_note_failure(consul_watch *watch, const consul_request *reques
     consul_runner_reap(watch);
     /* Not where a program loads URIs, and will perhaps fork. */
     if (watch->handshakes > 0 && !watch->closed && !exiting) {
-        watch->hangs |= !is_too_much; /* others may have better luck */
+        if (is_hang) /* where there are too many, others may have better luck */
+            watch->hangs = CONSUL_R_AGENT_TIMEOUT;
         consul_unanswered_add(watch->unanswered, request, err->reason);
         if (watch->runner == NULL)
             start(watch, false);
         else
             consul_runner_wake(watch->runner);
         if (watch->runner == NULL) { /* nobody would find out when it does no longer */
-            watch->hangs = false;
+            watch->hangs = 0;
             consul_unanswered_forget(watch->unanswered);
         }
     }

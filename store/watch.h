@@ -62,7 +62,8 @@ struct consul_watch {
     consul_watch *next;
     runner *runner; /* NULL while there is no thread */
     bool closed;
-    bool hangs, busy;
+    int hangs; /* why nobody waits for the agent, enum consul_reason; or 0 */
+    bool busy;
     consul_unanswered *unanswered;
     unsigned handshakes;  /* of this process */
     int64_t second_began; /* of the peers in this second */

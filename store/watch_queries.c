@@ -101,7 +101,7 @@ static int keep(const consul_watch *watch, query *q, const consul_answer *answer
 
     if (q->entry->kind == CONSUL_KIND_INTENTIONS) {
         *is_news = answer->index != q->index; /* also of what an ACL hides from us */
-        consul_entry_keep_epoch(q->entry, *is_news, until);
+        consul_entry_keep_epoch(q->entry, *is_news, answer->index, until);
         return 1;
     }
     if (q->entry->kind == CONSUL_KIND_ROOTS) {
@@ -185,21 +185,29 @@ static void finish_lane(const consul_watch *watch, runner *r, query *q, CURLcode
 
 /*
  * Any answer will do, and so will a connection refused: both come at once. But what is refused as one
- * too many would be insisted on, where it is no decision: that one speaks for the others.
+ * too many would be insisted on, where it is no decision: that one speaks for the others. An agent that
+ * has no connection for us does not hang.
  */
 static void finish_probe(consul_watch *watch, runner *r, query *q, CURLcode code)
 {
     bool is_question = q == &r->queries[QUESTION];
-    bool is_too_much = consul_exchange_was_crowded_out(&q->exchange, code)
+    bool is_crowd = consul_exchange_was_crowded_out(&q->exchange, code);
+    bool is_too_much = is_crowd
                        || (is_question && r->question.body == NULL
                            && consul_exchange_was_limited(&q->exchange, code));
     bool answers = code != CURLE_OPERATION_TIMEDOUT && !is_too_much;
 
     consul_live_lock();
+    if (is_crowd)
+        consul_unanswered_note_crowd(watch->unanswered);
     if (answers && is_question)
         consul_unanswered_remove(watch->unanswered, &r->question);
     else if (answers)
-        watch->hangs = false;
+        watch->hangs = 0;
+    else if (watch->hangs != 0 && is_crowd)
+        watch->hangs = CONSUL_R_AGENT_UNREACHABLE;
+    else if (watch->hangs != 0 && code == CURLE_OPERATION_TIMEDOUT)
+        watch->hangs = CONSUL_R_AGENT_TIMEOUT;
     consul_live_unlock();
     q->next = consul_deadline_after(consul_jitter(is_too_much ? CROWDED_PAUSE_MS : PROBE_PAUSE_MS));
 }
@@ -263,7 +271,7 @@ static bool choose_question(const consul_watch *watch, runner *r)
 bool consul_query_is_wanted(const consul_watch *watch, const runner *r, int i)
 {
     if (i == PROBE)
-        return watch->hangs;
+        return watch->hangs != 0;
     return i == QUESTION ? consul_unanswered_any(watch->unanswered) : r->slot.fd >= 0;
 }
 

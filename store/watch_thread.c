@@ -43,7 +43,7 @@ static bool work(consul_watch *watch, runner *r)
             return false;
         consul_live_lock();
         goes_on = !r->stop
-                  && (watch->hangs
+                  && (watch->hangs != 0
                       || (consul_deadline_after(0) < watch->idle_at
                           && (consul_query_is_wanted(watch, r, LANE_ROOTS)
                               || consul_query_is_wanted(watch, r, QUESTION))));
@@ -73,7 +73,7 @@ static int pause_length(const consul_watch *watch, const runner *r)
     int i;
 
     consul_live_lock();
-    if (!watch->hangs && watch->idle_at < due)
+    if (watch->hangs == 0 && watch->idle_at < due)
         due = watch->idle_at;
     for (i = 0; i < QUERIES; i++) {
         if (!r->queries[i].active && consul_query_is_wanted(watch, r, i)
@@ -123,7 +123,7 @@ static void *run(void *arg)
     OPENSSL_thread_stop(); /* takes libcrypto's locks, so not while the process forks */
     consul_live_lock();
     consul_live_doubt_all(watch->live);
-    watch->hangs = false;
+    watch->hangs = 0;
     consul_unanswered_forget(watch->unanswered);
     consul_question_clear(&r->question);
     consul_descriptors_close(r);

@@ -15,6 +15,7 @@ EVERYTHING = (ROOTS, LEAF, AUTHORIZE)
 
 # What an outage leaves of the agent's decisions.
 GONE = "gone"  # none: the agent can not be asked
+CROWDED = "crowded"  # none: the agent is there, and can not be asked by us
 REFUSING = "refusing"  # none, and it says so
 ANSWERING = "answering"  # all: it is an outage of something else
 
@@ -168,7 +169,7 @@ class Limited(Outage):
 
 class LimitedAndRestarted(Limited):
     title = "over its limit of calls to servers, and itself restarted"
-    leaves = GONE
+    leaves = CROWDED
     said = "HTTP status 429: no text"
 
     def begin(self):
@@ -180,6 +181,7 @@ class LimitedAndRestarted(Limited):
 
 class Exhausted(Outage):
     title = "out of connections (`http_max_conns_per_client`)"
+    leaves = CROWDED
     said = "agent unreachable: "
     most = 24
 
@@ -258,6 +260,7 @@ class Failing(Relayed):
 
 class Status429(Failing):
     title = "answers 429, without text"
+    leaves = CROWDED
     said = "HTTP status 429"
     answer = staticmethod(raw(429))
 
@@ -271,7 +274,7 @@ class Status500(Failing):
 class Status503(Failing):
     title = "answers 503"
     said = "HTTP status 503: "
-    answer = staticmethod(raw(503, "rate limit exceeded"))
+    answer = staticmethod(raw(503, "no leader"))
 
 
 RULES = 'service "web" { policy = "write" } service "api" { policy = "write" }'

@@ -68,11 +68,11 @@ def test_a_root_that_is_withdrawn_while_its_clients_are_known(programs, fake):
 class SteppedWorld(World):
     """Its server's wall clock is what a file says."""
 
-    def __init__(self, programs, agent, friend):
+    def __init__(self, programs, agent, friend, **settings):
         self.file = programs.path("clock")
         clock = programs.module.parents[1] / "tests" / "stepped_clock.so"
         preload = " ".join(filter(None, [programs.preload, str(clock)]))
-        super().__init__(programs, agent, "web", friend, watch_wait="1s",
+        super().__init__(programs, agent, "web", friend, watch_wait="1s", **settings,
                          env={"LD_PRELOAD": preload, "STEPPED_CLOCK": str(self.file)})
 
     def step(self, seconds, slept=0):

@@ -193,7 +193,7 @@ static void test_one_at_a_time(void **state)
         wait_until_queued(1 + (unsigned)i);
     }
     begin(&others[2]);
-    assert_int_equal(end(&others[2]), CONSUL_VERDICT_LOST);
+    assert_int_equal(end(&others[2]), CONSUL_VERDICT_UNASKED);
     assert_int_equal(asked, 1);
     let_answer(2);
     assert_int_equal(end(&first), CONSUL_VERDICT_YES);
@@ -236,7 +236,7 @@ static void test_deadline(void **state)
     begin(&second);
     wait_until_queued(1);
     begin(&third);
-    assert_int_equal(end(&third), CONSUL_VERDICT_LOST);
+    assert_int_equal(end(&third), CONSUL_VERDICT_UNASKED);
     assert_error(&third.err, CONSUL_R_AGENT_TIMEOUT, "may connect to \"web\"");
     let_answer(2);
     assert_int_equal(end(&first), CONSUL_VERDICT_YES);

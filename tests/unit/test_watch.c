@@ -123,7 +123,7 @@ static bool is_vouched_for(consul_entry *entry)
 static void note_timeout(fixture *f)
 {
     consul_request request = consul_entry_request(f->roots);
-    const consul_answer answer = {.began = consul_deadline_after(0)};
+    const consul_answer answer = {.began = consul_deadline_after(0), .lost = true};
     const consul_error err = {.reason = CONSUL_R_AGENT_TIMEOUT};
 
     consul_watch_note_failure(f->watch, &request, &answer, &err);

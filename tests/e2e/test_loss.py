@@ -1,0 +1,174 @@
+"""What is no loss of the agent, though it can not be asked just now: nobody is let in by what was known (last-known)."""
+
+import os
+import resource
+import socket
+from pathlib import Path
+
+import pytest
+
+import nginx
+import outages
+import stand_ins
+from fake_agent import AUTHORIZE, INTENTIONS, raw, reset, silent
+from processes import wait_until
+from programs import PYTHON, Server
+from test_decisions import World
+from test_decisions_attacked import HOUR, SteppedWorld
+from visitors import Visitor
+
+LAST_KNOWN = {"on_agent_loss": "last-known"}
+HELD = 5  # connections of a stranger
+WORD = b"GET /hello HTTP/1.0\r\n\r\n"
+
+
+def live_server(programs, config, model):
+    files = stand_ins.make(programs, "consul:leaf/web")
+    argv = [PYTHON, Path(__file__).with_name("live_server.py"), model, *files, programs.folder]
+    return programs.start(Server, argv, config, programs.leaks_allowed()).ready()
+
+
+def python(programs, config):
+    """With a thread for each connection. Its port, and the process that serves."""
+    server = live_server(programs, config, "threads")
+    return server, server.port, server.child.pid
+
+
+def one_nginx(programs, config):
+    server = nginx.start(programs, *stand_ins.make(programs, "consul:leaf/web"), ["hello"], config)
+    master = server.child.pid
+    worker = int(Path(f"/proc/{master}/task/{master}/children").read_text().split()[0])
+    return server, server.ports[0], worker
+
+
+def leave_descriptors(pid, count):
+    """So many can still be opened. The limits of before."""
+    old = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    taken = {int(name) for name in os.listdir(f"/proc/{pid}/fd")}
+    limit = 0
+    while count or limit in taken:
+        count -= limit not in taken
+        limit += 1
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (limit, old[1]))
+    return old
+
+
+@pytest.mark.parametrize("start", [python, one_nginx], ids=["python", "nginx"])
+def test_a_server_without_descriptors(programs, own_agent, start):
+    """A stranger without a certificate holds them, all but the one by which the next client comes."""
+    log = programs.path("connect.log")
+    server, port, pid = start(programs, programs.config(own_agent, log=log, **LAST_KNOWN))
+    friend = Visitor(programs.folder, own_agent.leaf("friend"), "friend")
+    assert all(friend.visit(port, WORD).served for _ in range(3))
+    own_agent.deny("friend", "web")
+    held = [socket.create_connection(("127.0.0.1", port)) for _ in range(HELD)]
+    wait_until(lambda: all(is_accepted(one, pid) for one in held), "the stranger's connections")
+    old = leave_descriptors(pid, 1)
+    assert not friend.visit(port, WORD).served
+    assert "could not open a socket: Too many open files" in log.read_text()
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, old)
+    own_agent.allow("friend", "web")
+    wait_until(lambda: friend.visit(port, WORD).served, "the friend")
+    for one in held:
+        one.close()
+
+
+def is_accepted(one, pid):
+    """Has this process a descriptor of the other end?"""
+    local = "%04X" % one.getsockname()[1]
+    rows = [line.split() for line in open("/proc/net/tcp")]
+    inodes = {f"socket:[{row[9]}]" for row in rows if row[2].endswith(":" + local)}
+    links = Path(f"/proc/{pid}/fd").iterdir()
+    return inodes & {os.readlink(link) for link in links if link.is_symlink()}
+
+
+@pytest.fixture
+def crowd(tmp_path):
+    one = outages.Exhausted(tmp_path / "agents")
+    yield one
+    one.close()
+
+
+def test_an_agent_whose_connections_others_hold(programs, crowd):
+    """As a local user can; and what was known is known again when the agent is really lost."""
+    server = live_server(programs, programs.config(crowd.address, **LAST_KNOWN), "one")
+    friend, other = (Visitor(programs.folder, crowd.local.leaf(name), name) for name in ("friend", "other"))
+    for visitor in (friend, other):
+        assert all(visitor.visit(server.port).served for _ in range(3))
+    crowd.elsewhere.deny("friend", "web")
+    crowd.begin()
+    assert not any(visitor.visit(server.port).served for _ in range(3) for visitor in (friend, other))
+    crowd.end()
+    wait_until(lambda: other.visit(server.port).served, "an answer")
+    wait_until(lambda: not crowd.local.allows("friend", "web"), "the denial, at the local agent")
+    assert not friend.visit(server.port).served
+    crowd.local.stop()
+    assert other.visit(server.port).served
+    assert not friend.visit(server.port).served
+
+
+@pytest.mark.parametrize("status, text, is_loss", [
+    (429, "", False), (503, "rate limit exceeded, try again later", False),
+    (503, "", True), (500, "No cluster leader", True),
+])
+def test_what_the_agent_says(programs, fake, status, text, is_loss):
+    """Of its own health, or of how much it is asked."""
+    server = live_server(programs, programs.config(fake, **LAST_KNOWN), "one")
+    friend = Visitor(programs.folder, fake.authority.service("friend"), "friend")
+    assert friend.visit(server.port).served
+    fake.answer(AUTHORIZE, raw(status, text))
+    assert [friend.visit(server.port).served for _ in range(3)] == [is_loss] * 3
+
+
+def test_a_hang_that_becomes_a_crowd(programs, fake):
+    """An agent that was hung once, and whose connections somebody has taken then, is there."""
+    server = live_server(programs, programs.config(fake, **LAST_KNOWN), "one")
+    friend = Visitor(programs.folder, fake.authority.service("friend"), "friend")
+    assert friend.visit(server.port).served
+    for answer, is_loss in ((silent, True), (reset, False)):
+        for kind in outages.EVERYTHING:
+            fake.answer(kind, answer)
+        wait_until(lambda: friend.visit(server.port).served is is_loss, f"a change, to {is_loss}")
+        assert [friend.visit(server.port).served for _ in range(5)] == [is_loss] * 5
+
+
+def test_what_a_watch_has_reported(programs, fake):
+    """Intentions have changed since the friend was admitted: that is known, though the agent is lost."""
+    fake.watchable = True
+    world = World(programs, fake, "web", fake.authority.service("friend"), watch_wait="1s", **LAST_KNOWN).settle()
+    fake.answer(AUTHORIZE, silent)
+    world.change()
+    fake.stop()
+    assert not any(world.served() for _ in range(3))
+    fake.answer(AUTHORIZE, None)
+    fake.start()
+    world.settle()
+    fake.stop()
+    assert all(world.served() for _ in range(3))
+
+
+def test_a_change_that_no_watch_has_seen(programs, fake):
+    """It was made while the agent was away: a watch finds another index afterwards, and that outdates, too."""
+    fake.watchable = True
+    world = World(programs, fake, "web", fake.authority.service("friend"), watch_wait="1s", **LAST_KNOWN).settle()
+    other = world.client(fake.authority.service("other"))
+    assert world.served(other)
+    world.settle()
+    fake.stop()
+    fake.indexes[INTENTIONS] += 1
+    fake.start()
+    heard = len(fake.seen(INTENTIONS))
+    wait_until(lambda: world.served() and len(fake.seen(INTENTIONS)) > heard + 1, "the watch")
+    fake.stop()
+    assert not world.served(other)
+
+
+def test_how_long_it_is_known(programs, fake):
+    fake.watchable = True
+    world = SteppedWorld(programs, fake, fake.authority.service("friend"), **LAST_KNOWN)
+    assert world.served()
+    fake.stop()
+    world.step(0, slept=HOUR - 60)
+    assert world.served()
+    world.step(0, slept=HOUR + 1)
+    assert not world.served()
