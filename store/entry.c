@@ -14,6 +14,14 @@
 #define CROWD_AGE_US 20000
 #define CROWD_AGE_ASKED_US 60000
 
+/*
+ * Roots that a watch vouches for are asked for all the same when they are so old, by one handshake at a
+ * time; the others use them for some time more.
+ */
+#define LOOK_AGE_US 2000000
+#define LOOK_AGE_ASKED_US 3000000
+#define LOOK_PAUSE_US 500000 /* until another one asks */
+
 static uint64_t last_epoch; /* under the lock of live.c */
 
 static bool is_fresh(const consul_entry *entry)
@@ -33,6 +41,25 @@ consul_roots *consul_entry_roots(consul_entry *entry, int64_t since)
     consul_live_lock();
     if (entry->roots != NULL && is_new_enough(entry, since))
         roots = consul_roots_ref(entry->roots);
+    consul_live_unlock();
+    return roots;
+}
+
+consul_roots *consul_entry_roots_looked_at(consul_entry *entry, int64_t since, int64_t now)
+{
+    consul_roots *roots = NULL;
+    int64_t age;
+    bool is_asked;
+
+    consul_live_lock();
+    age = now - entry->asked;
+    is_asked = now - entry->being_asked < LOOK_PAUSE_US;
+    if (entry->roots != NULL
+        && (entry->asked >= since
+            || (age < (is_asked ? LOOK_AGE_ASKED_US : LOOK_AGE_US) && is_fresh(entry))))
+        roots = consul_roots_ref(entry->roots);
+    else
+        entry->being_asked = now;
     consul_live_unlock();
     return roots;
 }

@@ -357,6 +357,13 @@ consul_roots *consul_entry_roots(consul_entry *entry, int64_t since);
 consul_leaf *consul_entry_leaf(consul_entry *entry, int64_t since);
 
 /*
+ * As consul_entry_roots, for a handshake that began `since`, on the same clock as `now`. What a watch
+ * vouches for is two seconds old at most, as it may be broken, and not know: one handshake is to ask
+ * then, and is given NULL. The others go on for one second more.
+ */
+consul_roots *consul_entry_roots_looked_at(consul_entry *entry, int64_t since, int64_t now);
+
+/*
  * As consul_entry_leaf, for a process with many handshakes at a time, which began `since`, on the same
  * clock as `now`: of those that find the leaf 20 ms old, one is to ask, and is given NULL. The others
  * go on with it for some time more.

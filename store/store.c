@@ -189,9 +189,9 @@ static int ask(consul_store *store, const consul_entry *entry, uint64_t index, i
     return consul_error_set(err, why.reason, "%s", why.text);
 }
 
+/* What it says goes before what a watch has said, which may be broken and not know. */
 static consul_roots *ask_for_roots(consul_store *store, consul_entry *entry,
-                                   consul_deadline deadline, enum consul_origin origin,
-                                   consul_error *err)
+                                   consul_deadline deadline, consul_error *err)
 {
     int64_t asked = now_us();
     consul_answer answer;
@@ -200,7 +200,7 @@ static consul_roots *ask_for_roots(consul_store *store, consul_entry *entry,
     if (ask(store, entry, 0, 0, deadline, &answer, err))
         roots = consul_entry_decode_roots(entry, &answer, store->libctx, err);
     if (roots != NULL)
-        consul_entry_keep_roots(entry, roots, origin, asked);
+        consul_entry_keep_roots(entry, roots, CONSUL_ASKED_ANEW, asked);
     consul_answer_free(&answer);
     return roots;
 }
@@ -259,12 +259,15 @@ static int ask_for_newer(consul_store *store, consul_entry *entry, bool is_stale
  * goes does not cost that question. `*roots` are what it was held against, or NULL.
  */
 static bool stands(consul_store *store, consul_entry *entry, consul_entry *of_roots,
-                   const consul_leaf *leaf, const consul_asking *asking, enum consul_origin origin,
+                   const consul_leaf *leaf, const consul_asking *asking, bool anew,
                    consul_roots **roots, bool *stale, consul_error *err)
 {
-    bool anew = origin == CONSUL_ASKED_ANEW;
-
-    *roots = anew ? NULL : consul_entry_roots(of_roots, asking->since);
+    if (anew)
+        *roots = NULL;
+    else if (asking->hurries)
+        *roots = consul_entry_roots(of_roots, asking->since);
+    else
+        *roots = consul_entry_roots_looked_at(of_roots, asking->since, now_us());
     if (*roots == NULL && !anew && asking->hurries) {
         *roots = consul_entry_roots(of_roots, CONSUL_EVER);
         if (check_leaf(entry, leaf, *roots, stale, NULL))
@@ -274,7 +277,7 @@ static bool stands(consul_store *store, consul_entry *entry, consul_entry *of_ro
         *stale = false;
     }
     if (*roots == NULL)
-        *roots = ask_for_roots(store, of_roots, asking->deadline, origin, err);
+        *roots = ask_for_roots(store, of_roots, asking->deadline, err);
     return *roots != NULL && check_leaf(entry, leaf, *roots, stale, err);
 }
 
@@ -302,7 +305,7 @@ static consul_leaf *get_leaf(consul_store *store, consul_entry *entry, consul_en
         leaf = consul_entry_decode_leaf(entry, &answer, store->libctx, err);
     if (leaf == NULL)
         goto done;
-    ok = stands(store, entry, of_roots, leaf, &asking, origin, &roots, stale, err);
+    ok = stands(store, entry, of_roots, leaf, &asking, anew, &roots, stale, err);
     *stale |= !ok && was_kept && roots != NULL;
     if (ok && !was_kept)
         consul_entry_keep_leaf(entry, leaf, roots, origin, asked);
@@ -328,9 +331,9 @@ int consul_store_roots(consul_store *store, const consul_scope *scope, consul_as
     consul_entry *entry = consul_live_entry(store->live, CONSUL_KIND_ROOTS, "", &effective, err);
     consul_error why = {0};
 
-    *roots = entry == NULL ? NULL : consul_entry_roots(entry, asking.since);
+    *roots = entry == NULL ? NULL : consul_entry_roots_looked_at(entry, asking.since, now_us());
     if (*roots == NULL && entry != NULL)
-        *roots = ask_for_roots(store, entry, asking.deadline, CONSUL_ASKED, &why);
+        *roots = ask_for_roots(store, entry, asking.deadline, &why);
     if (*roots == NULL && entry != NULL)
         *roots = consul_entry_roots(entry, CONSUL_EVER);
     if (*roots == NULL)
@@ -352,7 +355,7 @@ static enum consul_verdict ask_anew(void *arg, consul_error *err)
 
     if (!consul_entry_begin_doubt(d->entry))
         return CONSUL_VERDICT_NO;
-    consul_roots_unref(ask_for_roots(d->store, d->entry, d->deadline, CONSUL_ASKED_ANEW, NULL));
+    consul_roots_unref(ask_for_roots(d->store, d->entry, d->deadline, NULL));
     consul_entry_end_doubt(d->entry, now_ms() - began);
     return CONSUL_VERDICT_YES;
 }

@@ -1,0 +1,97 @@
+"""Roots whose watch is silently broken: it is connected, and hears of nothing any more."""
+
+import json
+import time
+
+import pytest
+
+from ca import Authority
+from fake_agent import ROOTS, TRUST_DOMAIN, silent
+from processes import wait_until
+from relay import Relay
+from test_decisions import World
+from test_live import rotate
+
+AGE = 3  # seconds: older roots are not used while the agent can be asked
+LONG = {"watch_wait": "2m"}
+
+
+def deafen(agent):
+    """Blocking queries for roots are never answered; other questions are."""
+    agent.watchable = True
+    agent.answer(ROOTS, lambda connection: (
+        silent if waits(connection.request) else agent.usual(ROOTS, connection.request))(connection))
+
+
+def waits(request):
+    return ROOTS in request.path and request.query.get("wait", "1us") != "1us"
+
+
+def serve(programs, agent, friend):
+    """A server whose watch is broken."""
+    deafen(agent)
+    world = World(programs, agent, "web", friend, **LONG)
+    wait_until(lambda: world.served() and any(waits(request) for request in agent.requests), "the watch")
+    return world
+
+
+def refused_after(served):
+    """Seconds; it is tried all the time."""
+    began = time.monotonic()
+    wait_until(lambda: not served(), "a refusal")
+    return time.monotonic() - began
+
+
+@pytest.mark.parametrize("pause", [0, 0.5, 2.7], ids=["all the time", "now and then", "seldom"])
+def test_a_root_is_withdrawn(programs, fake, pause):
+    other = Authority(TRUST_DOMAIN, "Other Root")
+    only = fake.roots
+    fake.roots = lambda: {**only(), "Roots": [fake.root(), fake.root(other)]}
+    world = serve(programs, fake, other.service("friend"))
+    assert world.served()
+    fake.roots = only
+    assert refused_after(lambda: fake.stopping.wait(pause) or world.served()) < AGE + pause + 0.5
+
+
+def test_few_ask(programs, fake):
+    """One handshake in two seconds, of many."""
+    fake.watchable = True
+    world = World(programs, fake, "web", fake.authority.service("friend"), watch_wait="1s")
+    assert all(world.served() for _ in range(3))
+    mark, count, end = len(fake.seen(ROOTS)), 0, time.monotonic() + 7
+    while time.monotonic() < end:
+        assert world.served()
+        count += 1
+    asked = sum(not waits(request) for request in fake.seen(ROOTS)[mark:])
+    assert count > 20 and 2 <= asked <= 5, (count, asked)
+
+
+class Withdrawing(Relay):
+    """Lists, when it is told to, the active root and no others."""
+
+    only_active = False
+
+    def ask(self, request):
+        status, body, index = super().ask(request)
+        if self.only_active and ROOTS in request.path:
+            answer = json.loads(body)
+            answer["Roots"] = [root for root in answer["Roots"] if root["Active"]]
+            body = json.dumps(answer)
+        return status, body, index
+
+
+def test_a_real_root_is_withdrawn(programs, own_agent):
+    """A rotation, of which the relay shows the end at once: the old root is not listed any more."""
+    relay = Withdrawing(own_agent)
+    try:
+        world = serve(programs, relay, own_agent.leaf("friend"))
+        old = own_agent.leaf("web").certificate
+        rotate(own_agent)
+        wait_until(lambda: world.served() and own_agent.leaf("web").certificate != old, "its new leaf", 90)
+        new = world.client(own_agent.leaf("new-friend"))
+        assert world.served() and world.served(new)
+        relay.only_active = True
+        assert refused_after(world.served) < AGE + 0.5
+        assert world.served(new)
+    finally:
+        relay.stop()
