@@ -21,6 +21,7 @@ ROOTS = "/v1/agent/connect/ca/roots"
 LEAF = "/v1/agent/connect/ca/leaf/"
 AUTHORIZE = "/v1/agent/connect/authorize"
 INTENTIONS = "/v1/connect/intentions"
+LATEST = "index=4611686018427387904&wait=1us"  # how a process asks for a leaf of which it knows no index
 TRUST_DOMAIN = "11111111-2222-3333-4444-555555555555.consul"
 SO_ATTACH_FILTER = 26  # Linux, asm-generic/socket.h
 GENEROUS = 60  # seconds until a connection that nobody uses is given up

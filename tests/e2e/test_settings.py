@@ -5,7 +5,7 @@ import base64
 import pytest
 
 from ca import PKCS8, service_uri
-from fake_agent import AUTHORIZE, LEAF, TRUST_DOMAIN, value
+from fake_agent import AUTHORIZE, LATEST, LEAF, TRUST_DOMAIN, value
 from programs import TLS13
 
 SCOPED = f"spiffe://{TRUST_DOMAIN}/ap/red/ns/red/dc/red/svc/web"
@@ -84,7 +84,7 @@ def test_a_uri_beats_the_configuration(programs, anywhere, setting, parameter):
 def test_nothing_else_is_sent(programs, fake):
     """No scope, no token, no credentials, no cookie, no referrer where none is set."""
     request = fetch(programs, fake)
-    assert request.target == LEAF + "web"
+    assert request.target == f"{LEAF}web?{LATEST}"
     assert set(request.headers) <= {"host", "user-agent", "accept", "content-type", "connection"}
 
 
@@ -160,7 +160,7 @@ def test_addresses_have_several_forms(programs, fake, form, where):
 def test_an_address_may_have_a_path(programs, fake, prefix):
     config = programs.config(f"http://{fake.address}{prefix}")
     assert programs.storeutl("consul:leaf/web?dc=dc1", "-noout", config=config).code == 0
-    assert fake.requests[0].target == prefix.rstrip("/") + LEAF + "web?dc=dc1"
+    assert fake.requests[0].target == f"{prefix.rstrip('/')}{LEAF}web?dc=dc1&{LATEST}"
 
 
 def test_a_configured_address_beats_the_environment(programs, fake):
@@ -174,7 +174,7 @@ def test_a_configured_address_beats_the_environment(programs, fake):
 def test_proxies_are_not_for_the_agent(programs, fake, variable):
     """A token does not go to whatever proxy an application was given."""
     env = {variable: "http://127.0.0.1:1", "no_proxy": "", "NO_PROXY": ""}
-    assert fetch(programs, fake, env=env).target == LEAF + "web"
+    assert fetch(programs, fake, env=env).target == f"{LEAF}web?{LATEST}"
 
 
 def test_other_peoples_credentials_are_not_sent(programs, fake):
@@ -194,7 +194,7 @@ def test_hostile_names_stay_names(programs, fake, written, sent):
     """A service name is one segment of the path, whatever is in it."""
     config = programs.config(fake)
     programs.storeutl(f"consul:leaf/{written}", "-noout", config=config)
-    assert fake.seen(LEAF)[0].target.upper() == (LEAF + sent).upper()
+    assert fake.seen(LEAF)[0].target.upper() == f"{LEAF}{sent}?{LATEST}".upper()
 
 
 @pytest.mark.parametrize("name", ["%2e%2e", "%2E", ".", "..", "a%0d%0aX-Consul-Token: b", "a%0Ab", "%7f"])
@@ -213,7 +213,7 @@ def test_hostile_parameters_stay_parameters(programs, fake, parameter):
 
 def test_the_configured_service_is_sent_as_one_segment(programs, fake):
     programs.storeutl("consul:leaf", "-noout", config=programs.config(fake, service="a/b?c"))
-    assert fake.seen(LEAF)[0].target.upper() == (LEAF + "a%2Fb%3Fc").upper()
+    assert fake.seen(LEAF)[0].target.upper() == f"{LEAF}a%2Fb%3Fc?{LATEST}".upper()
 
 
 def test_a_scoped_leaf_is_checked_against_its_scope(programs, anywhere):

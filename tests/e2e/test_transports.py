@@ -3,7 +3,7 @@
 import pytest
 
 from ca import Authority, service_uri
-from fake_agent import FakeAgent
+from fake_agent import LATEST, LEAF, FakeAgent
 from programs import SHORT_TIMEOUTS, TLS13, VERSIONS
 
 SERVER_NAME = "server.dc1.consul"
@@ -187,7 +187,7 @@ def test_a_unix_socket_gets_the_same_requests(programs):
     try:
         result = programs.storeutl("consul:leaf/web?dc=dc1", "-noout", config=programs.config(fake, token="t"))
         assert result.code == 0, result
-        assert fake.requests[0].target == "/v1/agent/connect/ca/leaf/web?dc=dc1"
+        assert fake.requests[0].target == f"{LEAF}web?dc=dc1&{LATEST}"
         assert fake.requests[0].headers["x-consul-token"] == "t"
     finally:
         fake.stop()
