@@ -111,6 +111,13 @@ static const char *nearest(const char *name)
     return found;
 }
 
+/* Does this one decide about TLS, so that it is not another program's variable? */
+static bool makes_a_service(const char *name)
+{
+    return strcmp(name, "service") == 0 || strcmp(name, "inbound") == 0
+           || strcmp(name, "outbound") == 0 || strcmp(name, "upstreams") == 0;
+}
+
 /* ---- sections ---- */
 
 static int refuse(const config_check *check, const char *section, const char *name,
@@ -193,6 +200,31 @@ static int check_setting(const config_check *check, const char *section, const C
     return refuse_section(check, section, row, option->type == CONSUL_OPTION_SECRET);
 }
 
+/* Above all sections, where OpenSSL keeps variables: without effect, unless our section has it too. */
+static int check_top(const config_check *check, const char *section)
+{
+    STACK_OF(CONF_VALUE) *rows = NCONF_get_section(check->file.conf, "default");
+    STACK_OF(CONF_VALUE) *ours = NCONF_get_section(check->file.conf, section);
+    int i, k;
+
+    for (i = 0; i < sk_CONF_VALUE_num(rows); i++) {
+        const char *name = sk_CONF_VALUE_value(rows, i)->name;
+
+        if (!makes_a_service(name))
+            continue;
+        for (k = 0;
+             k < sk_CONF_VALUE_num(ours) && strcmp(sk_CONF_VALUE_value(ours, k)->name, name) != 0;
+             k++)
+            ;
+        if (k >= sk_CONF_VALUE_num(ours))
+            return refuse(
+                check, "default", name,
+                "above all sections this is without effect, and belongs into the section ",
+                section);
+    }
+    return 1;
+}
+
 static int check_settings(config_check *check, const char *section)
 {
     STACK_OF(CONF_VALUE) *rows = NCONF_get_section(check->file.conf, section);
@@ -204,7 +236,7 @@ static int check_settings(config_check *check, const char *section)
         if (!check_setting(check, section, sk_CONF_VALUE_value(rows, i)))
             return 0;
     }
-    return check_twice(check, section);
+    return check_twice(check, section) && check_top(check, section);
 }
 
 /* A line that was added at the end of the file may have got into the section of another provider. */
@@ -279,6 +311,9 @@ static int check_providers(const char *providers, void *arg)
     for (i = 0; i < sk_CONF_VALUE_num(rows); i++) {
         const CONF_VALUE *row = sk_CONF_VALUE_value(rows, i);
 
+        if (makes_a_service(row->name))
+            return refuse(check, providers, row->name,
+                          "this is a setting and no provider, and belongs into the section ", ours);
         if (is_builtin(identity(check, row)) && !check_other(check, row->value, ours))
             return 0;
     }

@@ -207,6 +207,7 @@ static int parse_value(consul_settings *settings, const consul_option *option, c
 typedef struct configured {
     bool token, token_file;
     const consul_option *demand; /* inbound or outbound, where it demands something */
+    const consul_option *https;  /* what is for HTTPS alone */
 } configured;
 
 static void note_configured(configured *said, const consul_settings *settings,
@@ -217,6 +218,11 @@ static void note_configured(configured *said, const consul_settings *settings,
     if ((option->type == CONSUL_OPTION_INBOUND && settings->inbound != CONSUL_DEMAND_OFF)
         || (option->type == CONSUL_OPTION_OUTBOUND && settings->outbound != CONSUL_DEMAND_OFF))
         said->demand = option;
+    if ((option->offset == AT(ca_file) && settings->ca_file != NULL)
+        || (option->offset == AT(ca_path) && settings->ca_path != NULL)
+        || (option->offset == AT(client_cert) && settings->client_cert != NULL)
+        || (option->offset == AT(tls_server_name) && settings->tls_server_name != NULL))
+        said->https = option;
 }
 
 /* What no single row can say. */
@@ -231,6 +237,14 @@ static int check_together(consul_settings *settings, const configured *said, con
             "%s says what becomes of the connections of a service, and there is none: set service "
             "too, or take %s out (a stand-in governs what loads it without either)",
             said->demand->name, said->demand->name);
+    if (said->https != NULL && !settings->tls && strncasecmp(settings->address, "https://", 8) != 0)
+        return consul_error_set(
+            err, CONSUL_R_SETTING_INVALID,
+            "%s is for an agent that speaks HTTPS, and address = \"%s\" does not: "
+            "write https:// there, or set tls = yes",
+            said->https->name,
+            strchr(settings->address, '@') == NULL ? settings->address
+                                                   : "(not shown: it may hold a password)");
     /* Configuration beats the environment, also where a token file beats a token. */
     if (said->token && !said->token_file) {
         OPENSSL_free(settings->token_file);

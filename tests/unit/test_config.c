@@ -102,7 +102,7 @@ static const struct {
     {HEAD US "service = web\n[other]\na = b\nus::service = web\n", "[us] service: it stands"},
     {HEAD US "activate = 1\n", "[us] activate: it stands there twice"},
     {HEAD US "token = a\n[other]\na = 1\na = 2\nb = ${us::token}\n", NULL},
-    {HEAD US "token = a\nca_file = $token\nca_path = ${us::token}\n", NULL},
+    {HEAD US "token = a\nlog = /$token\nnamespace = ${us::token}\n", NULL},
     {ROWS "a.b = db\nc.d = db\na.b = web\n", "[rows] a.b: it stands there twice"},
     {HEAD US "[providers]\nconsul = us\n", "[providers] consul: there are two sections"},
     {HEAD US "[second]\nmodule = MODULE\nactivate = 1\nidentity = consul\nservice = web\n"
@@ -116,6 +116,10 @@ static const struct {
                              "section us"},
     {ROWS "db.internal = db\noutbound = require\n", "[rows] outbound: this is a setting"},
     {ROWS "activate = 1\n", "[rows] activate: this is a setting"},
+    {"service = web\n" HEAD US, "[default] service: above all sections this is without effect"},
+    {"service = web\n" HEAD US "service = $service\n", NULL},
+    {"domain = example.com\n" HEAD US, NULL},
+    {HEAD US "[providers]\nservice = web\n[web]\n", "[providers] service: this is a setting and"},
     {HEAD US "service = other\n[other]\n", "rename that section"},
     {ROWS "db.internal = db\n[db]\na = b\n",
      "[rows] db.internal = db: OpenSSL takes the value for the section [db]"},
@@ -206,7 +210,8 @@ static void test_another_file(void **state)
     static const struct {
         const char *rows, *words;
     } others[] = {
-        {"service = web\nrequest_timeout = 2s\ntoken = x\nca_file = /c\nca_path = /c\n", NULL},
+        {"service = web\nrequest_timeout = 2s\ntoken = x\ntls = on\nca_file = /c\nca_path = /c\n",
+         NULL},
         {"sevice = web\n", "sevice: there is no such setting; the nearest is service"},
         {"servicee = web\n", "servicee: there is no such setting; the nearest is service"},
         {"Service = web\n", "Service: there is no such setting; the nearest is service"},

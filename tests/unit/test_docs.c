@@ -93,6 +93,8 @@ static const char *lookup_in_example(const char *name, void *arg)
     const char *line;
     size_t len;
 
+    if (strcmp(name, "tls") == 0) /* it shows the default, and what others are for */
+        return "yes";
     snprintf(start, sizeof(start), "\n#%s = ", name);
     line = strstr(arg, start);
     if (line == NULL || strcmp(name, "upstreams") == 0) /* a table is no value */

@@ -510,7 +510,8 @@ static void test_names(void **state)
 static void test_text(void **state)
 {
     const consul_option *option;
-    consul_settings *settings = read_config(CONFIG("ca_file", "/etc/caf\xc3\xa9 1.pem"), NULL);
+    consul_settings *settings =
+        read_config(CONFIG("tls", "on", "ca_file", "/etc/caf\xc3\xa9 1.pem"), NULL);
 
     assert_non_null(settings);
     assert_string_equal(settings->ca_file, "/etc/caf\xc3\xa9 1.pem");
@@ -575,9 +576,36 @@ static void test_together(void **state)
     refuse(CONFIG("client_cert", "/c", "client_key", ""), "client_cert and client_key");
     setenv("CONSUL_CLIENT_KEY", "/k", 1);
     refuse(NULL, "client_cert and client_key");
-    settings = read_config(CONFIG("client_cert", "/c"), NULL);
+    settings = read_config(CONFIG("client_cert", "/c", "tls", "on"), NULL);
     assert_non_null(settings);
     assert_string_equal(settings->client_key, "/k");
+    consul_settings_free(settings);
+}
+
+/* A token would go where it likes, and everybody could be the agent, whatever the file says of CAs. */
+static void test_https_alone(void **state)
+{
+    static const char *const alone[] = {"ca_file", "ca_path", "tls_server_name"};
+    consul_settings *settings;
+    char shown[64];
+    size_t i;
+
+    for (i = 0; i < 3; i++) {
+        snprintf(shown, sizeof(shown), "%s is for an agent that speaks HTTPS", alone[i]);
+        refuse(CONFIG(alone[i], "x"), shown);
+        refuse(CONFIG(alone[i], "x", "address", "http://agent:8500"), "\"http://agent:8500\"");
+        settings = read_config(CONFIG(alone[i], "x", "address", "HTTPS://agent:8501"), NULL);
+        assert_non_null(settings);
+        consul_settings_free(settings);
+        settings = read_config(CONFIG(alone[i], "x", "tls", "yes"), NULL);
+        assert_non_null(settings);
+        consul_settings_free(settings);
+    }
+    refuse(CONFIG("client_cert", "/c", "client_key", "/k"), "client_cert is for an agent");
+    refuse(CONFIG("ca_file", "x", "address", "user:word@agent"), "(not shown");
+    setenv("CONSUL_CACERT", "/c", 1); /* of a host where some programs use HTTPS */
+    settings = read_config(NULL, NULL);
+    assert_non_null(settings);
     consul_settings_free(settings);
 }
 
@@ -604,6 +632,7 @@ int main(void)
         cmocka_unit_test_setup(test_what_must_be_secret, clear_environment),
         cmocka_unit_test_setup(test_environment_is_named_in_errors, clear_environment),
         cmocka_unit_test_setup(test_together, clear_environment),
+        cmocka_unit_test_setup(test_https_alone, clear_environment),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
