@@ -201,6 +201,8 @@ static bool wants_name(const peer_check *check)
     return wants;
 }
 
+#define CONNECT_BY ": connect by the name of a service, or by one that upstreams maps to it"
+
 /*
  * A leaf's other names let nobody pass for a host or a user: not where OpenSSL looks for them, and not
  * where the application does so by itself, when we are through, for a name that we may never see. Only
@@ -217,7 +219,7 @@ static int verify_names(peer_check *check, consul_error *err)
     if (wants_name(check))
         return consul_error_set(err, CONSUL_R_PEER_NAME_MISMATCH,
                                 "the application has OpenSSL look for a host name or an address, "
-                                "and in a Connect leaf none counts: a client maps it in upstreams");
+                                "and in a Connect leaf none counts" CONNECT_BY);
     if (is_server && names > CONSUL_NAMES_HOSTS)
         return consul_error_set(err, CONSUL_R_PEER_NOT_A_SERVICE,
                                 "\"%s\" has a subject or a name that no service has from Consul, "
@@ -226,8 +228,8 @@ static int verify_names(peer_check *check, consul_error *err)
     if (!is_server && names > CONSUL_NAMES_NONE && !check->end->has_wanted)
         return consul_error_set(err, CONSUL_R_PEER_NAME_MISMATCH,
                                 "\"%s\" has other names in its leaf, which count for nothing, and "
-                                "what was asked for (%s) is no service: map it in upstreams",
-                                check->id.uri, sni == NULL ? "no name" : sni);
+                                "no service was asked for (but %s)" CONNECT_BY,
+                                check->id.uri, sni == NULL ? "by no name" : sni);
     return 1;
 }
 
