@@ -171,9 +171,12 @@ static const OSSL_DISPATCH decoder_functions[] = {
  * alone.
  */
 static const OSSL_ALGORITHM algorithms[] = {
-    {"DER", "provider=consul,input=pem", decoder_functions, "Keys of Consul Connect stand-ins"},
-    {"EC", "provider=consul,input=pem", decoder_functions, "Keys of Consul Connect stand-ins"},
-    {"PVK", "provider=consul,input=pem", decoder_functions, "Keys of Consul Connect stand-ins"},
+    {"DER", "provider=consul,fips=yes,input=pem", decoder_functions,
+     "Keys of Consul Connect stand-ins"},
+    {"EC", "provider=consul,fips=yes,input=pem", decoder_functions,
+     "Keys of Consul Connect stand-ins"},
+    {"PVK", "provider=consul,fips=yes,input=pem", decoder_functions,
+     "Keys of Consul Connect stand-ins"},
     {NULL, NULL, NULL, NULL},
 };
 

@@ -146,6 +146,8 @@ consul_store *prov_active_store(consul_error *why)
     consul_store *store = NULL;
     const prov_ctx *prov;
 
+    if (!prov_crypto_check(why))
+        return NULL;
     lock_active();
     prov = governing();
     if (prov == NULL)
@@ -236,6 +238,7 @@ static int provider_get_params(void *provctx, OSSL_PARAM params[])
 
 static const OSSL_ALGORITHM *provider_query_operation(void *provctx, int operation, int *no_cache)
 {
+    prov_crypto_sort(provctx);
     *no_cache = 0;
     if (operation == OSSL_OP_STORE)
         return prov_loader_algorithms;
@@ -248,6 +251,7 @@ static void free_instance(prov_ctx *prov)
         return;
     consul_store_unref(prov->store);
     consul_store_unref(prov->tls_store);
+    prov_crypto_release(prov);
     OPENSSL_free(prov);
 }
 
@@ -320,7 +324,8 @@ static int take_core(core_functions *core, const OSSL_DISPATCH *in, consul_error
  */
 static void configure(prov_ctx *prov)
 {
-    consul_settings *settings = prov_config_read(prov, &prov->unusable);
+    int has_crypto = prov_crypto_bring(prov, &prov->unusable);
+    consul_settings *settings = has_crypto ? prov_config_read(prov, &prov->unusable) : NULL;
 
     prov_log_open(prov_config_value(prov, "log")); /* also for what is wrong with the others */
     if (settings == NULL

@@ -5,6 +5,7 @@
 #ifndef CONSUL_PROVIDER_H
 #define CONSUL_PROVIDER_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #include <openssl/core.h>
@@ -21,7 +22,10 @@ typedef struct prov_ctx {
     OSSL_FUNC_BIO_gets_fn *bio_gets;
     consul_store *store;     /* for its URIs, in its own library context */
     consul_store *tls_store; /* for the process's TLS, in the default library context */
-    consul_error unusable;   /* where both are NULL: what is wrong with its configuration */
+    OSSL_PROVIDER *crypto;   /* whose algorithms it has brought along, or NULL */
+    atomic_bool crypto_sorted;
+    bool crypto_unasked;   /* and that nobody has named it */
+    consul_error unusable; /* where both are NULL: what is wrong with its configuration */
 } prov_ctx;
 
 /* ---- provider.c ---- */
@@ -41,6 +45,24 @@ bool prov_was_required(bool inbound);
  * two instances do not agree.
  */
 bool prov_upstream(const char *host, consul_service *service);
+
+/* ---- crypto.c: the cryptography that comes with the provider ---- */
+
+/*
+ * Load what the setting `crypto` says into the instance's library context. 0 where that can not be
+ * loaded. An instance that has brought something gives it back by prov_crypto_release.
+ */
+int prov_crypto_bring(prov_ctx *prov, consul_error *err);
+void prov_crypto_release(prov_ctx *prov);
+
+/* Once the instance is OpenSSL's: make its end come before that of what it has brought. Any thread. */
+void prov_crypto_sort(prov_ctx *prov);
+
+/*
+ * 0 where `fips` has come after `default` was brought unasked, and nothing keeps the two apart: who
+ * wants the one must not be given the other. Under no lock; any thread.
+ */
+int prov_crypto_check(consul_error *err);
 
 /* ---- config.c: the provider's section of openssl.cnf ---- */
 

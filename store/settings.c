@@ -62,6 +62,8 @@ const consul_option consul_options[] = {
      "While the agent is lost: refuse clients, or last-known to admit those of the last hour"},
     {"log", NULL, "off", CONSUL_OPTION_LOG, AT(log), false,
      "Where refusals are written: off, stderr, syslog, or the absolute path of a file"},
+    {"crypto", NULL, "auto", CONSUL_OPTION_CRYPTO, AT(crypto), false,
+     "OpenSSL's provider to bring along: auto (default, or none where fips is active), fips, or off"},
     {NULL, NULL, NULL, CONSUL_OPTION_TEXT, 0, false, NULL},
 };
 
@@ -74,7 +76,7 @@ static bool is_text(const consul_option *option)
 {
     return option->type == CONSUL_OPTION_TEXT || option->type == CONSUL_OPTION_SECRET
            || option->type == CONSUL_OPTION_NAME || option->type == CONSUL_OPTION_HOST
-           || option->type == CONSUL_OPTION_LOG;
+           || option->type == CONSUL_OPTION_LOG || option->type == CONSUL_OPTION_CRYPTO;
 }
 
 static int parse_text(const consul_option *option, const char *value, char **result,
@@ -82,6 +84,10 @@ static int parse_text(const consul_option *option, const char *value, char **res
 {
     const char *p;
 
+    if (option->type == CONSUL_OPTION_CRYPTO && strcmp(value, "auto") != 0
+        && strcmp(value, "fips") != 0 && strcmp(value, "off") != 0)
+        return consul_error_set(err, CONSUL_R_SETTING_INVALID,
+                                "%s = \"%s\": allowed are auto, fips and off", option->name, value);
     if (option->type == CONSUL_OPTION_NAME
         && !consul_name_check(option->name, value, CONSUL_R_SETTING_INVALID, err))
         return 0;

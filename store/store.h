@@ -74,6 +74,7 @@ enum consul_option_type {
     CONSUL_OPTION_OUTBOUND, /* auto, require or off */
     CONSUL_OPTION_TABLE,    /* the name of a section; its rows are looked up one by one */
     CONSUL_OPTION_LOG,      /* off, stderr, syslog or a path */
+    CONSUL_OPTION_CRYPTO,   /* auto, fips or off; the provider reads it */
     CONSUL_OPTION_LOSS,     /* refuse or last-known */
     CONSUL_OPTION_BOOL,     /* yes/no, true/false, on/off, 1/0 */
     CONSUL_OPTION_DURATION  /* a number with ms, s or m; kept in milliseconds */
@@ -125,6 +126,7 @@ typedef struct consul_settings {
     int64_t watch_wait;
     enum consul_loss on_agent_loss;
     char *log;
+    char *crypto;
 } consul_settings;
 
 /* The configured value of an option, borrowed until settings_new returns; NULL if there is none. */

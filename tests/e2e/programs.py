@@ -32,10 +32,10 @@ config_diagnostics = 1
 providers = providers
 
 [providers]
-default = default_provider
+base = base_provider
 consul = consul_provider
 
-[default_provider]
+[base_provider]
 activate = 1
 
 [consul_provider]

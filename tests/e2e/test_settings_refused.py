@@ -7,7 +7,7 @@ would go on with TLS that nobody governs. So the provider is there, and refuses.
 import pytest
 
 from ca import self_signed
-from programs import CONFIG, TLS13, VERSIONS
+from programs import TLS13, VERSIONS
 
 
 def refused(programs, fake, *words, env=None, more="", **settings):
@@ -31,7 +31,7 @@ def test_good_settings_are_taken(programs, fake):
 @pytest.mark.parametrize("version", VERSIONS, ids=lambda option: option.lstrip("-"))
 @pytest.mark.parametrize("settings, env, culprit", [
     ({"adress": "127.0.0.1"}, {}, "adress"), ({"address": "ftp://127.0.0.1"}, {}, "ftp://127.0.0.1"),
-    ({"request_timeout": "soon"}, {}, "request_timeout"), ({"service": "default_provider"}, {}, "service"),
+    ({"request_timeout": "soon"}, {}, "request_timeout"), ({"service": "base_provider"}, {}, "service"),
     ({}, {"CONSUL_HTTP_SSL_VERIFY": "garbage"}, "CONSUL_HTTP_SSL_VERIFY"),
     ({}, {"CONSUL_CLIENT_CERT": "a.pem"}, "client_cert"),
 ], ids=["name", "address", "duration", "section", "variable", "pair"])
@@ -135,7 +135,7 @@ def test_unknown_settings_are_refused(programs, fake, name):
     refused(programs, fake, name, **{name: "x"})
 
 
-@pytest.mark.parametrize("value", ["web", "default_provider"])
+@pytest.mark.parametrize("value", ["web", "base_provider"])
 def test_a_value_that_names_a_section_is_explained(programs, fake, value):
     """OpenSSL would expand it as that section."""
     said = refused(programs, fake, f"service = {value}", f"[{value}]", more="[web]\nx = y\n", service=value)
@@ -173,12 +173,3 @@ def test_a_token_file_holds_one_word(programs, fake, content):
     assert "token_file" in result.reasons[0]
     assert content[:9] not in result.output.replace(str(file), "")
     assert fake.requests == []
-
-
-def test_without_the_default_provider_it_is_said(programs, fake):
-    """Activating any provider disables OpenSSL's fallback, which surprises."""
-    text = CONFIG.format(module=programs.module, settings=f"address = {fake.address}", more="")
-    config = programs.write("openssl.cnf", text.replace("default = default_provider\n", ""))
-    result = programs.storeutl("consul:leaf/web", "-noout", config=config)
-    assert result.code != 0
-    assert "default" in result.stderr
