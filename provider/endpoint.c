@@ -2,6 +2,8 @@
 
 #include <errno.h>
 #include <netdb.h>
+#include <stdatomic.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -10,7 +12,47 @@
 
 #define ASKED_ONCE_US 1000000 /* of a handshake, in which nothing is asked twice */
 
+/*
+ * Some programs keep things of their own with an SSL under numbers that they never asked for, of which
+ * 16 is the highest known. Ours is beyond these.
+ */
+#define SSL_INDEX_LEAST 32
+
 static int ssl_index = -1; /* of an endpoint */
+
+/* ---- which SSLs there are ---- */
+
+#define ALIVE_ROWS 4096
+#define ALIVE_IN_A_ROW 8
+
+/* By address, in whichever place of its row was free. No lock, which a fork might leave held. */
+static _Atomic(const void *) alive[ALIVE_ROWS][ALIVE_IN_A_ROW];
+
+/* Put `now` where `before` is in the row of this address; false if that is nowhere. */
+static bool exchange_alive(const void *ssl, const void *before, const void *now)
+{
+    size_t i, row = (size_t)(((uintptr_t)ssl >> 4) * 0x9e3779b1U >> 8) % ALIVE_ROWS;
+
+    for (i = 0; i < ALIVE_IN_A_ROW; i++) {
+        const void *there = before;
+
+        if (atomic_compare_exchange_strong(&alive[row][i], &there, now))
+            return true;
+    }
+    return false;
+}
+
+bool endpoint_is_alive(const void *ssl)
+{
+    return exchange_alive(ssl, ssl, ssl);
+}
+
+static void note_ssl(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int index, long argl, void *argp)
+{
+    exchange_alive(parent, NULL, parent);
+}
+
+/* ---- endpoints ---- */
 
 /* Stands for nothing, where there is no memory to keep what a stand-in says. */
 static const consul_uri unknown = {.kind = CONSUL_URI_ROOTS};
@@ -27,6 +69,7 @@ static void free_endpoint(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int index
 {
     endpoint *e = ptr;
 
+    exchange_alive(parent, parent, NULL);
     if (e == NULL)
         return;
     while (e->seen_count > 0)
@@ -36,6 +79,7 @@ static void free_endpoint(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int index
     consul_leaf_unref(e->ours);
     free_stand_in(e);
     consul_store_unref(e->store);
+    BIO_free_all(e->wbio);
     OPENSSL_free(e);
 }
 
@@ -49,8 +93,13 @@ static int dup_endpoint(CRYPTO_EX_DATA *to, const CRYPTO_EX_DATA *from, void **f
 
 int endpoint_init(void)
 {
-    ssl_index =
-        CRYPTO_get_ex_new_index(CRYPTO_EX_INDEX_SSL, 0, NULL, NULL, dup_endpoint, free_endpoint);
+    int index = CRYPTO_get_ex_new_index(CRYPTO_EX_INDEX_SSL, 0, NULL, NULL, NULL, NULL);
+
+    while (index >= 0 && index < SSL_INDEX_LEAST - 1)
+        index = CRYPTO_get_ex_new_index(CRYPTO_EX_INDEX_SSL, 0, NULL, NULL, NULL, NULL);
+    if (index >= 0)
+        ssl_index = CRYPTO_get_ex_new_index(CRYPTO_EX_INDEX_SSL, 0, NULL, note_ssl, dup_endpoint,
+                                            free_endpoint);
     return ssl_index >= 0;
 }
 
@@ -351,6 +400,7 @@ static void begin(endpoint *e)
     consul_store_unref(e->store);
     e->store = prov_active_store(&why);
     e->unusable = e->store == NULL && why.reason != CONSUL_R_NOT_ACTIVE;
+    e->stopped = false;
     e->asked = false;
     e->waited = 0;
     e->reported = false;
@@ -363,10 +413,29 @@ static void begin(endpoint *e)
     e->begun = true;
 }
 
+/*
+ * Has another handshake begun than the one that was judged last? Its random number tells, which libssl
+ * makes anew for each and no peer chooses; it is all zero until it is made.
+ */
+static bool is_another_handshake(endpoint *e, const SSL *ssl)
+{
+    static const unsigned char none[SSL3_RANDOM_SIZE];
+    unsigned char now[SSL3_RANDOM_SIZE] = {0};
+    bool known = memcmp(e->random, none, sizeof(none)) != 0, same;
+
+    if (SSL_is_server(ssl))
+        SSL_get_server_random(ssl, now, sizeof(now));
+    else
+        SSL_get_client_random(ssl, now, sizeof(now));
+    same = memcmp(e->random, now, sizeof(now)) == 0;
+    memcpy(e->random, now, sizeof(now));
+    return known && !same;
+}
+
 enum endpoint_rule endpoint_judge(endpoint *e, SSL *ssl)
 {
     /* Before the first message of each handshake everything may still change. */
-    bool changed = !e->begun || SSL_get_state(ssl) == TLS_ST_BEFORE;
+    bool changed = is_another_handshake(e, ssl) || !e->begun || SSL_get_state(ssl) == TLS_ST_BEFORE;
     enum endpoint_rule rule;
 
     if (changed)

@@ -28,8 +28,9 @@ typedef struct endpoint_question {
 } endpoint_question;
 
 typedef struct endpoint {
-    bool hears_alerts;                        /* by an info callback, before */
     void (*next_info)(const SSL *, int, int); /* the SSL's own, or NULL for its context's */
+    bool telling;                             /* it, just now */
+    BIO *wbio;                                /* the SSL's own, after that was cut off; or NULL */
     const SSL_CTX *ctx; /* the SSL's when its certificates were looked at; compared, never used */
     X509 *current;      /* its current certificate then */
     X509 *seen[ENDPOINT_CERTS_MAX]; /* and all that have a key */
@@ -41,6 +42,8 @@ typedef struct endpoint {
 
     /* Of the handshake that is going on: */
     bool begun; /* what follows is set */
+    bool stopped;
+    unsigned char random[SSL3_RANDOM_SIZE]; /* this end's, of which each handshake has its own */
     endpoint_question question;
     bool asked;          /* the agent may have been asked, */
     int64_t asked_since; /* in microseconds, from this moment on */
@@ -64,6 +67,12 @@ int endpoint_init(void);
 /* The endpoint of an SSL, made if there is none; NULL without memory. Owned by the SSL. */
 endpoint *endpoint_get(SSL *ssl);
 endpoint *endpoint_find(const SSL *ssl); /* the same, but that none is made */
+
+/*
+ * Is there an SSL at this address? It is not looked at. Any thread. "No" also where there are too many,
+ * and for the SSLs that were made before the provider was loaded.
+ */
+bool endpoint_is_alive(const void *ssl);
 
 /* Bring its rule up to date with the SSL's state, certificates and host name. */
 enum endpoint_rule endpoint_judge(endpoint *e, SSL *ssl);

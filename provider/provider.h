@@ -147,7 +147,7 @@ const OSSL_ALGORITHM *prov_decoder_algorithms(void);
 
 /* ---- tls_hook.c: how connections are governed; which are, endpoint.h says ---- */
 
-/* Have every SSL_CTX and X509_STORE_CTX made from now on come to us. 0 on failure. */
+/* Have every SSL_CTX made from now on come to us. 0 on failure. */
 int prov_tls_hook_install(void);
 
 /*
@@ -159,8 +159,22 @@ int prov_tls_hook_install(void);
 typedef struct endpoint endpoint;
 endpoint *prov_tls_arm(SSL *ssl);
 
-/* Note that this verification came to us; one that did not stops its connection. 0 on failure. */
-int prov_tls_mark_verification(X509_STORE_CTX *ctx);
+/* ---- tls_stop.c: how a handshake ends ---- */
+
+/* A server's. For a client the second of them means nothing: there is always a certificate. */
+#define PROV_SERVER_VERIFY_MODE (SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT)
+
+/*
+ * Let nothing more be read from or written to this connection, and say why, once a handshake. Sends no
+ * alert: a handshake that is not over goes on, and fails where it can.
+ */
+void prov_tls_stop(SSL *ssl, const char *why);
+
+/* Have all that happens in its handshake come to us, up to the end. Repeated calls are cheap. */
+void prov_tls_listen(endpoint *e, SSL *ssl);
+
+/* The peer has finished the handshake, or both have: stop it, unless the peer was authorized. */
+void prov_tls_finish(endpoint *e, SSL *ssl);
 
 /* ---- verify_hook.c: is this peer who it says, and may it connect? ---- */
 

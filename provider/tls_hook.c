@@ -1,46 +1,35 @@
 /*
- * The TLS hook. OpenSSL runs our function whenever an SSL_CTX or X509_STORE_CTX is made; from
- * there, callbacks at several turns of the handshake lead to prov_tls_arm. An application may
- * displace any of them by its own, so each is enough by itself for what comes after it:
+ * The TLS hook. OpenSSL runs our function whenever an SSL_CTX is made; from there, callbacks at
+ * several turns of the handshake lead to prov_tls_arm. An application may displace any of them by its
+ * own, but for the last, so each is enough by itself for what comes after it:
  *
  *   security       both sides, before anything else of a handshake, and all through it
  *   client_hello   server, before a session is looked up
  *   message        both sides, with each handshake message
  *   not_resumable  server, after cipher and certificate are chosen
  *   cert_verify    both sides, in place of libssl's own verification (verify_hook.c)
+ *   freed          both sides, when the context of a verification is freed, whoever made that
  *
- * and when a verification is freed that never came to us, its connection is stopped.
+ * and each of them sets up the last stop, at which the peer has to have been authorized (tls_stop.c).
  */
 #include "endpoint.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
 
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <sys/socket.h>
-
 #include <openssl/crypto.h>
-#include <openssl/err.h>
 #include <openssl/objects.h>
 #include <openssl/rand.h>
 
-static int store_ctx_index = -1; /* of a mark that prov_verify_peer saw it */
-static int ssl_ctx_index = -1;   /* of nothing: it is there for its new function */
+/* Of nothing: they are there for their functions. */
+static int store_ctx_index = -1, ssl_ctx_index = -1;
 
 typedef int security_fn(const SSL *s, const SSL_CTX *ctx, int op, int bits, int nid, void *other,
                         void *ex);
 
-typedef void info_fn(const SSL *ssl, int where, int value);
-static info_fn on_info;
-
 /* libssl's own security callback; the same for every SSL_CTX, and set before ours can run. */
 static _Atomic(security_fn *) default_security;
-
-/* Of a server. For a client the second of them means nothing: there is always a certificate. */
-#define SERVER_VERIFY_MODE (SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT)
 
 /*
  * States of a handshake, by their names of SSL_state_string(3). The numbers of TLS_ST_..., but for
@@ -90,24 +79,6 @@ static int on_client_certificate(SSL *ssl, void *arg)
     return 1;
 }
 
-/* Let nothing more be read from or written to this connection. Sends no alert. */
-static void stop_unauthorized(SSL *ssl, const char *why)
-{
-    endpoint *e = endpoint_get(ssl);
-    consul_error err = {0};
-    int both = SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN;
-
-    if ((SSL_get_shutdown(ssl) & both) == both)
-        return;
-    consul_error_set(&err, CONSUL_R_NOT_AUTHORIZED, "%s", why);
-    if (e != NULL)
-        endpoint_report(e, ssl, &err, NULL);
-    else
-        prov_error_raise(&err, NULL, NULL);
-    SSL_set_verify(ssl, SERVER_VERIFY_MODE, NULL);
-    SSL_set_shutdown(ssl, both);
-}
-
 /* Whatever else could stand in for a certificate, or for its verification. */
 static void close_other_ways(SSL *ssl)
 {
@@ -135,39 +106,23 @@ static bool forget_sessions(SSL *ssl)
     return true;
 }
 
-/*
- * Once for an SSL, for the log alone: an application that puts its own callback there afterwards may
- * call ours from it, and must not be called back.
- */
-static void hear_alerts(endpoint *e, SSL *ssl)
-{
-    if (e->hears_alerts)
-        return;
-    e->hears_alerts = true;
-    if (SSL_get_info_callback(ssl) != on_info) /* else it is the copy of an SSL that has it */
-        e->next_info = SSL_get_info_callback(ssl);
-    SSL_set_info_callback(ssl, on_info);
-}
-
 /* Set up a governed connection for its handshake, and stop it where that comes too late. */
 static void enforce(endpoint *e, SSL *ssl)
 {
     /* Exactly this mode: post-handshake authentication, say, would put the question off. */
-    SSL_set_verify(ssl, SSL_is_server(ssl) ? SERVER_VERIFY_MODE : SSL_VERIFY_PEER, NULL);
+    SSL_set_verify(ssl, SSL_is_server(ssl) ? PROV_SERVER_VERIFY_MODE : SSL_VERIFY_PEER, NULL);
     if (e->has_service)
         SSL_set_cert_cb(ssl, SSL_is_server(ssl) ? on_certificate : on_client_certificate, NULL);
-    hear_alerts(e, ssl);
     if (!e->prepared) {
         close_other_ways(ssl);
         e->prepared = forget_sessions(ssl);
         if (!e->prepared)
-            stop_unauthorized(ssl, "the connection could not be set up for Consul Connect");
+            prov_tls_stop(ssl, "the connection could not be set up for Consul Connect");
     }
     if (SSL_session_reused(ssl))
-        stop_unauthorized(ssl,
-                          "a resumed session or a pre-shared key is no proof of who the peer is");
+        prov_tls_stop(ssl, "a resumed session or a pre-shared key is no proof of who the peer is");
     if (e->peer == ENDPOINT_PEER_LEFT_ALONE)
-        stop_unauthorized(ssl, "the Connect leaf came after the peer had been verified without it");
+        prov_tls_stop(ssl, "the Connect leaf came after the peer had been verified without it");
 }
 
 /*
@@ -181,7 +136,7 @@ static void prepare_for_the_unknown(endpoint *e, SSL *ssl)
     SSL_set_options(ssl, SSL_OP_NO_TICKET);
     e->unknown = forget_sessions(ssl);
     if (!e->unknown)
-        stop_unauthorized(ssl, "the connection could not be set up without resumption");
+        prov_tls_stop(ssl, "the connection could not be set up without resumption");
 }
 
 endpoint *prov_tls_arm(SSL *ssl)
@@ -194,33 +149,19 @@ endpoint *prov_tls_arm(SSL *ssl)
     if (e != NULL)
         e->question.op = 0;
     if (e == NULL)
-        stop_unauthorized(ssl, "no memory to find out whether this connection is governed");
+        prov_tls_stop(ssl, "no memory to find out whether this connection is governed");
     else if (endpoint_judge(e, ssl) == ENDPOINT_GOVERNED)
         enforce(e, ssl);
     else if (SSL_is_server(ssl) && e->seen_count == 0 && !e->unknown)
         prepare_for_the_unknown(e, ssl);
+    if (e != NULL && e->rule != ENDPOINT_LEFT_ALONE)
+        prov_tls_listen(e, ssl);
     return e;
 }
 
 static bool is_governed(const endpoint *e)
 {
     return e != NULL && e->rule == ENDPOINT_GOVERNED;
-}
-
-/*
- * Nobody comes this far in a governed handshake who was not authorized in it, by whatever way. A
- * client that goes by its peer has not met that peer where a session was resumed.
- */
-static void require_authorized(const endpoint *e, SSL *ssl)
-{
-    const X509 *cert = SSL_get0_peer_certificate(ssl);
-
-    if (e->peer == ENDPOINT_PEER_AUTHORIZED || e->rule == ENDPOINT_LEFT_ALONE)
-        return;
-    if (e->rule == ENDPOINT_GOVERNED
-        || (cert != NULL && consul_cert_claims_trust_domain(cert, NULL)
-            && e->peer != ENDPOINT_PEER_LEFT_ALONE))
-        stop_unauthorized(ssl, "the peer finished the handshake without having been verified");
 }
 
 /* ---- the turns of a handshake ---- */
@@ -295,7 +236,7 @@ static bool __attribute__((noinline)) comes_too_late(SSL *ssl, X509 *cert)
         return true;
     if (!is_live && !(consul_cert_claims_connect(cert) || consul_cert_stands_in(cert, &uri)))
         return false;
-    demanded = SSL_get_verify_mode(ssl) == SERVER_VERIFY_MODE; /* before arming does */
+    demanded = SSL_get_verify_mode(ssl) == PROV_SERVER_VERIFY_MODE; /* before arming does */
     e = prov_tls_arm(ssl);
     if (e == NULL)
         return false; /* and stopped */
@@ -306,7 +247,7 @@ static bool __attribute__((noinline)) comes_too_late(SSL *ssl, X509 *cert)
     if (e->peer != ENDPOINT_PEER_LEFT_ALONE
         && (!sent || demanded || SSL_version(ssl) != TLS1_3_VERSION))
         return false;
-    stop_unauthorized(ssl, "the Connect leaf came too late for the peer to be verified with it");
+    prov_tls_stop(ssl, "the Connect leaf came too late for the peer to be verified with it");
     return true;
 }
 
@@ -326,11 +267,20 @@ static endpoint *asked_again(SSL *ssl, int op)
     return e;
 }
 
-static endpoint *arm_for(SSL *ssl, int op)
+/*
+ * The first question of a handshake is about the SSL's own version, which may be "any". Another one
+ * before it is an application's, that wants a list: which end the SSL will be is not known then.
+ */
+static bool is_before_the_handshake(const SSL *ssl, int op, int nid)
+{
+    return SSL_in_before(ssl) && (op != SSL_SECOP_VERSION || nid != SSL_version(ssl));
+}
+
+static endpoint *arm_for(SSL *ssl, int op, int nid)
 {
     endpoint *e = asked_again(ssl, op);
 
-    if (e == NULL && (e = prov_tls_arm(ssl)) != NULL)
+    if (e == NULL && !is_before_the_handshake(ssl, op, nid) && (e = prov_tls_arm(ssl)) != NULL)
         e->question = (endpoint_question){.op = op, .state = SSL_get_state(ssl)};
     return e;
 }
@@ -363,12 +313,12 @@ static int on_security(const SSL *s, const SSL_CTX *ctx, int op, int bits, int n
     case SSL_SECOP_CIPHER_SUPPORTED:
     case SSL_SECOP_CIPHER_SHARED:
     case SSL_SECOP_CIPHER_CHECK:
-        e = arm_for(ssl, op);
+        e = arm_for(ssl, op, nid);
         refused = is_governed(e) && !accepts_cipher(e, ssl, other);
         break;
     case SSL_SECOP_SIGALG_SHARED: /* after a server's SNI callback, and before the choice */
     case SSL_SECOP_VERSION:
-        arm_for(ssl, op);
+        arm_for(ssl, op, nid);
         break;
     case SSL_SECOP_EE_KEY:
         refused = ssl == NULL ? refuses_all_tls() : comes_too_late(ssl, other);
@@ -390,64 +340,6 @@ static int on_client_hello(SSL *ssl, int *alert, void *arg)
     return SSL_CLIENT_HELLO_SUCCESS;
 }
 
-static bool is_reason(unsigned long error, int reason)
-{
-    return ERR_GET_LIB(error) == ERR_LIB_SSL && ERR_GET_REASON(error) == reason;
-}
-
-/* A fatal alert ends a governed connection: what nobody has reported yet is written to the log. */
-static void log_alert(endpoint *e, const SSL *ssl, bool sent, int alert)
-{
-    const char *text = SSL_alert_desc_string_long(alert);
-    consul_error err = {0};
-
-    if (sent && is_reason(ERR_peek_last_error(), SSL_R_UNEXPECTED_EOF_WHILE_READING)) {
-        /* To libssl a message that can not be decoded: a health check, or the end of a connection. */
-        if (SSL_get_state(ssl) == TLS_ST_BEFORE || SSL_get_state(ssl) == TLS_ST_OK)
-            return;
-        consul_error_set(&err, CONSUL_R_HANDSHAKE_FAILED, "the peer closed the connection");
-    } else if (!sent) {
-        consul_error_set(&err, CONSUL_R_HANDSHAKE_FAILED, "ended by the peer: %s", text);
-    } else if (is_reason(ERR_peek_last_error(), SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE)) {
-        consul_error_set(&err, CONSUL_R_PEER_CERTIFICATE_MISSING, "client refused");
-    } else {
-        consul_error_set(&err, CONSUL_R_HANDSHAKE_FAILED, "ended by us: %s", text);
-    }
-    endpoint_log(e, ssl, &err, NULL);
-}
-
-/*
- * Applications often have a message callback of their own, which can not be shared. This one can:
- * theirs is called after it.
- */
-static void on_info(const SSL *s, int where, int value)
-{
-    SSL *ssl = (SSL *)s; /* const here only because most callbacks just look */
-    endpoint *e = endpoint_get(ssl);
-    info_fn *next = e == NULL ? NULL : e->next_info;
-
-    if (is_governed(e) && (where & SSL_CB_ALERT) != 0 && value >> 8 == SSL3_AL_FATAL)
-        log_alert(e, ssl, (where & SSL_CB_WRITE) != 0, value & 0xff);
-    if (next == NULL)
-        next = SSL_CTX_get_info_callback(SSL_get_SSL_CTX(ssl));
-    if (next != NULL)
-        next(ssl, where, value);
-}
-
-/*
- * In TLS 1.3 the client has the last word, which a server that sends no tickets leaves without an
- * answer. A client that does not set TCP_NODELAY would wait 40 ms for the acknowledgement before it
- * sends its first request (RFC 1122, 4.2.3.2 and 4.2.3.4).
- */
-static void acknowledge_at_once(const SSL *ssl)
-{
-    int on = 1, saved = errno;
-
-    if (SSL_is_server(ssl) && SSL_version(ssl) == TLS1_3_VERSION)
-        setsockopt(SSL_get_rfd(ssl), IPPROTO_TCP, TCP_QUICKACK, &on, sizeof(on));
-    errno = saved;
-}
-
 static void on_message(int write_p, int version, int content_type, const void *buf, size_t len,
                        SSL *ssl, void *arg)
 {
@@ -462,14 +354,9 @@ static void on_message(int write_p, int version, int content_type, const void *b
     /* A server's Certificate is made after its ServerHello was written. */
     if (write_p == 1 && message[0] == SSL3_MT_SERVER_HELLO && is_governed(e))
         replace_chosen(e, ssl);
-    if (write_p != 0)
-        return;
     /* The peer's last message, and not yet acted upon. */
-    if (message[0] != SSL3_MT_FINISHED)
-        return;
-    require_authorized(e, ssl);
-    if (is_governed(e))
-        acknowledge_at_once(ssl);
+    if (write_p == 0 && message[0] == SSL3_MT_FINISHED)
+        prov_tls_finish(e, ssl);
 }
 
 static int on_new_session(SSL *ssl, int is_forward_secure)
@@ -480,8 +367,25 @@ static int on_new_session(SSL *ssl, int is_forward_secure)
         return 0;
     replace_chosen(e, ssl);
     if (!authenticates(SSL_get_pending_cipher(ssl)))
-        stop_unauthorized(ssl, "the cipher authenticates nobody");
+        prov_tls_stop(ssl, "the cipher authenticates nobody");
     return 1;
+}
+
+/*
+ * libssl frees the context of its verification before it looks at the result. An application may have
+ * contexts of its own, at any time, in which an SSL is named that is no more: none is looked at but
+ * one that is alive and in a handshake.
+ */
+static void on_store_ctx_free(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int index, long argl,
+                              void *argp)
+{
+    SSL *ssl = parent == NULL
+                   ? NULL
+                   : X509_STORE_CTX_get_ex_data(parent, SSL_get_ex_data_X509_STORE_CTX_idx());
+
+    /* Nearly all others belong to no connection. */
+    if (ssl != NULL && endpoint_is_alive(ssl) && SSL_in_init(ssl) && !SSL_in_before(ssl))
+        prov_tls_arm(ssl);
 }
 
 /* ---- where it begins ---- */
@@ -500,29 +404,6 @@ static void on_ssl_ctx_new(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int inde
     SSL_CTX_set_msg_callback(ctx, on_message);
     SSL_CTX_set_not_resumable_session_callback(ctx, on_new_session);
     SSL_CTX_set_cert_verify_callback(ctx, prov_verify_peer, NULL);
-}
-
-int prov_tls_mark_verification(X509_STORE_CTX *ctx)
-{
-    static char mark;
-
-    return X509_STORE_CTX_set_ex_data(ctx, store_ctx_index, &mark);
-}
-
-/* Freed before libssl looks at the result of its verification, on every path. */
-static void on_store_ctx_free(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int index, long argl,
-                              void *argp)
-{
-    const endpoint *e;
-    SSL *ssl;
-
-    if (ptr != NULL || parent == NULL)
-        return;
-    /* Nearly all others belong to no connection. */
-    ssl = X509_STORE_CTX_get_ex_data(parent, SSL_get_ex_data_X509_STORE_CTX_idx());
-    e = ssl == NULL ? NULL : prov_tls_arm(ssl);
-    if (e != NULL && e->rule != ENDPOINT_LEFT_ALONE)
-        stop_unauthorized(ssl, "the application verified the peer by itself");
 }
 
 /* In provider init, while OpenSSL's configuration is locked: nothing here may ask for it. */

@@ -18,12 +18,18 @@ const int tls_versions[2] = {TLS1_2_VERSION, TLS1_3_VERSION};
 
 int tls_set_up(void **state)
 {
-    char settings[256];
+    return tls_set_up_as("");
+}
+
+int tls_set_up_as(const char *more)
+{
+    char settings[512];
 
     fake_agent_start(&world.agent);
     /* Long enough for a busy machine: no test waits for it to pass. */
     snprintf(settings, sizeof(settings),
-             "address = %s\nauthorize_timeout = 60s\nrequest_timeout = 60s", world.agent.address);
+             "address = %s\nauthorize_timeout = 60s\nrequest_timeout = 60s\n%s",
+             world.agent.address, more);
     world.config = config_file_write(settings, NULL);
     setenv("OPENSSL_CONF", world.config.path, 1);
     /* libcrypto reads it at its first use, which is here. */
@@ -34,7 +40,7 @@ int tls_set_up(void **state)
     world.stranger = mint_leaf(&world.foreign_ca, TD, "friend");
     world.site = mint(NULL, (mint_order){.subject = "site", .names = {{GEN_DNS, "site", 0}}});
     world.site_rsa = mint(NULL, (mint_order){.subject = "site", .rsa = true});
-    return tls_reset(state);
+    return tls_reset(NULL);
 }
 
 int tls_reset(void **state)
@@ -66,15 +72,31 @@ void tls_use(SSL_CTX *ctx, const minted *own)
     assert_int_equal(SSL_CTX_use_PrivateKey(ctx, own->key), 1);
 }
 
-SSL_CTX *tls_ctx(int version, const minted *own)
+static SSL_CTX *set_up_ctx(SSL_CTX *ctx, int version, const minted *own)
 {
-    SSL_CTX *ctx = SSL_CTX_new(TLS_method());
-
     assert_non_null(ctx);
     assert_true(SSL_CTX_set_min_proto_version(ctx, version));
     assert_true(SSL_CTX_set_max_proto_version(ctx, version));
     if (own != NULL)
         tls_use(ctx, own);
+    return ctx;
+}
+
+SSL_CTX *tls_ctx(int version, const minted *own)
+{
+    return set_up_ctx(SSL_CTX_new(TLS_method()), version, own);
+}
+
+SSL_CTX *tls_ctx_elsewhere(int version, const minted *own, OSSL_LIB_CTX **libctx)
+{
+    OSSL_LIB_CTX *usual;
+    SSL_CTX *ctx;
+
+    *libctx = OSSL_LIB_CTX_new();
+    assert_non_null(*libctx);
+    usual = OSSL_LIB_CTX_set0_default(*libctx);
+    ctx = set_up_ctx(SSL_CTX_new(TLS_method()), version, own);
+    OSSL_LIB_CTX_set0_default(usual);
     return ctx;
 }
 
@@ -108,6 +130,7 @@ SSL_CTX *tls_ctx_by_uri(const char *uri, OSSL_LIB_CTX *libctx)
 typedef struct side {
     SSL *ssl;
     const char *line; /* what it says */
+    bool at_once;     /* does not wait for the end of the handshake */
     bool done, failed, written, got;
     char *errors;
     size_t errors_size;
@@ -165,21 +188,24 @@ static void take_turn(side *one)
     if (one->failed)
         return;
     ERR_clear_error();
-    if (!one->done)
+    if (!one->done && !one->at_once)
         shake_hands(one);
-    if (one->done)
+    if (one->done || one->at_once)
         exchange_lines(one);
+    one->done |= SSL_is_init_finished(one->ssl) == 1;
     take_errors(one);
 }
 
-tls_outcome tls_talk(SSL *client, SSL *server)
+static tls_outcome talk(SSL *client, SSL *server, bool at_once)
 {
     tls_outcome outcome = {0};
     side c = {.ssl = client,
+              .at_once = at_once,
               .line = "ping",
               .errors = outcome.client_errors,
               .errors_size = sizeof(outcome.client_errors)};
     side s = {.ssl = server,
+              .at_once = at_once,
               .line = "pong",
               .errors = outcome.server_errors,
               .errors_size = sizeof(outcome.server_errors)};
@@ -195,6 +221,16 @@ tls_outcome tls_talk(SSL *client, SSL *server)
     outcome.server_got = s.got;
     outcome.reused = SSL_session_reused(client) || SSL_session_reused(server);
     return outcome;
+}
+
+tls_outcome tls_talk(SSL *client, SSL *server)
+{
+    return talk(client, server, false);
+}
+
+tls_outcome tls_talk_at_once(SSL *client, SSL *server)
+{
+    return talk(client, server, true);
 }
 
 void tls_pair(SSL_CTX *client_ctx, SSL_CTX *server_ctx, SSL **client, SSL **server)

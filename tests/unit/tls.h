@@ -35,6 +35,7 @@ extern const int tls_versions[2]; /* TLS 1.2 and 1.3 */
 
 /* For cmocka: make the world; put it away; give the agent its plain answers before each test. */
 int tls_set_up(void **state);
+int tls_set_up_as(const char *settings); /* with more settings than the agent's address */
 int tls_tear_down(void **state);
 int tls_reset(void **state);
 
@@ -50,11 +51,15 @@ typedef struct tls_outcome {
 SSL_CTX *tls_ctx(int version, const minted *own);
 void tls_use(SSL_CTX *ctx, const minted *own);
 
+/* The same of a library context of its own, which the provider does not reach. Free both. */
+SSL_CTX *tls_ctx_elsewhere(int version, const minted *own, OSSL_LIB_CTX **libctx);
+
 /* One with the leaf of a consul: URI, loaded in that library context. No intermediates. */
 SSL_CTX *tls_ctx_by_uri(const char *uri, OSSL_LIB_CTX *libctx);
 
 /* Let two sides talk; the first frees nothing, the second makes and frees the SSLs. */
 tls_outcome tls_talk(SSL *client, SSL *server);
+tls_outcome tls_talk_at_once(SSL *client, SSL *server); /* by SSL_write and SSL_read alone */
 tls_outcome tls_connect(SSL_CTX *client, SSL_CTX *server);
 
 /* Close both sides as they should be, so that their sessions stay usable, and free them. */
