@@ -268,19 +268,23 @@ static endpoint *asked_again(SSL *ssl, int op)
 }
 
 /*
- * The first question of a handshake is about the SSL's own version, which may be "any". Another one
- * before it is an application's, that wants a list: which end the SSL will be is not known then.
+ * Is it an application that asks for a list, before it connects? Which end the SSL will be is not known
+ * then, where its method has both; such a server is asked again when it has read the ClientHello.
  */
-static bool is_before_the_handshake(const SSL *ssl, int op, int nid)
+static bool is_before_the_handshake(const SSL *ssl, int op)
 {
-    return SSL_in_before(ssl) && (op != SSL_SECOP_VERSION || nid != SSL_version(ssl));
+    const SSL_METHOD *method = SSL_get_ssl_method(ssl);
+
+    return SSL_in_before(ssl)
+           && (op != SSL_SECOP_VERSION
+               || (SSL_is_server(ssl) && (method == TLS_method() || method == DTLS_method())));
 }
 
-static endpoint *arm_for(SSL *ssl, int op, int nid)
+static endpoint *arm_for(SSL *ssl, int op)
 {
     endpoint *e = asked_again(ssl, op);
 
-    if (e == NULL && !is_before_the_handshake(ssl, op, nid) && (e = prov_tls_arm(ssl)) != NULL)
+    if (e == NULL && !is_before_the_handshake(ssl, op) && (e = prov_tls_arm(ssl)) != NULL)
         e->question = (endpoint_question){.op = op, .state = SSL_get_state(ssl)};
     return e;
 }
@@ -313,12 +317,12 @@ static int on_security(const SSL *s, const SSL_CTX *ctx, int op, int bits, int n
     case SSL_SECOP_CIPHER_SUPPORTED:
     case SSL_SECOP_CIPHER_SHARED:
     case SSL_SECOP_CIPHER_CHECK:
-        e = arm_for(ssl, op, nid);
+        e = arm_for(ssl, op);
         refused = is_governed(e) && !accepts_cipher(e, ssl, other);
         break;
     case SSL_SECOP_SIGALG_SHARED: /* after a server's SNI callback, and before the choice */
     case SSL_SECOP_VERSION:
-        arm_for(ssl, op, nid);
+        arm_for(ssl, op);
         break;
     case SSL_SECOP_EE_KEY:
         refused = ssl == NULL ? refuses_all_tls() : comes_too_late(ssl, other);
