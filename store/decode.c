@@ -30,7 +30,7 @@ static bool is_shallow(const char *body, size_t len)
     return depth <= DEPTH_MAX;
 }
 
-static json_t *load_object(const char *body, size_t len, consul_error *err)
+json_t *consul_json_load_object(const char *body, size_t len, consul_error *err)
 {
     json_error_t where;
     json_t *json;
@@ -85,7 +85,7 @@ static char *lower_case(const char *text)
 consul_roots *consul_roots_decode(const char *body, size_t len, OSSL_LIB_CTX *libctx,
                                   consul_error *err)
 {
-    json_t *json = load_object(body, len, err), *list, *root;
+    json_t *json = consul_json_load_object(body, len, err), *list, *root;
     consul_roots *roots = NULL;
     const char *text;
     size_t i;
@@ -164,7 +164,7 @@ static int fill_leaf(consul_leaf *leaf, const json_t *json, OSSL_LIB_CTX *libctx
 consul_leaf *consul_leaf_decode(const char *body, size_t len, OSSL_LIB_CTX *libctx,
                                 consul_error *err)
 {
-    json_t *json = load_object(body, len, err);
+    json_t *json = consul_json_load_object(body, len, err);
     consul_leaf *leaf = json == NULL ? NULL : consul_leaf_new(err);
 
     if (leaf != NULL && !fill_leaf(leaf, json, libctx, err)) {
@@ -179,7 +179,7 @@ consul_leaf *consul_leaf_decode(const char *body, size_t len, OSSL_LIB_CTX *libc
 int consul_decision_decode(const char *body, size_t len, bool *authorized, char *reason,
                            size_t reason_size, consul_error *err)
 {
-    json_t *json = load_object(body, len, err);
+    json_t *json = consul_json_load_object(body, len, err);
     const json_t *yes;
     const char *text;
     int ok = 0;

@@ -251,6 +251,28 @@ uint64_t consul_entry_epoch(const consul_entry *entry)
     return epoch;
 }
 
+consul_intentions *consul_entry_unheeded(const consul_entry *entry, bool *fresh)
+{
+    consul_intentions *unheeded;
+
+    consul_live_lock();
+    unheeded = consul_intentions_ref(entry->unheeded);
+    *fresh = unheeded != NULL && is_fresh(entry);
+    consul_live_unlock();
+    return unheeded;
+}
+
+void consul_entry_keep_unheeded(consul_entry *entry, consul_intentions *unheeded)
+{
+    consul_intentions *old;
+
+    consul_live_lock();
+    old = entry->unheeded;
+    entry->unheeded = consul_intentions_ref(unheeded);
+    consul_live_unlock();
+    consul_intentions_unref(old);
+}
+
 bool consul_entry_has_changed(const consul_entry *entry, int64_t asked)
 {
     bool has_changed;

@@ -117,6 +117,23 @@ consul_leaf *consul_leaf_decode(const char *body, size_t len, OSSL_LIB_CTX *libc
 int consul_decision_decode(const char *body, size_t len, bool *authorized, char *reason,
                            size_t reason_size, consul_error *err);
 
+/* The object that a body is, to be decref'ed; NULL for anything else. For what is decoded elsewhere. */
+struct json_t *consul_json_load_object(const char *body, size_t len, consul_error *err);
+
+/* ---- intentions.c: those by which the agent says yes and the mesh does not ---- */
+
+typedef struct consul_intentions consul_intentions; /* shared, immutable, reference-counted */
+
+/* Those of a service, from an untrusted body; NULL where the agent heeds whatever is said in them. */
+int consul_intentions_decode(const char *body, size_t len, consul_intentions **intentions,
+                             consul_error *err);
+consul_intentions *consul_intentions_ref(consul_intentions *intentions); /* NULL stays NULL */
+void consul_intentions_unref(consul_intentions *intentions);
+
+/* Does the agent's yes to this peer stand, by these (NULL for none)? Else `err` says why not. */
+int consul_intentions_stand_for(const consul_intentions *intentions, const consul_spiffe_id *target,
+                                const consul_spiffe_id *peer_id, consul_error *err);
+
 /* ---- snapshot.c ---- */
 
 /* There is none where all are zeros. */
@@ -313,6 +330,7 @@ struct consul_entry {
     uint64_t uses;       /* since a watch has looked */
     int64_t doubts_paid; /* the moment up to which doubts have used their share */
     uint64_t index;      /* of the last answer to a question, or of a watch of intentions; or 0 */
+    consul_intentions *unheeded; /* as a watch has shown them last; NULL for none */
     int64_t changed; /* when a watch of intentions was told of a change, in milliseconds; or 0 */
 };
 
@@ -397,6 +415,10 @@ void consul_entry_keep_leaf(consul_entry *entry, consul_leaf *leaf, consul_roots
  */
 void consul_entry_keep_epoch(consul_entry *entry, bool is_news, uint64_t index,
                              consul_deadline fresh_until);
+
+/* The intentions that are not heeded, with a reference, or NULL; `*fresh` where a watch vouches for it. */
+consul_intentions *consul_entry_unheeded(const consul_entry *entry, bool *fresh);
+void consul_entry_keep_unheeded(consul_entry *entry, consul_intentions *unheeded);
 
 /*
  * Has a watch been told that intentions have changed, after the agent was asked at that moment, or so

@@ -80,6 +80,7 @@ void consul_live_free(consul_live *live)
             consul_roots_unref(entry->roots);
             consul_roots_unref(entry->checked);
             consul_leaf_unref(entry->leaf);
+            consul_intentions_unref(entry->unheeded);
             OPENSSL_free(entry);
         }
     }

@@ -523,6 +523,47 @@ static bool agent_hangs(consul_store *store)
     return consul_watch_agent_hangs(store->watch, &decision) == CONSUL_R_AGENT_TIMEOUT;
 }
 
+/* What a watch has shown and vouches for no longer is asked for, as often as anybody's doubts may. */
+static consul_intentions *unheeded_anew(consul_store *store, consul_entry *entry,
+                                        consul_intentions *kept, consul_deadline deadline)
+{
+    int64_t began = now_ms();
+    consul_intentions *unheeded;
+    consul_answer answer;
+
+    if (!consul_entry_begin_doubt(entry))
+        return kept;
+    if (ask(store, entry, 0, 0, deadline, &answer, NULL)
+        && consul_intentions_decode(answer.body, answer.len, &unheeded, NULL)) {
+        consul_entry_keep_unheeded(entry, unheeded);
+        consul_intentions_unref(kept);
+        kept = unheeded;
+    }
+    consul_entry_end_doubt(entry, now_ms() - began);
+    consul_answer_free(&answer);
+    return kept;
+}
+
+/* The agent has said yes: is there an intention that it does not heed, by which it should not have? */
+static int yes_stands(const authorize_call *call, const target_intentions *entries,
+                      consul_error *err)
+{
+    consul_intentions *unheeded = NULL;
+    bool fresh = true;
+    int ok;
+
+    if (entries->own != NULL)
+        unheeded = consul_entry_unheeded(entries->own, &fresh);
+    if (unheeded == NULL)
+        return 1;
+    ok = consul_intentions_stand_for(unheeded, call->target, call->peer_id, NULL);
+    if (!ok && !fresh)
+        unheeded = unheeded_anew(call->store, entries->own, unheeded, call->deadline);
+    ok = ok || consul_intentions_stand_for(unheeded, call->target, call->peer_id, err);
+    consul_intentions_unref(unheeded);
+    return ok;
+}
+
 int consul_store_authorize(consul_store *store, const consul_spiffe_id *target, const X509 *peer,
                            const unsigned char chain[CONSUL_DIGEST_LEN],
                            const consul_spiffe_id *peer_id, consul_asking asking, consul_error *err)
@@ -537,7 +578,7 @@ int consul_store_authorize(consul_store *store, const consul_spiffe_id *target, 
     if (has_digest && consul_watch_agent_hangs(store->watch, &decision) == 0)
         now.epoch = epoch_of(&entries);
     if (still_holds(&earlier, &now))
-        return 1;
+        return yes_stands(&call, &entries, err);
     now.verdict =
         has_digest ? consul_coalesce(store, target, chain, asking.deadline, ask_about, &call, &why)
                    : ask_about(&call, &why);
@@ -553,6 +594,6 @@ int consul_store_authorize(consul_store *store, const consul_spiffe_id *target, 
              && store->settings->on_agent_loss == CONSUL_LOSS_LAST_KNOWN)
         now.verdict = last_verdict(&call, &entries, &why);
     if (now.verdict != CONSUL_VERDICT_YES)
-        consul_error_set(err, why.reason, "%s", why.text);
-    return now.verdict == CONSUL_VERDICT_YES;
+        return consul_error_set(err, why.reason, "%s", why.text);
+    return yes_stands(&call, &entries, err);
 }

@@ -86,6 +86,23 @@ static void begin_query(const consul_watch *watch, runner *r, query *q)
     }
 }
 
+static int keep_intentions(const query *q, const consul_answer *answer, consul_deadline until,
+                           bool *is_news)
+{
+    consul_intentions *unheeded = NULL;
+
+    *is_news = answer->index != q->index; /* also of what an ACL hides from us */
+    /* The list of all is that of agents which know of no such intentions. */
+    if (*is_news && *q->entry->service != '\0') {
+        if (!consul_intentions_decode(answer->body, answer->len, &unheeded, NULL))
+            return 0;
+        consul_entry_keep_unheeded(q->entry, unheeded);
+        consul_intentions_unref(unheeded);
+    }
+    consul_entry_keep_epoch(q->entry, *is_news, answer->index, until);
+    return 1;
+}
+
 /* Keep what a watch was told, vouched for until the next query must have ended. */
 static int keep(const consul_watch *watch, query *q, const consul_answer *answer, bool *is_news)
 {
@@ -99,11 +116,8 @@ static int keep(const consul_watch *watch, query *q, const consul_answer *answer
     consul_roots *roots, *old_roots;
     bool stale, ok = false;
 
-    if (q->entry->kind == CONSUL_KIND_INTENTIONS) {
-        *is_news = answer->index != q->index; /* also of what an ACL hides from us */
-        consul_entry_keep_epoch(q->entry, *is_news, answer->index, until);
-        return 1;
-    }
+    if (q->entry->kind == CONSUL_KIND_INTENTIONS)
+        return keep_intentions(q, answer, until, is_news);
     if (q->entry->kind == CONSUL_KIND_ROOTS) {
         old_roots = consul_entry_roots(q->entry, CONSUL_EVER);
         roots = consul_entry_decode_roots(q->entry, answer, watch->libctx, NULL);

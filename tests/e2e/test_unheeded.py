@@ -1,0 +1,117 @@
+"""Intentions with a condition that the agent does not heed in its decisions: a watch shows them, and its yes is none."""
+
+import pytest
+
+from fake_agent import INTENTIONS, FakeAgent, value
+from processes import wait_until
+from relay import Relay
+from test_current_consul import Entry, since_1_14
+from test_decisions import World
+
+ALLOW = {"Action": "allow"}
+JWT = {"JWT": {"Providers": [{"Name": "okta"}]}}
+OF_PEER = {"SourcePeer": "cluster-02"}
+
+
+def row(source, *more):
+    result = {"SourceNS": "default", "SourceName": source, "DestinationNS": "default", "DestinationName": "web",
+              "SourceType": "consul"}
+    for some in more:
+        result.update(some)
+    return result
+
+
+class Listing(FakeAgent):
+    """Shows these intentions to who watches them."""
+
+    rows = ()
+
+    def usual(self, kind, request):
+        if kind != INTENTIONS:
+            return super().usual(kind, request)
+        headers = self.headers(kind, request)
+        return value({"web": list(self.rows)}, **headers)
+
+
+def show(world, rows):
+    """Returns once the watch of a server that is kept busy has been told."""
+    def asked():
+        world.served()
+        return len(world.agent.seen(INTENTIONS + "/match"))
+
+    world.agent.rows = rows
+    world.agent.change(INTENTIONS)
+    before = asked()
+    wait_until(lambda: asked() > before + 1, "another question")
+
+
+@pytest.fixture
+def listing():
+    one = Listing()
+    one.watchable = True
+    yield one
+    one.stop()
+
+
+@pytest.fixture
+def world(programs, listing):
+    log = programs.path("connect.log")
+    one = World(programs, listing, "web", listing.authority.service("friend"), watch_wait="1s", log=log)
+    one.log = log
+    return one
+
+
+def test_what_is_listed(world):
+    """The agent says yes to all of them; tests/unit/test_intentions.c has more lists."""
+    for rows, said in (
+        ([row("friend", ALLOW, JWT)], "the intention allow friend => web demands a JWT"),
+        ([row("friend", ALLOW)], None),
+        ([row("*", ALLOW, OF_PEER)], 'the intention allow * => web is about services of the peer "cluster-02"'),
+        ([row("friend", ALLOW), row("*", ALLOW, OF_PEER)], None),
+    ):
+        show(world, rows)
+        assert world.served() is (said is None), rows
+        assert said is None or said in world.log.read_text()
+
+
+def test_one_that_is_known(world, listing):
+    """A decision that is used again stands by what is listed then."""
+    listing.rows = [row("other", ALLOW, JWT)]
+    world.settle()
+    show(world, [row("friend", ALLOW, JWT)])
+    assert not any(world.served() for _ in range(200))
+    show(world, [])
+    world.settle()
+
+
+def test_no_watch_any_more(world, listing):
+    """What was listed is asked for again before it refuses anybody."""
+    listing.rows = [row("friend", ALLOW, JWT)]
+    wait_until(lambda: not world.served(), "the list")
+    listing.watchable = False
+    listing.change(INTENTIONS)
+    listing.rows = []
+    wait_until(world.served, "the friend")
+
+
+@since_1_14
+def test_a_real_peer(programs, ours, service):
+    """The agent takes an intention about a peer's service for one about the local service of that name."""
+    relay, entry, source = Relay(ours), Entry(ours, service), f"friend-{service}"
+    relay.watchable = True
+    everywhere = Entry(ours, "*")
+    try:
+        everywhere.write([{"Name": "*", "Action": "deny"}])
+        entry.write([{"Name": source, "Action": "allow"}])
+        wait_until(lambda: ours.allows(source, service), "the intention")
+        world = World(programs, relay, service, ours.leaf(source), watch_wait="5s").settle()
+        relay.await_told(INTENTIONS, lambda: entry.write([{"Name": source, "Peer": "cluster-02", "Action": "allow"}]))
+        wait_until(lambda: ours.allows(source, service), "the agent's yes")
+        assert not any(world.served() for _ in range(50))
+        assert ours.allows(source, service)
+        relay.await_told(INTENTIONS, lambda: entry.write([{"Name": source, "Action": "allow"}]))
+        world.settle()
+    finally:
+        relay.stop()
+        entry.remove()
+        everywhere.remove()
