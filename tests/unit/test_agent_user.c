@@ -2,43 +2,95 @@
 #include "unit.h"
 
 #include <arpa/inet.h>
+#include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "exchange.h"
 
 typedef struct fixture {
+    bool usable;
     int listener, client;
     consul_connection connection;
 } fixture;
 
 static int port_of(int fd)
 {
-    struct sockaddr_in address;
+    struct sockaddr_storage address;
     socklen_t len = sizeof(address);
 
     assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &len), 0);
-    return ntohs(address.sin_port);
+    return ntohs(address.ss_family == AF_INET ? ((struct sockaddr_in *)&address)->sin_port
+                                              : ((struct sockaddr_in6 *)&address)->sin6_port);
+}
+
+static void connect_to(int fd, const char *ip, int port)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    struct sockaddr_in6 address6 = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port)};
+
+    if (inet_pton(AF_INET, ip, &address.sin_addr) == 1) {
+        assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    } else {
+        assert_int_equal(inet_pton(AF_INET6, ip, &address6.sin6_addr), 1);
+        assert_int_equal(connect(fd, (struct sockaddr *)&address6, sizeof(address6)), 0);
+    }
+}
+
+/* Some machines have no IPv6 at all. */
+static bool has_ipv6(void)
+{
+    FILE *file = fopen("/proc/net/if_inet6", "r");
+    bool has = file != NULL && fgetc(file) != EOF;
+
+    if (file != NULL)
+        fclose(file);
+    return has;
 }
 
 /* A listener at every address of this host, and a connection to it. */
+static void start(fixture *f, int listener_family, int client_family, const char *ip)
+{
+    struct sockaddr_storage any = {.ss_family = (sa_family_t)listener_family};
+
+    f->usable = listener_family == AF_INET || has_ipv6();
+    if (!f->usable)
+        return;
+    f->listener = socket(listener_family, SOCK_STREAM, 0);
+    f->client = socket(client_family, SOCK_STREAM, 0);
+    assert_int_equal(bind(f->listener, (struct sockaddr *)&any, sizeof(any)), 0);
+    assert_int_equal(listen(f->listener, 1), 0);
+    connect_to(f->client, ip, port_of(f->listener));
+    f->connection = (consul_connection){.fd = f->client,
+                                        .agent_ip = ip,
+                                        .agent_port = port_of(f->listener),
+                                        .own_ip = ip,
+                                        .own_port = port_of(f->client)};
+}
+
 static int set_up(void **state)
 {
     static fixture f;
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_ANY)};
 
-    f.listener = socket(AF_INET, SOCK_STREAM, 0);
-    f.client = socket(AF_INET, SOCK_STREAM, 0);
-    assert_int_equal(bind(f.listener, (struct sockaddr *)&address, sizeof(address)), 0);
-    assert_int_equal(listen(f.listener, 1), 0);
-    address.sin_port = htons((uint16_t)port_of(f.listener));
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    assert_int_equal(connect(f.client, (struct sockaddr *)&address, sizeof(address)), 0);
-    f.connection = (consul_connection){.fd = f.client,
-                                       .agent_ip = "127.0.0.1",
-                                       .agent_port = port_of(f.listener),
-                                       .own_ip = "127.0.0.1",
-                                       .own_port = port_of(f.client)};
+    start(&f, AF_INET, AF_INET, "127.0.0.1");
+    *state = &f;
+    return 0;
+}
+
+static int set_up_both(void **state)
+{
+    static fixture f;
+
+    start(&f, AF_INET6, AF_INET, "127.0.0.1");
+    *state = &f;
+    return 0;
+}
+
+static int set_up_6(void **state)
+{
+    static fixture f;
+
+    start(&f, AF_INET6, AF_INET6, "::1");
     *state = &f;
     return 0;
 }
@@ -47,6 +99,8 @@ static int tear_down(void **state)
 {
     fixture *f = *state;
 
+    if (!f->usable)
+        return 0;
     close(f->client);
     close(f->listener);
     return 0;
@@ -58,6 +112,8 @@ static void test_accepted_or_not(void **state)
     consul_error err = {0};
     int accepted;
 
+    if (!f->usable)
+        skip();
     assert_int_equal(consul_agent_user_check(&f->connection, "me", getuid(), &err), 1);
     accepted = accept(f->listener, NULL, NULL);
     assert_true(accepted >= 0);
@@ -112,6 +168,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_accepted_or_not, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_accepted_or_not, set_up_both, tear_down),
+        cmocka_unit_test_setup_teardown(test_accepted_or_not, set_up_6, tear_down),
         cmocka_unit_test_setup_teardown(test_another_host, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_connection_that_is_gone, set_up, tear_down),
         cmocka_unit_test(test_values),
