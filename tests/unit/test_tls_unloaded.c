@@ -166,6 +166,55 @@ static void test_two_that_differ(void **state)
     }
 }
 
+/* Each table counts. Where two disagree on a host, nobody is right. */
+static void test_tables_of_two(void **state)
+{
+    static const struct {
+        const char *first, *second;
+        bool talks;
+    } tables[] = {
+        {"db.internal = web", "other.internal = other", true},
+        {"db.internal = web", "db.internal = web", true},
+        {"other.internal = web", "*.internal = web", true},
+        {"db.internal = other", "other.internal = web", false},
+        {"other.internal = web", "*.internal = other", false},
+        {"db.internal = web", "db.internal = other", false},
+        {"db.internal = other", "db.internal = web", false},
+        {"db.internal = web", "*.internal = other", false},
+    };
+    char text[256];
+    size_t i, v;
+
+    for (i = 0; i < sizeof(tables) / sizeof(tables[0]); i++) {
+        OSSL_LIB_CTX *first, *second;
+
+        snprintf(text, sizeof(text), "upstreams = rows\n[rows]\n%s", tables[i].first);
+        first = load(text);
+        snprintf(text, sizeof(text), "service = web\nupstreams = rows\n[rows]\n%s",
+                 tables[i].second);
+        second = load(text);
+        for (v = 0; v < 2; v++) {
+            SSL_CTX *client_ctx = tls_ctx(tls_versions[v], NULL);
+            SSL *client, *server;
+            tls_outcome outcome;
+
+            tls_pair(client_ctx, early_servers[v], &client, &server);
+            assert_true(SSL_set_tlsext_host_name(client, "db.internal"));
+            outcome = tls_talk(client, server);
+            if (tables[i].talks) {
+                assert_talked(tables[i].second, &outcome);
+            } else {
+                assert_refused(tables[i].second, &outcome);
+                assert_contains(outcome.client_errors, "that the host name asks for");
+            }
+            tls_close(client, server);
+            SSL_CTX_free(client_ctx);
+        }
+        OSSL_LIB_CTX_free(first);
+        OSSL_LIB_CTX_free(second);
+    }
+}
+
 /* One file in two library contexts is one service, also where the environment has changed meanwhile. */
 static void test_two_that_agree(void **state)
 {
@@ -226,6 +275,7 @@ int main(void)
         cmocka_unit_test_setup(test_a_service_goes_before_none, tls_reset),
         cmocka_unit_test_setup(test_the_service_is_gone_and_another_stays, tls_reset),
         cmocka_unit_test_setup(test_an_unusable_one_goes_before_all, tls_reset),
+        cmocka_unit_test_setup(test_tables_of_two, tls_reset),
         cmocka_unit_test_setup(test_two_that_agree, tls_reset),
         cmocka_unit_test_setup(test_two_that_differ, tls_reset),
     };
