@@ -2,11 +2,14 @@
 
 import base64
 
+# What README has such files say of themselves.
+COMMENT = 'Only the OpenSSL provider "consul" reads this key. "unsupported"? OPENSSL_CONF does not load it in this program.'
+
 
 def key_file(programs, uri):
     """The private key of every stand-in, which only the provider can read."""
     content = base64.b64encode(uri.encode()).decode()
-    return programs.write("stand-in.key", f"-----BEGIN CONSUL URI-----\n{content}\n-----END CONSUL URI-----\n")
+    return programs.write("stand-in.key", f"{COMMENT}\n-----BEGIN CONSUL URI-----\n{content}\n-----END CONSUL URI-----\n")
 
 
 def make(programs, uri, *names):
