@@ -9,6 +9,7 @@
 
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
+#include <openssl/decoder.h>
 #include <openssl/err.h>
 #include <openssl/params.h>
 #include <openssl/provider.h>
@@ -168,6 +169,31 @@ static void test_ssl_ctx_leaves_the_queue(void **state)
     assert_int_equal(ERR_get_error(), 0);
     OSSL_PROVIDER_unload(provider);
     OSSL_PROVIDER_unload(builtin);
+}
+
+/* With default_properties = fips=yes, as OpenSSL's own loaders and decoders are. */
+static void test_found_by_fips_properties(void **state)
+{
+    loaded one = load();
+    OSSL_STORE_LOADER *loader = OSSL_STORE_LOADER_fetch(one.libctx, "consul", "fips=yes");
+    OSSL_DECODER *decoder = OSSL_DECODER_fetch(one.libctx, "PVK", "provider=consul,fips=yes");
+
+    assert_non_null(loader);
+    assert_non_null(decoder);
+    OSSL_STORE_LOADER_free(loader);
+    OSSL_DECODER_free(decoder);
+    unload(&one);
+}
+
+/* It has brought the cryptography, into each library context by itself. */
+static void test_brings_cryptography(void **state)
+{
+    loaded first = load(), second = load();
+
+    assert_true(OSSL_PROVIDER_available(first.libctx, "default"));
+    unload(&first);
+    assert_true(OSSL_PROVIDER_available(second.libctx, "default"));
+    unload(&second);
 }
 
 /* More rounds than there are places for instances, and not a block more after any of them. */
@@ -426,6 +452,8 @@ int main(void)
         cmocka_unit_test_setup(test_default_context, set_up),
         cmocka_unit_test_setup(test_success_leaves_the_queue, set_up),
         cmocka_unit_test_setup(test_ssl_ctx_leaves_the_queue, set_up),
+        cmocka_unit_test_setup(test_found_by_fips_properties, set_up),
+        cmocka_unit_test_setup(test_brings_cryptography, set_up),
         cmocka_unit_test_setup(test_load_and_unload, set_up),
         cmocka_unit_test_setup(test_two_instances, set_up),
         cmocka_unit_test_setup(test_too_many_instances, set_up),

@@ -21,13 +21,19 @@ BEGINNING = """\
 Unmodified programs on Consul Connect. Each configuration below is what the end-to-end tests run, with other
 ports and paths. Two things belong to all of them:
 
-* `OPENSSL_CONF` names an openssl.cnf that activates the provider, as in
-  [openssl.cnf.example](../openssl.cnf.example): with `service = web` there for a server that is the service
-  `web`, and for a client with the service that the client is.
-* A server wants a certificate and a key in files, `/etc/consul-provider/web.pem` and `web.key` here. With
-  `service = web` any will do, as they are never presented: `openssl req -x509 -newkey rsa:2048 -nodes
-  -subj /CN=unused -keyout web.key -out web.pem`. A stand-in, which [README](../README.md#any-application)
-  makes, needs no `service`, and the server does not start without the provider.
+* `OPENSSL_CONF` names an openssl.cnf like [openssl.cnf.example](../openssl.cnf.example): for a client with
+  `service =` the service that the client is. That file is closed: where the provider does not load, there is
+  no TLS.
+* A server wants a certificate and a key in files, `/etc/consul-provider/web.pem` and `web.key` here. **Let them
+  be a stand-in**, which [README](../README.md#any-application) makes. It needs no `service`, and without the
+  provider the server does not start. With `service = web` any files will do, as they are never presented; but
+  then a server that does not read openssl.cnf serves everybody by them. A service manager that cleans the
+  environment, file capabilities (`setcap`) and a bundled OpenSSL are such cases.
+
+A server with a stand-in that says `unsupported`, or that no start line was found, has not loaded the provider.
+`OPENSSL_CONF` has to be in its own environment, and `openssl list -providers` shows `consul` with that file. A
+server with `service =` is checked by a client without a certificate, and a client by a server outside of the
+mesh under the name of a service: both have to be refused.
 
 Clients that look for a host name in the certificate have that turned off, as Connect's leaves prove none.
 That is safe where the client asks for the name of a service: the connection is still fully verified, by the
