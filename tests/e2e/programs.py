@@ -32,10 +32,10 @@ config_diagnostics = 1
 providers = providers
 
 [providers]
-base = base_provider
+null = null_provider
 consul = consul_provider
 
-[base_provider]
+[null_provider]
 activate = 1
 
 [consul_provider]

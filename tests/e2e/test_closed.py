@@ -147,7 +147,7 @@ def test_a_file_that_activates_default_goes_on_working(programs, agent, service)
         text = example(programs, agent, service).replace("consul = ", lines, 1)
         if "default" not in lines:
             text = text.replace("consul = consul_sect\n", "consul = consul_sect\ndefault = more\n")
-        text = text.replace("base = base_sect\n", "").replace("[base_sect]", "[more]")
+        text = text.replace("null = null_sect\n", "").replace("[null_sect]", "[more]")
         config = programs.write("openssl.cnf", text)
         assert programs.storeutl("consul:leaf", "-noout", config=config).code == 0
         assert programs.openssl("list", "-providers", config=config).stdout.count("default\n") == 1
@@ -173,7 +173,7 @@ def test_what_is_no_value_brings_nothing(programs, fake, value, said):
 def test_what_can_not_be_brought_is_said(programs, fake):
     """And all TLS is refused, even where the file brings cryptography of its own."""
     config = programs.config(fake, crypto="fips", log="stderr")
-    text = config.read_text().replace("base = base_provider", "base = base_provider\ndefault = base_provider")
+    text = config.read_text().replace("null = null_provider", "default = null_provider")
     config.write_text(text)
     env = {"OPENSSL_MODULES": str(programs.folder)}
     result = programs.openssl("storeutl", "consul:roots", config=config, env=env)

@@ -40,20 +40,20 @@ def config(programs, agent, section):
     """Writes a file with these lines in the list of providers, with fips=yes or without."""
     def write(listed, activate="", properties=True, **settings):
         file = programs.config(agent, **settings)
-        text = file.read_text().replace("base = base_provider\nconsul = consul_provider\n", listed)
+        text = file.read_text().replace("null = null_provider\nconsul = consul_provider\n", listed)
         assert listed in text
-        text = text.replace("[base_provider]", f"[fips_sect]\n{activate}\n{section}\n\n[base_provider]")
+        text = text.replace("[null_provider]", f"[fips_sect]\n{activate}\n{section}\n\n[null_provider]")
         if properties:
             text = text.replace("[providers]", "alg_section = algorithms\n\n[providers]", 1)
-            text = text.replace("[base_provider]", "[algorithms]\ndefault_properties = fips=yes\n\n[base_provider]")
+            text = text.replace("[null_provider]", "[algorithms]\ndefault_properties = fips=yes\n\n[null_provider]")
         file.write_text(text)
         return file
 
     return write
 
 
-SHOWN = "base = base_provider\nfips = fips_sect\nconsul = consul_provider\n"
-LAST = "base = base_provider\nconsul = consul_provider\nfips = fips_sect\n"
+SHOWN = "base = null_provider\nfips = fips_sect\nconsul = consul_provider\n"
+LAST = "base = null_provider\nconsul = consul_provider\nfips = fips_sect\n"
 
 
 def providers(programs, config):

@@ -31,7 +31,7 @@ def test_good_settings_are_taken(programs, fake):
 @pytest.mark.parametrize("version", VERSIONS, ids=lambda option: option.lstrip("-"))
 @pytest.mark.parametrize("settings, env, culprit", [
     ({"adress": "127.0.0.1"}, {}, "adress"), ({"address": "ftp://127.0.0.1"}, {}, "ftp://127.0.0.1"),
-    ({"request_timeout": "soon"}, {}, "request_timeout"), ({"service": "base_provider"}, {}, "service"),
+    ({"request_timeout": "soon"}, {}, "request_timeout"), ({"service": "null_provider"}, {}, "service"),
     ({}, {"CONSUL_HTTP_SSL_VERIFY": "garbage"}, "CONSUL_HTTP_SSL_VERIFY"),
     ({}, {"CONSUL_CLIENT_CERT": "a.pem"}, "client_cert"),
 ], ids=["name", "address", "duration", "section", "variable", "pair"])
@@ -135,7 +135,7 @@ def test_unknown_settings_are_refused(programs, fake, name):
     refused(programs, fake, name, **{name: "x"})
 
 
-@pytest.mark.parametrize("value", ["web", "base_provider"])
+@pytest.mark.parametrize("value", ["web", "null_provider"])
 def test_a_value_that_names_a_section_is_explained(programs, fake, value):
     """OpenSSL would expand it as that section."""
     said = refused(programs, fake, f"service = {value}", f"[{value}]", more="[web]\nx = y\n", service=value)
