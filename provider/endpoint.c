@@ -16,7 +16,7 @@
  * Some programs keep things of their own with an SSL under numbers that they never asked for, of which
  * 16 is the highest known. Ours is beyond these.
  */
-#define SSL_INDEX_LEAST 32
+#define SSL_INDEX_LEAST 17
 
 static int ssl_index = -1; /* of an endpoint */
 
