@@ -141,6 +141,13 @@ def test_the_unbroken_file_works_for_clients(client, shared, agent, service):
     server.kill()
 
 
+def test_each_algorithm_is_there_once(programs, agent, service):
+    """`base` beside `default` would make a handshake half as dear again."""
+    config = programs.write("openssl.cnf", example(programs, agent, service))
+    listed = programs.openssl("list", "-providers", config=config).stdout
+    assert re.findall(r"(?m)^  (\w+)$", listed) == ["consul", "default", "null"]
+
+
 def test_a_file_that_activates_default_goes_on_working(programs, agent, service):
     """As those that were written before the provider brought it along."""
     for lines in ("default = more\nconsul = ", "consul = "):

@@ -3,6 +3,8 @@
 import re
 import subprocess
 
+import pytest
+
 
 def tool(*argv):
     return subprocess.run(argv, capture_output=True, text=True, check=True).stdout
@@ -39,10 +41,10 @@ def test_it_loads_and_leaves(programs, fake):
     assert fake.requests == []
 
 
-def test_it_loads_by_name_too(programs, fake):
+@pytest.mark.parametrize("more", [[], ["-provider", "default"]], ids=["alone", "default"])
+def test_it_loads_by_name_too(programs, fake, more):
     """openssl -provider-path and -provider, without a configuration of its own."""
-    arguments = ["-provider-path", programs.module.parent, "-provider", programs.module.stem,
-                 "-provider", "default"]
+    arguments = ["-provider-path", programs.module.parent, "-provider", programs.module.stem, *more]
     env = {"CONSUL_HTTP_ADDR": fake.address}
     if programs.preload:
         env["LD_PRELOAD"] = programs.preload
