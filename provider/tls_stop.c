@@ -9,6 +9,7 @@
 #include "endpoint.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -140,7 +141,8 @@ static void on_info(const SSL *s, int where, int value)
                       : endpoint_find(ssl);
     bool is_governed = e != NULL && e->rule == ENDPOINT_GOVERNED;
 
-    if (e != NULL && where == SSL_CB_HANDSHAKE_DONE)
+    /* "Done" is told of a server, too, that may read early data before the client's certificate. */
+    if (e != NULL && where == SSL_CB_HANDSHAKE_DONE && strcmp(SSL_state_string(ssl), "TED") != 0)
         prov_tls_finish(e, ssl);
     if (is_governed && (where & SSL_CB_ALERT) != 0 && value >> 8 == SSL3_AL_FATAL)
         log_alert(e, ssl, (where & SSL_CB_WRITE) != 0, value & 0xff);
