@@ -6,42 +6,8 @@
 
 #include <string.h>
 
+#include "hostile.h"
 #include "tls.h"
-
-enum callback { SECURITY = 1, CLIENT_HELLO = 2, MESSAGE = 4, NOT_RESUMABLE = 8, ALL = 15 };
-
-static int allow_all(const SSL *s, const SSL_CTX *ctx, int op, int bits, int nid, void *other,
-                     void *ex)
-{
-    return 1;
-}
-
-static int say_hello(SSL *ssl, int *alert, void *arg)
-{
-    return SSL_CLIENT_HELLO_SUCCESS;
-}
-
-static void ignore_message(int write_p, int version, int content_type, const void *buf, size_t len,
-                           SSL *ssl, void *arg)
-{
-}
-
-static int resume_anything(SSL *ssl, int is_forward_secure)
-{
-    return 0;
-}
-
-static void displace(SSL_CTX *ctx, unsigned int displaced)
-{
-    if ((displaced & SECURITY) != 0)
-        SSL_CTX_set_security_callback(ctx, allow_all);
-    if ((displaced & CLIENT_HELLO) != 0)
-        SSL_CTX_set_client_hello_cb(ctx, say_hello, NULL);
-    if ((displaced & MESSAGE) != 0)
-        SSL_CTX_set_msg_callback(ctx, ignore_message);
-    if ((displaced & NOT_RESUMABLE) != 0)
-        SSL_CTX_set_not_resumable_session_callback(ctx, resume_anything);
-}
 
 /* New BIOs, and the same SSLs as before. */
 static tls_outcome meet(SSL *client, SSL *server, bool at_once)
@@ -69,13 +35,13 @@ static void test_clients(void **state)
 
     fake_agent_set_leaf(&world.agent, &world.web);
     for (v = 0; v < 2; v++) {
-        for (displaced = 0; displaced <= ALL; displaced++) {
+        for (displaced = 0; displaced <= HOSTILE_ALL; displaced++) {
             SSL_CTX *site = tls_ctx_elsewhere(tls_versions[v], &world.site, &libctx);
             SSL_CTX *ctx = tls_ctx(tls_versions[v], NULL);
             SSL *client, *server = SSL_new(site);
             tls_outcome outcome;
 
-            displace(ctx, displaced);
+            hostile_displace(ctx, displaced);
             client = SSL_new(ctx);
             outcome = meet(client, server, false);
             assert_talked("a site", &outcome);
@@ -92,23 +58,6 @@ static void test_clients(void **state)
 
 /* ---- a server ---- */
 
-static const unsigned char psk[32] = "a key that both sides have known";
-
-static unsigned int psk_server(SSL *ssl, const char *identity, unsigned char *key,
-                               unsigned int size)
-{
-    memcpy(key, psk, sizeof(psk));
-    return sizeof(psk);
-}
-
-static unsigned int psk_client(SSL *ssl, const char *hint, char *identity,
-                               unsigned int identity_size, unsigned char *key, unsigned int size)
-{
-    OPENSSL_strlcpy(identity, "anyone", identity_size);
-    memcpy(key, psk, sizeof(psk));
-    return sizeof(psk);
-}
-
 /* First a friend, then somebody with a key, and then the friend again. */
 static void test_servers(void **state)
 {
@@ -117,21 +66,21 @@ static void test_servers(void **state)
     size_t v;
 
     for (v = 0; v < 2; v++) {
-        for (displaced = 0; displaced < ALL; displaced++) {
+        for (displaced = 0; displaced < HOSTILE_ALL; displaced++) {
             SSL_CTX *server_ctx = tls_ctx(tls_versions[v], &world.web);
             SSL_CTX *friend_ctx = tls_ctx(tls_versions[v], &world.friend);
             SSL_CTX *key_ctx = tls_ctx_elsewhere(tls_versions[v], NULL, &libctx);
             SSL *server, *friend = SSL_new(friend_ctx), *key;
             tls_outcome outcome;
 
-            displace(server_ctx, displaced);
+            hostile_displace(server_ctx, displaced);
             assert_true(SSL_CTX_set_cipher_list(key_ctx, "PSK"));
-            SSL_CTX_set_psk_client_callback(key_ctx, psk_client);
+            SSL_CTX_set_psk_client_callback(key_ctx, hostile_psk_client);
             server = SSL_new(server_ctx);
             key = SSL_new(key_ctx);
             outcome = meet(friend, server, false);
             assert_talked("a friend", &outcome);
-            SSL_set_psk_server_callback(server, psk_server);
+            SSL_set_psk_server_callback(server, hostile_psk_server);
             SSL_set_verify(server, SSL_VERIFY_NONE, NULL);
             outcome = meet(key, server, displaced % 2 == 1);
             assert_refused("a key, on a friend's SSL", &outcome);

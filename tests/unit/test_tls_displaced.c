@@ -4,30 +4,10 @@
  */
 #include "unit.h"
 
+#include "hostile.h"
 #include "tls.h"
 
 /* ---- what applications do ---- */
-
-static int allow_all(const SSL *s, const SSL_CTX *ctx, int op, int bits, int nid, void *other,
-                     void *ex)
-{
-    return 1;
-}
-
-static int say_hello(SSL *ssl, int *alert, void *arg)
-{
-    return SSL_CLIENT_HELLO_SUCCESS;
-}
-
-static void ignore_message(int write_p, int version, int content_type, const void *buf, size_t len,
-                           SSL *ssl, void *arg)
-{
-}
-
-static int resume_anything(SSL *ssl, int is_forward_secure)
-{
-    return 0;
-}
 
 static int verified(X509_STORE_CTX *ctx, void *arg)
 {
@@ -43,12 +23,12 @@ static int accept_all(int ok, X509_STORE_CTX *ctx)
 
 static void displace_security(SSL_CTX *ctx)
 {
-    SSL_CTX_set_security_callback(ctx, allow_all);
+    SSL_CTX_set_security_callback(ctx, hostile_security);
 }
 
 static void displace_client_hello(SSL_CTX *ctx)
 {
-    SSL_CTX_set_client_hello_cb(ctx, say_hello, NULL);
+    SSL_CTX_set_client_hello_cb(ctx, hostile_client_hello, NULL);
 }
 
 static void remove_client_hello(SSL_CTX *ctx)
@@ -58,7 +38,7 @@ static void remove_client_hello(SSL_CTX *ctx)
 
 static void displace_message(SSL_CTX *ctx)
 {
-    SSL_CTX_set_msg_callback(ctx, ignore_message);
+    SSL_CTX_set_msg_callback(ctx, hostile_message);
 }
 
 static void remove_message(SSL_CTX *ctx)
@@ -68,7 +48,7 @@ static void remove_message(SSL_CTX *ctx)
 
 static void displace_not_resumable(SSL_CTX *ctx)
 {
-    SSL_CTX_set_not_resumable_session_callback(ctx, resume_anything);
+    SSL_CTX_set_not_resumable_session_callback(ctx, hostile_not_resumable);
 }
 
 static void displace_cert_verify(SSL_CTX *ctx)

@@ -1,31 +1,15 @@
 /* What could stand in for a certificate: pre-shared keys, and ciphers that authenticate nobody. */
 #include "unit.h"
 
+#include "hostile.h"
 #include "tls.h"
-
-static const unsigned char psk[32] = "a key that both sides have known";
-
-static unsigned int psk_server(SSL *ssl, const char *identity, unsigned char *key,
-                               unsigned int size)
-{
-    memcpy(key, psk, sizeof(psk));
-    return sizeof(psk);
-}
-
-static unsigned int psk_client(SSL *ssl, const char *hint, char *identity,
-                               unsigned int identity_size, unsigned char *key, unsigned int size)
-{
-    strcpy(identity, "me");
-    memcpy(key, psk, sizeof(psk));
-    return sizeof(psk);
-}
 
 static SSL_SESSION *psk_session(SSL *ssl)
 {
     static const unsigned char aes_128_gcm_sha256[] = {0x13, 0x01};
     SSL_SESSION *session = SSL_SESSION_new();
 
-    if (!SSL_SESSION_set1_master_key(session, psk, sizeof(psk))
+    if (!SSL_SESSION_set1_master_key(session, hostile_psk, sizeof(hostile_psk))
         || !SSL_SESSION_set_cipher(session, SSL_CIPHER_find(ssl, aes_128_gcm_sha256))
         || !SSL_SESSION_set_protocol_version(session, TLS1_3_VERSION)) {
         SSL_SESSION_free(session);
@@ -55,7 +39,7 @@ static void set_nothing(SSL_CTX *ctx)
 
 static void set_psk_server(SSL_CTX *ctx)
 {
-    SSL_CTX_set_psk_server_callback(ctx, psk_server);
+    SSL_CTX_set_psk_server_callback(ctx, hostile_psk_server);
 }
 
 static void set_psk_find(SSL_CTX *ctx)
@@ -65,7 +49,7 @@ static void set_psk_find(SSL_CTX *ctx)
 
 static void set_both_on_ssl(SSL *ssl)
 {
-    SSL_set_psk_server_callback(ssl, psk_server);
+    SSL_set_psk_server_callback(ssl, hostile_psk_server);
     if (SSL_version(ssl) == TLS1_3_VERSION)
         SSL_set_psk_find_session_callback(ssl, psk_find);
 }
@@ -80,7 +64,7 @@ static void set_in_client_hello(SSL_CTX *ctx)
 {
     SSL_CTX_set_client_hello_cb(ctx, set_both_in_hello, NULL);
     /* so that a PSK is thought of at all */
-    SSL_CTX_set_psk_server_callback(ctx, psk_server);
+    SSL_CTX_set_psk_server_callback(ctx, hostile_psk_server);
 }
 
 static void set_anonymous(SSL_CTX *ctx)
@@ -90,22 +74,16 @@ static void set_anonymous(SSL_CTX *ctx)
     SSL_CTX_set_dh_auto(ctx, 1);
 }
 
-static int allow_all(const SSL *s, const SSL_CTX *ctx, int op, int bits, int nid, void *other,
-                     void *ex)
-{
-    return 1;
-}
-
 static void set_anonymous_without_security(SSL_CTX *ctx)
 {
     set_anonymous(ctx);
-    SSL_CTX_set_security_callback(ctx, allow_all);
+    SSL_CTX_set_security_callback(ctx, hostile_security);
 }
 
 static void set_psk_without_security(SSL_CTX *ctx)
 {
     set_psk_server(ctx);
-    SSL_CTX_set_security_callback(ctx, allow_all);
+    SSL_CTX_set_security_callback(ctx, hostile_security);
 }
 
 static const struct {
@@ -149,7 +127,7 @@ static tls_outcome use_key(size_t way, const minted *own)
                     && SSL_CTX_use_PrivateKey(server_ctx, world.site_rsa.key));
     if (version == TLS1_3_VERSION)
         SSL_CTX_set_psk_use_session_callback(client_ctx, psk_use);
-    SSL_CTX_set_psk_client_callback(client_ctx, psk_client);
+    SSL_CTX_set_psk_client_callback(client_ctx, hostile_psk_client);
     tls_pair(client_ctx, server_ctx, &client, &server);
     if (key_ways[way].on_server != NULL)
         key_ways[way].on_server(server);
@@ -194,7 +172,7 @@ static void test_client_takes_no_keys(void **state)
         tls_outcome outcome;
 
         set_psk_server(server_ctx);
-        SSL_CTX_set_psk_client_callback(client_ctx, psk_client);
+        SSL_CTX_set_psk_client_callback(client_ctx, hostile_psk_client);
         if (version == TLS1_3_VERSION) {
             set_psk_find(server_ctx);
             SSL_CTX_set_psk_use_session_callback(client_ctx, psk_use);

@@ -8,74 +8,12 @@
 
 #include <openssl/err.h>
 
+#include "hostile.h"
 #include "tls.h"
 
 /* ---- our callbacks, and those that displace them ---- */
 
-enum callback { SECURITY = 1, CLIENT_HELLO = 2, MESSAGE = 4, NOT_RESUMABLE = 8, ALL = 15 };
-
-static int allow_all(const SSL *s, const SSL_CTX *ctx, int op, int bits, int nid, void *other,
-                     void *ex)
-{
-    return 1;
-}
-
-static int say_hello(SSL *ssl, int *alert, void *arg)
-{
-    return SSL_CLIENT_HELLO_SUCCESS;
-}
-
-static void ignore_message(int write_p, int version, int content_type, const void *buf, size_t len,
-                           SSL *ssl, void *arg)
-{
-}
-
-static int resume_anything(SSL *ssl, int is_forward_secure)
-{
-    return 0;
-}
-
-static void displace_on_ctx(SSL_CTX *ctx, unsigned int displaced)
-{
-    if ((displaced & SECURITY) != 0)
-        SSL_CTX_set_security_callback(ctx, allow_all);
-    if ((displaced & CLIENT_HELLO) != 0)
-        SSL_CTX_set_client_hello_cb(ctx, say_hello, NULL);
-    if ((displaced & MESSAGE) != 0)
-        SSL_CTX_set_msg_callback(ctx, ignore_message);
-    if ((displaced & NOT_RESUMABLE) != 0)
-        SSL_CTX_set_not_resumable_session_callback(ctx, resume_anything);
-}
-
-/* There is no client hello callback of an SSL. */
-static void displace_on_ssl(SSL *ssl, unsigned int displaced)
-{
-    if ((displaced & SECURITY) != 0)
-        SSL_set_security_callback(ssl, allow_all);
-    if ((displaced & MESSAGE) != 0)
-        SSL_set_msg_callback(ssl, ignore_message);
-    if ((displaced & NOT_RESUMABLE) != 0)
-        SSL_set_not_resumable_session_callback(ssl, resume_anything);
-}
-
 /* ---- a key that no certificate stands for ---- */
-
-static const unsigned char psk[32] = "a key that both sides have known";
-
-static unsigned int psk_server(SSL *ssl, const char *identity, unsigned char *key,
-                               unsigned int size)
-{
-    memcpy(key, psk, sizeof(psk));
-    return sizeof(psk);
-}
-
-static unsigned int psk_client(SSL *ssl, const char *hint, char *identity,
-                               unsigned int identity_size, unsigned char *key, unsigned int size)
-{
-    OPENSSL_strlcpy(identity, "anyone", identity_size);
-    memcpy(key, psk, sizeof(psk));
-    return sizeof(psk);
-}
 
 /* ---- where the mode is taken back ---- */
 
@@ -88,8 +26,8 @@ static void take_back(SSL *ssl)
     if (only_call != 0 && calls != only_call)
         return;
     SSL_set_verify(ssl, SSL_VERIFY_NONE, NULL);
-    SSL_set_psk_server_callback(ssl, psk_server);
-    displace_on_ssl(ssl, displaced_inside);
+    SSL_set_psk_server_callback(ssl, hostile_psk_server);
+    hostile_displace_on_ssl(ssl, displaced_inside);
 }
 
 static int at_name(SSL *ssl, int *alert, void *arg)
@@ -235,11 +173,11 @@ static SSL_CTX *make_server(const attempt *a)
 {
     SSL_CTX *ctx = tls_ctx(a->version, &world.web);
 
-    SSL_CTX_set_psk_server_callback(ctx, psk_server);
+    SSL_CTX_set_psk_server_callback(ctx, hostile_psk_server);
     if (a->where == ON_CTX)
-        displace_on_ctx(ctx, a->displaced);
+        hostile_displace(ctx, a->displaced);
     else
-        displace_on_ctx(ctx, a->displaced & CLIENT_HELLO);
+        hostile_displace(ctx, a->displaced & HOSTILE_CLIENT_HELLO);
     displaced_inside = a->where == INSIDE ? a->displaced : 0;
     places[a->place].prepare(ctx);
     only_call = places[a->place].only_call;
@@ -258,7 +196,7 @@ static SSL_CTX *make_client(const attempt *a)
         SSL_CTX_add_custom_ext(ctx, EXTENSION, IN_MESSAGES, add_nothing, NULL, NULL, NULL, NULL));
     if (peers[a->peer].has_key) {
         assert_true(SSL_CTX_set_cipher_list(ctx, "PSK"));
-        SSL_CTX_set_psk_client_callback(ctx, psk_client);
+        SSL_CTX_set_psk_client_callback(ctx, hostile_psk_client);
     }
     return ctx;
 }
@@ -289,7 +227,7 @@ static void try(const attempt *a)
     tls_pair(client_ctx, server_ctx, &client, &server);
     SSL_set_tlsext_host_name(client, "somewhere.example");
     if (a->where == ON_SSL)
-        displace_on_ssl(server, a->displaced);
+        hostile_displace_on_ssl(server, a->displaced);
     outcome = attempts++ % 2 == 0 ? tls_talk(client, server) : tls_talk_at_once(client, server);
     if (outcome.server_got != allowed || outcome.client_got != allowed) {
         failures++;
@@ -313,7 +251,7 @@ static void test_mode_taken_back(void **state)
     failures = attempts = 0;
     for (v = 0; v < 2; v++) {
         a.version = tls_versions[v];
-        for (a.displaced = 0; a.displaced < ALL; a.displaced++)
+        for (a.displaced = 0; a.displaced < HOSTILE_ALL; a.displaced++)
             for (a.place = 0; a.place < PLACES; a.place++)
                 for (a.where = 0; a.where < WHERE_COUNT; a.where++)
                     /* On the context everybody comes, elsewhere the first and the last. */

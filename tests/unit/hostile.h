@@ -1,0 +1,35 @@
+/* What an application may put in the place of our callbacks, and a key in that of a certificate. */
+#ifndef CONSUL_TEST_HOSTILE_H
+#define CONSUL_TEST_HOSTILE_H
+
+#include <openssl/ssl.h>
+
+/* Our callbacks that an application can displace on its SSL_CTX, as a set. */
+enum hostile_callback {
+    HOSTILE_SECURITY = 1,
+    HOSTILE_CLIENT_HELLO = 2,
+    HOSTILE_MESSAGE = 4,
+    HOSTILE_NOT_RESUMABLE = 8,
+    HOSTILE_ALL = 15
+};
+
+/* One of each, which lets everything pass. */
+int hostile_security(const SSL *s, const SSL_CTX *ctx, int op, int bits, int nid, void *other,
+                     void *ex);
+int hostile_client_hello(SSL *ssl, int *alert, void *arg);
+void hostile_message(int write_p, int version, int content_type, const void *buf, size_t len,
+                     SSL *ssl, void *arg);
+int hostile_not_resumable(SSL *ssl, int is_forward_secure);
+
+/* Put those of the set there. There is no client hello callback of an SSL. */
+void hostile_displace(SSL_CTX *ctx, unsigned int displaced);
+void hostile_displace_on_ssl(SSL *ssl, unsigned int displaced);
+
+/* A key that both sides have known: the callbacks of TLS 1.2, and of TLS 1.3 where there are no others. */
+extern const unsigned char hostile_psk[32];
+unsigned int hostile_psk_server(SSL *ssl, const char *identity, unsigned char *key,
+                                unsigned int size);
+unsigned int hostile_psk_client(SSL *ssl, const char *hint, char *identity,
+                                unsigned int identity_size, unsigned char *key, unsigned int size);
+
+#endif
