@@ -401,6 +401,7 @@ static void begin(endpoint *e)
     e->store = prov_active_store(&why);
     e->unusable = e->store == NULL && why.reason != CONSUL_R_NOT_ACTIVE;
     e->stopped = false;
+    e->held_back = false;
     e->asked = false;
     e->waited = 0;
     e->reported = false;

@@ -29,7 +29,7 @@ typedef struct endpoint_question {
 
 typedef struct endpoint {
     void (*next_info)(const SSL *, int, int); /* the SSL's own, or NULL for its context's */
-    bool telling;                             /* it, just now */
+    unsigned char telling;                    /* the application's, just now: how deep */
     BIO *wbio;                                /* the SSL's own, after that was cut off; or NULL */
     const SSL_CTX *ctx; /* the SSL's when its certificates were looked at; compared, never used */
     X509 *current;      /* its current certificate then */
@@ -43,6 +43,7 @@ typedef struct endpoint {
     /* Of the handshake that is going on: */
     bool begun; /* what follows is set */
     bool stopped;
+    bool held_back;                         /* it may not write yet */
     unsigned char random[SSL3_RANDOM_SIZE]; /* this end's, of which each handshake has its own */
     endpoint_question question;
     bool asked;          /* the agent may have been asked, */

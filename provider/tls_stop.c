@@ -17,13 +17,17 @@
 
 #include <openssl/err.h>
 
-/* Let nothing more be written to the network. What the application has given us stays alive. */
+/*
+ * Let nothing more be written to the network. What the application has given us stays alive. It may
+ * give another, for the SSL's next handshake say, which is cut off in its turn.
+ */
 static void cut_off(endpoint *e, SSL *ssl)
 {
     BIO *wbio = SSL_get_wbio(ssl), *wall;
 
-    if (e->wbio != NULL || wbio == NULL || !BIO_up_ref(wbio))
+    if (wbio == NULL || BIO_test_flags(wbio, BIO_FLAGS_MEM_RDONLY) || !BIO_up_ref(wbio))
         return;
+    BIO_free_all(e->wbio);
     e->wbio = wbio;
     wall = BIO_new_mem_buf("", 0); /* to be read only */
     SSL_set0_wbio(ssl, wall);      /* none does as well */
@@ -77,10 +81,25 @@ static void acknowledge_at_once(const SSL *ssl)
     errno = saved;
 }
 
+/*
+ * A server that looks for early data could write, too, before the client's certificate has come
+ * (SSL_write_early_data). A governed one cannot until the client is authorized.
+ */
+static void hold_back(endpoint *e, SSL *ssl)
+{
+    if (e->rule == ENDPOINT_LEFT_ALONE)
+        return;
+    e->held_back = true;
+    SSL_set_shutdown(ssl, SSL_get_shutdown(ssl) | SSL_SENT_SHUTDOWN);
+}
+
 void prov_tls_finish(endpoint *e, SSL *ssl)
 {
     if (!may_finish(e, ssl))
         prov_tls_stop(ssl, "the peer finished the handshake without having been verified");
+    else if (e->held_back && !e->stopped)
+        SSL_set_shutdown(ssl, SSL_get_shutdown(ssl) & ~SSL_SENT_SHUTDOWN);
+    e->held_back = false;
     /* An SSL_write that has made the handshake goes on, and does not look whether it is shut down. */
     if (e->stopped)
         cut_off(e, ssl);
@@ -116,21 +135,33 @@ static void log_alert(endpoint *e, const SSL *ssl, bool sent, int alert)
 
 static void on_info(const SSL *s, int where, int value);
 
-/* The application's own callback, which may call ours in its turn: that does not call it again. */
+/*
+ * Tell the application's own callback: that of the SSL, or else its context's. Either may be made of
+ * ours, and call it in its turn. The SSL's then means the context's, and the context's means nobody's.
+ */
 static void tell_application(endpoint *e, const SSL *ssl, int where, int value)
 {
-    bool again = e != NULL && e->telling;
-    void (*next)(const SSL *, int, int) = e == NULL || again ? NULL : e->next_info;
+    void (*of_ctx)(const SSL *, int, int) = SSL_CTX_get_info_callback(SSL_get_SSL_CTX(ssl));
+    void (*next)(const SSL *, int, int) = NULL;
 
-    if (next == NULL)
-        next = SSL_CTX_get_info_callback(SSL_get_SSL_CTX(ssl));
+    if (e->telling == 0)
+        next = e->next_info != NULL ? e->next_info : of_ctx;
+    else if (e->telling == 1 && e->next_info != NULL)
+        next = of_ctx;
     if (next == NULL || next == on_info)
         return;
-    if (e != NULL)
-        e->telling = true;
+    e->telling++;
     next(ssl, where, value);
-    if (e != NULL)
-        e->telling = again;
+    e->telling--;
+}
+
+/* "Done" is told of a server, too, that looks for early data before the client's certificate. */
+static void notice_end(endpoint *e, SSL *ssl)
+{
+    if (strcmp(SSL_state_string(ssl), "TED") == 0)
+        hold_back(e, ssl);
+    else
+        prov_tls_finish(e, ssl);
 }
 
 static void on_info(const SSL *s, int where, int value)
@@ -138,16 +169,19 @@ static void on_info(const SSL *s, int where, int value)
     SSL *ssl = (SSL *)s; /* const here only because most callbacks just look */
     endpoint *e = where == SSL_CB_HANDSHAKE_START || where == SSL_CB_HANDSHAKE_DONE
                       ? prov_tls_arm(ssl)
-                      : endpoint_find(ssl);
+                      : endpoint_get(ssl);
     bool is_governed = e != NULL && e->rule == ENDPOINT_GOVERNED;
 
-    /* "Done" is told of a server, too, that may read early data before the client's certificate. */
-    if (e != NULL && where == SSL_CB_HANDSHAKE_DONE && strcmp(SSL_state_string(ssl), "TED") != 0)
-        prov_tls_finish(e, ssl);
+    if (e == NULL)
+        return;
+    if (where == SSL_CB_HANDSHAKE_DONE)
+        notice_end(e, ssl);
     if (is_governed && (where & SSL_CB_ALERT) != 0 && value >> 8 == SSL3_AL_FATAL)
         log_alert(e, ssl, (where & SSL_CB_WRITE) != 0, value & 0xff);
     tell_application(e, ssl, where, value);
-    /* The next step may be the CertificateRequest, whatever an application has just set. */
+    /* It may have displaced us; and the next step may be the CertificateRequest. */
+    if (e->rule != ENDPOINT_LEFT_ALONE && e->telling == 0)
+        prov_tls_listen(e, ssl);
     if (is_governed && (where & SSL_CB_LOOP) != 0 && SSL_is_server(ssl))
         SSL_set_verify(ssl, PROV_SERVER_VERIFY_MODE, NULL);
 }

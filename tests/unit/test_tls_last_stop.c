@@ -1,0 +1,160 @@
+/* The last stop, and applications that get in its way: by an info callback, or by early data. */
+#include "unit.h"
+
+#include <openssl/err.h>
+
+#include "hostile.h"
+#include "tls.h"
+
+/* ---- an info callback that takes its place ---- */
+
+static int unset_at, steps;
+
+static void take_the_place(const SSL *s, int where, int value)
+{
+    SSL *ssl = (SSL *)s;
+
+    if ((where & SSL_CB_LOOP) == 0)
+        return;
+    SSL_set_verify(ssl, SSL_VERIFY_NONE, NULL);
+    SSL_set_info_callback(ssl, ++steps >= unset_at ? NULL : take_the_place);
+}
+
+/* At each step of a handshake with nobody's certificate, on the context or on the SSL itself. */
+static void try_to_unset(int version, unsigned int displaced, bool on_ssl)
+{
+    SSL_CTX *server_ctx = tls_ctx(version, &world.web), *client_ctx;
+    OSSL_LIB_CTX *libctx;
+    SSL *client, *server;
+    tls_outcome outcome;
+
+    client_ctx = tls_ctx_elsewhere(version, NULL, &libctx);
+    hostile_displace(server_ctx, displaced);
+    if (!on_ssl)
+        SSL_CTX_set_info_callback(server_ctx, take_the_place);
+    tls_pair(client_ctx, server_ctx, &client, &server);
+    if (on_ssl)
+        SSL_set_info_callback(server, take_the_place);
+    steps = 0;
+    outcome = tls_talk(client, server);
+    assert_false(outcome.server_got || outcome.client_got);
+    tls_close(client, server);
+    SSL_CTX_free(client_ctx);
+    SSL_CTX_free(server_ctx);
+    OSSL_LIB_CTX_free(libctx);
+}
+
+static void test_unset(void **state)
+{
+    static const unsigned int sets[] = {0, HOSTILE_MESSAGE, HOSTILE_MESSAGE | HOSTILE_SECURITY,
+                                        HOSTILE_MESSAGE | HOSTILE_NOT_RESUMABLE};
+    size_t v, i;
+
+    for (v = 0; v < 2; v++) {
+        for (i = 0; i < sizeof(sets) / sizeof(sets[0]); i++) {
+            for (unset_at = 0; unset_at < 16; unset_at++) {
+                try_to_unset(tls_versions[v], sets[i], false);
+                try_to_unset(tls_versions[v], sets[i], true);
+            }
+        }
+    }
+}
+
+/* ---- one that is made of ours ---- */
+
+static void (*ours)(const SSL *, int, int);
+static int depth, deepest;
+
+static void wrap(const SSL *ssl, int where, int value)
+{
+    if (++depth > deepest)
+        deepest = depth;
+    if (depth < 100)
+        ours(ssl, where, value);
+    depth--;
+}
+
+static void test_wrapped(void **state)
+{
+    SSL_CTX *server_ctx = tls_ctx(TLS1_3_VERSION, &world.web),
+            *client_ctx = tls_ctx(TLS1_3_VERSION, &world.friend);
+    SSL *client, *server;
+    tls_outcome outcome;
+
+    tls_pair(client_ctx, server_ctx, &client, &server);
+    outcome = tls_talk(client, server);
+    assert_talked("before", &outcome);
+    ours = SSL_get_info_callback(server);
+    assert_non_null(ours);
+    tls_close(client, server);
+    SSL_CTX_set_info_callback(server_ctx, wrap);
+    tls_pair(client_ctx, server_ctx, &client, &server);
+    outcome = tls_talk(client, server);
+    assert_talked("wrapped", &outcome);
+    assert_in_range(deepest, 1, 2);
+    tls_close(client, server);
+    SSL_CTX_free(client_ctx);
+    SSL_CTX_free(server_ctx);
+}
+
+/* ---- a server that writes before the client's certificate has come ---- */
+
+static bool is_given_early(const minted *who)
+{
+    SSL_CTX *server_ctx = tls_ctx(TLS1_3_VERSION, &world.web),
+            *client_ctx = tls_ctx(TLS1_3_VERSION, who);
+    SSL *client, *server;
+    bool given = false;
+    char buffer[64];
+    size_t len;
+    int i;
+
+    SSL_CTX_set_max_early_data(server_ctx, 100);
+    tls_pair(client_ctx, server_ctx, &client, &server);
+    for (i = 0; i < 10; i++) {
+        given = SSL_read(client, buffer, sizeof(buffer)) > 0 || given;
+        SSL_read_early_data(server, buffer, sizeof(buffer), &len);
+        SSL_write_early_data(server, "pong", 4, &len);
+        ERR_clear_error();
+    }
+    tls_close(client, server);
+    SSL_CTX_free(client_ctx);
+    SSL_CTX_free(server_ctx);
+    return given;
+}
+
+/* The friend has it once the handshake is done, by an SSL_write. */
+static void test_early(void **state)
+{
+    SSL_CTX *server_ctx = tls_ctx(TLS1_3_VERSION, &world.web),
+            *client_ctx = tls_ctx(TLS1_3_VERSION, &world.friend);
+    SSL *client, *server;
+    char buffer[64];
+    size_t len;
+    tls_outcome outcome;
+
+    assert_false(is_given_early(NULL));
+    assert_false(is_given_early(&world.stranger));
+    assert_false(is_given_early(&world.site));
+    SSL_CTX_set_max_early_data(server_ctx, 100);
+    tls_pair(client_ctx, server_ctx, &client, &server);
+    SSL_do_handshake(client);
+    assert_int_equal(SSL_read_early_data(server, buffer, sizeof(buffer), &len),
+                     SSL_READ_EARLY_DATA_FINISH);
+    outcome = tls_talk(client, server);
+    assert_talked("the friend", &outcome);
+    tls_close(client, server);
+    SSL_CTX_free(client_ctx);
+    SSL_CTX_free(server_ctx);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_unset, tls_reset),
+        cmocka_unit_test_setup(test_wrapped, tls_reset),
+        cmocka_unit_test_setup(test_early, tls_reset),
+    };
+
+    return cmocka_run_group_tests(tests, tls_set_up, tls_tear_down);
+}
