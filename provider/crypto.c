@@ -66,8 +66,10 @@ int prov_crypto_bring(prov_ctx *prov, consul_error *err)
         return bring(prov, "fips", err);
     if (source != NULL && strcmp(source, "auto") != 0)
         return 1; /* off, or what is no value: nothing comes by a mistake */
-    if (OSSL_PROVIDER_available(prov->libctx, "fips"))
-        return 1; /* whoever has that wants no other */
+    /* Whoever has `fips` wants no other, and a file of before has activated `default` by itself. */
+    if (OSSL_PROVIDER_available(prov->libctx, "fips")
+        || OSSL_PROVIDER_available(prov->libctx, "default"))
+        return 1;
     if (!bring(prov, "default", err))
         return 0;
     if (is_global(prov))

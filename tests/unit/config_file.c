@@ -31,8 +31,8 @@ config_file config_file_write(const char *settings, const char *more)
         || fprintf(stream,
                    "openssl_conf = openssl_init\n"
                    "[openssl_init]\nproviders = providers\n"
-                   "[providers]\nnull = null_section\nconsul = consul_section\n"
-                   "[null_section]\nactivate = 1\n"
+                   "[providers]\ndefault = default_section\nconsul = consul_section\n"
+                   "[default_section]\nactivate = 1\n"
                    "[consul_section]\nmodule = %s\nactivate = 1\n%s\n%s\n",
                    module_path(), settings, more == NULL ? "" : more)
                < 0

@@ -8,7 +8,7 @@ typedef struct config_file {
 } config_file;
 
 /*
- * Write a file that activates the null provider and the module under test, which brings the cryptography, with `settings`
+ * Write a file that activates the default provider and the module under test, with `settings`
  * (lines of name = value) in the latter's section, and `more` (or NULL) after it.
  */
 config_file config_file_write(const char *settings, const char *more);
