@@ -93,7 +93,8 @@ void prov_crypto_release(prov_ctx *prov)
 {
     if (prov->crypto_unasked && is_global(prov))
         atomic_fetch_sub(&unasked, 1);
-    OSSL_PROVIDER_unload(prov->crypto);
+    if (prov->crypto != NULL)
+        OSSL_PROVIDER_unload(prov->crypto);
 }
 
 int prov_crypto_check(consul_error *err)

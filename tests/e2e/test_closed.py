@@ -93,6 +93,7 @@ def application(request):
     return request.param
 
 
+@pytest.mark.applications
 @pytest.mark.parametrize("breaking", BREAKINGS, ids=lambda one: one.__name__)
 def test_a_server_lets_nobody_in(application, shared, agent, service, breaking):
     """It does not start, or refuses all TLS."""
@@ -110,6 +111,7 @@ def test_a_server_lets_nobody_in(application, shared, agent, service, breaking):
         process.kill()
 
 
+@pytest.mark.applications
 @pytest.mark.parametrize("breaking", BREAKINGS, ids=lambda one: one.__name__)
 @pytest.mark.parametrize("client", [curl, urllib_client], ids=applications.short_name)
 def test_a_client_goes_nowhere(client, shared, plain, agent, service, breaking):
@@ -120,6 +122,7 @@ def test_a_client_goes_nowhere(client, shared, plain, agent, service, breaking):
         assert re.search("(?i)no.ciphers|insufficient randomness", result.output), result
 
 
+@pytest.mark.applications
 def test_the_unbroken_file_works(application, shared, agent, service):
     """The control: the same file as it is."""
     config = shared.write("openssl.cnf", example(shared, agent, service))
@@ -132,6 +135,7 @@ def test_the_unbroken_file_works(application, shared, agent, service):
         process.kill()
 
 
+@pytest.mark.applications
 @pytest.mark.parametrize("client", [curl, urllib_client], ids=applications.short_name)
 def test_the_unbroken_file_works_for_clients(client, shared, agent, service):
     config = shared.write("openssl.cnf", example(shared, agent, service))
