@@ -266,6 +266,7 @@ int consul_exchange_prepare(consul_exchange *x, const consul_agent *agent,
 
     memset(x, 0, sizeof(*x));
     x->agent = agent;
+    x->fd = -1;
     pthread_once(&once, init_curl);
     if (curl_trouble != NULL)
         return consul_error_set(err, CONSUL_R_SETTING_INVALID, "%s", curl_trouble);

@@ -23,6 +23,7 @@ typedef struct descriptor {
 typedef struct query {
     consul_entry *entry; /* NULL for a probe, which keeps nothing */
     consul_exchange exchange;
+    struct runner *runner; /* whose it is, while it runs */
     bool active;
     uint64_t index;
     int64_t began;

@@ -51,9 +51,20 @@ static consul_request request_of(const runner *r, const query *q)
     return consul_entry_request(q == &r->queries[PROBE] ? &roots : q->entry);
 }
 
+/* The thread's own, and known to the exchange, which looks at the other end of its connection. */
+static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
+{
+    query *q = arg;
+
+    q->exchange.fd = consul_descriptors_open_socket(q->runner, purpose, address);
+    return q->exchange.fd;
+}
+
 static void begin_query(const consul_watch *watch, runner *r, query *q)
 {
     bool is_probe = is_probe_of(r, q);
+    /* The other end of a connection is looked at for each request, by the descriptor of its own exchange. */
+    bool is_fresh = is_probe || watch->agent->settings->agent_user != NULL;
     consul_request request = request_of(r, q);
     CURL *curl;
 
@@ -68,15 +79,15 @@ static void begin_query(const consul_watch *watch, runner *r, query *q)
         return;
     }
     curl = q->exchange.curl;
+    q->runner = r;
     q->active =
-        curl_easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, consul_descriptors_open_socket)
-            == CURLE_OK
-        && curl_easy_setopt(curl, CURLOPT_OPENSOCKETDATA, r) == CURLE_OK
+        curl_easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, open_socket) == CURLE_OK
+        && curl_easy_setopt(curl, CURLOPT_OPENSOCKETDATA, q) == CURLE_OK
         && curl_easy_setopt(curl, CURLOPT_CLOSESOCKETFUNCTION, consul_descriptors_close_socket)
                == CURLE_OK
         && curl_easy_setopt(curl, CURLOPT_CLOSESOCKETDATA, r) == CURLE_OK
-        && curl_easy_setopt(curl, CURLOPT_FORBID_REUSE, is_probe ? 1L : 0L) == CURLE_OK
-        && curl_easy_setopt(curl, CURLOPT_FRESH_CONNECT, is_probe ? 1L : 0L) == CURLE_OK
+        && curl_easy_setopt(curl, CURLOPT_FORBID_REUSE, is_fresh ? 1L : 0L) == CURLE_OK
+        && curl_easy_setopt(curl, CURLOPT_FRESH_CONNECT, is_fresh ? 1L : 0L) == CURLE_OK
         && curl_easy_setopt(curl, CURLOPT_TCP_KEEPALIVE, 1L) == CURLE_OK
         && curl_easy_setopt(curl, CURLOPT_PRIVATE, (char *)q) == CURLE_OK
         && curl_multi_add_handle(r->multi, curl) == CURLM_OK;

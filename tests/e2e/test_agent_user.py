@@ -10,7 +10,9 @@ import sys
 import pytest
 
 from agent import Agent, consul_binary, free_ports
+from fake_agent import ROOTS, FakeAgent
 from processes import Process, wait_until
+from programs import TLS13
 
 pytestmark = pytest.mark.applications  # the agent's folder is another user's
 
@@ -129,6 +131,25 @@ def test_an_impostor_hears_no_token(programs, impostor, kind, accepts):
         wait_until(lambda: "heard" in one.output(), "the end of the connection")
         assert "heard b''" in one.output()
     assert TOKEN not in one.output()
+
+
+@pytest.mark.parametrize("kind", ["tcp", "unix"])
+@pytest.mark.parametrize("wanted", ["right", "wrong"])
+def test_a_watch(programs, kind, wanted):
+    """Its thread opens connections of its own, and tells no token to another user either."""
+    fake = FakeAgent(unix=programs.folder / "agent.sock" if kind == "unix" else None)
+    fake.watchable = True
+    config = programs.config(fake, agent_user=os.getuid() if wanted == "right" else OTHER, token=TOKEN, service="web")
+    server = programs.server("-nocert", config=config)
+    friend = fake.authority.service("friend").files(programs.folder, "friend")
+    for _ in range(3):
+        assert programs.talk(server, TLS13, *friend).talked == (wanted == "right")
+    if wanted == "right":
+        wait_until(lambda: sum("index" in one.query for one in fake.seen(ROOTS)) > 1, "a watch that goes on")
+    else:
+        assert fake.requests == []
+    server.leave()
+    fake.stop()
 
 
 def test_without_the_setting_it_does(programs, impostor):
