@@ -211,13 +211,20 @@ class Agent:
         certificate, _, intermediates = leaf["CertPEM"].partition(end)
         return Identity(certificate + end, leaf["PrivateKeyPEM"], intermediates)
 
+    def signs(self, service):
+        """A leader lists its root some moments before it signs by it: "CA root is nil"."""
+        try:
+            return self.leaf(service)
+        except (OSError, AgentError):
+            return None
+
     def adopt_authority(self):
         """Rotates to a root whose key the test has, so that it can issue what Consul never would.
 
         The agent then lists two roots, and its leaves come with a cross-signed intermediate.
         `elder` is a leaf of the first root.
         """
-        self.elder = self.leaf("elder")
+        self.elder = wait_until(lambda: self.signs("elder"), f"a leaf from {self.address}")
         self.authority = Authority(self.trust_domain, "Adopted Root")
         self.put("/v1/connect/ca/configuration", {
             "Provider": "consul",
