@@ -58,7 +58,7 @@ int agent_ask(agent_fixture *f, const consul_request *request, consul_answer *an
     consul_agent *agent = agent_make(&f->settings);
     int ok = consul_agent_request(agent, request, answer, err);
 
-    assert_false(consul_store_in_request());
+    assert_false(consul_in_request());
     consul_agent_free(agent);
     return ok;
 }

@@ -2,8 +2,8 @@
 #ifndef CONSUL_TEST_AGENT_FIXTURE_H
 #define CONSUL_TEST_AGENT_FIXTURE_H
 
+#include "agent/request.h"
 #include "http_server.h"
-#include "internal.h"
 
 #define PATH "/v1/agent/test"
 

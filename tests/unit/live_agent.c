@@ -235,7 +235,7 @@ static void answer(connection *c, const live_request *request, const char *targe
 static void handle(connection *c)
 {
     live_agent *agent = c->agent;
-    live_request request = {.connection = c->number, .at = consul_deadline_after(0)};
+    live_request request = {.connection = c->number, .at = consul_now_ms()};
     char target[1024] = "";
 
     sscanf(c->head, "%*s %1023s", target);

@@ -6,7 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "exchange.h"
+#include "agent/agent_user.h"
 
 typedef struct fixture {
     bool usable;

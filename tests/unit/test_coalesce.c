@@ -4,7 +4,9 @@
  */
 static int queued_ms;
 #define QUEUED_MS queued_ms
-#include "../../store/coalesce.c"
+#include "../../store/cache/single_flight.c"
+#include "store.h"
+#include "watch/watch.h"
 
 #include "unit.h" /* after it: cmocka has names of its own */
 
@@ -92,9 +94,9 @@ static void *run(void *arg)
 {
     handshake *h = arg;
 
-    h->verdict =
-        consul_coalesce(h->store, h->of_no_peer ? NULL : h->target, h->of_no_peer ? NULL : h->peer,
-                        consul_deadline_after(h->patience), ask, NULL, &h->err);
+    h->verdict = consul_single_flight(h->store, h->of_no_peer ? NULL : h->target,
+                                      h->of_no_peer ? NULL : h->peer,
+                                      consul_deadline_after(h->patience), ask, NULL, &h->err);
     return NULL;
 }
 
@@ -126,11 +128,11 @@ static void wait_until_queued(unsigned holders)
     while (!so_many) {
         question *q;
 
-        consul_live_lock();
+        consul_lock();
         for (q = questions; q != NULL && q->state != QUEUED; q = q->next)
             ;
         so_many = q != NULL && q->holders == holders;
-        consul_live_unlock();
+        consul_unlock();
         nanosleep(&pause, NULL);
     }
 }
@@ -273,7 +275,7 @@ static void test_fork(void **state)
     static char address[] = "http://127.0.0.1:1";
     consul_settings settings = {.address = address};
     consul_agent *agent = consul_agent_new(&settings, NULL);
-    consul_live *live = consul_live_new(NULL);
+    consul_table *live = consul_table_new(NULL);
     consul_watch *watch = consul_watch_new(agent, live, NULL, NULL); /* for its fork handlers */
     handshake first = {.thread = 0}, second = {.thread = 0};
     int status;
@@ -300,7 +302,7 @@ static void test_fork(void **state)
     assert_int_equal(end(&first), CONSUL_VERDICT_YES);
     assert_int_equal(end(&second), CONSUL_VERDICT_YES);
     consul_watch_free(watch);
-    consul_live_free(live);
+    consul_table_free(live);
     consul_agent_free(agent);
 }
 

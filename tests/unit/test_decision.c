@@ -3,7 +3,9 @@
 
 #include <jansson.h>
 
+#include "agent/authorize.h"
 #include "agent_fixture.h"
+#include "identity/cert.h"
 #include "mint.h"
 
 static void test_serials(void **state)
@@ -49,12 +51,18 @@ static int authorize(agent_fixture *f, const char *target_uri, consul_error *err
     minted peer = mint(&ca, (mint_order){.serial = 0xabcd});
     consul_agent *agent = agent_make(&f->settings);
     consul_spiffe_id target, id = {.uri = "spiffe://TD.consul/ns/default/dc/dc1/svc/db"};
+    consul_request request = {.path = CONSUL_AUTHORIZE_PATH, .deadline = CONSUL_NO_DEADLINE};
+    consul_answer answer;
+    char *body;
     int ok;
 
     assert_true(consul_spiffe_id_parse(target_uri, strlen(target_uri), &target, NULL));
-    ok = CONSUL_VERDICT_YES
-         == consul_agent_authorize(agent, &f->settings, NULL, &target, peer.cert, &id,
-                                   CONSUL_NO_DEADLINE, err);
+    body = consul_authorize_encode(&f->settings, &target, peer.cert, &id, err);
+    assert_non_null(body);
+    request.body = body;
+    ok = CONSUL_VERDICT_YES == consul_authorize_ask(agent, &request, &target, &id, &answer, err);
+    consul_answer_free(&answer);
+    free(body);
     consul_agent_free(agent);
     minted_free(&peer);
     minted_free(&ca);

@@ -9,7 +9,8 @@
 #include <openssl/err.h>
 #include <openssl/ui.h>
 
-#include "internal.h"
+#include "agent/decode.h"
+#include "identity/snapshots.h"
 
 #define FILE_MAX_SIZE ((size_t)1 << 20)
 #define CORPUS_MIN 20 /* cases in each folder: fewer, and the corpus was not found */

@@ -5,7 +5,8 @@
 
 #include <openssl/x509v3.h>
 
-#include "internal.h"
+#include "identity/dns_name.h"
+#include "identity/spiffe.h"
 #include "mint.h"
 
 static const struct {

@@ -1,13 +1,13 @@
 /* What is known of one thing: for how long a leaf counts, and who asks for the next one. */
 #include "unit.h"
 
-#include "internal.h"
+#include "cache/table.h"
 
 #define ASKED 1000000 /* in microseconds, when the leaf was asked for */
 #define MS 1000
 
 typedef struct fixture {
-    consul_live *live;
+    consul_table *live;
     consul_entry *entry;
     consul_leaf *leaf;
     consul_roots *roots;
@@ -19,8 +19,8 @@ static int set_up(void **state)
 {
     static const consul_scope scope;
 
-    f.live = consul_live_new(NULL);
-    f.entry = consul_live_entry(f.live, CONSUL_KIND_LEAF, "web", &scope, NULL);
+    f.live = consul_table_new(NULL);
+    f.entry = consul_table_entry(f.live, CONSUL_KIND_LEAF, "web", &scope, NULL);
     f.leaf = consul_leaf_new(NULL);
     f.roots = consul_roots_new(NULL, NULL);
     consul_entry_keep_leaf(f.entry, f.leaf, f.roots, CONSUL_ASKED, ASKED);
@@ -31,7 +31,7 @@ static int tear_down(void **state)
 {
     consul_leaf_unref(f.leaf);
     consul_roots_unref(f.roots);
-    consul_live_free(f.live);
+    consul_table_free(f.live);
     return 0;
 }
 
@@ -91,7 +91,7 @@ static void test_no_leaf_yet(void **state)
 {
     static const consul_scope scope;
 
-    f.entry = consul_live_entry(f.live, CONSUL_KIND_LEAF, "api", &scope, NULL);
+    f.entry = consul_table_entry(f.live, CONSUL_KIND_LEAF, "api", &scope, NULL);
     assert_false(has_one_in_crowd(ASKED));
     assert_false(has_one_in_crowd(ASKED));
 }

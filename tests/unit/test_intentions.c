@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 
-#include "internal.h"
+#include "agent/intentions.h"
 
 #define ALLOW "\"Action\": \"allow\""
 #define DENY "\"Action\": \"deny\""

@@ -4,7 +4,7 @@
 #include <malloc.h>
 #include <stdio.h>
 
-#include "internal.h"
+#include "cache/verdicts.h"
 
 #define PEERS 100000 /* far more than are kept */
 #define MILLION 1000000
@@ -32,55 +32,55 @@ static digest cert(int number)
     return made;
 }
 
-static consul_known_verdict verdict_about(int number)
+static consul_kept_verdict verdict_about(int number)
 {
-    return (consul_known_verdict){
+    return (consul_kept_verdict){
         .verdict = number % 3 == 0 ? CONSUL_VERDICT_NO : CONSUL_VERDICT_YES,
         .epoch = (uint64_t)number,
         .asked = number,
     };
 }
 
-static void note(consul_known *known, const consul_spiffe_id *id, int certificate,
+static void note(consul_verdicts *known, const consul_spiffe_id *id, int certificate,
                  enum consul_verdict verdict, int64_t asked)
 {
-    const consul_known_verdict said = {.verdict = verdict, .epoch = 1, .asked = asked};
+    const consul_kept_verdict said = {.verdict = verdict, .epoch = 1, .asked = asked};
 
-    consul_known_note(known, &target, id, cert(certificate).bytes, &said);
+    consul_verdicts_note(known, &target, id, cert(certificate).bytes, &said);
 }
 
-static enum consul_verdict about(const consul_known *known, const consul_spiffe_id *id,
+static enum consul_verdict about(const consul_verdicts *known, const consul_spiffe_id *id,
                                  int certificate)
 {
-    return consul_known_find(known, &target, id, cert(certificate).bytes).verdict;
+    return consul_verdicts_find(known, &target, id, cert(certificate).bytes).verdict;
 }
 
-static enum consul_verdict last(const consul_known *known, const consul_spiffe_id *id)
+static enum consul_verdict last(const consul_verdicts *known, const consul_spiffe_id *id)
 {
-    return consul_known_last(known, &target, id).verdict;
+    return consul_verdicts_last(known, &target, id).verdict;
 }
 
 static void test_crowd(void **state)
 {
-    consul_known *known = consul_known_new(NULL);
+    consul_verdicts *known = consul_verdicts_new(NULL);
     int i, found = 0;
 
     assert_non_null(known);
     for (i = 1; i <= PEERS; i++) {
         consul_spiffe_id id = peer(i);
-        consul_known_verdict verdict = verdict_about(i);
+        consul_kept_verdict verdict = verdict_about(i);
 
-        consul_known_note(known, &target, &id, cert(i).bytes, &verdict);
-        assert_int_equal(consul_known_find(known, &target, &id, cert(i).bytes).epoch, i);
-        assert_int_equal(consul_known_last(known, &target, &id).epoch, i);
+        consul_verdicts_note(known, &target, &id, cert(i).bytes, &verdict);
+        assert_int_equal(consul_verdicts_find(known, &target, &id, cert(i).bytes).epoch, i);
+        assert_int_equal(consul_verdicts_last(known, &target, &id).epoch, i);
     }
     for (i = 1; i <= PEERS; i++) {
         consul_spiffe_id id = peer(i);
-        consul_known_verdict ahead = consul_known_find(known, &target, &id, cert(i).bytes);
-        consul_known_verdict is = consul_known_last(known, &target, &id);
-        consul_known_verdict was = verdict_about(i);
+        consul_kept_verdict ahead = consul_verdicts_find(known, &target, &id, cert(i).bytes);
+        consul_kept_verdict is = consul_verdicts_last(known, &target, &id);
+        consul_kept_verdict was = verdict_about(i);
 
-        assert_int_equal(consul_known_find(known, &target, &id, cert(i + PEERS).bytes).verdict,
+        assert_int_equal(consul_verdicts_find(known, &target, &id, cert(i + PEERS).bytes).verdict,
                          CONSUL_VERDICT_NONE);
         if (is.verdict != CONSUL_VERDICT_NONE) {
             found++;
@@ -94,7 +94,7 @@ static void test_crowd(void **state)
         }
     }
     assert_in_range(found, 2, 4000);
-    consul_known_free(known);
+    consul_verdicts_free(known);
 }
 
 /* What the process has allocated, in bytes; 0 with a sanitizer, which has its own ways to tell. */
@@ -108,9 +108,9 @@ static size_t allocated(void)
 /* Whoever has a certificate for each of a million names takes no memory for that. */
 static void test_a_million_clients(void **state)
 {
-    consul_known *known = consul_known_new(NULL);
+    consul_verdicts *known = consul_verdicts_new(NULL);
     consul_spiffe_id id;
-    consul_known_verdict verdict;
+    consul_kept_verdict verdict;
     size_t before = 0;
     int i;
 
@@ -120,18 +120,18 @@ static void test_a_million_clients(void **state)
         verdict = verdict_about(i);
         if (i == 1) /* libcrypto has fetched what it needs */
             before = allocated();
-        consul_known_note(known, &target, &id, cert(i).bytes, &verdict);
+        consul_verdicts_note(known, &target, &id, cert(i).bytes, &verdict);
     }
     assert_in_range(allocated(), before - before / 100, before);
-    assert_int_equal(consul_known_last(known, &target, &id).epoch, MILLION - 1);
+    assert_int_equal(consul_verdicts_last(known, &target, &id).epoch, MILLION - 1);
     assert_int_equal(about(known, &id, MILLION - 1), verdict.verdict);
-    consul_known_free(known);
+    consul_verdicts_free(known);
 }
 
 /* Where two handshakes ask at a time, the answer to the later question is the one that is kept. */
 static void test_order(void **state)
 {
-    consul_known *known = consul_known_new(NULL);
+    consul_verdicts *known = consul_verdicts_new(NULL);
     consul_spiffe_id id = peer(1);
 
     note(known, &id, 1, CONSUL_VERDICT_NO, 11);
@@ -146,7 +146,7 @@ static void test_order(void **state)
     note(known, &id, 2, CONSUL_VERDICT_NO, 10); /* a no counts whenever it comes */
     assert_int_equal(about(known, &id, 1), CONSUL_VERDICT_NONE);
     assert_int_equal(last(known, &id), CONSUL_VERDICT_NO);
-    consul_known_free(known);
+    consul_verdicts_free(known);
 }
 
 /* Few do not take each other's places, whatever they are called. */
@@ -156,7 +156,7 @@ static void test_few(void **state)
     int i, turn;
 
     for (turn = 0; turn < 1000; turn++) {
-        consul_known *known = consul_known_new(NULL);
+        consul_verdicts *known = consul_verdicts_new(NULL);
 
         for (i = 0; i < 8; i++) {
             ids[i] = peer(8 * turn + i);
@@ -164,14 +164,14 @@ static void test_few(void **state)
         }
         for (i = 0; i < 8; i++)
             assert_int_equal(about(known, &ids[i], i), CONSUL_VERDICT_YES);
-        consul_known_free(known);
+        consul_verdicts_free(known);
     }
 }
 
 /* A no for which there is no place any more is not followed by a yes that was asked for before it. */
 static void test_a_no_that_went(void **state)
 {
-    consul_known *known = consul_known_new(NULL);
+    consul_verdicts *known = consul_verdicts_new(NULL);
     consul_spiffe_id id = peer(0), other;
     int i;
 
@@ -186,13 +186,13 @@ static void test_a_no_that_went(void **state)
     assert_int_equal(last(known, &id), CONSUL_VERDICT_NONE);
     note(known, &id, 0, CONSUL_VERDICT_YES, 10 + PEERS);
     assert_int_equal(last(known, &id), CONSUL_VERDICT_YES);
-    consul_known_free(known);
+    consul_verdicts_free(known);
 }
 
 /* Of one identity, each with a certificate of its own: all are known at a time. */
 static void test_replicas(void **state)
 {
-    consul_known *known = consul_known_new(NULL);
+    consul_verdicts *known = consul_verdicts_new(NULL);
     consul_spiffe_id id = peer(1);
     int i;
 
@@ -202,7 +202,7 @@ static void test_replicas(void **state)
         assert_int_equal(about(known, &id, i), CONSUL_VERDICT_YES);
     assert_int_equal(about(known, &id, 10), CONSUL_VERDICT_NONE);
     assert_int_equal(last(known, &id), CONSUL_VERDICT_YES); /* and of one that was renewed */
-    consul_known_free(known);
+    consul_verdicts_free(known);
 }
 
 /* A no is about the identity, also where it was said to another of its certificates. */
@@ -213,24 +213,24 @@ static void test_a_replica_that_is_denied(void **state)
     size_t i;
 
     for (i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
-        consul_known *known = consul_known_new(NULL);
+        consul_verdicts *known = consul_verdicts_new(NULL);
 
         note(known, &id, 1, CONSUL_VERDICT_YES, 10);
         note(known, &id, 2, ends[i], 9); /* asked for before, perhaps, but what is said last */
         assert_int_equal(about(known, &id, 1), CONSUL_VERDICT_NONE);
         assert_int_equal(last(known, &id), ends[i]);
-        consul_known_free(known);
+        consul_verdicts_free(known);
     }
 }
 
 /* Whose verdict, and about whom: one does not run over into the other. */
 static void test_pairs(void **state)
 {
-    consul_known *known = consul_known_new(NULL);
+    consul_verdicts *known = consul_verdicts_new(NULL);
     consul_spiffe_id one = {.uri = "spiffe://td/a"}, other = {.uri = "spiffe://td/b"};
     consul_spiffe_id third = {.uri = "spiffe://td/ns/a"};
     consul_spiffe_id longer = {.uri = "spiffe://td/as"}, rest = {.uri = "piffe://td/b"};
-    consul_known_verdict yes = {.verdict = CONSUL_VERDICT_YES, .asked = 1};
+    consul_kept_verdict yes = {.verdict = CONSUL_VERDICT_YES, .asked = 1};
     const struct {
         const consul_spiffe_id *target, *peer;
         enum consul_verdict verdict;
@@ -241,15 +241,15 @@ static void test_pairs(void **state)
     };
     size_t i;
 
-    consul_known_note(known, &one, &other, cert(1).bytes, &yes);
+    consul_verdicts_note(known, &one, &other, cert(1).bytes, &yes);
     for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        assert_int_equal(consul_known_last(known, rows[i].target, rows[i].peer).verdict,
+        assert_int_equal(consul_verdicts_last(known, rows[i].target, rows[i].peer).verdict,
                          rows[i].verdict);
         assert_int_equal(
-            consul_known_find(known, rows[i].target, rows[i].peer, cert(1).bytes).verdict,
+            consul_verdicts_find(known, rows[i].target, rows[i].peer, cert(1).bytes).verdict,
             rows[i].verdict);
     }
-    consul_known_free(known);
+    consul_verdicts_free(known);
 }
 
 int main(void)

@@ -17,7 +17,7 @@
 #include <openssl/store.h>
 
 #include "config_file.h"
-#include "internal.h"
+#include "store.h"
 
 /* ---- libcrypto's memory, of which the provider's is a part ---- */
 

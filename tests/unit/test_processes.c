@@ -110,14 +110,14 @@ static void listen_to(host *h)
     int count;
     ssize_t got;
 
-    while (poll(&ready, 1, (int)(end - consul_deadline_after(0))) == 1) {
+    while (poll(&ready, 1, (int)(end - consul_now_ms())) == 1) {
         got = read(h->out, h->said + h->len, sizeof(h->said) - 1 - h->len);
         if (got <= 0)
             return;
         h->len += (size_t)got;
         h->said[h->len] = '\0';
         if (h->ending == 0 && has_said(h, "ENDING\n")) {
-            h->ending = consul_deadline_after(0);
+            h->ending = consul_now_ms();
             end = h->ending + PROMPTLY;
         }
         if (!hung && has_said(h, "HANG ")) {

@@ -4,7 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "internal.h"
+#include "base/name.h"
+#include "base/settings.h"
 
 /* A configuration: name, value pairs that end with NULL. */
 static const char *lookup(const char *name, void *arg)

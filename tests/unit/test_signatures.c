@@ -8,7 +8,7 @@
 #include <openssl/x509_vfy.h>
 #include <openssl/x509v3.h>
 
-#include "internal.h"
+#include "identity/snapshots.h"
 #include "mint.h"
 
 #define TD "td.consul"

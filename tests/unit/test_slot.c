@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "exchange.h"
+#include "agent/slot.h"
 
 #define SLOTS 32
 #define ASKED 4

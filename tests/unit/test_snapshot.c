@@ -5,7 +5,7 @@
 
 #include <openssl/x509v3.h>
 
-#include "internal.h"
+#include "identity/snapshots.h"
 #include "mint.h"
 
 #define TD "11111111-2222-3333-4444-555555555555.consul"

@@ -3,7 +3,7 @@
 
 #include <openssl/x509v3.h>
 
-#include "internal.h"
+#include "identity/stand_in.h"
 #include "mint.h"
 
 #define LONG_NAME                                                                                      \

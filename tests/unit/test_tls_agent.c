@@ -97,13 +97,13 @@ static const struct {
 
 static void wait_for_a_right_answer(void)
 {
-    int64_t began = consul_deadline_after(0);
+    int64_t began = consul_now_ms();
     tls_outcome outcome;
 
     world.agent.roots_reply = world.agent.decision_reply = (http_reply){.status = 200};
     do {
         outcome = connect(TLS1_3_VERSION, &world.friend, &world.web);
-    } while (!outcome.server_done && consul_deadline_after(0) - began < 20000);
+    } while (!outcome.server_done && consul_now_ms() - began < 20000);
     assert_talked("a right answer", &outcome);
 }
 
@@ -230,17 +230,17 @@ static void test_hanging_agent(void **state)
     assert_refused("hanging", &outcome);
     assert_contains(outcome.server_errors, "Consul agent did not answer in time");
     /* Nobody else waits meanwhile. */
-    began = consul_deadline_after(0);
+    began = consul_now_ms();
     outcome = connect(TLS1_3_VERSION, &world.friend, &world.web);
     assert_refused("hanging", &outcome);
     assert_contains(outcome.server_errors, "has left requests without an answer");
-    assert_true(consul_deadline_after(0) - began < 900);
+    assert_true(consul_now_ms() - began < 900);
     /* It is tried, and the first answer ends that. */
     world.agent.decision_reply.manner = HTTP_ANSWER;
     world.agent.roots_reply.manner = HTTP_ANSWER;
     do {
         outcome = connect(TLS1_3_VERSION, &world.friend, &world.web);
-    } while (!outcome.server_done && consul_deadline_after(0) - began < 20000);
+    } while (!outcome.server_done && consul_now_ms() - began < 20000);
     assert_talked("recovered", &outcome);
 }
 

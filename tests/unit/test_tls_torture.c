@@ -17,7 +17,10 @@
 
 #include "tls.h"
 
-#include "internal.h"
+#include "agent/decode.h"
+#include "cache/verdicts.h"
+#include "identity/cert.h"
+#include "store.h"
 
 #define ROUNDS 8      /* turns of each side */
 #define OF_OPENSSL 80 /* of its allocations, how many fail one by one in each case */
@@ -295,8 +298,8 @@ static void test_loading(void **state)
 /* What is kept for the agent's absence: a no that can not be kept is not an earlier yes. */
 static void test_a_no_is_kept(void **state)
 {
-    consul_known *known = consul_known_new(NULL);
-    consul_known_verdict yes = {.verdict = CONSUL_VERDICT_YES}, no = {.verdict = CONSUL_VERDICT_NO};
+    consul_verdicts *known = consul_verdicts_new(NULL);
+    consul_kept_verdict yes = {.verdict = CONSUL_VERDICT_YES}, no = {.verdict = CONSUL_VERDICT_NO};
     unsigned char cert[CONSUL_DIGEST_LEN] = "of the friend's certificate";
     consul_spiffe_id web, friend;
     long k;
@@ -305,49 +308,51 @@ static void test_a_no_is_kept(void **state)
     assert_true(consul_spiffe_id_of_cert(world.friend.cert, &friend, NULL));
     for (k = 1; k < 20; k++) {
         yes.asked = no.asked = k;
-        consul_known_note(known, &web, &friend, cert, &yes);
-        assert_int_equal(consul_known_find(known, &web, &friend, cert).verdict, CONSUL_VERDICT_YES);
-        assert_int_equal(consul_known_last(known, &web, &friend).verdict, CONSUL_VERDICT_YES);
+        consul_verdicts_note(known, &web, &friend, cert, &yes);
+        assert_int_equal(consul_verdicts_find(known, &web, &friend, cert).verdict,
+                         CONSUL_VERDICT_YES);
+        assert_int_equal(consul_verdicts_last(known, &web, &friend).verdict, CONSUL_VERDICT_YES);
         plan.count = 0;
         plan.of_module = false;
         plan.first = k;
         plan.last = FAR_AWAY;
         plan.armed = true;
-        consul_known_note(known, &web, &friend, cert, &no);
+        consul_verdicts_note(known, &web, &friend, cert, &no);
         plan.armed = false;
-        assert_int_not_equal(consul_known_find(known, &web, &friend, cert).verdict,
+        assert_int_not_equal(consul_verdicts_find(known, &web, &friend, cert).verdict,
                              CONSUL_VERDICT_YES);
-        assert_int_not_equal(consul_known_last(known, &web, &friend).verdict, CONSUL_VERDICT_YES);
+        assert_int_not_equal(consul_verdicts_last(known, &web, &friend).verdict,
+                             CONSUL_VERDICT_YES);
     }
-    consul_known_free(known);
+    consul_verdicts_free(known);
 }
 
 /* Nor where it is thrown away, with all others, and an earlier yes comes later. */
 static void test_a_no_that_went(void **state)
 {
-    consul_known *known = consul_known_new(NULL);
-    consul_known_verdict yes = {.verdict = CONSUL_VERDICT_YES, .asked = 60},
-                         other = {.verdict = CONSUL_VERDICT_YES, .asked = 50},
-                         no = {.verdict = CONSUL_VERDICT_NO, .asked = 100};
+    consul_verdicts *known = consul_verdicts_new(NULL);
+    consul_kept_verdict yes = {.verdict = CONSUL_VERDICT_YES, .asked = 60},
+                        other = {.verdict = CONSUL_VERDICT_YES, .asked = 50},
+                        no = {.verdict = CONSUL_VERDICT_NO, .asked = 100};
     unsigned char cert[CONSUL_DIGEST_LEN] = "of the friend's certificate";
     consul_spiffe_id web, friend;
 
     assert_true(consul_spiffe_id_of_cert(world.web.cert, &web, NULL));
     assert_true(consul_spiffe_id_of_cert(world.friend.cert, &friend, NULL));
-    consul_known_note(known, &web, &friend, cert, &no);
+    consul_verdicts_note(known, &web, &friend, cert, &no);
     plan.count = 0;
     plan.of_module = false;
     plan.first = 1;
     plan.last = FAR_AWAY;
     plan.armed = true;
-    consul_known_note(known, &web, &web, cert, &other);
+    consul_verdicts_note(known, &web, &web, cert, &other);
     plan.armed = false;
-    consul_known_note(known, &web, &friend, cert, &yes);
-    assert_int_equal(consul_known_last(known, &web, &friend).verdict, CONSUL_VERDICT_NONE);
+    consul_verdicts_note(known, &web, &friend, cert, &yes);
+    assert_int_equal(consul_verdicts_last(known, &web, &friend).verdict, CONSUL_VERDICT_NONE);
     yes.asked = 101;
-    consul_known_note(known, &web, &friend, cert, &yes);
-    assert_int_equal(consul_known_last(known, &web, &friend).verdict, CONSUL_VERDICT_YES);
-    consul_known_free(known);
+    consul_verdicts_note(known, &web, &friend, cert, &yes);
+    assert_int_equal(consul_verdicts_last(known, &web, &friend).verdict, CONSUL_VERDICT_YES);
+    consul_verdicts_free(known);
 }
 
 static int set_up(void **state)

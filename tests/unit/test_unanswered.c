@@ -3,7 +3,8 @@
 
 #include <stdio.h>
 
-#include "internal.h"
+#include "agent/authorize.h"
+#include "cache/unanswered.h"
 
 #define ROOTS "/v1/agent/connect/ca/roots"
 #define REASON CONSUL_R_AGENT_TIMEOUT

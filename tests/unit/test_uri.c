@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "internal.h"
+#include "identity/uri.h"
 
 typedef struct accepted {
     const char *text;

@@ -1,8 +1,9 @@
-/*
- * The watch: when it starts and ends, what it asks, and what it vouches for. Its process-wide part is
- * included here, for the lock that it keeps to itself.
- */
-#include "../../store/watch.c"
+/* The watch: when it starts and ends, what it asks, and what it vouches for. */
+#include "agent/slot.h"
+#include "base/lock.h"
+#include "watch/load.h"
+#include "watch/process.h"
+#include "watch/runner.h"
 
 #include "unit.h" /* after it: cmocka has names of its own */
 
@@ -26,7 +27,7 @@ typedef struct fixture {
     live_agent *agent;
     consul_settings settings;
     consul_agent *client;
-    consul_live *live;
+    consul_table *live;
     consul_watch *watch;
     consul_entry *roots, *leaf;
     int hole[2]; /* who listens there, and whose connection it does not take */
@@ -42,12 +43,12 @@ static int set_up_at(void **state, fixture *f, const char *address)
                                     .authorize_timeout = 300,
                                     .watch_wait = LONG};
     f->client = consul_agent_new(&f->settings, NULL);
-    f->live = consul_live_new(NULL);
+    f->live = consul_table_new(NULL);
     f->watch = consul_watch_new(f->client, f->live, NULL, NULL);
     assert_non_null(f->watch);
     f->watch->idle_after = LONG;
-    f->roots = consul_live_entry(f->live, CONSUL_KIND_ROOTS, "", &scope, NULL);
-    f->leaf = consul_live_entry(f->live, CONSUL_KIND_LEAF, "web", &scope, NULL);
+    f->roots = consul_table_entry(f->live, CONSUL_KIND_ROOTS, "", &scope, NULL);
+    f->leaf = consul_table_entry(f->live, CONSUL_KIND_LEAF, "web", &scope, NULL);
     *state = f;
     return 0;
 }
@@ -87,7 +88,7 @@ static int tear_down(void **state)
     fixture *f = *state;
 
     consul_watch_free(f->watch);
-    consul_live_free(f->live);
+    consul_table_free(f->live);
     consul_agent_free(f->client);
     if (f->agent != NULL) {
         live_agent_stop(f->agent);
@@ -123,7 +124,7 @@ static bool is_vouched_for(consul_entry *entry)
 static void note_timeout(fixture *f)
 {
     consul_request request = consul_entry_request(f->roots);
-    const consul_answer answer = {.began = consul_deadline_after(0), .lost = true};
+    const consul_answer answer = {.began = consul_now_ms(), .lost = true};
     const consul_error err = {.reason = CONSUL_R_AGENT_TIMEOUT};
 
     consul_watch_note_failure(f->watch, &request, &answer, &err);
@@ -147,7 +148,7 @@ static void pause_a_little(void)
     do {                                                    \
         int64_t give_up = consul_deadline_after(60000);     \
         while (!(condition)) {                              \
-            if (consul_deadline_after(0) > give_up)         \
+            if (consul_now_ms() > give_up)                  \
                 fail_msg("waited in vain: %s", #condition); \
             pause_a_little();                               \
         }                                                   \
@@ -203,20 +204,20 @@ static void test_from_the_second_handshake_on(void **state)
 static int64_t leaf_after_the_thread(const fixture *f)
 {
     static const consul_scope scope;
-    consul_live *live = consul_live_new(NULL);
+    consul_table *live = consul_table_new(NULL);
     consul_watch *watch = consul_watch_new(f->client, live, NULL, NULL);
-    consul_entry *roots = consul_live_entry(live, CONSUL_KIND_ROOTS, "", &scope, NULL), *leaf;
+    consul_entry *roots = consul_table_entry(live, CONSUL_KIND_ROOTS, "", &scope, NULL), *leaf;
     int64_t began;
 
     consul_watch_expect(watch);
     consul_watch_expect(watch);
     WAIT_UNTIL(is_vouched_for(roots));
-    began = consul_deadline_after(0);
-    leaf = consul_live_entry(live, CONSUL_KIND_LEAF, "web", &scope, NULL);
+    began = consul_now_ms();
+    leaf = consul_table_entry(live, CONSUL_KIND_LEAF, "web", &scope, NULL);
     WAIT_UNTIL(is_vouched_for(leaf));
-    began = consul_deadline_after(0) - began;
+    began = consul_now_ms() - began;
     consul_watch_free(watch);
-    consul_live_free(live);
+    consul_table_free(live);
     return began;
 }
 
@@ -242,9 +243,9 @@ static void test_it_ends_promptly(void **state)
     note_timeout(f);
     live_agent_request(f->agent, LIVE_ROOTS, 2);
     assert_true(agent_hangs(f));
-    began = consul_deadline_after(0);
+    began = consul_now_ms();
     consul_watch_close(f->watch);
-    assert_true(consul_deadline_after(0) - began < PROMPTLY);
+    assert_true(consul_now_ms() - began < PROMPTLY);
     WAIT_UNTIL(deaf_threads() == 0);
     live_agent_behave(f->agent, LIVE_ROOTS, LIVE_ANSWER);
     live_agent_set_index(f->agent, LIVE_ROOTS, 90);
@@ -503,7 +504,7 @@ static void test_silence(void **state)
     live_agent_request(f->agent, LIVE_ROOTS, 1);
     live_agent_behave(f->agent, LIVE_ROOTS, LIVE_HANG);
     do {
-        now = consul_deadline_after(0);
+        now = consul_now_ms();
         fresh = is_vouched_for(f->roots);
         last =
             live_agent_request(f->agent, LIVE_ROOTS, live_agent_requests(f->agent, LIVE_ROOTS) - 1);
@@ -547,7 +548,7 @@ static int64_t last_probe(fixture *f)
 static void test_connections_that_hang(void **state)
 {
     fixture *f = *state;
-    const runner *first;
+    const consul_runner *first;
     int64_t last;
     int i;
 
@@ -603,13 +604,13 @@ static void *hold(void *arg)
     clock_gettime(CLOCK_REALTIME, &end);
     end.tv_sec += 1;
     if (h->lock == NULL)
-        consul_live_lock();
+        consul_lock();
     else
         pthread_mutex_lock(h->lock);
     sem_post(&h->holds);
     sem_timedwait(&h->may_go, &end);
     if (h->lock == NULL)
-        consul_live_unlock();
+        consul_unlock();
     else
         pthread_mutex_unlock(h->lock);
     return NULL;
@@ -651,7 +652,7 @@ static void test_fork_while_the_lock_is_held(void **state)
 static void test_fork_while_it_works(void **state)
 {
     check_fork_while_held(*state, &consul_work_lock);
-    check_fork_while_held(*state, &stop_lock);
+    check_fork_while_held(*state, &consul_stop_lock);
 }
 
 /* Sockets of this process; those that a program which it executes would have, too. */
@@ -802,8 +803,8 @@ static void test_cancelled_threads(void **state)
     pthread_join(thread, &result);
     assert_ptr_equal(result, PTHREAD_CANCELED);
     alarm(20);
-    consul_live_lock();
-    consul_live_unlock();
+    consul_lock();
+    consul_unlock();
     alarm(0);
     WAIT_UNTIL(deaf_threads() == 0);
     assert_true(f->watch->closed);

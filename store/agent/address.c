@@ -1,0 +1,127 @@
+/* The agent's address, as every Consul tool takes it (CONSUL_HTTP_ADDR). */
+#include "agent/address.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include <curl/curl.h>
+#include <openssl/crypto.h>
+
+static int address_error(const consul_settings *settings, consul_error *err, const char *why)
+{
+    return consul_error_set(err, CONSUL_R_SETTING_INVALID,
+                            "address = \"%s\": %s; allowed are host:port, http://host:port, "
+                            "https://host:port and unix:///path",
+                            strchr(settings->address, '@') == NULL
+                                ? settings->address
+                                : "(not shown: it may hold a password)",
+                            why);
+}
+
+/* Replace the host by tls_server_name, and remember where to connect instead. */
+static int set_server_name(const consul_settings *settings, consul_address *result, CURLU *url)
+{
+    char *host = NULL, *port = NULL;
+    size_t size;
+    int ok = 0;
+
+    if (curl_url_get(url, CURLUPART_HOST, &host, 0) == CURLUE_OK
+        && curl_url_get(url, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) == CURLUE_OK
+        && curl_url_set(url, CURLUPART_HOST, settings->tls_server_name, 0) == CURLUE_OK) {
+        size = strlen(host) + strlen(port) + 4;
+        result->connect_to = OPENSSL_malloc(size);
+        ok = result->connect_to != NULL;
+        if (ok)
+            snprintf(result->connect_to, size, "::%s:%s", host, port);
+    }
+    curl_free(host);
+    curl_free(port);
+    return ok;
+}
+
+static bool has_part(CURLU *url, CURLUPart part)
+{
+    char *text = NULL;
+    bool has = curl_url_get(url, part, &text, 0) == CURLUE_OK;
+
+    curl_free(text);
+    return has;
+}
+
+static int set_base(const consul_settings *settings, consul_address *result, CURLU *url,
+                    consul_error *err)
+{
+    char *base = NULL;
+    size_t len;
+    CURLUcode code = curl_url_get(url, CURLUPART_URL, &base, 0);
+
+    if (code != CURLUE_OK)
+        return address_error(settings, err, curl_url_strerror(code));
+    for (len = strlen(base); len > 0 && base[len - 1] == '/'; len--)
+        ;
+    result->base = OPENSSL_strndup(base, len);
+    curl_free(base);
+    return result->base != NULL || consul_error_set(err, CONSUL_R_OUT_OF_MEMORY, "the address");
+}
+
+static int parse_address(const consul_settings *settings, consul_address *result, CURLU *url,
+                         consul_error *err)
+{
+    const char *address = settings->address, *colon = strstr(address, "://");
+    bool https = settings->tls;
+    CURLUcode code;
+
+    if (colon != NULL && strncasecmp(address, "unix://", 7) == 0) {
+        if (address[7] == '\0')
+            return address_error(settings, err, "no path");
+        result->socket_path = OPENSSL_strdup(address + 7);
+        if (result->socket_path == NULL)
+            return consul_error_set(err, CONSUL_R_OUT_OF_MEMORY, "the address");
+        address = "localhost";
+    } else if (colon == NULL && (strstr(address, "//") != NULL || strstr(address, ":/") != NULL)) {
+        return address_error(settings, err, "it is neither host:port nor a URL");
+    } else if (colon != NULL) {
+        if (strncasecmp(address, "https://", 8) == 0)
+            https = true;
+        else if (strncasecmp(address, "http://", 7) != 0)
+            return address_error(settings, err, "unknown scheme");
+        address = colon + 3;
+    }
+    /* Without a scheme of its own, curl takes the one that is set afterwards. */
+    code = curl_url_set(url, CURLUPART_URL, address, CURLU_DEFAULT_SCHEME);
+    if (code == CURLUE_OK)
+        code = curl_url_set(url, CURLUPART_SCHEME, https ? "https" : "http", 0);
+    if (code != CURLUE_OK)
+        return address_error(settings, err, curl_url_strerror(code));
+    if (has_part(url, CURLUPART_USER) || has_part(url, CURLUPART_PASSWORD))
+        return address_error(settings, err, "credentials belong into http_auth");
+    if (has_part(url, CURLUPART_QUERY) || has_part(url, CURLUPART_FRAGMENT))
+        return address_error(settings, err, "it has a query or a fragment");
+    if (https && settings->tls_server_name != NULL && !set_server_name(settings, result, url))
+        return consul_error_set(err, CONSUL_R_SETTING_INVALID,
+                                "tls_server_name = \"%s\" is not a host name",
+                                settings->tls_server_name);
+    result->https = https;
+    return set_base(settings, result, url, err);
+}
+
+int consul_address_parse(const consul_settings *settings, consul_address *result, consul_error *err)
+{
+    CURLU *url = curl_url(); /* parses only; needs no curl_global_init */
+    int ok;
+
+    if (url == NULL)
+        return consul_error_set(err, CONSUL_R_OUT_OF_MEMORY, "the address");
+    ok = parse_address(settings, result, url, err);
+    curl_url_cleanup(url);
+    return ok;
+}
+
+void consul_address_clear(consul_address *address)
+{
+    OPENSSL_free(address->base);
+    OPENSSL_free(address->socket_path);
+    OPENSSL_free(address->connect_to);
+    memset(address, 0, sizeof(*address));
+}

@@ -1,0 +1,206 @@
+/*
+ * The JSON answers of the agent's Connect API,
+ * https://developer.hashicorp.com/consul/api-docs/agent/connect
+ */
+#include "agent/decode.h"
+
+#include "base/name.h"
+#include "identity/cert.h"
+#include "identity/snapshots.h"
+
+#include <string.h>
+
+#include <jansson.h>
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+
+#define DEPTH_MAX 16 /* nested arrays and objects; the deepest answer has 4 */
+
+/* jansson descends by recursion, up to 2048 times; some of our callers have little stack. */
+static bool is_shallow(const char *body, size_t len)
+{
+    bool in_string = false;
+    int depth = 0;
+    size_t i;
+
+    for (i = 0; i < len && depth <= DEPTH_MAX; i++) {
+        if (in_string && body[i] == '\\')
+            i++; /* and what it escapes */
+        else if (body[i] == '"')
+            in_string = !in_string;
+        else if (!in_string)
+            depth += (body[i] == '[' || body[i] == '{') - (body[i] == ']' || body[i] == '}');
+    }
+    return depth <= DEPTH_MAX;
+}
+
+json_t *consul_json_load_object(const char *body, size_t len, consul_error *err)
+{
+    json_error_t where;
+    json_t *json;
+
+    if (!is_shallow(body, len)) {
+        consul_error_set(err, CONSUL_R_AGENT_ANSWER_INVALID, "nested deeper than %d", DEPTH_MAX);
+        return NULL;
+    }
+    /* A root's SerialNumber is an unsigned 64-bit number, which jansson's integers can not hold. */
+    json = json_loadb(body, len, JSON_REJECT_DUPLICATES | JSON_DECODE_INT_AS_REAL, &where);
+    if (json == NULL)
+        consul_error_set(err, CONSUL_R_AGENT_ANSWER_INVALID, "not JSON: %s", where.text);
+    else if (!json_is_object(json))
+        consul_error_set(err, CONSUL_R_AGENT_ANSWER_INVALID, "not a JSON object");
+    else
+        return json;
+    json_decref(json);
+    return NULL;
+}
+
+static const char *get_text(const json_t *object, const char *name, consul_error *err)
+{
+    const char *text = json_string_value(json_object_get(object, name));
+
+    if (text == NULL || *text == '\0') {
+        consul_error_set(err, CONSUL_R_AGENT_ANSWER_INVALID, "%s is missing, empty or not a string",
+                         name);
+        return NULL;
+    }
+    return text;
+}
+
+static bool trust_domain_is_valid(const char *text)
+{
+    size_t len = strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_");
+
+    return len > 0 && len <= CONSUL_NAME_MAX && text[len] == '\0';
+}
+
+/* Case is lost here, once: SPIFFE IDs lose theirs when they are parsed. */
+static char *lower_case(const char *text)
+{
+    char *copy = OPENSSL_strdup(text), *p;
+
+    for (p = copy; p != NULL && *p != '\0'; p++) {
+        if (*p >= 'A' && *p <= 'Z')
+            *p = (char)(*p - 'A' + 'a');
+    }
+    return copy;
+}
+
+consul_roots *consul_roots_decode(const char *body, size_t len, OSSL_LIB_CTX *libctx,
+                                  consul_error *err)
+{
+    json_t *json = consul_json_load_object(body, len, err), *list, *root;
+    consul_roots *roots = NULL;
+    const char *text;
+    size_t i;
+
+    if (json == NULL || (roots = consul_roots_new(libctx, err)) == NULL
+        || (text = get_text(json, "TrustDomain", err)) == NULL)
+        goto err;
+    if (!trust_domain_is_valid(text)) {
+        consul_error_set(err, CONSUL_R_AGENT_ANSWER_INVALID,
+                         "TrustDomain \"%.300s\" is not a trust domain", text);
+        goto err;
+    }
+    if ((roots->trust_domain = lower_case(text)) == NULL) {
+        consul_error_set(err, CONSUL_R_OUT_OF_MEMORY, "the roots");
+        goto err;
+    }
+    list = json_object_get(json, "Roots");
+    if (json_array_size(list) == 0) {
+        consul_error_set(err, CONSUL_R_AGENT_ANSWER_INVALID,
+                         "Roots is missing, empty or not an array");
+        goto err;
+    }
+    json_array_foreach(list, i, root) {
+        if ((text = get_text(root, "RootCert", err)) == NULL
+            || !consul_certs_parse(text, libctx, roots->certs, err)) {
+            consul_error_prefix(err, "root %zu: ", i);
+            goto err;
+        }
+    }
+    json_decref(json);
+    return roots;
+
+err:
+    consul_roots_unref(roots);
+    json_decref(json);
+    return NULL;
+}
+
+/* jansson frees without cleansing, so the key is overwritten where it lies. */
+static void cleanse_text(const json_t *object, const char *name)
+{
+    const json_t *value = json_object_get(object, name);
+
+    if (json_is_string(value))
+        OPENSSL_cleanse((char *)(uintptr_t)json_string_value(value), json_string_length(value));
+}
+
+/* The leaf comes first in CertPEM, its intermediates after it. */
+static int fill_leaf(consul_leaf *leaf, const json_t *json, OSSL_LIB_CTX *libctx, consul_error *err)
+{
+    const char *certs = get_text(json, "CertPEM", err);
+    const char *key = certs == NULL ? NULL : get_text(json, "PrivateKeyPEM", err);
+    int matches;
+
+    if (key == NULL || !consul_certs_parse(certs, libctx, leaf->chain, err)
+        || (leaf->key = consul_key_parse(key, libctx, err)) == NULL)
+        return 0;
+    if (!consul_certs_are_usable(leaf->chain))
+        return consul_error_set(err, CONSUL_R_AGENT_ANSWER_INVALID,
+                                "OpenSSL can not use the leaf or an intermediate of it");
+    leaf->cert = sk_X509_shift(leaf->chain);
+    ERR_set_mark();
+    matches = X509_check_private_key(leaf->cert, leaf->key);
+    ERR_pop_to_mark();
+    if (matches != 1)
+        return consul_error_set(err, CONSUL_R_AGENT_ANSWER_INVALID,
+                                "the private key does not belong to the leaf");
+    if (!consul_spiffe_id_of_cert(leaf->cert, &leaf->id, err)) {
+        if (err != NULL)
+            err->reason = CONSUL_R_AGENT_ANSWER_INVALID;
+        return consul_error_prefix(err, "the leaf: ");
+    }
+    return 1;
+}
+
+consul_leaf *consul_leaf_decode(const char *body, size_t len, OSSL_LIB_CTX *libctx,
+                                consul_error *err)
+{
+    json_t *json = consul_json_load_object(body, len, err);
+    consul_leaf *leaf = json == NULL ? NULL : consul_leaf_new(err);
+
+    if (leaf != NULL && !fill_leaf(leaf, json, libctx, err)) {
+        consul_leaf_unref(leaf);
+        leaf = NULL;
+    }
+    cleanse_text(json, "PrivateKeyPEM");
+    json_decref(json);
+    return leaf;
+}
+
+int consul_decision_decode(const char *body, size_t len, bool *authorized, char *reason,
+                           size_t reason_size, consul_error *err)
+{
+    json_t *json = consul_json_load_object(body, len, err);
+    const json_t *yes;
+    const char *text;
+    int ok = 0;
+
+    *authorized = false;
+    if (json == NULL)
+        return 0;
+    yes = json_object_get(json, "Authorized");
+    if (!json_is_boolean(yes)) {
+        consul_error_set(err, CONSUL_R_AGENT_ANSWER_INVALID,
+                         "Authorized is missing or not a boolean");
+    } else {
+        *authorized = json_is_true(yes);
+        text = json_string_value(json_object_get(json, "Reason"));
+        OPENSSL_strlcpy(reason, text == NULL ? "no reason given" : text, reason_size);
+        ok = 1;
+    }
+    json_decref(json);
+    return ok;
+}

@@ -1,0 +1,333 @@
+#include "agent/exchange.h"
+
+#include "agent/agent_user.h"
+#include "agent/token.h"
+#include "agent/url.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/auxv.h>
+#include <sys/socket.h>
+
+#include <openssl/crypto.h>
+#include <openssl/ssl.h>
+
+#define AGENT_TEXT_SHOWN 400 /* bytes of the agent's own error text in ours */
+#define CROWDED_TEXT "too many concurrent connections" /* in a newer agent's words */
+#define RATE_TEXT "rate limit"                         /* of limits.request_limits */
+
+static size_t receive_body(char *data, size_t size, size_t count, void *arg)
+{
+    consul_exchange *x = arg;
+    size_t more = size * count;
+
+    if (more > CONSUL_ANSWER_MAX - x->body.len) {
+        x->body.too_large = true;
+        return 0;
+    }
+    if (x->body.len + more + 1 > x->body.size) {
+        size_t bigger = 2 * (x->body.len + more + 1);
+        char *grown = OPENSSL_clear_realloc(x->body.data, x->body.size, bigger);
+
+        if (grown == NULL)
+            return 0;
+        x->body.data = grown;
+        x->body.size = bigger;
+    }
+    memcpy(x->body.data + x->body.len, data, more);
+    x->body.len += more;
+    x->body.data[x->body.len] = '\0';
+    return more;
+}
+
+/* Of an answer's header lines, which need not be text. */
+static size_t receive_header(char *data, size_t size, size_t count, void *arg)
+{
+    static const char name[] = "X-Consul-Index:";
+    consul_exchange *x = arg;
+    size_t len = size * count, i;
+    uint64_t index = 0;
+
+    if (len < sizeof(name) || strncasecmp(data, name, sizeof(name) - 1) != 0)
+        return len;
+    for (i = sizeof(name) - 1; i < len && data[i] == ' '; i++)
+        ;
+    for (; i < len && data[i] >= '0' && data[i] <= '9' && index < UINT64_MAX / 10 - 1; i++)
+        index = 10 * index + (uint64_t)(data[i] - '0');
+    x->index = index == 0 ? 1 : index; /* below 1 a question would not block */
+    return len;
+}
+
+/*
+ * A program that is executed while a request runs must not inherit its socket. Where there is none to
+ * be had, libcurl says the same as where nobody listens.
+ */
+static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
+{
+    consul_exchange *x = arg;
+
+    x->fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+    if (x->fd < 0 && errno != EAFNOSUPPORT)
+        x->want = errno;
+    return x->fd;
+}
+
+/* Between the connection and the request: the token is told to the agent's user alone. */
+static int check_user(void *arg, char *agent_ip, char *own_ip, int agent_port, int own_port)
+{
+    consul_exchange *x = arg;
+    const consul_connection connection = {
+        .is_unix = x->agent->address.socket_path != NULL,
+        .fd = x->fd,
+        .agent_ip = agent_ip,
+        .agent_port = agent_port,
+        .own_ip = own_ip,
+        .own_port = own_port,
+    };
+
+    return consul_agent_user_check(&connection, x->agent->settings->agent_user, x->agent->user,
+                                   &x->stranger)
+               ? CURL_PREREQFUNC_OK
+               : CURL_PREREQFUNC_ABORT;
+}
+
+#define SET(option, value) (curl_easy_setopt(curl, (option), (value)) == CURLE_OK)
+#define SET_TEXT(option, value) ((value) == NULL || SET(option, value))
+
+/* libcurl would write the secrets of this connection, and so the token, where SSLKEYLOGFILE says. */
+static CURLcode log_no_keys(CURL *curl, void *ssl_ctx, void *arg)
+{
+    SSL_CTX_set_keylog_callback(ssl_ctx, NULL);
+    return CURLE_OK;
+}
+
+static int set_tls(CURL *curl, const consul_settings *settings)
+{
+    /* Left alone, libcurl trusts the system's CAs by the one that is not configured. */
+    bool own_cas = settings->ca_file != NULL || settings->ca_path != NULL;
+
+    /* Without OpenSSL in libcurl this fails, and nothing has to be done. */
+    curl_easy_setopt(curl, CURLOPT_SSL_CTX_FUNCTION, log_no_keys);
+    return SET(CURLOPT_SSL_VERIFYPEER, settings->tls_verify ? 1L : 0L)
+           && SET(CURLOPT_SSL_VERIFYHOST, settings->tls_verify ? 2L : 0L)
+           && SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2)
+           && (!own_cas
+               || (SET(CURLOPT_CAINFO, settings->ca_file)
+                   && SET(CURLOPT_CAPATH, settings->ca_path)))
+           && SET_TEXT(CURLOPT_SSLCERT, settings->client_cert)
+           && SET_TEXT(CURLOPT_SSLKEY, settings->client_key);
+}
+
+/* What every request has in common, whatever the host application's environment says. */
+static int set_transfer(consul_exchange *x, const consul_agent *agent,
+                        const consul_request *request, long timeout)
+{
+    const consul_settings *settings = agent->settings;
+    long connect_timeout = (long)settings->connect_timeout;
+    CURL *curl = x->curl;
+
+    return SET(CURLOPT_NOSIGNAL, 1L) && SET(CURLOPT_ERRORBUFFER, x->curl_text)
+           && SET(CURLOPT_CURLU, x->url) && SET(CURLOPT_HTTPHEADER, x->headers)
+           && SET_TEXT(CURLOPT_CONNECT_TO, x->connect_to)
+           && SET_TEXT(CURLOPT_COPYPOSTFIELDS, request->body)
+           && SET(CURLOPT_PROTOCOLS_STR, "http,https") && SET(CURLOPT_PROXY, "")
+           && SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1)
+           && SET(CURLOPT_USERAGENT, "consul-provider") && SET(CURLOPT_FORBID_REUSE, 1L)
+           && SET(CURLOPT_QUICK_EXIT, 1L) /* a resolver that hangs is not waited for */
+           && SET(CURLOPT_TIMEOUT_MS, timeout)
+           && SET(CURLOPT_CONNECTTIMEOUT_MS, connect_timeout < timeout ? connect_timeout : timeout)
+           && SET(CURLOPT_WRITEFUNCTION, receive_body) && SET(CURLOPT_WRITEDATA, x)
+           && SET(CURLOPT_HEADERFUNCTION, receive_header) && SET(CURLOPT_HEADERDATA, x)
+           && SET(CURLOPT_OPENSOCKETFUNCTION, open_socket) && SET(CURLOPT_OPENSOCKETDATA, x)
+           && (settings->agent_user == NULL
+               || (SET(CURLOPT_PREREQFUNCTION, check_user) && SET(CURLOPT_PREREQDATA, x)))
+           && SET_TEXT(CURLOPT_UNIX_SOCKET_PATH, agent->address.socket_path)
+           && SET_TEXT(CURLOPT_USERPWD, settings->http_auth) && set_tls(curl, settings);
+}
+
+static int64_t time_left(consul_deadline deadline, int64_t most)
+{
+    int64_t left = deadline == CONSUL_NO_DEADLINE ? most : deadline - consul_now_ms();
+
+    return left < most ? left : most;
+}
+
+static const char *curl_trouble; /* why libcurl is not used in this process, or NULL */
+
+/*
+ * Not in OSSL_provider_init: it may call libcrypto, whose configuration is locked then.
+ *
+ * libcurl creates the file that SSLKEYLOGFILE names here, by plain getenv and for plain HTTP too. In a
+ * set-user-ID program a stranger would have chosen that file. The host's threads may read its
+ * environment, so the variable is not taken away: the program is asked to be started without it.
+ */
+static void init_curl(void)
+{
+    if (getauxval(AT_SECURE) != 0 && getenv("SSLKEYLOGFILE") != NULL)
+        curl_trouble = "libcurl would write to the file that SSLKEYLOGFILE names: start this "
+                       "set-user-ID program without that variable";
+    else if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+        curl_trouble = "libcurl does not start";
+}
+
+int consul_exchange_prepare(consul_exchange *x, const consul_agent *agent,
+                            const consul_request *request, consul_error *err)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    int64_t most = agent->settings->request_timeout, timeout;
+
+    memset(x, 0, sizeof(*x));
+    x->agent = agent;
+    x->fd = -1;
+    pthread_once(&once, init_curl);
+    if (curl_trouble != NULL)
+        return consul_error_set(err, CONSUL_R_SETTING_INVALID, "%s", curl_trouble);
+    if ((x->url = consul_url_make(agent, request)) == NULL || (x->curl = curl_easy_init()) == NULL
+        || !consul_append_header(&x->headers, "Content-Type: application/json")
+        || (agent->address.connect_to != NULL
+            && !consul_append_header(&x->connect_to, agent->address.connect_to)))
+        return consul_error_set(err, CONSUL_R_OUT_OF_MEMORY, "a request to the agent");
+    consul_url_describe(x->url, agent, request, x->source);
+    if (!consul_append_token(agent->settings, &x->headers, err))
+        return 0;
+    /* Servers spread the ends of blocking queries over a sixteenth more than was asked for. */
+    timeout = time_left(request->deadline, most + request->wait + request->wait / 16);
+    if (timeout <= 0)
+        return consul_error_set(err, CONSUL_R_AGENT_TIMEOUT, "%s: no time was left for the request",
+                                x->source);
+    x->has_time = timeout >= most || timeout >= agent->settings->authorize_timeout / 2;
+    return set_transfer(x, agent, request, (long)timeout)
+           || consul_error_set(err, CONSUL_R_INTERNAL, "%s: libcurl refused an option", x->source);
+}
+
+static long status_of(const consul_exchange *x)
+{
+    long status = 0;
+
+    return curl_easy_getinfo(x->curl, CURLINFO_RESPONSE_CODE, &status) == CURLE_OK ? status : 0;
+}
+
+/*
+ * Newer agents say so, unasked, and close. Where our request meets that, the connection is reset after
+ * their words. Other limits have the same status.
+ */
+static bool was_told_of_crowd(const consul_exchange *x)
+{
+    return x->body.data != NULL && status_of(x) == 429
+           && strstr(x->body.data, CROWDED_TEXT) != NULL;
+}
+
+static const char *hint_of(long status)
+{
+    if (status == 403)
+        return " (which ACL token was sent, and has it service:write on the service, with "
+               "intentions:read?)";
+    return status == 429 ? " (see limits.rpc_rate of the agent, csr_max_per_second of the CA)" : "";
+}
+
+static int judge(const consul_exchange *x, CURLcode code, long status, consul_error *err)
+{
+    if (x->stranger.reason != 0)
+        return consul_error_set(err, x->stranger.reason, "%s: %s", x->source, x->stranger.text);
+    if (x->body.too_large)
+        return consul_error_set(err, CONSUL_R_AGENT_ANSWER_INVALID,
+                                "%s: the answer is larger than %zu bytes", x->source,
+                                CONSUL_ANSWER_MAX);
+    if (was_told_of_crowd(x))
+        return consul_error_set(err, CONSUL_R_AGENT_UNREACHABLE, "%s: HTTP status 429: %.*s",
+                                x->source, AGENT_TEXT_SHOWN, x->body.data);
+    if (code != CURLE_OK && x->want != 0)
+        return consul_error_set(err, CONSUL_R_AGENT_UNREACHABLE,
+                                "%s: this process could not open a socket: %s (see its limit of "
+                                "open files)",
+                                x->source, strerror(x->want));
+    if (code != CURLE_OK)
+        return consul_error_set(
+            err,
+            code == CURLE_OPERATION_TIMEDOUT ? CONSUL_R_AGENT_TIMEOUT : CONSUL_R_AGENT_UNREACHABLE,
+            "%s: %s", x->source, *x->curl_text != '\0' ? x->curl_text : curl_easy_strerror(code));
+    if (status != 200)
+        return consul_error_set(err, CONSUL_R_AGENT_REFUSED, "%s: HTTP status %ld: %.*s%s",
+                                x->source, status, AGENT_TEXT_SHOWN,
+                                x->body.len == 0 ? "no text" : x->body.data, hint_of(status));
+    if (x->body.len == 0)
+        return consul_error_set(err, CONSUL_R_AGENT_ANSWER_INVALID, "%s: the answer is empty",
+                                x->source);
+    return 1;
+}
+
+int consul_exchange_finish(consul_exchange *x, CURLcode code, consul_answer *answer,
+                           consul_error *err)
+{
+    memset(answer, 0, sizeof(*answer));
+    OPENSSL_strlcpy(answer->source, x->source, sizeof(answer->source));
+    if (code == CURLE_OK)
+        answer->status = status_of(x);
+    answer->lost = consul_exchange_found_loss(x, code);
+    if (!judge(x, code, answer->status, err))
+        return 0;
+    answer->index = x->index;
+    answer->body = x->body.data;
+    answer->len = x->body.len;
+    x->body.data = NULL;
+    return 1;
+}
+
+bool consul_exchange_was_crowded_out(const consul_exchange *x, CURLcode code)
+{
+    curl_off_t received = 0;
+
+    if (was_told_of_crowd(x))
+        return true;
+    if (code != CURLE_RECV_ERROR && code != CURLE_SEND_ERROR && code != CURLE_GOT_NOTHING
+        && code != CURLE_SSL_CONNECT_ERROR)
+        return false;
+    curl_easy_getinfo(x->curl, CURLINFO_HEADER_SIZE, &received);
+    return received == 0 && x->body.len == 0;
+}
+
+bool consul_exchange_was_limited(const consul_exchange *x, CURLcode code)
+{
+    return code == CURLE_OK && status_of(x) == 429;
+}
+
+/* Is this what a connection ends with where nobody listens, or where no way leads? */
+static bool is_nobody(long error)
+{
+    return error == ECONNREFUSED || error == ENOENT || error == EHOSTUNREACH || error == EHOSTDOWN
+           || error == ENETUNREACH || error == ENETDOWN || error == ETIMEDOUT;
+}
+
+bool consul_exchange_found_loss(const consul_exchange *x, CURLcode code)
+{
+    long error = 0;
+
+    if (x->want != 0)
+        return false;
+    if (code == CURLE_COULDNT_CONNECT)
+        return curl_easy_getinfo(x->curl, CURLINFO_OS_ERRNO, &error) == CURLE_OK
+               && is_nobody(error);
+    if (code == CURLE_OPERATION_TIMEDOUT)
+        return x->has_time;
+    return code == CURLE_OK && status_of(x) >= 500
+           && (x->body.data == NULL || strstr(x->body.data, RATE_TEXT) == NULL);
+}
+
+void consul_exchange_clear(consul_exchange *x)
+{
+    struct curl_slist *header;
+
+    curl_easy_cleanup(x->curl);
+    curl_url_cleanup(x->url);
+    curl_slist_free_all(x->connect_to);
+    for (header = x->headers; header != NULL; header = header->next)
+        OPENSSL_cleanse(header->data, strlen(header->data));
+    curl_slist_free_all(x->headers);
+    OPENSSL_clear_free(x->body.data, x->body.size);
+    memset(x, 0, sizeof(*x));
+}

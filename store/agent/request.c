@@ -1,0 +1,162 @@
+/*
+ * HTTP with the local agent, one request at a time. Each has a connection of its own, closed when
+ * it returns: nothing is inherited over a fork, and no place among the agent's few connections per
+ * host (limits.http_max_conns_per_client) is held for nothing.
+ */
+#include "agent/request.h"
+
+#include "agent/exchange.h"
+#include "agent/slot.h"
+#include "base/lock.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <time.h>
+
+#include <openssl/crypto.h>
+#include <openssl/rand.h>
+
+#define TRIES_MAX 7         /* of one request */
+#define CROWDED_PAUSE_MS 10 /* between the first two, crowded out; then twice as long, and so on */
+#define LEAST_MS 20         /* for another try */
+#define LIMITED_PAUSE_MS 80 /* the same, after a refusal for being too many */
+
+static _Thread_local bool in_request;
+
+bool consul_in_request(void)
+{
+    return in_request;
+}
+
+void consul_enter_request(bool inside)
+{
+    in_request = inside;
+}
+
+typedef struct transfer {
+    CURL *curl;
+    CURLcode code;
+} transfer;
+
+static void *run_transfer(void *arg)
+{
+    transfer *t = arg;
+
+    consul_enter_request(true);
+    t->code = curl_easy_perform(t->curl);
+    consul_enter_request(false);
+    return NULL;
+}
+
+/*
+ * Plain HTTP runs here. HTTPS runs in a thread that lives as long as the request: libcurl's OpenSSL
+ * code empties the calling thread's error queue, marks and all, which belong to our caller, and it
+ * writes to sockets in a way that raises SIGPIPE.
+ */
+static CURLcode perform(CURL *curl, bool https)
+{
+    transfer t = {.curl = curl, .code = CURLE_FAILED_INIT};
+    pthread_t thread;
+    sigset_t all, old;
+    int error;
+
+    if (!https) {
+        run_transfer(&t);
+        return t.code;
+    }
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    error = pthread_create(&thread, NULL, run_transfer, &t);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (error == 0)
+        pthread_join(thread, NULL);
+    return t.code;
+}
+
+/* A pause before the next try, so that those who were refused together do not come back together. */
+static bool pause_before(int try, int64_t first, consul_deadline deadline)
+{
+    int64_t length = consul_jitter(first << (try - 1));
+    struct timespec pause = {.tv_sec = length / 1000, .tv_nsec = length % 1000 * 1000000};
+
+    if (consul_deadline_after(length + LEAST_MS) >= deadline)
+        return false;
+    nanosleep(&pause, NULL);
+    return true;
+}
+
+/*
+ * After so many tries; the last one begins before `deadline`. That there was no connection for us may
+ * be a moment's chance; from the second time on, watches must go.
+ */
+static bool tries_again(const consul_agent *agent, const consul_request *request,
+                        consul_deadline deadline, const consul_exchange *exchange, CURLcode code,
+                        int tries)
+{
+    if (tries == TRIES_MAX)
+        return false;
+    if (code == CURLE_GOT_NOTHING && request->index != 0)
+        return false; /* that may be the question's fault */
+    if (consul_exchange_was_crowded_out(exchange, code)) {
+        if (tries > 1)
+            consul_slot_ask_for_some(agent);
+        return pause_before(tries, CROWDED_PAUSE_MS, deadline);
+    }
+    return request->insists && consul_exchange_was_limited(exchange, code)
+           && pause_before(tries, LIMITED_PAUSE_MS, deadline);
+}
+
+static int request_answer(const consul_agent *agent, const consul_request *request,
+                          consul_answer *answer, consul_error *err)
+{
+    consul_exchange *exchange = OPENSSL_zalloc(sizeof(*exchange));
+    int64_t began = consul_now_ms(), last_try = began + agent->settings->request_timeout;
+    bool crowded_out = false, limited = false;
+    int tries = 0, ok;
+    CURLcode code = CURLE_OK;
+
+    memset(answer, 0, sizeof(*answer));
+    if (exchange == NULL)
+        return consul_error_set(err, CONSUL_R_OUT_OF_MEMORY, "a request to the agent");
+    if (last_try > request->deadline)
+        last_try = request->deadline;
+    do {
+        consul_exchange_clear(exchange);
+        ok = consul_exchange_prepare(exchange, agent, request, err);
+        if (ok)
+            code = perform(exchange->curl, agent->address.https);
+        crowded_out = ok && consul_exchange_was_crowded_out(exchange, code);
+        limited = ok && request->insists && consul_exchange_was_limited(exchange, code);
+    } while (ok && tries_again(agent, request, last_try, exchange, code, ++tries));
+    if (ok)
+        ok = consul_exchange_finish(exchange, code, answer, err);
+    answer->cut_off = request->index != 0 && code == CURLE_GOT_NOTHING;
+    answer->crowded_out = crowded_out && !answer->cut_off;
+    answer->limited = limited;
+    answer->began = began;
+    consul_exchange_clear(exchange);
+    OPENSSL_free(exchange);
+    return ok;
+}
+
+/*
+ * A host that cancels its thread meanwhile has to wait for the answer: libcurl would be left half
+ * done, and a thread that runs a request for it would write to a stack that is gone.
+ */
+int consul_agent_request(const consul_agent *agent, const consul_request *request,
+                         consul_answer *answer, consul_error *err)
+{
+    int state = consul_forbid_cancel(), ok;
+
+    ok = request_answer(agent, request, answer, err);
+    consul_allow_cancel(state);
+    return ok;
+}
+
+void consul_answer_free(consul_answer *answer)
+{
+    OPENSSL_clear_free(answer->body, answer->len);
+    answer->body = NULL;
+    answer->len = 0;
+}

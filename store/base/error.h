@@ -1,0 +1,51 @@
+/*
+ * Errors: what happened, to what, what to do.
+ *
+ * Functions that take a consul_error return 1 on success. On failure they return 0 and describe the
+ * first thing that went wrong. A NULL consul_error is allowed everywhere. Any thread.
+ */
+#ifndef CONSUL_BASE_ERROR_H
+#define CONSUL_BASE_ERROR_H
+
+enum consul_reason {
+    CONSUL_R_OUT_OF_MEMORY = 100,
+    CONSUL_R_INTERNAL,
+    CONSUL_R_SETTING_INVALID,
+    CONSUL_R_URI_INVALID,
+    CONSUL_R_AGENT_UNREACHABLE,
+    CONSUL_R_AGENT_TIMEOUT,
+    CONSUL_R_AGENT_REFUSED,
+    CONSUL_R_AGENT_ANSWER_INVALID,
+    CONSUL_R_OWN_IDENTITY_INVALID,
+    CONSUL_R_PEER_CERTIFICATE_MISSING,
+    CONSUL_R_PEER_UNTRUSTED,
+    CONSUL_R_PEER_NOT_A_SERVICE,
+    CONSUL_R_PEER_NAME_MISMATCH,
+    CONSUL_R_PEER_DENIED,
+    CONSUL_R_PEER_REFUSED_BY_APPLICATION,
+    CONSUL_R_NOT_AUTHORIZED,
+    CONSUL_R_NOT_ACTIVE,
+    CONSUL_R_HANDSHAKE_FAILED,
+    CONSUL_R_END /* one past the last */
+};
+
+#define CONSUL_ERROR_TEXT_MAX 1024
+
+/* Caller-owned; zero-initialise. `text` is one printable ASCII line, whatever was put into it. */
+typedef struct consul_error {
+    int reason; /* 0 = no error, else enum consul_reason */
+    char text[CONSUL_ERROR_TEXT_MAX];
+} consul_error;
+
+/* Record an error. The first one wins; returns 0, so that `return consul_error_set(...)` fails. */
+int consul_error_set(consul_error *err, int reason, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Put `format` before the text of an error that is already set. Returns 0. */
+int consul_error_prefix(consul_error *err, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* The short name of a reason, as it stands on OpenSSL's error queue; never NULL. */
+const char *consul_reason_text(int reason);
+
+#endif

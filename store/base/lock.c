@@ -1,0 +1,64 @@
+#include "base/lock.h"
+
+#include <time.h>
+
+#define LONGEST_WAIT_MS 3600000 /* before the deadline is looked at again */
+
+static pthread_mutex_t live_lock = PTHREAD_MUTEX_INITIALIZER;
+
+void consul_lock(void)
+{
+    pthread_mutex_lock(&live_lock);
+}
+
+void consul_unlock(void)
+{
+    pthread_mutex_unlock(&live_lock);
+}
+
+bool consul_condition_make(pthread_cond_t *condition)
+{
+    pthread_condattr_t monotonic;
+    bool made;
+
+    if (pthread_condattr_init(&monotonic) != 0)
+        return false;
+    made = pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0
+           && pthread_cond_init(condition, &monotonic) == 0;
+    pthread_condattr_destroy(&monotonic);
+    return made;
+}
+
+/* Conditions know no clock that goes on while the machine sleeps: they are told how much is left. */
+bool consul_condition_wait(pthread_cond_t *condition, consul_deadline deadline)
+{
+    int64_t left = deadline - consul_now_ms();
+    struct timespec until;
+
+    if (left > LONGEST_WAIT_MS)
+        left = LONGEST_WAIT_MS;
+    if (left <= 0)
+        return false;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += (time_t)(left / 1000);
+    until.tv_nsec += (long)(left % 1000 * 1000000);
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_nsec -= 1000000000;
+        until.tv_sec++;
+    }
+    pthread_cond_timedwait(condition, &live_lock, &until);
+    return consul_now_ms() < deadline;
+}
+
+int consul_forbid_cancel(void)
+{
+    int state;
+
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+    return state;
+}
+
+void consul_allow_cancel(int state)
+{
+    pthread_setcancelstate(state, NULL);
+}

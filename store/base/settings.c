@@ -1,0 +1,333 @@
+#include "base/settings.h"
+
+#include "base/name.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include <openssl/crypto.h>
+
+#define DURATION_MAX_MS ((int64_t)10 * 60 * 1000)
+
+#define AT(member) offsetof(consul_settings, member)
+
+const consul_option consul_options[] = {
+    {"address", "CONSUL_HTTP_ADDR", "127.0.0.1:8500", CONSUL_OPTION_TEXT, AT(address), false,
+     "The local Consul agent: host:port, http://..., https://... or unix:///path"},
+    {"tls", "CONSUL_HTTP_SSL", "no", CONSUL_OPTION_BOOL, AT(tls), false,
+     "Speak HTTPS, also where the address says http://"},
+    {"tls_verify", "CONSUL_HTTP_SSL_VERIFY", "yes", CONSUL_OPTION_BOOL, AT(tls_verify), false,
+     "Verify the agent's HTTPS certificate"},
+    {"tls_server_name", "CONSUL_TLS_SERVER_NAME", NULL, CONSUL_OPTION_TEXT, AT(tls_server_name),
+     false, "The name to expect in the agent's HTTPS certificate"},
+    {"ca_file", "CONSUL_CACERT", NULL, CONSUL_OPTION_TEXT, AT(ca_file), false,
+     "PEM file of CAs that may issue the agent's HTTPS certificate"},
+    {"ca_path", "CONSUL_CAPATH", NULL, CONSUL_OPTION_TEXT, AT(ca_path), false,
+     "Hashed directory of such CAs"},
+    {"client_cert", "CONSUL_CLIENT_CERT", NULL, CONSUL_OPTION_TEXT, AT(client_cert), true,
+     "PEM file of the certificate to present to the agent; needs client_key"},
+    {"client_key", "CONSUL_CLIENT_KEY", NULL, CONSUL_OPTION_TEXT, AT(client_key), true,
+     "PEM file of its private key; needs client_cert"},
+    {"agent_user", NULL, NULL, CONSUL_OPTION_TEXT, AT(agent_user), false,
+     "The user of this host that the agent runs as, by name or number: nobody else is told a token"},
+    {"token", "CONSUL_HTTP_TOKEN", NULL, CONSUL_OPTION_SECRET, AT(token), true, "The ACL token"},
+    {"token_file", "CONSUL_HTTP_TOKEN_FILE", NULL, CONSUL_OPTION_TEXT, AT(token_file), true,
+     "A file with the ACL token, read at each request; beats token when it is not empty"},
+    {"http_auth", "CONSUL_HTTP_AUTH", NULL, CONSUL_OPTION_SECRET, AT(http_auth), true,
+     "user or user:password for HTTP basic authentication"},
+    {"service", NULL, NULL, CONSUL_OPTION_NAME, AT(service), false,
+     "The service that this program is: its TLS is governed, and consul:leaf is its leaf"},
+    {"inbound", NULL, "require", CONSUL_OPTION_INBOUND, AT(inbound), false,
+     "TLS connections that come in: require Connect, or off to leave them alone"},
+    {"outbound", NULL, "auto", CONSUL_OPTION_OUTBOUND, AT(outbound), false,
+     "TLS connections that go out: auto, require Connect, or off to leave them alone"},
+    {"domain", NULL, "consul", CONSUL_OPTION_HOST, AT(domain), false,
+     "Consul's DNS domain; *.service, *.connect and *.virtual in it always require Connect"},
+    {"upstreams", NULL, NULL, CONSUL_OPTION_TABLE, 0, false,
+     "A section that maps other host names to services, as in db.internal = db"},
+    {"namespace", "CONSUL_NAMESPACE", NULL, CONSUL_OPTION_NAME, AT(ns), true,
+     "Namespace for URIs that name none (Consul Enterprise)"},
+    {"partition", "CONSUL_PARTITION", NULL, CONSUL_OPTION_NAME, AT(partition), true,
+     "Admin partition for URIs that name none (Consul Enterprise)"},
+    {"datacenter", NULL, NULL, CONSUL_OPTION_NAME, AT(datacenter), false,
+     "Datacenter for URIs that name none; the agent's own by default"},
+    {"connect_timeout", NULL, "1s", CONSUL_OPTION_DURATION, AT(connect_timeout), false,
+     "How long connecting to the agent may take"},
+    {"request_timeout", NULL, "5s", CONSUL_OPTION_DURATION, AT(request_timeout), false,
+     "How long one request to the agent may take"},
+    {"authorize_timeout", NULL, "1s", CONSUL_OPTION_DURATION, AT(authorize_timeout), false,
+     "How long one handshake may wait for the agent"},
+    {"watch_wait", NULL, "10s", CONSUL_OPTION_DURATION, AT(watch_wait), false,
+     "How long a query that waits for changes may be held open; shorter where something cuts it"},
+    {"on_agent_loss", NULL, "refuse", CONSUL_OPTION_LOSS, AT(on_agent_loss), false,
+     "While the agent is lost: refuse clients, or last-known to admit those of the last hour"},
+    {"log", NULL, "off", CONSUL_OPTION_LOG, AT(log), false,
+     "Where refusals are written: off, stderr, syslog, or the absolute path of a file"},
+    {"crypto", NULL, "auto", CONSUL_OPTION_CRYPTO, AT(crypto), false,
+     "OpenSSL's provider to bring along: auto (default, or none where fips is active), fips, or off"},
+    {NULL, NULL, NULL, CONSUL_OPTION_TEXT, 0, false, NULL},
+};
+
+static char **text_of(consul_settings *settings, const consul_option *option)
+{
+    return (char **)((char *)settings + option->offset);
+}
+
+static bool is_text(const consul_option *option)
+{
+    return option->type == CONSUL_OPTION_TEXT || option->type == CONSUL_OPTION_SECRET
+           || option->type == CONSUL_OPTION_NAME || option->type == CONSUL_OPTION_HOST
+           || option->type == CONSUL_OPTION_LOG || option->type == CONSUL_OPTION_CRYPTO;
+}
+
+static int parse_text(const consul_option *option, const char *value, char **result,
+                      consul_error *err)
+{
+    const char *p;
+
+    if (option->type == CONSUL_OPTION_CRYPTO && strcmp(value, "auto") != 0
+        && strcmp(value, "fips") != 0 && strcmp(value, "off") != 0)
+        return consul_error_set(err, CONSUL_R_SETTING_INVALID,
+                                "%s = \"%s\": allowed are auto, fips and off", option->name, value);
+    if (option->type == CONSUL_OPTION_NAME
+        && !consul_name_check(option->name, value, CONSUL_R_SETTING_INVALID, err))
+        return 0;
+    if (option->type == CONSUL_OPTION_HOST && !consul_host_is_valid(value))
+        return consul_error_set(err, CONSUL_R_SETTING_INVALID,
+                                "%s = \"%s\": allowed is the name of a domain, as in consul or "
+                                "mesh.example, in lower case and without a dot around it",
+                                option->name, value);
+    if (option->type == CONSUL_OPTION_LOG && *value != '/' && strcmp(value, "off") != 0
+        && strcmp(value, "stderr") != 0 && strcmp(value, "syslog") != 0)
+        return consul_error_set(err, CONSUL_R_SETTING_INVALID,
+                                "%s = \"%s\": allowed are off, stderr, syslog and an absolute path",
+                                option->name, value);
+    for (p = value; *p != '\0'; p++) {
+        if ((unsigned char)*p < 0x20 || *p == 0x7f)
+            return consul_error_set(err, CONSUL_R_SETTING_INVALID,
+                                    "%s: its value has a control character in it", option->name);
+    }
+    *result = OPENSSL_strdup(value);
+    return *result != NULL || consul_error_set(err, CONSUL_R_OUT_OF_MEMORY, "%s", option->name);
+}
+
+static int parse_bool(const consul_option *option, const char *value, bool *result,
+                      consul_error *err)
+{
+    static const char *const words[][2] = {
+        {"no", "yes"}, {"false", "true"}, {"off", "on"}, {"0", "1"}, {"f", "t"},
+    };
+    size_t i, truth;
+
+    for (i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+        for (truth = 0; truth < 2; truth++) {
+            if (strcasecmp(value, words[i][truth]) == 0) {
+                *result = truth == 1;
+                return 1;
+            }
+        }
+    }
+    return consul_error_set(err, CONSUL_R_SETTING_INVALID,
+                            "%s = \"%s\": allowed are yes, true, on, 1 and no, false, off, 0",
+                            option->name, value);
+}
+
+static int parse_demand(const consul_option *option, const char *value, enum consul_demand *result,
+                        consul_error *err)
+{
+    bool may_be_auto = option->type == CONSUL_OPTION_OUTBOUND;
+
+    if (strcmp(value, "require") == 0)
+        *result = CONSUL_DEMAND_REQUIRE;
+    else if (strcmp(value, "off") == 0)
+        *result = CONSUL_DEMAND_OFF;
+    else if (may_be_auto && strcmp(value, "auto") == 0)
+        *result = CONSUL_DEMAND_AUTO;
+    else
+        return consul_error_set(err, CONSUL_R_SETTING_INVALID, "%s = \"%s\": allowed are %s",
+                                option->name, value,
+                                may_be_auto ? "auto, require and off" : "require and off");
+    return 1;
+}
+
+static int parse_loss(const consul_option *option, const char *value, enum consul_loss *result,
+                      consul_error *err)
+{
+    if (strcmp(value, "refuse") == 0)
+        *result = CONSUL_LOSS_REFUSE;
+    else if (strcmp(value, "last-known") == 0)
+        *result = CONSUL_LOSS_LAST_KNOWN;
+    else
+        return consul_error_set(err, CONSUL_R_SETTING_INVALID,
+                                "%s = \"%s\": allowed are refuse and last-known", option->name,
+                                value);
+    return 1;
+}
+
+static int parse_duration(const consul_option *option, const char *value, int64_t *result,
+                          consul_error *err)
+{
+    static const struct {
+        const char *name;
+        int64_t milliseconds;
+    } units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}};
+    char *unit;
+    long number;
+    size_t i;
+
+    if (*value >= '0' && *value <= '9') {
+        number = strtol(value, &unit, 10); /* LONG_MAX on overflow, refused below */
+        for (i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+            if (strcmp(unit, units[i].name) == 0 && number > 0
+                && number <= DURATION_MAX_MS / units[i].milliseconds) {
+                *result = number * units[i].milliseconds;
+                return 1;
+            }
+        }
+    }
+    return consul_error_set(err, CONSUL_R_SETTING_INVALID,
+                            "%s = \"%s\": allowed are 1ms to 10m, as in 500ms, 2s or 1m",
+                            option->name, value);
+}
+
+static int parse_value(consul_settings *settings, const consul_option *option, const char *value,
+                       consul_error *err)
+{
+    char *member = (char *)settings + option->offset;
+
+    if (is_text(option))
+        return parse_text(option, value, text_of(settings, option), err);
+    if (option->type == CONSUL_OPTION_BOOL)
+        return parse_bool(option, value, (bool *)(void *)member, err);
+    if (option->type == CONSUL_OPTION_TABLE)
+        return consul_error_set(err, CONSUL_R_SETTING_INVALID,
+                                "%s = \"%s\": there is no section of that name", option->name,
+                                value);
+    if (option->type == CONSUL_OPTION_INBOUND || option->type == CONSUL_OPTION_OUTBOUND)
+        return parse_demand(option, value, (enum consul_demand *)(void *)member, err);
+    if (option->type == CONSUL_OPTION_LOSS)
+        return parse_loss(option, value, (enum consul_loss *)(void *)member, err);
+    return parse_duration(option, value, (int64_t *)(void *)member, err);
+}
+
+/* What configuration says, of which something follows for other settings. */
+typedef struct configured {
+    bool token, token_file;
+    const consul_option *demand; /* inbound or outbound, where it demands something */
+    const consul_option *https;  /* what is for HTTPS alone */
+} configured;
+
+static void note_configured(configured *said, const consul_settings *settings,
+                            const consul_option *option)
+{
+    said->token |= option->offset == AT(token);
+    said->token_file |= option->offset == AT(token_file);
+    if ((option->type == CONSUL_OPTION_INBOUND && settings->inbound != CONSUL_DEMAND_OFF)
+        || (option->type == CONSUL_OPTION_OUTBOUND && settings->outbound != CONSUL_DEMAND_OFF))
+        said->demand = option;
+    if ((option->offset == AT(ca_file) && settings->ca_file != NULL)
+        || (option->offset == AT(ca_path) && settings->ca_path != NULL)
+        || (option->offset == AT(client_cert) && settings->client_cert != NULL)
+        || (option->offset == AT(tls_server_name) && settings->tls_server_name != NULL))
+        said->https = option;
+}
+
+/* What no single row can say. */
+static int check_together(consul_settings *settings, const configured *said, consul_error *err)
+{
+    if ((settings->client_cert == NULL) != (settings->client_key == NULL))
+        return consul_error_set(err, CONSUL_R_SETTING_INVALID,
+                                "client_cert and client_key: one is set without the other");
+    if (said->demand != NULL && settings->service == NULL)
+        return consul_error_set(
+            err, CONSUL_R_SETTING_INVALID,
+            "%s says what becomes of the connections of a service, and there is none: set service "
+            "too, or take %s out (a stand-in governs what loads it without either)",
+            said->demand->name, said->demand->name);
+    if (said->https != NULL && !settings->tls && strncasecmp(settings->address, "https://", 8) != 0)
+        return consul_error_set(
+            err, CONSUL_R_SETTING_INVALID,
+            "%s is for an agent that speaks HTTPS, and address = \"%s\" does not: "
+            "write https:// there, or set tls = yes",
+            said->https->name,
+            strchr(settings->address, '@') == NULL ? settings->address
+                                                   : "(not shown: it may hold a password)");
+    /* Configuration beats the environment, also where a token file beats a token. */
+    if (said->token && !said->token_file) {
+        OPENSSL_free(settings->token_file);
+        settings->token_file = NULL;
+    }
+    return 1;
+}
+
+/*
+ * Nothing may be said by nothing: an empty value is mostly a variable that was to say something. Only
+ * where the environment is to be contradicted, it means that there is none.
+ */
+static int read_configured(consul_settings *settings, const consul_option *option,
+                           const char *value, configured *said, consul_error *err)
+{
+    if (*value == '\0' && !option->may_be_empty)
+        return consul_error_set(err, CONSUL_R_SETTING_INVALID,
+                                "%s = \"\": it has no value; set one, or take the line out",
+                                option->name);
+    if (*value != '\0' && !parse_value(settings, option, value, err))
+        return 0;
+    note_configured(said, settings, option);
+    return 1;
+}
+
+static int read_default(consul_settings *settings, const consul_option *option, consul_error *err)
+{
+    const char *env = option->env == NULL ? NULL : secure_getenv(option->env);
+
+    if (env == NULL || *env == '\0')
+        return option->default_value == NULL
+               || parse_value(settings, option, option->default_value, err);
+    return parse_value(settings, option, env, err)
+           || consul_error_prefix(err, "environment variable %s: ", option->env);
+}
+
+consul_settings *consul_settings_new(consul_settings_lookup_fn *lookup, void *arg,
+                                     consul_error *err)
+{
+    consul_settings *settings = OPENSSL_zalloc(sizeof(*settings));
+    configured said = {0};
+    const consul_option *option;
+
+    if (settings == NULL) {
+        consul_error_set(err, CONSUL_R_OUT_OF_MEMORY, "reading the settings");
+        return NULL;
+    }
+    for (option = consul_options; option->name != NULL; option++) {
+        const char *value = lookup == NULL ? NULL : lookup(option->name, arg);
+
+        if (!(value == NULL ? read_default(settings, option, err)
+                            : read_configured(settings, option, value, &said, err)))
+            goto err;
+    }
+    if (!check_together(settings, &said, err))
+        goto err;
+    return settings;
+
+err:
+    consul_settings_free(settings);
+    return NULL;
+}
+
+void consul_settings_free(consul_settings *settings)
+{
+    const consul_option *option;
+
+    if (settings == NULL)
+        return;
+    for (option = consul_options; option->name != NULL; option++) {
+        if (is_text(option)) {
+            char *text = *text_of(settings, option);
+
+            OPENSSL_clear_free(text, text == NULL ? 0 : strlen(text));
+        }
+    }
+    OPENSSL_free(settings);
+}

@@ -1,0 +1,366 @@
+/* What the agent was asked for: what it has said last, and for how long that counts. */
+#include "cache/entry.h"
+
+#include "agent/decode.h"
+#include "base/lock.h"
+#include "identity/cert.h"
+
+#include <string.h>
+
+#include <openssl/evp.h>
+
+#define SETTLING_MS 3000 /* until the agent's decisions have followed a change, with certainty */
+#define DOUBT_MS 1000    /* at least, from one doubt to the next, in the long run */
+#define DOUBTS_AT_ONCE 3
+#define DOUBT_SHARE 10 /* at most the tenth part of the time is spent on them */
+
+/* A leaf is used in a crowd until it is so old; then while somebody asks, who may be slow. */
+#define CROWD_AGE_US 20000
+#define CROWD_AGE_ASKED_US 60000
+
+/*
+ * Roots that a watch vouches for are asked for all the same when they are so old, by one handshake at a
+ * time; the others use them for some time more.
+ */
+#define LOOK_AGE_US 2000000
+#define LOOK_AGE_ASKED_US 3000000
+#define LOOK_PAUSE_US 500000 /* until another one asks */
+
+static uint64_t last_epoch; /* under the lock of base/lock.h */
+
+static bool is_fresh(const consul_entry *entry)
+{
+    return entry->fresh_until != 0 && consul_now_ms() < entry->fresh_until;
+}
+
+static bool is_new_enough(const consul_entry *entry, int64_t since)
+{
+    return entry->asked >= since || is_fresh(entry);
+}
+
+consul_roots *consul_entry_roots(consul_entry *entry, int64_t since)
+{
+    consul_roots *roots = NULL;
+
+    consul_lock();
+    if (entry->roots != NULL && is_new_enough(entry, since))
+        roots = consul_roots_ref(entry->roots);
+    consul_unlock();
+    return roots;
+}
+
+consul_roots *consul_entry_roots_looked_at(consul_entry *entry, int64_t since, int64_t now)
+{
+    consul_roots *roots = NULL;
+    int64_t age;
+    bool is_asked;
+
+    consul_lock();
+    age = now - entry->asked;
+    is_asked = now - entry->being_asked < LOOK_PAUSE_US;
+    if (entry->roots != NULL
+        && (entry->asked >= since
+            || (age < (is_asked ? LOOK_AGE_ASKED_US : LOOK_AGE_US) && is_fresh(entry))))
+        roots = consul_roots_ref(entry->roots);
+    else
+        entry->being_asked = now;
+    consul_unlock();
+    return roots;
+}
+
+consul_leaf *consul_entry_leaf(consul_entry *entry, int64_t since)
+{
+    consul_leaf *leaf = NULL;
+
+    consul_lock();
+    if (entry->leaf != NULL && is_new_enough(entry, since))
+        leaf = consul_leaf_ref(entry->leaf);
+    consul_unlock();
+    return leaf;
+}
+
+consul_leaf *consul_entry_leaf_in_crowd(consul_entry *entry, int64_t since, int64_t now)
+{
+    consul_leaf *leaf = NULL;
+    bool is_asked;
+
+    consul_lock();
+    is_asked =
+        now - entry->being_asked < CROWD_AGE_US && is_new_enough(entry, since - CROWD_AGE_ASKED_US);
+    if (entry->leaf != NULL && (is_asked || is_new_enough(entry, since - CROWD_AGE_US)))
+        leaf = consul_leaf_ref(entry->leaf);
+    else
+        entry->being_asked = now;
+    consul_unlock();
+    return leaf;
+}
+
+bool consul_entry_chains(const consul_entry *entry, const consul_leaf *leaf,
+                         const consul_roots *roots)
+{
+    bool chains;
+
+    consul_lock();
+    chains = entry->leaf == leaf && entry->checked == roots && time(NULL) < entry->checked_until;
+    consul_unlock();
+    return chains;
+}
+
+/* With the lock held. Returns what is to be released outside of it. */
+static consul_roots *set_checked(consul_entry *entry, consul_roots *roots, time_t until)
+{
+    consul_roots *old = entry->checked;
+
+    entry->checked = roots == NULL ? NULL : consul_roots_ref(roots);
+    entry->checked_until = until;
+    return old;
+}
+
+void consul_entry_set_chains(consul_entry *entry, const consul_leaf *leaf, consul_roots *roots)
+{
+    time_t until = consul_leaf_next_expiry(leaf, roots);
+    consul_roots *old = NULL;
+
+    consul_lock();
+    if (entry->leaf == leaf)
+        old = set_checked(entry, roots, until);
+    consul_unlock();
+    consul_roots_unref(old);
+}
+
+/* The digest of an answer; zeros without memory. */
+static void digest_answer(const consul_answer *answer, unsigned char digest[CONSUL_DIGEST_LEN])
+{
+    if (EVP_Digest(answer->body, answer->len, digest, NULL, EVP_sha256(), NULL) != 1)
+        memset(digest, 0, CONSUL_DIGEST_LEN);
+}
+
+static bool is_digest(const unsigned char kept[CONSUL_DIGEST_LEN],
+                      const unsigned char digest[CONSUL_DIGEST_LEN])
+{
+    return memcmp(kept, digest, CONSUL_DIGEST_LEN) == 0 && consul_digest_is_set(digest);
+}
+
+consul_roots *consul_entry_decode_roots(consul_entry *entry, const consul_answer *answer,
+                                        OSSL_LIB_CTX *libctx, consul_error *err)
+{
+    consul_roots *roots = consul_entry_roots(entry, CONSUL_EVER);
+    unsigned char digest[CONSUL_DIGEST_LEN];
+
+    digest_answer(answer, digest);
+    if (roots != NULL && is_digest(roots->digest, digest))
+        return roots;
+    consul_roots_unref(roots);
+    roots = consul_roots_decode(answer->body, answer->len, libctx, err);
+    /* The others count; one that is of no use may be when it is read again. */
+    if (roots != NULL && consul_certs_are_usable(roots->certs))
+        memcpy(roots->digest, digest, sizeof(digest));
+    else if (roots == NULL)
+        consul_error_prefix(err, "%s: ", answer->source);
+    return roots;
+}
+
+consul_leaf *consul_entry_decode_leaf(consul_entry *entry, const consul_answer *answer,
+                                      OSSL_LIB_CTX *libctx, consul_error *err)
+{
+    consul_leaf *leaf = consul_entry_leaf(entry, CONSUL_EVER);
+    unsigned char digest[CONSUL_DIGEST_LEN];
+
+    digest_answer(answer, digest);
+    if (leaf != NULL && is_digest(leaf->digest, digest))
+        return leaf;
+    consul_leaf_unref(leaf);
+    leaf = consul_leaf_decode(answer->body, answer->len, libctx, err);
+    if (leaf != NULL)
+        memcpy(leaf->digest, digest, sizeof(digest));
+    else
+        consul_error_prefix(err, "%s: ", answer->source);
+    return leaf;
+}
+
+/* May this answer take the place of what is kept, or is that more than it can know? Then it does. */
+static bool takes_place(consul_entry *entry, bool is_other, enum consul_origin origin,
+                        int64_t moment)
+{
+    if (origin == CONSUL_WATCHED) {
+        entry->fresh_until = moment;
+        return true;
+    }
+    if (moment < entry->asked || (origin == CONSUL_ASKED && is_fresh(entry)))
+        return false;
+    if (is_other)
+        entry->fresh_until = 0; /* the watch has missed it: it may be broken */
+    entry->asked = moment;
+    return true;
+}
+
+void consul_entry_keep_roots(consul_entry *entry, consul_roots *roots, enum consul_origin origin,
+                             int64_t moment)
+{
+    consul_roots *old = NULL;
+
+    consul_lock();
+    if (takes_place(entry, entry->roots != roots, origin, moment)) {
+        old = entry->roots;
+        entry->roots = consul_roots_ref(roots);
+    }
+    consul_unlock();
+    consul_roots_unref(old);
+}
+
+void consul_entry_keep_leaf(consul_entry *entry, consul_leaf *leaf, consul_roots *checked,
+                            enum consul_origin origin, int64_t moment)
+{
+    time_t until = checked == NULL ? 0 : consul_leaf_next_expiry(leaf, checked);
+    consul_roots *old_checked = NULL;
+    consul_leaf *old = NULL;
+    bool is_other;
+
+    consul_lock();
+    is_other = entry->leaf != leaf;
+    if (takes_place(entry, is_other, origin, moment)) {
+        old = entry->leaf;
+        entry->leaf = consul_leaf_ref(leaf);
+    }
+    if (entry->leaf == leaf && (is_other || checked != NULL))
+        old_checked = set_checked(entry, checked, until);
+    consul_unlock();
+    consul_leaf_unref(old);
+    consul_roots_unref(old_checked);
+}
+
+void consul_entry_keep_epoch(consul_entry *entry, bool is_news, uint64_t index,
+                             consul_deadline fresh_until)
+{
+    consul_lock();
+    if (entry->index != 0 && index != entry->index)
+        entry->changed = consul_now_ms();
+    entry->index = index;
+    if (is_news || !is_fresh(entry)) {
+        entry->epoch = ++last_epoch;
+        entry->epoch_began = consul_now_ms();
+    }
+    entry->fresh_until = fresh_until;
+    consul_unlock();
+}
+
+uint64_t consul_entry_epoch(const consul_entry *entry)
+{
+    uint64_t epoch = 0;
+
+    consul_lock();
+    if (is_fresh(entry) && consul_deadline_after(-SETTLING_MS) >= entry->epoch_began)
+        epoch = entry->epoch;
+    consul_unlock();
+    return epoch;
+}
+
+consul_intentions *consul_entry_unheeded(const consul_entry *entry, bool *fresh)
+{
+    consul_intentions *unheeded;
+
+    consul_lock();
+    unheeded = consul_intentions_ref(entry->unheeded);
+    *fresh = unheeded != NULL && is_fresh(entry);
+    consul_unlock();
+    return unheeded;
+}
+
+void consul_entry_keep_unheeded(consul_entry *entry, consul_intentions *unheeded)
+{
+    consul_intentions *old;
+
+    consul_lock();
+    old = entry->unheeded;
+    entry->unheeded = consul_intentions_ref(unheeded);
+    consul_unlock();
+    consul_intentions_unref(old);
+}
+
+bool consul_entry_has_changed(const consul_entry *entry, int64_t asked)
+{
+    bool has_changed;
+
+    consul_lock();
+    has_changed = entry->changed != 0 && asked < entry->changed + SETTLING_MS;
+    consul_unlock();
+    return has_changed;
+}
+
+void consul_entry_doubt(consul_entry *entry)
+{
+    consul_lock();
+    entry->fresh_until = 0;
+    consul_unlock();
+}
+
+bool consul_entry_was_asked(consul_entry *entry, int64_t since)
+{
+    bool was_asked;
+
+    consul_lock();
+    was_asked = entry->asked >= since;
+    consul_unlock();
+    return was_asked;
+}
+
+bool consul_entry_begin_doubt(consul_entry *entry)
+{
+    int64_t now = consul_now_ms(), unused = now - (int64_t)DOUBTS_AT_ONCE * DOUBT_MS;
+    bool may;
+
+    consul_lock();
+    if (entry->doubts_paid < unused)
+        entry->doubts_paid = unused;
+    may = entry->doubts_paid + DOUBT_MS <= now;
+    if (may)
+        entry->doubts_paid += DOUBT_MS;
+    consul_unlock();
+    return may;
+}
+
+void consul_entry_end_doubt(consul_entry *entry, int64_t took)
+{
+    consul_lock();
+    if (took * DOUBT_SHARE > DOUBT_MS)
+        entry->doubts_paid += took * DOUBT_SHARE - DOUBT_MS;
+    consul_unlock();
+}
+
+uint64_t consul_entry_index(consul_entry *entry)
+{
+    uint64_t index;
+
+    consul_lock();
+    index = entry->index;
+    consul_unlock();
+    return index;
+}
+
+void consul_entry_set_index(consul_entry *entry, uint64_t index)
+{
+    consul_lock();
+    entry->index = index;
+    consul_unlock();
+}
+
+consul_request consul_entry_request(const consul_entry *entry)
+{
+    consul_request request = {.path = "/v1/agent/connect/ca/roots",
+                              .scope = &entry->scope,
+                              .deadline = CONSUL_NO_DEADLINE};
+
+    if (entry->kind == CONSUL_KIND_LEAF) {
+        request.path = "/v1/agent/connect/ca/leaf/";
+        request.last_segment = entry->service;
+    } else if (entry->kind == CONSUL_KIND_INTENTIONS && *entry->service != '\0') {
+        request.path = "/v1/connect/intentions/match";
+        request.destination = entry->service;
+    } else if (entry->kind == CONSUL_KIND_INTENTIONS) {
+        request.path = "/v1/connect/intentions";
+    }
+    consul_lock();
+    request.insists = entry->roots == NULL && entry->leaf == NULL;
+    consul_unlock();
+    return request;
+}

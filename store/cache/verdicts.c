@@ -1,0 +1,181 @@
+#include "cache/verdicts.h"
+
+#include "base/lock.h"
+#include "identity/snapshots.h"
+
+#include <string.h>
+
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+
+/* Of each kind, 1024 verdicts of about 60 bytes. */
+#define SETS 128
+#define PLACES 8
+
+typedef struct kept_place {
+    unsigned char key[CONSUL_DIGEST_LEN]; /* SHA-256 of the target's SPIFFE ID and the peer's */
+    consul_kept_verdict kept;
+} kept_place;
+
+/* Each pair is in one set, or not known: where others have all places, the longest unasked goes. */
+typedef struct kept_set {
+    kept_place places[PLACES];
+    int64_t forgotten; /* when the last one that went was asked about */
+} kept_set;
+
+struct consul_verdicts {
+    kept_set chains[SETS];     /* target and the peer's certificates */
+    kept_set identities[SETS]; /* target and the peer's SPIFFE ID */
+};
+
+consul_verdicts *consul_verdicts_new(consul_error *err)
+{
+    consul_verdicts *verdicts = OPENSSL_zalloc(sizeof(*verdicts));
+
+    if (verdicts == NULL)
+        consul_error_set(err, CONSUL_R_OUT_OF_MEMORY, "the verdicts of before");
+    return verdicts;
+}
+
+void consul_verdicts_free(consul_verdicts *verdicts)
+{
+    OPENSSL_free(verdicts);
+}
+
+static bool make_key(const consul_spiffe_id *target, const void *peer, size_t len,
+                     unsigned char key[CONSUL_DIGEST_LEN])
+{
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    bool made = ctx != NULL && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) == 1
+                && EVP_DigestUpdate(ctx, target->uri, strlen(target->uri) + 1) == 1
+                && EVP_DigestUpdate(ctx, peer, len) == 1 && EVP_DigestFinal_ex(ctx, key, NULL) == 1;
+
+    EVP_MD_CTX_free(ctx);
+    return made;
+}
+
+static size_t set_of(const unsigned char key[CONSUL_DIGEST_LEN])
+{
+    return key[0] % SETS;
+}
+
+/* Where it is in its set, or NULL. */
+static const kept_place *place_in(const kept_set *set, const unsigned char key[CONSUL_DIGEST_LEN])
+{
+    size_t i;
+
+    for (i = 0; i < PLACES; i++) {
+        if (memcmp(set->places[i].key, key, CONSUL_DIGEST_LEN) == 0)
+            return &set->places[i];
+    }
+    return NULL;
+}
+
+static kept_place *oldest_place(kept_set *set)
+{
+    kept_place *oldest = &set->places[0];
+    size_t i;
+
+    for (i = 1; i < PLACES; i++) {
+        if (set->places[i].kept.asked < oldest->kept.asked)
+            oldest = &set->places[i];
+    }
+    return oldest;
+}
+
+/* With the lock held. */
+static void note(kept_set sets[SETS], const unsigned char key[CONSUL_DIGEST_LEN],
+                 const consul_kept_verdict *verdict)
+{
+    kept_set *set = &sets[set_of(key)];
+    kept_place *place = (kept_place *)place_in(set, key);
+    int64_t known_of = place == NULL ? set->forgotten : place->kept.asked;
+
+    /* It took longer to come than what is there, or than a no that may have been. */
+    if (verdict->verdict == CONSUL_VERDICT_YES && known_of >= verdict->asked)
+        return;
+    if (place == NULL) {
+        place = oldest_place(set);
+        if (place->kept.asked > set->forgotten)
+            set->forgotten = place->kept.asked;
+    }
+    memcpy(place->key, key, sizeof(place->key));
+    place->kept = *verdict;
+}
+
+/* With the lock held. Without memory nobody knows where an earlier yes may be. */
+static void forget_all(kept_set sets[SETS], int64_t asked)
+{
+    size_t i, j;
+
+    for (i = 0; i < SETS; i++) {
+        int64_t last = asked > sets[i].forgotten ? asked : sets[i].forgotten;
+
+        for (j = 0; j < PLACES; j++) {
+            if (sets[i].places[j].kept.asked > last)
+                last = sets[i].places[j].kept.asked;
+        }
+        sets[i] = (kept_set){.forgotten = last};
+    }
+}
+
+static consul_kept_verdict find(const kept_set sets[SETS],
+                                const unsigned char key[CONSUL_DIGEST_LEN])
+{
+    consul_kept_verdict found = {.verdict = CONSUL_VERDICT_NONE};
+    const kept_place *place;
+
+    consul_lock();
+    place = place_in(&sets[set_of(key)], key);
+    if (place != NULL)
+        found = place->kept;
+    consul_unlock();
+    return found;
+}
+
+void consul_verdicts_note(consul_verdicts *verdicts, const consul_spiffe_id *target,
+                          const consul_spiffe_id *peer_id,
+                          const unsigned char chain[CONSUL_DIGEST_LEN],
+                          const consul_kept_verdict *verdict)
+{
+    unsigned char of_chain[CONSUL_DIGEST_LEN], of_identity[CONSUL_DIGEST_LEN];
+    bool made = make_key(target, chain, CONSUL_DIGEST_LEN, of_chain)
+                && make_key(target, peer_id->uri, strlen(peer_id->uri), of_identity);
+
+    consul_lock();
+    if (made) {
+        note(verdicts->chains, of_chain, verdict);
+        note(verdicts->identities, of_identity, verdict);
+    } else {
+        forget_all(verdicts->chains, verdict->asked);
+        forget_all(verdicts->identities, verdict->asked);
+    }
+    consul_unlock();
+}
+
+consul_kept_verdict consul_verdicts_last(const consul_verdicts *verdicts,
+                                         const consul_spiffe_id *target,
+                                         const consul_spiffe_id *peer_id)
+{
+    static const consul_kept_verdict none;
+    unsigned char key[CONSUL_DIGEST_LEN];
+
+    return make_key(target, peer_id->uri, strlen(peer_id->uri), key)
+               ? find(verdicts->identities, key)
+               : none;
+}
+
+consul_kept_verdict consul_verdicts_find(const consul_verdicts *verdicts,
+                                         const consul_spiffe_id *target,
+                                         const consul_spiffe_id *peer_id,
+                                         const unsigned char chain[CONSUL_DIGEST_LEN])
+{
+    consul_kept_verdict found = {.verdict = CONSUL_VERDICT_NONE};
+    unsigned char key[CONSUL_DIGEST_LEN];
+
+    if (make_key(target, chain, CONSUL_DIGEST_LEN, key))
+        found = find(verdicts->chains, key);
+    if (found.verdict != consul_verdicts_last(verdicts, target, peer_id).verdict)
+        found.verdict = CONSUL_VERDICT_NONE;
+    return found;
+}

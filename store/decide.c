@@ -1,0 +1,198 @@
+/* Decisions: may this peer connect? */
+#include "store.h"
+
+#include "agent/authorize.h"
+#include "agent/intentions.h"
+#include "cache/single_flight.h"
+#include "store_fields.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <openssl/crypto.h>
+
+#define VERDICT_AGE_MS 2000       /* for which one is used that a watch vouches for */
+#define LAST_KNOWN_MAX_MS 3600000 /* for which one is used while the agent is lost */
+
+static const consul_request decision = {.path = CONSUL_AUTHORIZE_PATH};
+
+/*
+ * What is known of the target's intentions. Agents that can not be waited for to tell of one
+ * service's are watched for everybody's. Either may be NULL.
+ */
+typedef struct target_intentions {
+    consul_entry *own, *all;
+} target_intentions;
+
+static target_intentions intentions_of(consul_store *store, const consul_spiffe_id *target)
+{
+    consul_scope scope = consul_store_scope(store, NULL);
+    target_intentions entries;
+
+    if (*scope.ns != '\0' || strcmp(target->scope.ns, "default") != 0)
+        OPENSSL_strlcpy(scope.ns, target->scope.ns, sizeof(scope.ns));
+    if (*scope.partition != '\0' || strcmp(target->scope.partition, "default") != 0)
+        OPENSSL_strlcpy(scope.partition, target->scope.partition, sizeof(scope.partition));
+    *scope.dc = '\0'; /* the agent decides by what it knows in its own */
+    entries.own =
+        consul_table_entry(store->table, CONSUL_KIND_INTENTIONS, target->service, &scope, NULL);
+    entries.all = consul_table_all_intentions(store->table, &scope);
+    return entries;
+}
+
+/* The epoch that they are in, or 0 where no watch vouches for any. */
+static uint64_t epoch_of(const target_intentions *entries)
+{
+    uint64_t epoch = entries->own == NULL ? 0 : consul_entry_epoch(entries->own);
+
+    return epoch != 0 || entries->all == NULL ? epoch : consul_entry_epoch(entries->all);
+}
+
+/* Has a watch seen them change since that moment, or so shortly before that it may not have counted? */
+static bool have_changed(const target_intentions *entries, int64_t since)
+{
+    return (entries->own != NULL && consul_entry_has_changed(entries->own, since))
+           || (entries->all != NULL && consul_entry_has_changed(entries->all, since));
+}
+
+/* Was this yes said to the very same question, not long ago, and has nothing changed since? */
+static bool still_holds(const consul_kept_verdict *earlier, const consul_kept_verdict *now)
+{
+    return earlier->verdict == CONSUL_VERDICT_YES && now->epoch != 0 && earlier->epoch == now->epoch
+           && now->asked - earlier->asked < VERDICT_AGE_MS;
+}
+
+typedef struct authorize_call {
+    consul_store *store;
+    const consul_spiffe_id *target, *peer_id;
+    const X509 *peer;
+    consul_deadline deadline;
+} authorize_call;
+
+/* Ask the agent; for anything but a yes, `err` says why. */
+static enum consul_verdict ask_about(void *arg, consul_error *err)
+{
+    const authorize_call *call = arg;
+    consul_store *store = call->store;
+    consul_request request = {.path = CONSUL_AUTHORIZE_PATH, .deadline = call->deadline};
+    enum consul_verdict verdict;
+    consul_answer answer = {0};
+    consul_error why = {0};
+    char *body;
+
+    if (!consul_store_check_agent(store, &decision, err))
+        return CONSUL_VERDICT_UNASKED;
+    body = consul_authorize_encode(store->settings, call->target, call->peer, call->peer_id, err);
+    if (body == NULL)
+        return CONSUL_VERDICT_UNASKED;
+    request.body = body;
+    verdict =
+        consul_authorize_ask(store->agent, &request, call->target, call->peer_id, &answer, &why);
+    consul_watch_note_failure(store->watch, &request, &answer, &why);
+    if (verdict != CONSUL_VERDICT_YES)
+        consul_error_set(err, why.reason, "%s", why.text);
+    consul_answer_free(&answer);
+    free(body);
+    return verdict;
+}
+
+/* The agent is lost: what it has said last, if that was not long ago and nothing has changed since. */
+static enum consul_verdict last_verdict(const authorize_call *call,
+                                        const target_intentions *entries, consul_error *why)
+{
+    consul_kept_verdict last =
+        consul_verdicts_last(call->store->verdicts, call->target, call->peer_id);
+    const char *but = NULL;
+
+    if (last.verdict == CONSUL_VERDICT_NO)
+        but = "it was denied before the agent was lost";
+    else if (last.verdict == CONSUL_VERDICT_YES
+             && consul_now_ms() - last.asked >= LAST_KNOWN_MAX_MS)
+        but = "it was admitted too long before the agent was lost";
+    else if (last.verdict == CONSUL_VERDICT_YES && have_changed(entries, last.asked))
+        but = "intentions have changed since it was admitted, before the agent was lost";
+    if (but != NULL)
+        consul_error_prefix(why, "%s: ", but);
+    return but == NULL ? last.verdict : CONSUL_VERDICT_NO;
+}
+
+/* Has it left a question without an answer, which another handshake, perhaps, has asked? */
+static bool agent_hangs(consul_store *store)
+{
+    return consul_watch_agent_hangs(store->watch, &decision) == CONSUL_R_AGENT_TIMEOUT;
+}
+
+/* What a watch has shown and vouches for no longer is asked for, as often as anybody's doubts may. */
+static consul_intentions *unheeded_anew(consul_store *store, consul_entry *entry,
+                                        consul_intentions *kept, consul_deadline deadline)
+{
+    int64_t began = consul_now_ms();
+    consul_intentions *unheeded;
+    consul_answer answer;
+
+    if (!consul_entry_begin_doubt(entry))
+        return kept;
+    if (consul_store_ask(store, entry, 0, 0, deadline, &answer, NULL)
+        && consul_intentions_decode(answer.body, answer.len, &unheeded, NULL)) {
+        consul_entry_keep_unheeded(entry, unheeded);
+        consul_intentions_unref(kept);
+        kept = unheeded;
+    }
+    consul_entry_end_doubt(entry, consul_now_ms() - began);
+    consul_answer_free(&answer);
+    return kept;
+}
+
+/* The agent has said yes: is there an intention that it does not heed, by which it should not have? */
+static int yes_stands(const authorize_call *call, const target_intentions *entries,
+                      consul_error *err)
+{
+    consul_intentions *unheeded = NULL;
+    bool fresh = true;
+    int ok;
+
+    if (entries->own != NULL)
+        unheeded = consul_entry_unheeded(entries->own, &fresh);
+    if (unheeded == NULL)
+        return 1;
+    ok = consul_intentions_stand_for(unheeded, call->target, call->peer_id, NULL);
+    if (!ok && !fresh)
+        unheeded = unheeded_anew(call->store, entries->own, unheeded, call->deadline);
+    ok = ok || consul_intentions_stand_for(unheeded, call->target, call->peer_id, err);
+    consul_intentions_unref(unheeded);
+    return ok;
+}
+
+int consul_store_authorize(consul_store *store, const consul_spiffe_id *target, const X509 *peer,
+                           const unsigned char chain[CONSUL_DIGEST_LEN],
+                           const consul_spiffe_id *peer_id, consul_asking asking, consul_error *err)
+{
+    bool has_digest = consul_digest_is_set(chain);
+    authorize_call call = {store, target, peer_id, peer, asking.deadline};
+    consul_kept_verdict earlier, now = {.asked = consul_now_ms()};
+    target_intentions entries = intentions_of(store, target);
+    consul_error why = {0};
+
+    earlier = consul_verdicts_find(store->verdicts, target, peer_id, chain);
+    if (has_digest && consul_watch_agent_hangs(store->watch, &decision) == 0)
+        now.epoch = epoch_of(&entries);
+    if (still_holds(&earlier, &now))
+        return yes_stands(&call, &entries, err);
+    now.verdict = has_digest ? consul_single_flight(store, target, chain, asking.deadline,
+                                                    ask_about, &call, &why)
+                             : ask_about(&call, &why);
+    if (now.verdict == CONSUL_VERDICT_UNASKED && agent_hangs(store))
+        now.verdict = CONSUL_VERDICT_LOST;
+    /* It may have been said long after this began: only who asks from now on knows better. */
+    if (now.verdict != CONSUL_VERDICT_YES)
+        now.asked = consul_now_ms();
+    /* Also that it said neither, to a token that was revoked, say: an earlier yes is over then. */
+    if (now.verdict != CONSUL_VERDICT_LOST && now.verdict != CONSUL_VERDICT_UNASKED)
+        consul_verdicts_note(store->verdicts, target, peer_id, chain, &now);
+    else if (now.verdict == CONSUL_VERDICT_LOST
+             && store->settings->on_agent_loss == CONSUL_LOSS_LAST_KNOWN)
+        now.verdict = last_verdict(&call, &entries, &why);
+    if (now.verdict != CONSUL_VERDICT_YES)
+        return consul_error_set(err, why.reason, "%s", why.text);
+    return yes_stands(&call, &entries, err);
+}

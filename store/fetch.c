@@ -1,0 +1,255 @@
+/* Roots and leaves: those that are kept, or those that the agent gives now. */
+#include "store.h"
+
+#include "cache/single_flight.h"
+#include "store_fields.h"
+#include "watch/load.h"
+
+#include <string.h>
+
+#define LATEST_INDEX (UINT64_C(1) << 62) /* which no answer has */
+#define STALE_WAIT_MS 100 /* for a leaf that will do; to sign one takes a fifth of that */
+
+/* What it says goes before what a watch has said, which may be broken and not know. */
+static consul_roots *ask_for_roots(consul_store *store, consul_entry *entry,
+                                   consul_deadline deadline, consul_error *err)
+{
+    int64_t asked = consul_now_us();
+    consul_answer answer;
+    consul_roots *roots = NULL;
+
+    if (consul_store_ask(store, entry, 0, 0, deadline, &answer, err))
+        roots = consul_entry_decode_roots(entry, &answer, store->libctx, err);
+    if (roots != NULL)
+        consul_entry_keep_roots(entry, roots, CONSUL_ASKED_ANEW, asked);
+    consul_answer_free(&answer);
+    return roots;
+}
+
+/*
+ * Does the leaf stand, here and now, with these roots, or by itself for NULL? Verifying its chain costs
+ * a tenth of a handshake and is done once for each pair.
+ */
+static int check_leaf(consul_entry *entry, const consul_leaf *leaf, consul_roots *roots,
+                      bool *stale, consul_error *err)
+{
+    bool chains = roots == NULL || consul_entry_chains(entry, leaf, roots);
+
+    if (!consul_leaf_check(leaf, roots, entry->service, &entry->scope, chains, stale, err))
+        return 0;
+    if (!chains)
+        consul_entry_set_chains(entry, leaf, roots);
+    return 1;
+}
+
+/* An agent that has restarted, and has no leaf yet, answers with an error, nothing or null. */
+static bool is_none(const consul_answer *answer)
+{
+    return answer->body == NULL || strncmp(answer->body, "null", 4) == 0;
+}
+
+/*
+ * An agent renews the leaves that somebody waits for, and no others: a plain question is answered
+ * with the leaf of before, also after a rotation and when it has expired (seen with Consul 1.8). So
+ * we ask for a newer one than we know of, or than there can be. That is answered at once with what there
+ * is, but has the agent look for it, for ten minutes and without a connection; only who has a stale one
+ * waits. From where there is none yet no answer comes, and, since Consul 1.16, not a byte.
+ */
+static int ask_for_newer(consul_store *store, consul_entry *entry, bool is_stale,
+                         consul_deadline deadline, consul_answer *answer, consul_error *err)
+{
+    uint64_t index = consul_entry_index(entry);
+    consul_error why = {0};
+    int ok = consul_store_ask(store, entry, index == 0 ? LATEST_INDEX : index,
+                              is_stale ? STALE_WAIT_MS : 0, deadline, answer, &why);
+
+    if (answer->cut_off || ((answer->status == 200 || answer->status == 500) && is_none(answer))) {
+        consul_answer_free(answer);
+        why = (consul_error){0};
+        ok = consul_store_ask(store, entry, 0, 0, deadline, answer, &why);
+    }
+    if (!ok)
+        return consul_error_set(err, why.reason, "%s", why.text);
+    consul_entry_set_index(entry, answer->index);
+    return 1;
+}
+
+/*
+ * Does this leaf stand with the current roots? Before a client has shown a certificate they are asked
+ * for only where it does not stand with those of before, if there are any: a client that just comes and
+ * goes does not cost that question. `*roots` are what it was held against, or NULL.
+ */
+static bool stands(consul_store *store, consul_entry *entry, consul_entry *of_roots,
+                   const consul_leaf *leaf, const consul_asking *asking, bool anew,
+                   consul_roots **roots, bool *stale, consul_error *err)
+{
+    if (anew)
+        *roots = NULL;
+    else if (asking->hurries)
+        *roots = consul_entry_roots(of_roots, asking->since);
+    else
+        *roots = consul_entry_roots_looked_at(of_roots, asking->since, consul_now_us());
+    if (*roots == NULL && !anew && asking->hurries) {
+        *roots = consul_entry_roots(of_roots, CONSUL_EVER);
+        if (check_leaf(entry, leaf, *roots, stale, NULL))
+            return true;
+        consul_roots_unref(*roots);
+        *roots = NULL;
+        *stale = false;
+    }
+    if (*roots == NULL)
+        *roots = ask_for_roots(store, of_roots, asking->deadline, err);
+    return *roots != NULL && check_leaf(entry, leaf, *roots, stale, err);
+}
+
+/*
+ * One leaf, kept or asked for, checked against roots that are no older. `anew`: nothing is taken
+ * from before. `*stale` tells whether that could mend a failure.
+ */
+static consul_leaf *get_leaf(consul_store *store, consul_entry *entry, consul_entry *of_roots,
+                             consul_asking asking, bool anew, bool *stale, consul_error *err)
+{
+    enum consul_origin origin = anew ? CONSUL_ASKED_ANEW : CONSUL_ASKED;
+    int64_t asked = consul_now_us();
+    consul_answer answer = {0};
+    consul_roots *roots = NULL;
+    consul_leaf *leaf = NULL;
+    bool was_kept, ok = false;
+
+    *stale = false;
+    if (!anew)
+        leaf = consul_watch_is_busy(store->watch)
+                   ? consul_entry_leaf_in_crowd(entry, asking.since, asked)
+                   : consul_entry_leaf(entry, asking.since);
+    was_kept = leaf != NULL;
+    if (!was_kept && ask_for_newer(store, entry, anew, asking.deadline, &answer, err))
+        leaf = consul_entry_decode_leaf(entry, &answer, store->libctx, err);
+    if (leaf == NULL)
+        goto done;
+    ok = stands(store, entry, of_roots, leaf, &asking, anew, &roots, stale, err);
+    *stale |= !ok && was_kept && roots != NULL;
+    if (ok && !was_kept)
+        consul_entry_keep_leaf(entry, leaf, roots, origin, asked);
+    if (!ok && !was_kept && roots != NULL)
+        consul_error_prefix(err, "%s: ", answer.source);
+
+done:
+    if (!ok) {
+        consul_leaf_unref(leaf);
+        leaf = NULL;
+    }
+    consul_roots_unref(roots);
+    consul_answer_free(&answer);
+    return leaf;
+}
+
+/* ---- what it says or has said ---- */
+
+int consul_store_roots(consul_store *store, const consul_scope *scope, consul_asking asking,
+                       consul_roots **roots, consul_error *err)
+{
+    consul_scope effective = consul_store_scope(store, scope);
+    consul_entry *entry = consul_table_entry(store->table, CONSUL_KIND_ROOTS, "", &effective, err);
+    consul_error why = {0};
+
+    *roots =
+        entry == NULL ? NULL : consul_entry_roots_looked_at(entry, asking.since, consul_now_us());
+    if (*roots == NULL && entry != NULL)
+        *roots = ask_for_roots(store, entry, asking.deadline, &why);
+    if (*roots == NULL && entry != NULL)
+        *roots = consul_entry_roots(entry, CONSUL_EVER);
+    if (*roots == NULL)
+        consul_error_set(err, why.reason, "%s", why.text);
+    return *roots != NULL;
+}
+
+typedef struct doubt {
+    consul_store *store;
+    consul_entry *entry;
+    consul_deadline deadline;
+} doubt;
+
+/* Whatever comes of it is the same for all who wait. */
+static enum consul_verdict ask_anew(void *arg, consul_error *err)
+{
+    const doubt *d = arg;
+    int64_t began = consul_now_ms();
+
+    if (!consul_entry_begin_doubt(d->entry))
+        return CONSUL_VERDICT_NO;
+    consul_roots_unref(ask_for_roots(d->store, d->entry, d->deadline, NULL));
+    consul_entry_end_doubt(d->entry, consul_now_ms() - began);
+    return CONSUL_VERDICT_YES;
+}
+
+bool consul_store_doubt_roots(consul_store *store, const consul_scope *scope, consul_asking asking,
+                              consul_roots **roots)
+{
+    consul_scope effective = consul_store_scope(store, scope);
+    consul_entry *entry = consul_table_entry(store->table, CONSUL_KIND_ROOTS, "", &effective, NULL);
+    doubt d = {store, entry, asking.deadline};
+    consul_roots *kept;
+
+    if (entry == NULL)
+        return false;
+    kept = consul_entry_roots(entry, CONSUL_EVER);
+    if (kept == *roots && !consul_entry_was_asked(entry, asking.since)) {
+        consul_roots_unref(kept);
+        consul_single_flight(entry, NULL, NULL, asking.deadline, ask_anew, &d, NULL);
+        kept = consul_entry_roots(entry, CONSUL_EVER);
+    }
+    if (kept == NULL || kept == *roots) {
+        consul_roots_unref(kept);
+        return false;
+    }
+    consul_roots_unref(*roots);
+    *roots = kept;
+    return true;
+}
+
+/* The last leaf that is known, while it stands with the last roots; NULL if it does not. */
+static consul_leaf *last_leaf(consul_entry *entry, consul_entry *of_roots)
+{
+    consul_leaf *leaf = consul_entry_leaf(entry, CONSUL_EVER);
+    consul_roots *roots = consul_entry_roots(of_roots, CONSUL_EVER);
+    bool stale;
+
+    if (leaf != NULL && (roots == NULL || !check_leaf(entry, leaf, roots, &stale, NULL))) {
+        consul_leaf_unref(leaf);
+        leaf = NULL;
+    }
+    consul_roots_unref(roots);
+    return leaf;
+}
+
+int consul_store_leaf(consul_store *store, const char *service, const consul_scope *scope,
+                      consul_asking asking, consul_leaf **leaf, consul_error *err)
+{
+    consul_scope effective = consul_store_scope(store, scope);
+    consul_entry *entry, *of_roots;
+    consul_error first = {0};
+    bool stale;
+
+    *leaf = NULL;
+    if (service == NULL || *service == '\0')
+        service = store->settings->service;
+    if (service == NULL)
+        return consul_error_set(err, CONSUL_R_SETTING_INVALID,
+                                "no service is named and the setting service is not set");
+    if ((entry = consul_table_entry(store->table, CONSUL_KIND_LEAF, service, &effective, err))
+            == NULL
+        || (of_roots = consul_table_entry(store->table, CONSUL_KIND_ROOTS, "", &effective, err))
+               == NULL)
+        return 0;
+    *leaf = get_leaf(store, entry, of_roots, asking, false, &stale, &first);
+    /* Roots and leaves change one after the other: a rotation in between is asked about again. */
+    if (*leaf == NULL && stale) {
+        first = (consul_error){0};
+        *leaf = get_leaf(store, entry, of_roots, asking, true, &stale, &first);
+    }
+    if (*leaf == NULL)
+        *leaf = last_leaf(entry, of_roots);
+    if (*leaf == NULL)
+        consul_error_set(err, first.reason, "%s", first.text);
+    return *leaf != NULL;
+}

@@ -1,0 +1,144 @@
+#include "identity/cert.h"
+
+#include <string.h>
+
+#include <openssl/bio.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
+
+/* Never ask anybody for a passphrase: the agent's answer is not a file of the user's. */
+static int no_passphrase(char *buf, int size, int rwflag, void *arg)
+{
+    return -1;
+}
+
+/* Why OpenSSL could not read something. */
+static const char *last_reason(void)
+{
+    const char *reason = ERR_reason_error_string(ERR_peek_last_error());
+
+    return reason == NULL ? "unknown format" : reason;
+}
+
+bool consul_certs_contain(const STACK_OF(X509) *certs, const X509 *cert)
+{
+    int i;
+
+    for (i = 0; i < sk_X509_num(certs); i++) {
+        if (X509_cmp(sk_X509_value(certs, i), cert) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Read one certificate. 1 = read, 0 = no more in the text, -1 = error. */
+static int read_cert(BIO *bio, OSSL_LIB_CTX *libctx, X509 **result, consul_error *err)
+{
+    X509 *cert = X509_new_ex(libctx, NULL);
+    bool is_read;
+    int ret = -1;
+
+    if (cert == NULL) {
+        consul_error_set(err, CONSUL_R_OUT_OF_MEMORY, "a certificate");
+        return -1;
+    }
+    ERR_set_mark();
+    is_read = PEM_read_bio_X509(bio, &cert, no_passphrase, NULL) != NULL;
+    if (is_read) {
+        *result = cert;
+        cert = NULL;
+        ret = 1;
+    } else if (ERR_GET_LIB(ERR_peek_last_error()) == ERR_LIB_PEM
+               && ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE) {
+        ret = 0;
+    } else {
+        consul_error_set(err, CONSUL_R_AGENT_ANSWER_INVALID, "a certificate can not be read: %s",
+                         last_reason());
+    }
+    ERR_pop_to_mark();
+    X509_free(cert);
+    return ret;
+}
+
+int consul_certs_parse(const char *pem, OSSL_LIB_CTX *libctx, STACK_OF(X509) *certs,
+                       consul_error *err)
+{
+    BIO *bio = BIO_new_mem_buf(pem, -1);
+    X509 *cert = NULL;
+    int found = 0, got = -1;
+
+    if (bio == NULL)
+        return consul_error_set(err, CONSUL_R_OUT_OF_MEMORY, "a certificate");
+    while ((got = read_cert(bio, libctx, &cert, err)) == 1) {
+        found++;
+        if (consul_certs_contain(certs, cert)) {
+            X509_free(cert);
+        } else if (sk_X509_num(certs) == CONSUL_CERTS_MAX || !sk_X509_push(certs, cert)) {
+            consul_error_set(err, CONSUL_R_AGENT_ANSWER_INVALID, "more than %d certificates",
+                             CONSUL_CERTS_MAX);
+            X509_free(cert);
+            got = -1;
+            break;
+        }
+    }
+    BIO_free(bio);
+    if (got == 0 && found == 0) {
+        consul_error_set(err, CONSUL_R_AGENT_ANSWER_INVALID, "no certificate in its PEM text");
+        got = -1;
+    }
+    return got == 0;
+}
+
+bool consul_certs_are_usable(const STACK_OF(X509) *certs)
+{
+    int i;
+
+    for (i = 0; i < sk_X509_num(certs); i++) {
+        X509 *cert = sk_X509_value(certs, i);
+
+        if (X509_get0_pubkey(cert) == NULL || X509_check_purpose(cert, -1, 0) != 1)
+            return false;
+    }
+    return true;
+}
+
+EVP_PKEY *consul_key_parse(const char *pem, OSSL_LIB_CTX *libctx, consul_error *err)
+{
+    BIO *bio = BIO_new_mem_buf(pem, -1);
+    EVP_PKEY *key = NULL;
+
+    if (bio == NULL) {
+        consul_error_set(err, CONSUL_R_OUT_OF_MEMORY, "a private key");
+        return NULL;
+    }
+    ERR_set_mark();
+    key = PEM_read_bio_PrivateKey_ex(bio, NULL, no_passphrase, NULL, libctx, NULL);
+    if (key == NULL) {
+        consul_error_set(err, CONSUL_R_AGENT_ANSWER_INVALID,
+                         "the private key can not be read: %s (in openssl.cnf, is the default "
+                         "provider activated too?)",
+                         last_reason());
+    }
+    ERR_pop_to_mark();
+    BIO_free(bio);
+    return key;
+}
+
+char *consul_cert_serial(const X509 *cert, consul_error *err)
+{
+    const ASN1_INTEGER *serial = X509_get0_serialNumber(cert);
+    const unsigned char *bytes = ASN1_STRING_get0_data(serial);
+    int len = ASN1_STRING_length(serial);
+    char *text = OPENSSL_buf2hexstr(bytes, len), *p;
+
+    if (text == NULL) {
+        consul_error_set(err, CONSUL_R_OUT_OF_MEMORY, "a serial number");
+        return NULL;
+    }
+    for (p = text; *p != '\0'; p++) {
+        if (*p >= 'A' && *p <= 'F')
+            *p = (char)(*p - 'A' + 'a');
+    }
+    return text;
+}

@@ -1,0 +1,106 @@
+#include "identity/roots.h"
+
+#include "identity/cert.h"
+#include "identity/snapshots.h"
+
+#include <string.h>
+
+#include <openssl/crypto.h>
+#include <openssl/x509v3.h>
+
+bool consul_digest_is_set(const unsigned char digest[CONSUL_DIGEST_LEN])
+{
+    static const unsigned char none[CONSUL_DIGEST_LEN];
+
+    return memcmp(digest, none, CONSUL_DIGEST_LEN) != 0;
+}
+
+consul_roots *consul_roots_new(OSSL_LIB_CTX *libctx, consul_error *err)
+{
+    consul_roots *roots = OPENSSL_zalloc(sizeof(*roots));
+
+    if (roots != NULL) {
+        atomic_init(&roots->refs, 1);
+        roots->libctx = libctx;
+        roots->certs = sk_X509_new_null();
+        roots->verified = consul_signatures_new();
+    }
+    if (roots == NULL || roots->certs == NULL || roots->verified == NULL) {
+        consul_roots_unref(roots);
+        consul_error_set(err, CONSUL_R_OUT_OF_MEMORY, "the roots");
+        return NULL;
+    }
+    return roots;
+}
+
+consul_roots *consul_roots_ref(consul_roots *roots)
+{
+    atomic_fetch_add_explicit(&roots->refs, 1, memory_order_relaxed);
+    return roots;
+}
+
+void consul_roots_unref(consul_roots *roots)
+{
+    if (roots == NULL || atomic_fetch_sub_explicit(&roots->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    OPENSSL_free(roots->trust_domain);
+    sk_X509_pop_free(roots->certs, X509_free);
+    consul_signatures_free(roots->verified);
+    OPENSSL_free(roots);
+}
+
+const char *consul_roots_trust_domain(const consul_roots *roots)
+{
+    return roots->trust_domain;
+}
+
+const STACK_OF(X509) *consul_roots_certs(const consul_roots *roots)
+{
+    return roots->certs;
+}
+
+bool consul_roots_contain(const consul_roots *roots, const X509 *cert)
+{
+    return consul_certs_contain(roots->certs, cert);
+}
+
+/* The X509_V_ERR_ code of a verification that has not succeeded, never X509_V_OK. */
+static int verify_error(X509_STORE_CTX *ctx)
+{
+    int error = ctx == NULL ? X509_V_ERR_OUT_OF_MEM : X509_STORE_CTX_get_error(ctx);
+
+    return error == X509_V_OK ? X509_V_ERR_UNSPECIFIED : error;
+}
+
+int consul_roots_verify(const consul_roots *roots, X509 *cert, STACK_OF(X509) *untrusted,
+                        int purpose, int level, STACK_OF(X509) **chain,
+                        unsigned char digest[CONSUL_DIGEST_LEN], int *x509_error, consul_error *err)
+{
+    unsigned char space[CONSUL_DIGEST_LEN];
+    X509_STORE_CTX *ctx = X509_STORE_CTX_new_ex(roots->libctx, NULL);
+    int ok = 0, error;
+
+    if (ctx == NULL || !X509_STORE_CTX_init(ctx, NULL, cert, untrusted))
+        goto done;
+    X509_STORE_CTX_set0_trusted_stack(ctx, roots->certs); /* borrowed by the context */
+    /* What Consul lists is an anchor, also where an outer CA has signed it. */
+    X509_STORE_CTX_set_flags(ctx, X509_V_FLAG_PARTIAL_CHAIN);
+    if (!X509_VERIFY_PARAM_set_purpose(X509_STORE_CTX_get0_param(ctx), purpose))
+        goto done;
+    X509_VERIFY_PARAM_set_auth_level(X509_STORE_CTX_get0_param(ctx), level);
+    if (consul_verify_remembering(ctx, roots->verified, digest == NULL ? space : digest) != 1)
+        goto done;
+    if (chain != NULL && (*chain = X509_STORE_CTX_get1_chain(ctx)) == NULL)
+        goto done;
+    ok = 1;
+
+done:
+    if (!ok) {
+        error = verify_error(ctx);
+        if (x509_error != NULL)
+            *x509_error = error;
+        consul_error_set(err, CONSUL_R_PEER_UNTRUSTED, "%s", X509_verify_cert_error_string(error));
+    }
+    X509_STORE_CTX_free(ctx);
+    return ok;
+}

@@ -1,0 +1,150 @@
+/*
+ * Chains whose signatures have been verified. Nearly all that verifying a chain costs are the
+ * signatures, a sixth of the instructions of a handshake of both ends (OpenSSL 3.0, P-256), and mostly
+ * on chains that came before.
+ *
+ * Whether each certificate of a chain is signed by the key of the next depends on nothing but their
+ * bytes: not on the time, the purpose or who asks. So that, and only that, is remembered, of the exact
+ * bytes of the whole chain, root included, and for as long as these roots are the agent's. OpenSSL
+ * builds that chain anew each time, with all its checks of names, extensions, purpose, key strength and
+ * path lengths, and comes here only for the rest: the validity times, which are checked below, and the
+ * signatures.
+ *
+ * Nobody waits here: whoever finds a place in use verifies for himself. So it is too in a child of
+ * a fork that happened just then.
+ */
+#include "identity/signatures.h"
+
+#include <stdatomic.h>
+#include <string.h>
+
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/x509_vfy.h>
+
+#define PLACES 1024 /* of 34 bytes; each has the last chain that fell on it */
+
+typedef struct place {
+    atomic_flag in_use;
+    bool has_chain;
+    unsigned char digest[CONSUL_DIGEST_LEN];
+} place;
+
+struct consul_signatures {
+    place places[PLACES];
+};
+
+consul_signatures *consul_signatures_new(void)
+{
+    return OPENSSL_zalloc(sizeof(consul_signatures));
+}
+
+void consul_signatures_free(consul_signatures *verified)
+{
+    OPENSSL_free(verified);
+}
+
+/* SHA-256 of all certificates; X.509's DER tells by itself where each ends. */
+static bool digest_chain(const STACK_OF(X509) *chain, unsigned char digest[CONSUL_DIGEST_LEN])
+{
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    bool ok = ctx != NULL && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) == 1;
+    int i;
+
+    for (i = 0; ok && i < sk_X509_num(chain); i++) {
+        unsigned char *der = NULL;
+        int len = i2d_X509(sk_X509_value(chain, i), &der);
+
+        ok = len > 0 && EVP_DigestUpdate(ctx, der, (size_t)len) == 1;
+        OPENSSL_free(der);
+    }
+    ok = ok && i > 0 && EVP_DigestFinal_ex(ctx, digest, NULL) == 1;
+    EVP_MD_CTX_free(ctx);
+    return ok;
+}
+
+static place *place_of(consul_signatures *verified, const unsigned char digest[CONSUL_DIGEST_LEN])
+{
+    return &verified->places[(digest[0] << 8 | digest[1]) % PLACES];
+}
+
+static bool was_verified(place *p, const unsigned char digest[CONSUL_DIGEST_LEN])
+{
+    bool is_there;
+
+    if (atomic_flag_test_and_set_explicit(&p->in_use, memory_order_acquire))
+        return false;
+    is_there = p->has_chain && memcmp(p->digest, digest, CONSUL_DIGEST_LEN) == 0;
+    atomic_flag_clear_explicit(&p->in_use, memory_order_release);
+    return is_there;
+}
+
+static void remember(place *p, const unsigned char digest[CONSUL_DIGEST_LEN])
+{
+    if (atomic_flag_test_and_set_explicit(&p->in_use, memory_order_acquire))
+        return;
+    memcpy(p->digest, digest, CONSUL_DIGEST_LEN);
+    p->has_chain = true;
+    atomic_flag_clear_explicit(&p->in_use, memory_order_release);
+}
+
+/* RFC 5280, 6.1.3 (a)(2); the result of a comparison that fails, 0, is neither. */
+static int check_times(X509_STORE_CTX *ctx, const STACK_OF(X509) *chain)
+{
+    int i;
+
+    for (i = sk_X509_num(chain) - 1; i >= 0; i--) {
+        const X509 *cert = sk_X509_value(chain, i);
+        bool begun = X509_cmp_time(X509_get0_notBefore(cert), NULL) < 0;
+
+        if (begun && X509_cmp_time(X509_get0_notAfter(cert), NULL) > 0)
+            continue;
+        X509_STORE_CTX_set_error(ctx, begun ? X509_V_ERR_CERT_HAS_EXPIRED
+                                            : X509_V_ERR_CERT_NOT_YET_VALID);
+        X509_STORE_CTX_set_error_depth(ctx, i);
+        return 0;
+    }
+    return 1;
+}
+
+/* What `verify` is to know of the verification that calls it. */
+typedef struct task {
+    consul_signatures *verified;
+    X509_STORE_CTX_verify_fn openssls;
+    unsigned char *digest;
+} task;
+
+/* In place of OpenSSL's internal_verify, which is called where these are not known. */
+static int verify(X509_STORE_CTX *ctx)
+{
+    const task *t = X509_STORE_CTX_get_app_data(ctx);
+    const STACK_OF(X509) *chain = X509_STORE_CTX_get0_chain(ctx);
+    place *p = NULL;
+    int ok;
+
+    if (digest_chain(chain, t->digest))
+        p = place_of(t->verified, t->digest);
+    else
+        memset(t->digest, 0, CONSUL_DIGEST_LEN);
+    if (p != NULL && was_verified(p, t->digest))
+        return check_times(ctx, chain);
+    ok = t->openssls(ctx);
+    if (ok == 1 && p != NULL)
+        remember(p, t->digest);
+    return ok;
+}
+
+int consul_verify_remembering(X509_STORE_CTX *ctx, consul_signatures *verified,
+                              unsigned char digest[CONSUL_DIGEST_LEN])
+{
+    task t = {verified, X509_STORE_CTX_get_verify(ctx), digest};
+    int ok;
+
+    memset(digest, 0, CONSUL_DIGEST_LEN);
+    if (t.openssls == NULL || !X509_STORE_CTX_set_app_data(ctx, &t))
+        return 0;
+    X509_STORE_CTX_set_verify(ctx, verify);
+    ok = X509_verify_cert(ctx);
+    X509_STORE_CTX_set_app_data(ctx, NULL);
+    return ok;
+}

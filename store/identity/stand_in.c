@@ -1,0 +1,139 @@
+#include "identity/stand_in.h"
+
+#include <string.h>
+
+#include <openssl/err.h>
+#include <openssl/x509v3.h>
+
+#define URI_TAG (0x80 | GEN_URI) /* RFC 5280, GeneralName: [6] IMPLICIT IA5String */
+
+#define POINT_LEN 65 /* of the public key, uncompressed, at the end of that */
+
+const unsigned char consul_stand_in_key[CONSUL_STAND_IN_KEY_LEN] = {
+    0x30, 0x81, 0x87, 0x02, 0x01, 0x00, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02,
+    0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x04, 0x6d, 0x30, 0x6b, 0x02,
+    0x01, 0x01, 0x04, 0x20, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+    0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+    0x00, 0x00, 0x00, 0x01, 0xa1, 0x44, 0x03, 0x42, 0x00, 0x04, 0x6b, 0x17, 0xd1, 0xf2, 0xe1, 0x2c,
+    0x42, 0x47, 0xf8, 0xbc, 0xe6, 0xe5, 0x63, 0xa4, 0x40, 0xf2, 0x77, 0x03, 0x7d, 0x81, 0x2d, 0xeb,
+    0x33, 0xa0, 0xf4, 0xa1, 0x39, 0x45, 0xd8, 0x98, 0xc2, 0x96, 0x4f, 0xe3, 0x42, 0xe2, 0xfe, 0x1a,
+    0x7f, 0x9b, 0x8e, 0xe7, 0xeb, 0x4a, 0x7c, 0x0f, 0x9e, 0x16, 0x2b, 0xce, 0x33, 0x57, 0x6b, 0x31,
+    0x5e, 0xce, 0xcb, 0xb6, 0x40, 0x68, 0x37, 0xbf, 0x51, 0xf5,
+};
+
+/* The length of the URI whose text begins at `text`, by the DER before it; 0 if it is none. */
+static size_t length_of_uri(const unsigned char *begin, const unsigned char *text)
+{
+    size_t before = (size_t)(text - begin);
+
+    if (before >= 2 && text[-2] == URI_TAG && text[-1] < 0x80)
+        return text[-1];
+    if (before >= 3 && text[-3] == URI_TAG && text[-2] == 0x81)
+        return text[-1];
+    if (before >= 4 && text[-4] == URI_TAG && text[-3] == 0x82)
+        return (size_t)text[-2] << 8 | text[-1];
+    return 0;
+}
+
+/* What a consul: URI in a certificate says; one that says nothing is not of kind LEAF. */
+static void parse(const unsigned char *text, size_t len, consul_uri *uri)
+{
+    char copy[CONSUL_URI_MAX + 1];
+
+    memset(uri, 0, sizeof(*uri));
+    uri->kind = CONSUL_URI_ROOTS;
+    if (len > CONSUL_URI_MAX || memchr(text, '\0', len) != NULL)
+        return;
+    memcpy(copy, text, len);
+    copy[len] = '\0';
+    if (!consul_uri_parse(copy, uri, NULL))
+        uri->kind = CONSUL_URI_ROOTS;
+}
+
+/*
+ * OpenSSL also reads what DER does not allow: long forms of a length, texts in pieces. A name that
+ * can not be decoded, for want of memory say, counts as a stand-in of nothing.
+ */
+static int count_decoded(const X509_EXTENSION *ext, consul_uri *uri)
+{
+    GENERAL_NAMES *names;
+    int i, type, count = 0;
+
+    ERR_set_mark();
+    names = X509V3_EXT_d2i((X509_EXTENSION *)ext);
+    ERR_pop_to_mark();
+    if (names == NULL) {
+        parse(NULL, CONSUL_URI_MAX + 1, uri);
+        return 1;
+    }
+    for (i = 0; i < sk_GENERAL_NAME_num(names); i++) {
+        const ASN1_STRING *value = GENERAL_NAME_get0_value(sk_GENERAL_NAME_value(names, i), &type);
+        const unsigned char *text = type == GEN_URI ? ASN1_STRING_get0_data(value) : NULL;
+
+        if (text != NULL && ASN1_STRING_length(value) >= 7
+            && consul_find_word(text, 7, "consul:") == text) {
+            parse(text, (size_t)ASN1_STRING_length(value), uri);
+            count++;
+        }
+    }
+    GENERAL_NAMES_free(names);
+    return count;
+}
+
+/* Only these are worth decoding: nearly all certificates have none. */
+static bool is_irregular(const unsigned char *begin, size_t len)
+{
+    size_t i;
+
+    for (i = 0; i + 1 < len; i++) {
+        if (begin[i] == (URI_TAG | V_ASN1_CONSTRUCTED)
+            || (begin[i] == URI_TAG && begin[i + 1] > 0x82))
+            return true;
+    }
+    return false;
+}
+
+/* A certificate with the key that everybody has can be nothing else, whatever its names. */
+static bool has_the_key(const X509 *cert)
+{
+    const ASN1_BIT_STRING *key = X509_get0_pubkey_bitstr(cert);
+
+    return key != NULL && ASN1_STRING_length(key) == POINT_LEN
+           && memcmp(ASN1_STRING_get0_data(key),
+                     consul_stand_in_key + CONSUL_STAND_IN_KEY_LEN - POINT_LEN, POINT_LEN)
+                  == 0;
+}
+
+/*
+ * The bytes are searched as they are and not decoded: that would need memory, and without memory
+ * a stand-in must not look like an ordinary certificate.
+ */
+bool consul_cert_stands_in(const X509 *cert, consul_uri *uri)
+{
+    int index = -1, count = 0;
+
+    while ((index = X509_get_ext_by_NID(cert, NID_subject_alt_name, index)) >= 0) {
+        const ASN1_OCTET_STRING *value = X509_EXTENSION_get_data(X509_get_ext(cert, index));
+        const unsigned char *begin = ASN1_STRING_get0_data(value), *found = begin;
+        const unsigned char *end = begin + ASN1_STRING_length(value);
+
+        while ((found = consul_find_word(found, (size_t)(end - found), "consul:")) != NULL) {
+            size_t len = length_of_uri(begin, found);
+
+            if (len > 0 && len <= (size_t)(end - found)) {
+                parse(found, len, uri);
+                count++;
+            }
+            found++;
+        }
+        if (count == 0 && is_irregular(begin, (size_t)(end - begin)))
+            count += count_decoded(X509_get_ext(cert, index), uri);
+    }
+    if (count == 0 && has_the_key(cert)) {
+        memset(uri, 0, sizeof(*uri));
+        count = -1;
+    }
+    if (count != 1) /* of which service is not to be told */
+        uri->kind = CONSUL_URI_ROOTS;
+    return count != 0;
+}

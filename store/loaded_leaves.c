@@ -1,0 +1,89 @@
+/*
+ * Which leaves programs have loaded by URI. They keep what they have loaded, perhaps for ever; by
+ * this it is recognized, and the live leaf put in its place at each handshake.
+ */
+#include "store.h"
+
+#include "base/lock.h"
+#include "store_fields.h"
+
+#include <string.h>
+
+#include <openssl/crypto.h>
+
+#define LOADED_MAX 4096 /* services; what is loaded beyond stays as it is */
+
+typedef struct loaded_leaf {
+    struct loaded_leaf *next;
+    consul_uri uri;
+    const char *address; /* of the agent that it is from; two of them may have one mesh */
+    char id[];           /* the leaf's SPIFFE ID, and then the address */
+} loaded_leaf;
+
+/* Under the lock. Nothing is ever taken away: contexts outlive the stores they were loaded from. */
+static loaded_leaf *loaded;
+static size_t loaded_count;
+
+static const loaded_leaf *find(const char *id, const char *address)
+{
+    const loaded_leaf *leaf = loaded;
+
+    while (leaf != NULL && (strcmp(leaf->id, id) != 0 || strcmp(leaf->address, address) != 0))
+        leaf = leaf->next;
+    return leaf;
+}
+
+static loaded_leaf *make_note(const consul_store *store, const consul_spiffe_id *id,
+                              const consul_uri *uri)
+{
+    const char *address = consul_store_settings(store)->address;
+    size_t id_size = strlen(id->uri) + 1, address_size = strlen(address) + 1;
+    loaded_leaf *note = OPENSSL_zalloc(sizeof(*note) + id_size + address_size);
+
+    if (note == NULL)
+        return NULL;
+    /* Not as it was written: who asks later may have other settings. */
+    note->uri.kind = CONSUL_URI_LEAF;
+    OPENSSL_strlcpy(note->uri.service, id->service, sizeof(note->uri.service));
+    note->uri.scope = consul_store_scope(store, &uri->scope);
+    memcpy(note->id, id->uri, id_size);
+    memcpy(note->id + id_size, address, address_size);
+    note->address = note->id + id_size;
+    return note;
+}
+
+void consul_store_note_loaded(const consul_store *store, const consul_leaf *leaf,
+                              const consul_uri *uri)
+{
+    loaded_leaf *note = make_note(store, consul_leaf_id(leaf), uri);
+
+    if (note == NULL)
+        return;
+    consul_lock();
+    if (loaded_count < LOADED_MAX && find(note->id, note->address) == NULL) {
+        note->next = loaded;
+        loaded = note;
+        loaded_count++;
+        note = NULL;
+    }
+    consul_unlock();
+    OPENSSL_free(note);
+}
+
+bool consul_store_has_loaded(const consul_store *store, const X509 *cert, consul_uri *uri)
+{
+    const loaded_leaf *leaf;
+    consul_spiffe_id *id = OPENSSL_malloc(sizeof(*id));
+    bool was_loaded = false;
+
+    if (id != NULL && consul_spiffe_id_of_cert(cert, id, NULL)) {
+        consul_lock();
+        leaf = find(id->uri, consul_store_settings(store)->address);
+        was_loaded = leaf != NULL;
+        if (was_loaded)
+            *uri = leaf->uri;
+        consul_unlock();
+    }
+    OPENSSL_free(id);
+    return was_loaded;
+}

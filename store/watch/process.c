@@ -1,0 +1,142 @@
+/*
+ * Fork: the thread works under a lock for which a fork waits, so that no lock of libcrypto's or
+ * libcurl's is held by it then. The child closes the descriptors and lets go of the rest.
+ */
+#include "watch/process.h"
+
+#include "base/lock.h"
+#include "cache/single_flight.h"
+#include "watch/descriptors.h"
+#include "watch/runner.h"
+
+#include <stdlib.h>
+
+#include <openssl/crypto.h>
+
+pthread_mutex_t consul_stop_lock = PTHREAD_MUTEX_INITIALIZER;
+static consul_watch *watches; /* under the lock of base/lock.h */
+static bool exiting;          /* too */
+
+static void stop_all(void)
+{
+    consul_watch *watch;
+
+    pthread_mutex_lock(&consul_stop_lock);
+    do {
+        consul_lock();
+        exiting = true;
+        watch = watches;
+        while (watch != NULL && watch->runner == NULL)
+            watch = watch->next;
+        consul_unlock();
+        if (watch != NULL)
+            consul_runner_stop(watch);
+    } while (watch != NULL);
+    pthread_mutex_unlock(&consul_stop_lock);
+}
+
+static int forks_cancel_state; /* under the locks */
+
+static void before_fork(void)
+{
+    int state = consul_forbid_cancel();
+
+    pthread_mutex_lock(&consul_stop_lock);
+    pthread_mutex_lock(&consul_work_lock);
+    consul_lock();
+    forks_cancel_state = state;
+}
+
+static void after_fork_in_parent(void)
+{
+    int state = forks_cancel_state;
+
+    consul_unlock();
+    pthread_mutex_unlock(&consul_work_lock);
+    pthread_mutex_unlock(&consul_stop_lock);
+    consul_allow_cancel(state);
+}
+
+static void after_fork_in_child(void)
+{
+    consul_watch *watch;
+
+    consul_single_flight_forget();
+    for (watch = watches; watch != NULL; watch = watch->next) {
+        consul_runner *r = watch->runner;
+
+        consul_table_doubt_all(watch->table);
+        watch->hangs = 0;
+        consul_unanswered_forget(watch->unanswered);
+        watch->handshakes = 0;
+        watch->in_second = 0;
+        watch->busy = false;
+        watch->next_slot = 0;
+        watch->runner = NULL;
+        if (r == NULL)
+            continue;
+        consul_descriptors_close(r);
+        consul_runner_leave_behind(r);
+    }
+    after_fork_in_parent();
+}
+
+/* Also for processes that never watch: handshakes and loaders take the lock, too. */
+static void keep_locks_sane_over_fork(void)
+{
+    pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+}
+
+/* A thread uses libcrypto, which up to OpenSSL 3 cleans up at exit. */
+static void install_exit_handlers(void)
+{
+    atexit(stop_all);
+#if OPENSSL_VERSION_MAJOR < 4
+    OPENSSL_atexit(stop_all);
+#endif
+}
+
+void consul_process_start(consul_watch *watch, bool with_slot)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    if (watch->closed || exiting)
+        return;
+    pthread_once(&once, install_exit_handlers);
+    consul_runner_start(watch, with_slot);
+}
+
+void consul_process_stop(consul_watch *watch)
+{
+    int state = consul_forbid_cancel();
+
+    pthread_mutex_lock(&consul_stop_lock);
+    consul_runner_stop(watch);
+    pthread_mutex_unlock(&consul_stop_lock);
+    consul_allow_cancel(state);
+}
+
+void consul_process_add(consul_watch *watch)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    pthread_once(&once, keep_locks_sane_over_fork);
+    consul_lock();
+    watch->next = watches;
+    watches = watch;
+    consul_unlock();
+}
+
+void consul_process_remove(consul_watch *watch)
+{
+    consul_watch **link;
+
+    pthread_mutex_lock(&consul_stop_lock); /* an exit may be looking at it */
+    consul_lock();
+    for (link = &watches; *link != NULL && *link != watch; link = &(*link)->next)
+        ;
+    if (*link == watch)
+        *link = watch->next;
+    consul_unlock();
+    pthread_mutex_unlock(&consul_stop_lock);
+}

@@ -1,0 +1,342 @@
+/*
+ * What the thread of a watch asks: blocking queries that wait for news
+ * (https://developer.hashicorp.com/consul/api-docs/features/blocking), and probes of an agent that
+ * does not answer.
+ */
+#include "watch/queries.h"
+
+#include "agent/slot.h"
+#include "base/lock.h"
+#include "identity/cert.h"
+#include "watch/descriptors.h"
+#include "watch/load.h"
+
+#include <openssl/crypto.h>
+
+#define LONGEST_BACKOFF_MS 10000
+#define PROBE_PAUSE_MS 100
+#define CROWDED_PAUSE_MS 500 /* of a probe that was one too many, like others just then */
+#define QUICK_MS 100         /* and before half its time: too soon for one that waits */
+#define NO_INDEX_PAUSE_MS 60000
+#define NOTHING_PAUSE_MS 10 /* of a lane that has nothing yet; then twice as long, and so on */
+
+void consul_query_end(consul_runner *r, consul_query *q)
+{
+    if (q->active)
+        curl_multi_remove_handle(r->multi, q->exchange.curl);
+    consul_exchange_clear(&q->exchange);
+    q->active = false;
+}
+
+static void fail(consul_query *q, int64_t least)
+{
+    int64_t pause = FIRST_BACKOFF_MS;
+    int i;
+
+    for (i = 0; i < q->failures && pause < LONGEST_BACKOFF_MS; i++)
+        pause *= 2;
+    q->failures++;
+    q->index = 0;
+    q->quick = 0;
+    if (q->entry != NULL)
+        consul_entry_doubt(q->entry);
+    q->next = consul_deadline_after(consul_jitter(pause > least ? pause : least));
+}
+
+static bool is_probe_of(const consul_runner *r, const consul_query *q)
+{
+    return q == &r->queries[PROBE] || q == &r->queries[QUESTION];
+}
+
+static consul_request request_of(const consul_runner *r, const consul_query *q)
+{
+    static const consul_entry roots = {.kind = CONSUL_KIND_ROOTS};
+
+    if (q == &r->queries[QUESTION])
+        return consul_question_request(&r->question);
+    return consul_entry_request(q == &r->queries[PROBE] ? &roots : q->entry);
+}
+
+/* The thread's own, and known to the exchange, which looks at the other end of its connection. */
+static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
+{
+    consul_query *q = arg;
+
+    q->exchange.fd = consul_descriptors_open_socket(q->runner, purpose, address);
+    return q->exchange.fd;
+}
+
+static void begin_query(const consul_watch *watch, consul_runner *r, consul_query *q)
+{
+    bool is_probe = is_probe_of(r, q);
+    /* The other end of a connection is looked at for each request, by the descriptor of its own exchange. */
+    bool is_fresh = is_probe || watch->agent->settings->agent_user != NULL;
+    consul_request request = request_of(r, q);
+    CURL *curl;
+
+    if (is_probe) /* one that got lost must not be waited for longer than need be */
+        request.deadline = consul_deadline_after(watch->agent->settings->authorize_timeout);
+    request.index = q->index;
+    request.wait = q->index == 0 ? 0 : watch->agent->settings->watch_wait;
+    q->began = consul_now_ms();
+    if (!consul_exchange_prepare(&q->exchange, watch->agent, &request, NULL)) {
+        consul_exchange_clear(&q->exchange);
+        fail(q, 0);
+        return;
+    }
+    curl = q->exchange.curl;
+    q->runner = r;
+    q->active =
+        curl_easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, open_socket) == CURLE_OK
+        && curl_easy_setopt(curl, CURLOPT_OPENSOCKETDATA, q) == CURLE_OK
+        && curl_easy_setopt(curl, CURLOPT_CLOSESOCKETFUNCTION, consul_descriptors_close_socket)
+               == CURLE_OK
+        && curl_easy_setopt(curl, CURLOPT_CLOSESOCKETDATA, r) == CURLE_OK
+        && curl_easy_setopt(curl, CURLOPT_FORBID_REUSE, is_fresh ? 1L : 0L) == CURLE_OK
+        && curl_easy_setopt(curl, CURLOPT_FRESH_CONNECT, is_fresh ? 1L : 0L) == CURLE_OK
+        && curl_easy_setopt(curl, CURLOPT_TCP_KEEPALIVE, 1L) == CURLE_OK
+        && curl_easy_setopt(curl, CURLOPT_PRIVATE, (char *)q) == CURLE_OK
+        && curl_multi_add_handle(r->multi, curl) == CURLM_OK;
+    if (!q->active) {
+        consul_exchange_clear(&q->exchange);
+        fail(q, 0);
+    }
+}
+
+static int keep_intentions(const consul_query *q, const consul_answer *answer,
+                           consul_deadline until, bool *is_news)
+{
+    consul_intentions *unheeded = NULL;
+
+    *is_news = answer->index != q->index; /* also of what an ACL hides from us */
+    /* The list of all is that of agents which know of no such intentions. */
+    if (*is_news && *q->entry->service != '\0') {
+        if (!consul_intentions_decode(answer->body, answer->len, &unheeded, NULL))
+            return 0;
+        consul_entry_keep_unheeded(q->entry, unheeded);
+        consul_intentions_unref(unheeded);
+    }
+    consul_entry_keep_epoch(q->entry, *is_news, answer->index, until);
+    return 1;
+}
+
+/* Keep what a watch was told, vouched for until the next query must have ended. */
+static int keep(const consul_watch *watch, consul_query *q, const consul_answer *answer,
+                bool *is_news)
+{
+    const consul_settings *settings = watch->agent->settings;
+    consul_deadline until =
+        answer->index == 0 ? 0
+                           : consul_deadline_after(settings->watch_wait + settings->watch_wait / 16
+                                                   + settings->request_timeout);
+    consul_entry *of_roots;
+    consul_leaf *leaf, *old_leaf;
+    consul_roots *roots, *old_roots;
+    bool stale, ok = false;
+
+    if (q->entry->kind == CONSUL_KIND_INTENTIONS)
+        return keep_intentions(q, answer, until, is_news);
+    if (q->entry->kind == CONSUL_KIND_ROOTS) {
+        old_roots = consul_entry_roots(q->entry, CONSUL_EVER);
+        roots = consul_entry_decode_roots(q->entry, answer, watch->libctx, NULL);
+        /* What may only have been read without memory is asked for. */
+        ok = roots != NULL && consul_certs_are_usable(roots->certs);
+        *is_news = roots != old_roots;
+        if (ok)
+            consul_entry_keep_roots(q->entry, roots, CONSUL_WATCHED, until);
+        consul_roots_unref(roots);
+        consul_roots_unref(old_roots);
+        return ok;
+    }
+    of_roots = consul_table_entry(watch->table, CONSUL_KIND_ROOTS, "", &q->entry->scope, NULL);
+    roots = of_roots == NULL ? NULL : consul_entry_roots(of_roots, CONSUL_EVER);
+    old_leaf = consul_entry_leaf(q->entry, CONSUL_EVER);
+    leaf = consul_entry_decode_leaf(q->entry, answer, watch->libctx, NULL);
+    *is_news = leaf != old_leaf;
+    ok = leaf != NULL && roots != NULL
+         && consul_leaf_check(leaf, roots, q->entry->service, &q->entry->scope,
+                              consul_entry_chains(q->entry, leaf, roots), &stale, NULL);
+    if (ok)
+        consul_entry_keep_leaf(q->entry, leaf, roots, CONSUL_WATCHED, until);
+    consul_leaf_unref(leaf);
+    consul_leaf_unref(old_leaf);
+    consul_roots_unref(roots);
+    return ok;
+}
+
+/* It can not be waited for: try what can. */
+static void give_up(consul_runner *r, consul_query *q)
+{
+    bool is_of_one = q->entry->kind == CONSUL_KIND_INTENTIONS && *q->entry->service != '\0';
+
+    if (is_of_one && !r->lists) {
+        r->lists = true;
+        q->next = 0;
+        return;
+    }
+    if (q->entry->kind == CONSUL_KIND_INTENTIONS) {
+        consul_entry_doubt(q->entry);
+        r->intentions_at = consul_deadline_after(NO_INDEX_PAUSE_MS);
+        q->next = 0;
+        return;
+    }
+    fail(q, NO_INDEX_PAUSE_MS);
+}
+
+static void finish_lane(const consul_watch *watch, consul_runner *r, consul_query *q, CURLcode code)
+{
+    int64_t wait = watch->agent->settings->watch_wait,
+            quick = wait / 2 < QUICK_MS ? wait / 2 : QUICK_MS;
+    consul_answer answer;
+    bool is_news = false;
+    int ok = consul_exchange_finish(&q->exchange, code, &answer, NULL)
+             && keep(watch, q, &answer, &is_news);
+
+    /* Also one that did not ask to wait, because the index went backwards: it may do so for ever. */
+    bool is_quick = consul_now_ms() - q->began < quick;
+
+    if (is_quick && consul_exchange_was_crowded_out(&q->exchange, code))
+        consul_slot_note_crowd(); /* and yield, at the next round */
+    is_quick = is_quick && ok && (!is_news || q->entry->kind == CONSUL_KIND_INTENTIONS);
+    q->quick = is_quick ? q->quick + 1 : 0;
+    if (ok ? answer.index == 0
+           : q->entry->kind == CONSUL_KIND_INTENTIONS
+                 && (answer.status == 403 || answer.status == 404)) {
+        give_up(r, q);
+    } else if (!ok) {
+        fail(q, 0);
+    } else if (q->quick > QUICK_MAX) {
+        fail(q, SLOT_PAUSE_MS);
+    } else {
+        q->failures = 0;
+        q->index = answer.index < q->index ? 0 : answer.index;
+        q->next = 0;
+    }
+    consul_answer_free(&answer);
+}
+
+/*
+ * Any answer will do, and so will a connection refused: both come at once. But what is refused as one
+ * too many would be insisted on, where it is no decision: that one speaks for the others. An agent that
+ * has no connection for us does not hang.
+ */
+static void finish_probe(consul_watch *watch, consul_runner *r, consul_query *q, CURLcode code)
+{
+    bool is_question = q == &r->queries[QUESTION];
+    bool is_crowd = consul_exchange_was_crowded_out(&q->exchange, code);
+    bool is_too_much = is_crowd
+                       || (is_question && r->question.body == NULL
+                           && consul_exchange_was_limited(&q->exchange, code));
+    bool answers = code != CURLE_OPERATION_TIMEDOUT && !is_too_much;
+
+    consul_lock();
+    if (is_crowd)
+        consul_unanswered_note_crowd(watch->unanswered);
+    if (answers && is_question)
+        consul_unanswered_remove(watch->unanswered, &r->question);
+    else if (answers)
+        watch->hangs = 0;
+    else if (watch->hangs != 0 && is_crowd)
+        watch->hangs = CONSUL_R_AGENT_UNREACHABLE;
+    else if (watch->hangs != 0 && code == CURLE_OPERATION_TIMEDOUT)
+        watch->hangs = CONSUL_R_AGENT_TIMEOUT;
+    consul_unlock();
+    q->next = consul_deadline_after(consul_jitter(is_too_much ? CROWDED_PAUSE_MS : PROBE_PAUSE_MS));
+}
+
+void consul_queries_finish(consul_watch *watch, consul_runner *r, CURL *curl, CURLcode code)
+{
+    consul_query *q = NULL;
+
+    curl_easy_getinfo(curl, CURLINFO_PRIVATE, (char **)&q);
+    if (is_probe_of(r, q))
+        finish_probe(watch, r, q, code);
+    else
+        finish_lane(watch, r, q, code);
+    consul_query_end(r, q);
+}
+
+static bool wants_intentions(consul_watch *watch, const consul_runner *r)
+{
+    return consul_watch_is_busy(watch) && consul_now_ms() >= r->intentions_at;
+}
+
+static consul_entry *intentions_to_watch(consul_watch *watch, const consul_runner *r)
+{
+    consul_entry *entry = NULL;
+
+    if (wants_intentions(watch, r))
+        entry = consul_table_most_used(watch->table, CONSUL_KIND_INTENTIONS);
+    if (entry == NULL || !r->lists)
+        return entry;
+    return consul_table_all_intentions(watch->table, &entry->scope);
+}
+
+/* What this lane watches from now on: it changes only between two queries. */
+static bool choose(consul_watch *watch, const consul_runner *r, consul_query *q, int lane)
+{
+    consul_entry *entry = lane == LANE_ROOTS
+                              ? consul_table_most_used(watch->table, CONSUL_KIND_ROOTS)
+                              : intentions_to_watch(watch, r);
+
+    if (entry == NULL && lane == LANE_OTHER)
+        entry = consul_table_most_used(watch->table, CONSUL_KIND_LEAF);
+    if (entry != q->entry) {
+        if (q->entry != NULL)
+            consul_entry_doubt(q->entry);
+        q->entry = entry;
+        q->index = 0;
+        q->failures = 0;
+    }
+    return entry != NULL;
+}
+
+static bool choose_question(const consul_watch *watch, consul_runner *r)
+{
+    bool any;
+
+    consul_lock();
+    any = consul_unanswered_next(watch->unanswered, &r->question);
+    consul_unlock();
+    return any;
+}
+
+bool consul_query_is_wanted(const consul_watch *watch, const consul_runner *r, int i)
+{
+    if (i == PROBE)
+        return watch->hangs != 0;
+    return i == QUESTION ? consul_unanswered_any(watch->unanswered) : r->slot.fd >= 0;
+}
+
+/* The handshakes that began the thread may not have come to their leaf yet. */
+static void look_again(consul_query *q, int64_t now)
+{
+    int64_t pause = NOTHING_PAUSE_MS;
+    int i;
+
+    for (i = 0; i < q->failures && pause < SLOT_PAUSE_MS; i++)
+        pause *= 2;
+    q->failures++;
+    q->next = now + (pause < SLOT_PAUSE_MS ? pause : SLOT_PAUSE_MS);
+}
+
+void consul_queries_begin(consul_watch *watch, consul_runner *r)
+{
+    int64_t now = consul_now_ms();
+    bool wanted;
+    int i;
+
+    for (i = 0; i < QUERIES; i++) {
+        consul_query *q = &r->queries[i];
+
+        consul_lock();
+        wanted = consul_query_is_wanted(watch, r, i);
+        consul_unlock();
+        if (q->active || now < q->next || !wanted)
+            continue;
+        if (i == PROBE || (i == QUESTION ? choose_question(watch, r) : choose(watch, r, q, i)))
+            begin_query(watch, r, q);
+        else
+            look_again(q, now);
+    }
+}

@@ -1,0 +1,211 @@
+/* The thread of a watch: one, which runs the queries on libcurl's multi interface until it has no use. */
+#include "watch/runner.h"
+
+#include "agent/slot.h"
+#include "base/lock.h"
+#include "watch/descriptors.h"
+#include "watch/queries.h"
+
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include <openssl/crypto.h>
+
+pthread_mutex_t consul_work_lock = PTHREAD_MUTEX_INITIALIZER;
+
+/* By forks and closed descriptors: libcurl's part can not be freed. Under the lock of base/lock.h. */
+static consul_runner *left_behind;
+
+void consul_runner_wake(const consul_runner *r)
+{
+    if (consul_descriptor_is_ours(&r->wake[1]))
+        send(r->wake[1].fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+/* Do others need the connections more than this process, which can ask? */
+static bool yields(const consul_runner *r)
+{
+    if (!consul_descriptor_is_ours(&r->slot))
+        return false;
+    if (consul_slot_is_asked_for(r->slot.fd))
+        consul_slot_note_crowd();
+    return consul_slot_is_crowd();
+}
+
+/* With the work lock held: one round of what there is to do. False when it is to end. */
+static bool work(consul_watch *watch, consul_runner *r)
+{
+    bool goes_on;
+    CURLMsg *message;
+    CURLMcode code;
+    int running, left;
+
+    if (yields(r))
+        return false;
+    do {
+        if (!consul_descriptors_are_ours(r))
+            return false;
+        consul_lock();
+        goes_on = !r->stop
+                  && (watch->hangs != 0
+                      || (consul_now_ms() < watch->idle_at
+                          && (consul_query_is_wanted(watch, r, LANE_ROOTS)
+                              || consul_query_is_wanted(watch, r, QUESTION))));
+        consul_unlock();
+        if (!goes_on)
+            return false;
+        consul_queries_begin(watch, r);
+        code = curl_multi_perform(r->multi, &running);
+        consul_descriptors_forget_closed(r);
+        if (code != CURLM_OK)
+            return false;
+        left = 0;
+        while ((message = curl_multi_info_read(r->multi, &running)) != NULL) {
+            if (message->msg == CURLMSG_DONE) {
+                consul_queries_finish(watch, r, message->easy_handle, message->data.result);
+                left++;
+            }
+        }
+    } while (left > 0); /* the next query waits for nothing */
+    return true;
+}
+
+/* How long nothing is to be done, unless something comes in. */
+static int pause_length(const consul_watch *watch, const consul_runner *r)
+{
+    int64_t now = consul_now_ms(), due = now + watch->idle_after;
+    int i;
+
+    consul_lock();
+    if (watch->hangs == 0 && watch->idle_at < due)
+        due = watch->idle_at;
+    for (i = 0; i < QUERIES; i++) {
+        if (!r->queries[i].active && consul_query_is_wanted(watch, r, i)
+            && r->queries[i].next < due)
+            due = r->queries[i].next;
+    }
+    consul_unlock();
+    return due <= now ? 0 : (int)(due - now);
+}
+
+static void wait_for_something(const consul_watch *watch, consul_runner *r)
+{
+    struct curl_waitfd waking[] = {{.fd = r->wake[0].fd, .events = CURL_WAIT_POLLIN},
+                                   {.fd = r->slot.fd, .events = CURL_WAIT_POLLIN}};
+    char bytes[64];
+
+    /* Not curl_multi_poll: what wakes that can not be told from a descriptor of the host's. */
+    curl_multi_wait(r->multi, waking, consul_descriptor_is_ours(&r->slot) ? 2 : 1,
+                    pause_length(watch, r), NULL);
+    if (consul_descriptor_is_ours(&r->wake[0])) {
+        while (recv(r->wake[0].fd, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
+            ;
+    }
+}
+
+static void *run(void *arg)
+{
+    consul_runner *r = arg;
+    consul_watch *watch = r->watch;
+    int i;
+
+    consul_enter_request(true); /* its TLS is libcurl's, to the end */
+    pthread_mutex_lock(&consul_work_lock);
+    consul_descriptors_make_multi(r);
+    while (r->multi != NULL && work(watch, r)) {
+        pthread_mutex_unlock(&consul_work_lock);
+        wait_for_something(watch, r);
+        pthread_mutex_lock(&consul_work_lock);
+    }
+    if (r->multi != NULL && consul_descriptors_are_ours(r)) {
+        for (i = 0; i < QUERIES; i++)
+            consul_query_end(r, &r->queries[i]);
+        curl_multi_cleanup(r->multi);
+        r->multi = NULL;
+        r->of_multi[0] = r->of_multi[1] = consul_no_descriptor;
+    }                      /* else libcurl would close what is the host's */
+    OPENSSL_thread_stop(); /* takes libcrypto's locks, so not while the process forks */
+    consul_lock();
+    consul_table_doubt_all(watch->table);
+    watch->hangs = 0;
+    consul_unanswered_forget(watch->unanswered);
+    consul_question_clear(&r->question);
+    consul_descriptors_close(r);
+    r->ended = true;
+    consul_unlock();
+    pthread_mutex_unlock(&consul_work_lock);
+    return NULL;
+}
+
+void consul_runner_leave_behind(consul_runner *r)
+{
+    r->next = left_behind;
+    left_behind = r;
+}
+
+/* With the lock held; its thread has ended. */
+static void dispose(consul_runner *r)
+{
+    if (r->multi != NULL)
+        consul_runner_leave_behind(r);
+    else
+        OPENSSL_free(r);
+}
+
+void consul_runner_reap(consul_watch *watch)
+{
+    if (watch->runner != NULL && watch->runner->ended) {
+        pthread_join(watch->runner->thread, NULL);
+        dispose(watch->runner);
+        watch->runner = NULL;
+    }
+}
+
+/* All signals are left to the host's threads. */
+void consul_runner_start(consul_watch *watch, bool with_slot)
+{
+    consul_runner *r = OPENSSL_zalloc(sizeof(*r));
+    sigset_t all, old;
+    int error = -1;
+
+    if (r == NULL)
+        return;
+    consul_descriptors_init(r);
+    if ((!with_slot || consul_descriptor_take(&r->slot, consul_slot_take(watch->agent)))
+        && consul_descriptors_make_waking(r)) {
+        r->watch = watch;
+        watch->runner = r;
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, &old);
+        error = pthread_create(&r->thread, NULL, run, r);
+        pthread_sigmask(SIG_SETMASK, &old, NULL);
+    }
+    if (error != 0) {
+        watch->runner = NULL;
+        consul_descriptors_close(r);
+        OPENSSL_free(r);
+    }
+}
+
+void consul_runner_stop(consul_watch *watch)
+{
+    consul_runner *r;
+    pthread_t thread;
+
+    consul_lock();
+    r = watch->runner;
+    if (r != NULL) {
+        r->stop = true;
+        thread = r->thread;
+        watch->runner = NULL; /* joined here and by nobody else */
+        consul_runner_wake(r);
+    }
+    consul_unlock();
+    if (r != NULL) {
+        pthread_join(thread, NULL);
+        consul_lock();
+        dispose(r);
+        consul_unlock();
+    }
+}
