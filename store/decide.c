@@ -90,7 +90,7 @@ static enum consul_verdict ask_about(void *arg, consul_error *err)
         consul_authorize_ask(store->agent, &request, call->target, call->peer_id, &answer, &why);
     consul_watch_note_failure(store->watch, &request, &answer, &why);
     if (verdict != CONSUL_VERDICT_YES)
-        consul_error_set(err, why.reason, "%s", why.text);
+        consul_error_copy(err, &why);
     consul_answer_free(&answer);
     free(body);
     return verdict;
@@ -193,6 +193,6 @@ int consul_store_authorize(consul_store *store, const consul_spiffe_id *target, 
              && store->settings->on_agent_loss == CONSUL_LOSS_LAST_KNOWN)
         now.verdict = last_verdict(&call, &entries, &why);
     if (now.verdict != CONSUL_VERDICT_YES)
-        return consul_error_set(err, why.reason, "%s", why.text);
+        return consul_error_copy(err, &why);
     return yes_stands(&call, &entries, err);
 }

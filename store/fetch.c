@@ -26,22 +26,6 @@ static consul_roots *ask_for_roots(consul_store *store, consul_entry *entry,
     return roots;
 }
 
-/*
- * Does the leaf stand, here and now, with these roots, or by itself for NULL? Verifying its chain costs
- * a tenth of a handshake and is done once for each pair.
- */
-static int check_leaf(consul_entry *entry, const consul_leaf *leaf, consul_roots *roots,
-                      bool *stale, consul_error *err)
-{
-    bool chains = roots == NULL || consul_entry_chains(entry, leaf, roots);
-
-    if (!consul_leaf_check(leaf, roots, entry->service, &entry->scope, chains, stale, err))
-        return 0;
-    if (!chains)
-        consul_entry_set_chains(entry, leaf, roots);
-    return 1;
-}
-
 /* An agent that has restarted, and has no leaf yet, answers with an error, nothing or null. */
 static bool is_none(const consul_answer *answer)
 {
@@ -69,7 +53,7 @@ static int ask_for_newer(consul_store *store, consul_entry *entry, bool is_stale
         ok = consul_store_ask(store, entry, 0, 0, deadline, answer, &why);
     }
     if (!ok)
-        return consul_error_set(err, why.reason, "%s", why.text);
+        return consul_error_copy(err, &why);
     consul_entry_set_index(entry, answer->index);
     return 1;
 }
@@ -91,7 +75,7 @@ static bool stands(consul_store *store, consul_entry *entry, consul_entry *of_ro
         *roots = consul_entry_roots_looked_at(of_roots, asking->since, consul_now_us());
     if (*roots == NULL && !anew && asking->hurries) {
         *roots = consul_entry_roots(of_roots, CONSUL_EVER);
-        if (check_leaf(entry, leaf, *roots, stale, NULL))
+        if (consul_entry_check_leaf(entry, leaf, *roots, stale, NULL))
             return true;
         consul_roots_unref(*roots);
         *roots = NULL;
@@ -99,7 +83,7 @@ static bool stands(consul_store *store, consul_entry *entry, consul_entry *of_ro
     }
     if (*roots == NULL)
         *roots = ask_for_roots(store, of_roots, asking->deadline, err);
-    return *roots != NULL && check_leaf(entry, leaf, *roots, stale, err);
+    return *roots != NULL && consul_entry_check_leaf(entry, leaf, *roots, stale, err);
 }
 
 /*
@@ -159,7 +143,7 @@ int consul_store_roots(consul_store *store, const consul_scope *scope, consul_as
     if (*roots == NULL && entry != NULL)
         *roots = consul_entry_roots(entry, CONSUL_EVER);
     if (*roots == NULL)
-        consul_error_set(err, why.reason, "%s", why.text);
+        consul_error_copy(err, &why);
     return *roots != NULL;
 }
 
@@ -214,7 +198,8 @@ static consul_leaf *last_leaf(consul_entry *entry, consul_entry *of_roots)
     consul_roots *roots = consul_entry_roots(of_roots, CONSUL_EVER);
     bool stale;
 
-    if (leaf != NULL && (roots == NULL || !check_leaf(entry, leaf, roots, &stale, NULL))) {
+    if (leaf != NULL
+        && (roots == NULL || !consul_entry_check_leaf(entry, leaf, roots, &stale, NULL))) {
         consul_leaf_unref(leaf);
         leaf = NULL;
     }
@@ -250,6 +235,6 @@ int consul_store_leaf(consul_store *store, const char *service, const consul_sco
     if (*leaf == NULL)
         *leaf = last_leaf(entry, of_roots);
     if (*leaf == NULL)
-        consul_error_set(err, first.reason, "%s", first.text);
+        consul_error_copy(err, &first);
     return *leaf != NULL;
 }

@@ -24,7 +24,7 @@ typedef struct loaded_leaf {
 static loaded_leaf *loaded;
 static size_t loaded_count;
 
-static const loaded_leaf *find(const char *id, const char *address)
+static const loaded_leaf *find_loaded(const char *id, const char *address)
 {
     const loaded_leaf *leaf = loaded;
 
@@ -60,7 +60,7 @@ void consul_store_note_loaded(const consul_store *store, const consul_leaf *leaf
     if (note == NULL)
         return;
     consul_lock();
-    if (loaded_count < LOADED_MAX && find(note->id, note->address) == NULL) {
+    if (loaded_count < LOADED_MAX && find_loaded(note->id, note->address) == NULL) {
         note->next = loaded;
         loaded = note;
         loaded_count++;
@@ -78,7 +78,7 @@ bool consul_store_has_loaded(const consul_store *store, const X509 *cert, consul
 
     if (id != NULL && consul_spiffe_id_of_cert(cert, id, NULL)) {
         consul_lock();
-        leaf = find(id->uri, consul_store_settings(store)->address);
+        leaf = find_loaded(id->uri, consul_store_settings(store)->address);
         was_loaded = leaf != NULL;
         if (was_loaded)
             *uri = leaf->uri;

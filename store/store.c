@@ -124,5 +124,5 @@ int consul_store_ask(consul_store *store, const consul_entry *entry, uint64_t in
     if (consul_agent_request(store->agent, &request, answer, &why))
         return 1;
     consul_watch_note_failure(store->watch, &request, answer, &why);
-    return consul_error_set(err, why.reason, "%s", why.text);
+    return consul_error_copy(err, &why);
 }

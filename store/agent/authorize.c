@@ -59,7 +59,7 @@ enum consul_verdict consul_authorize_ask(const consul_agent *agent, const consul
     bool authorized = false;
 
     if (!consul_agent_request(agent, request, answer, &why)) {
-        consul_error_set(err, why.reason, "%s", why.text);
+        consul_error_copy(err, &why);
         return verdict_of_failure(answer, &why);
     }
     if (!consul_decision_decode(answer->body, answer->len, &authorized, reason, sizeof(reason),

@@ -77,12 +77,10 @@ static bool trust_domain_is_valid(const char *text)
 /* Case is lost here, once: SPIFFE IDs lose theirs when they are parsed. */
 static char *lower_case(const char *text)
 {
-    char *copy = OPENSSL_strdup(text), *p;
+    char *copy = OPENSSL_strdup(text);
 
-    for (p = copy; p != NULL && *p != '\0'; p++) {
-        if (*p >= 'A' && *p <= 'Z')
-            *p = (char)(*p - 'A' + 'a');
-    }
+    if (copy != NULL)
+        consul_lower_case(copy);
     return copy;
 }
 

@@ -17,10 +17,11 @@
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
 
-#define TRIES_MAX 7         /* of one request */
-#define CROWDED_PAUSE_MS 10 /* between the first two, crowded out; then twice as long, and so on */
-#define LEAST_MS 20         /* for another try */
-#define LIMITED_PAUSE_MS 80 /* the same, after a refusal for being too many */
+#define TRIES_MAX 7 /* of one request */
+#define CROWDED_TRY_PAUSE_MS \
+    10              /* between the first two, crowded out; then twice as long, and so on */
+#define LEAST_MS 20 /* for another try */
+#define LIMITED_TRY_PAUSE_MS 80 /* the same, after a refusal for being too many */
 
 static _Thread_local bool in_request;
 
@@ -101,10 +102,10 @@ static bool tries_again(const consul_agent *agent, const consul_request *request
     if (consul_exchange_was_crowded_out(exchange, code)) {
         if (tries > 1)
             consul_slot_ask_for_some(agent);
-        return pause_before(tries, CROWDED_PAUSE_MS, deadline);
+        return pause_before(tries, CROWDED_TRY_PAUSE_MS, deadline);
     }
     return request->insists && consul_exchange_was_limited(exchange, code)
-           && pause_before(tries, LIMITED_PAUSE_MS, deadline);
+           && pause_before(tries, LIMITED_TRY_PAUSE_MS, deadline);
 }
 
 static int request_answer(const consul_agent *agent, const consul_request *request,

@@ -33,6 +33,13 @@ int consul_error_set(consul_error *err, int reason, const char *format, ...)
     return 0;
 }
 
+int consul_error_copy(consul_error *err, const consul_error *other)
+{
+    if (err != NULL && err->reason == 0)
+        *err = *other;
+    return 0;
+}
+
 int consul_error_prefix(consul_error *err, const char *format, ...)
 {
     char text[CONSUL_ERROR_TEXT_MAX];

@@ -45,6 +45,9 @@ int consul_error_set(consul_error *err, int reason, const char *format, ...)
 int consul_error_prefix(consul_error *err, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* Record the error that `other` is, as consul_error_set does. Returns 0. */
+int consul_error_copy(consul_error *err, const consul_error *other);
+
 /* The short name of a reason, as it stands on OpenSSL's error queue; never NULL. */
 const char *consul_reason_text(int reason);
 

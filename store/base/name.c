@@ -23,12 +23,15 @@ int consul_name_check(const char *what, const char *name, int reason, consul_err
     return 1;
 }
 
+char consul_lower(char c)
+{
+    return (char)(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
+}
+
 void consul_lower_case(char *text)
 {
-    for (; *text != '\0'; text++) {
-        if (*text >= 'A' && *text <= 'Z')
-            *text = (char)(*text - 'A' + 'a');
-    }
+    for (; *text != '\0'; text++)
+        *text = consul_lower(*text);
 }
 
 bool consul_host_is_valid(const char *host)

@@ -23,7 +23,10 @@ int consul_name_check(const char *what, const char *name, int reason, consul_err
 /* Is this a host name: labels of a-z, 0-9, '-' and '_', in lower case, the last one no number? */
 bool consul_host_is_valid(const char *host);
 
-/* Make A-Z of a text lower case, in place, whatever the locale. */
+/* Return this character in lower case if it is one of A-Z, whatever the locale. */
+char consul_lower(char c);
+
+/* Make a text lower case, in place. */
 void consul_lower_case(char *text);
 
 /* The first place of `word`, in any case, in bytes that need not be text; NULL if there is none. */

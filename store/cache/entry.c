@@ -2,6 +2,7 @@
 #include "cache/entry.h"
 
 #include "agent/decode.h"
+#include "base/allowance.h"
 #include "base/lock.h"
 #include "identity/cert.h"
 
@@ -95,8 +96,9 @@ consul_leaf *consul_entry_leaf_in_crowd(consul_entry *entry, int64_t since, int6
     return leaf;
 }
 
-bool consul_entry_chains(const consul_entry *entry, const consul_leaf *leaf,
-                         const consul_roots *roots)
+/* Was the chain of this leaf to these roots verified, and would be now? */
+static bool chain_was_verified(const consul_entry *entry, const consul_leaf *leaf,
+                               const consul_roots *roots)
 {
     bool chains;
 
@@ -116,16 +118,24 @@ static consul_roots *set_checked(consul_entry *entry, consul_roots *roots, time_
     return old;
 }
 
-void consul_entry_set_chains(consul_entry *entry, const consul_leaf *leaf, consul_roots *roots)
+int consul_entry_check_leaf(consul_entry *entry, const consul_leaf *leaf, consul_roots *roots,
+                            bool *stale, consul_error *err)
 {
-    time_t until = consul_leaf_next_expiry(leaf, roots);
+    bool chains = roots == NULL || chain_was_verified(entry, leaf, roots);
     consul_roots *old = NULL;
+    time_t until;
 
+    if (!consul_leaf_check(leaf, roots, entry->service, &entry->scope, chains, stale, err))
+        return 0;
+    if (chains)
+        return 1;
+    until = consul_leaf_next_expiry(leaf, roots);
     consul_lock();
     if (entry->leaf == leaf)
         old = set_checked(entry, roots, until);
     consul_unlock();
     consul_roots_unref(old);
+    return 1;
 }
 
 /* The digest of an answer; zeros without memory. */
@@ -306,15 +316,11 @@ bool consul_entry_was_asked(consul_entry *entry, int64_t since)
 
 bool consul_entry_begin_doubt(consul_entry *entry)
 {
-    int64_t now = consul_now_ms(), unused = now - (int64_t)DOUBTS_AT_ONCE * DOUBT_MS;
+    int64_t now = consul_now_ms();
     bool may;
 
     consul_lock();
-    if (entry->doubts_paid < unused)
-        entry->doubts_paid = unused;
-    may = entry->doubts_paid + DOUBT_MS <= now;
-    if (may)
-        entry->doubts_paid += DOUBT_MS;
+    may = consul_allowance_take(&entry->doubts_paid, now, DOUBT_MS, DOUBTS_AT_ONCE);
     consul_unlock();
     return may;
 }

@@ -66,10 +66,12 @@ consul_roots *consul_entry_roots_looked_at(consul_entry *entry, int64_t since, i
  */
 consul_leaf *consul_entry_leaf_in_crowd(consul_entry *entry, int64_t since, int64_t now);
 
-/* Was the chain of this leaf to these roots verified, and would be now? */
-bool consul_entry_chains(const consul_entry *entry, const consul_leaf *leaf,
-                         const consul_roots *roots);
-void consul_entry_set_chains(consul_entry *entry, const consul_leaf *leaf, consul_roots *roots);
+/*
+ * Return 1 if the leaf stands, here and now, with these roots, or by itself for NULL: consul_leaf_check.
+ * Verifying its chain costs a tenth of a handshake and is done once for each pair.
+ */
+int consul_entry_check_leaf(consul_entry *entry, const consul_leaf *leaf, consul_roots *roots,
+                            bool *stale, consul_error *err);
 
 /* Decode an answer; what the same answer was decoded to before, if that is still kept. */
 consul_roots *consul_entry_decode_roots(consul_entry *entry, const consul_answer *answer,

@@ -44,7 +44,7 @@ typedef struct question {
  */
 static question *questions, *forgotten;
 
-static question *find(const question *like, enum state state)
+static question *find_other(const question *like, enum state state)
 {
     question *q = questions;
 
@@ -122,7 +122,7 @@ static enum consul_verdict ask_for_all(question *own, consul_deadline deadline, 
         queued_until = deadline;
     own->next = questions;
     questions = own;
-    while ((sent = find(own, SENT)) != NULL && consul_now_ms() < queued_until) {
+    while ((sent = find_other(own, SENT)) != NULL && consul_now_ms() < queued_until) {
         wait_for_answer(sent, queued_until);
         release(sent);
     }
@@ -146,7 +146,7 @@ enum consul_verdict consul_single_flight(const void *of, const consul_spiffe_id 
     int cancel_state = consul_forbid_cancel();
 
     consul_lock();
-    q = own == NULL ? NULL : find(own, QUEUED);
+    q = own == NULL ? NULL : find_other(own, QUEUED);
     if (q != NULL) {
         wait_for_answer(q, deadline);
         if (q->state == ANSWERED) {
@@ -173,7 +173,7 @@ enum consul_verdict consul_single_flight(const void *of, const consul_spiffe_id 
                          target == NULL ? "" : target->service);
     }
     if (verdict != CONSUL_VERDICT_YES)
-        consul_error_set(err, why.reason, "%s", why.text);
+        consul_error_copy(err, &why);
     return verdict;
 }
 

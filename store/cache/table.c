@@ -59,8 +59,8 @@ static bool is_of(const consul_entry *entry, enum consul_kind kind, const char *
            && strcmp(entry->scope.partition, scope->partition) == 0;
 }
 
-static consul_entry *find(consul_table *table, size_t bucket, enum consul_kind kind,
-                          const char *service, const consul_scope *scope)
+static consul_entry *find_entry(consul_table *table, size_t bucket, enum consul_kind kind,
+                                const char *service, const consul_scope *scope)
 {
     consul_entry *entry = table->buckets[bucket];
 
@@ -76,7 +76,7 @@ consul_entry *consul_table_entry(consul_table *table, enum consul_kind kind, con
     consul_entry *entry, *made = NULL;
 
     consul_lock();
-    entry = find(table, bucket, kind, service, scope);
+    entry = find_entry(table, bucket, kind, service, scope);
     if (entry == NULL && table->count < ENTRIES_MAX
         && (made = OPENSSL_zalloc(sizeof(*made))) != NULL) {
         made->kind = kind;

@@ -74,7 +74,7 @@ static const consul_scope *scope_of(const consul_request *request)
 }
 
 /* Bodies are not compared: one decision that does not come speaks for the others. */
-static consul_question *find(consul_unanswered *all, const consul_request *request)
+static consul_question *find_like(consul_unanswered *all, const consul_request *request)
 {
     const consul_scope *scope = scope_of(request);
     size_t i;
@@ -93,7 +93,7 @@ static consul_question *find(consul_unanswered *all, const consul_request *reque
 
 int consul_unanswered_find(consul_unanswered *all, const consul_request *request)
 {
-    const consul_question *q = find(all, request);
+    const consul_question *q = find_like(all, request);
 
     return q == NULL ? 0 : q->reason;
 }
@@ -113,7 +113,7 @@ void consul_unanswered_add(consul_unanswered *all, const consul_request *request
 
     for (i = 0; i < UNANSWERED_MAX && all->questions[i].path != NULL; i++)
         ;
-    if (i < UNANSWERED_MAX && find(all, request) == NULL
+    if (i < UNANSWERED_MAX && find_like(all, request) == NULL
         && copy(&all->questions[i], request->path, segment_of(request), scope_of(request),
                 request->body))
         all->questions[i].reason = reason;
@@ -135,7 +135,7 @@ bool consul_unanswered_next(consul_unanswered *all, consul_question *question)
 void consul_unanswered_remove(consul_unanswered *all, const consul_question *question)
 {
     consul_request request = consul_question_request(question);
-    consul_question *q = question->path == NULL ? NULL : find(all, &request);
+    consul_question *q = question->path == NULL ? NULL : find_like(all, &request);
 
     if (q != NULL)
         consul_question_clear(q);

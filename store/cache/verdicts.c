@@ -10,7 +10,7 @@
 
 /* Of each kind, 1024 verdicts of about 60 bytes. */
 #define SETS 128
-#define PLACES 8
+#define SET_SIZE 8
 
 typedef struct kept_place {
     unsigned char key[CONSUL_DIGEST_LEN]; /* SHA-256 of the target's SPIFFE ID and the peer's */
@@ -19,7 +19,7 @@ typedef struct kept_place {
 
 /* Each pair is in one set, or not known: where others have all places, the longest unasked goes. */
 typedef struct kept_set {
-    kept_place places[PLACES];
+    kept_place places[SET_SIZE];
     int64_t forgotten; /* when the last one that went was asked about */
 } kept_set;
 
@@ -64,7 +64,7 @@ static const kept_place *place_in(const kept_set *set, const unsigned char key[C
 {
     size_t i;
 
-    for (i = 0; i < PLACES; i++) {
+    for (i = 0; i < SET_SIZE; i++) {
         if (memcmp(set->places[i].key, key, CONSUL_DIGEST_LEN) == 0)
             return &set->places[i];
     }
@@ -76,7 +76,7 @@ static kept_place *oldest_place(kept_set *set)
     kept_place *oldest = &set->places[0];
     size_t i;
 
-    for (i = 1; i < PLACES; i++) {
+    for (i = 1; i < SET_SIZE; i++) {
         if (set->places[i].kept.asked < oldest->kept.asked)
             oldest = &set->places[i];
     }
@@ -111,7 +111,7 @@ static void forget_all(kept_set sets[SETS], int64_t asked)
     for (i = 0; i < SETS; i++) {
         int64_t last = asked > sets[i].forgotten ? asked : sets[i].forgotten;
 
-        for (j = 0; j < PLACES; j++) {
+        for (j = 0; j < SET_SIZE; j++) {
             if (sets[i].places[j].kept.asked > last)
                 last = sets[i].places[j].kept.asked;
         }
@@ -119,8 +119,8 @@ static void forget_all(kept_set sets[SETS], int64_t asked)
     }
 }
 
-static consul_kept_verdict find(const kept_set sets[SETS],
-                                const unsigned char key[CONSUL_DIGEST_LEN])
+static consul_kept_verdict find_kept(const kept_set sets[SETS],
+                                     const unsigned char key[CONSUL_DIGEST_LEN])
 {
     consul_kept_verdict found = {.verdict = CONSUL_VERDICT_NONE};
     const kept_place *place;
@@ -161,7 +161,7 @@ consul_kept_verdict consul_verdicts_last(const consul_verdicts *verdicts,
     unsigned char key[CONSUL_DIGEST_LEN];
 
     return make_key(target, peer_id->uri, strlen(peer_id->uri), key)
-               ? find(verdicts->identities, key)
+               ? find_kept(verdicts->identities, key)
                : none;
 }
 
@@ -174,7 +174,7 @@ consul_kept_verdict consul_verdicts_find(const consul_verdicts *verdicts,
     unsigned char key[CONSUL_DIGEST_LEN];
 
     if (make_key(target, chain, CONSUL_DIGEST_LEN, key))
-        found = find(verdicts->chains, key);
+        found = find_kept(verdicts->chains, key);
     if (found.verdict != consul_verdicts_last(verdicts, target, peer_id).verdict)
         found.verdict = CONSUL_VERDICT_NONE;
     return found;

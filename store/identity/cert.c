@@ -1,5 +1,7 @@
 #include "identity/cert.h"
 
+#include "base/name.h"
+
 #include <string.h>
 
 #include <openssl/bio.h>
@@ -130,15 +132,12 @@ char *consul_cert_serial(const X509 *cert, consul_error *err)
     const ASN1_INTEGER *serial = X509_get0_serialNumber(cert);
     const unsigned char *bytes = ASN1_STRING_get0_data(serial);
     int len = ASN1_STRING_length(serial);
-    char *text = OPENSSL_buf2hexstr(bytes, len), *p;
+    char *text = OPENSSL_buf2hexstr(bytes, len);
 
     if (text == NULL) {
         consul_error_set(err, CONSUL_R_OUT_OF_MEMORY, "a serial number");
         return NULL;
     }
-    for (p = text; *p != '\0'; p++) {
-        if (*p >= 'A' && *p <= 'F')
-            *p = (char)(*p - 'A' + 'a');
-    }
+    consul_lower_case(text);
     return text;
 }

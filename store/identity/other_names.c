@@ -21,7 +21,7 @@ static bool in_common_name(char c)
 static void sanitize(const char *service, char *copy)
 {
     for (; *service != '\0'; service++) {
-        char c = (char)(*service >= 'A' && *service <= 'Z' ? *service - 'A' + 'a' : *service);
+        char c = consul_lower(*service);
 
         if (in_common_name(c))
             *copy++ = c;

@@ -22,7 +22,7 @@
 #include <openssl/evp.h>
 #include <openssl/x509_vfy.h>
 
-#define PLACES 1024 /* of 34 bytes; each has the last chain that fell on it */
+#define CHAINS_KEPT 1024 /* of 34 bytes; each has the last chain that fell on it */
 
 typedef struct place {
     atomic_flag in_use;
@@ -31,7 +31,7 @@ typedef struct place {
 } place;
 
 struct consul_signatures {
-    place places[PLACES];
+    place places[CHAINS_KEPT];
 };
 
 consul_signatures *consul_signatures_new(void)
@@ -65,7 +65,7 @@ static bool digest_chain(const STACK_OF(X509) *chain, unsigned char digest[CONSU
 
 static place *place_of(consul_signatures *verified, const unsigned char digest[CONSUL_DIGEST_LEN])
 {
-    return &verified->places[(digest[0] << 8 | digest[1]) % PLACES];
+    return &verified->places[(digest[0] << 8 | digest[1]) % CHAINS_KEPT];
 }
 
 static bool was_verified(place *p, const unsigned char digest[CONSUL_DIGEST_LEN])

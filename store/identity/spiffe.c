@@ -27,8 +27,7 @@ static int parse_trust_domain(const char *text, size_t len, consul_spiffe_id *id
         if (!is_path_char(text[i]))
             return consul_error_set(err, CONSUL_R_PEER_NOT_A_SERVICE,
                                     "its trust domain has a character that is not allowed");
-        id->trust_domain[i] =
-            (char)(text[i] >= 'A' && text[i] <= 'Z' ? text[i] - 'A' + 'a' : text[i]);
+        id->trust_domain[i] = consul_lower(text[i]);
     }
     id->trust_domain[len] = '\0';
     return 1;

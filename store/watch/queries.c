@@ -15,8 +15,8 @@
 
 #define LONGEST_BACKOFF_MS 10000
 #define PROBE_PAUSE_MS 100
-#define CROWDED_PAUSE_MS 500 /* of a probe that was one too many, like others just then */
-#define QUICK_MS 100         /* and before half its time: too soon for one that waits */
+#define CROWDED_PROBE_PAUSE_MS 500 /* of a probe that was one too many, like others just then */
+#define QUICK_MS 100               /* and before half its time: too soon for one that waits */
 #define NO_INDEX_PAUSE_MS 60000
 #define NOTHING_PAUSE_MS 10 /* of a lane that has nothing yet; then twice as long, and so on */
 
@@ -154,8 +154,7 @@ static int keep(const consul_watch *watch, consul_query *q, const consul_answer 
     leaf = consul_entry_decode_leaf(q->entry, answer, watch->libctx, NULL);
     *is_news = leaf != old_leaf;
     ok = leaf != NULL && roots != NULL
-         && consul_leaf_check(leaf, roots, q->entry->service, &q->entry->scope,
-                              consul_entry_chains(q->entry, leaf, roots), &stale, NULL);
+         && consul_entry_check_leaf(q->entry, leaf, roots, &stale, NULL);
     if (ok)
         consul_entry_keep_leaf(q->entry, leaf, roots, CONSUL_WATCHED, until);
     consul_leaf_unref(leaf);
@@ -241,7 +240,8 @@ static void finish_probe(consul_watch *watch, consul_runner *r, consul_query *q,
     else if (watch->hangs != 0 && code == CURLE_OPERATION_TIMEDOUT)
         watch->hangs = CONSUL_R_AGENT_TIMEOUT;
     consul_unlock();
-    q->next = consul_deadline_after(consul_jitter(is_too_much ? CROWDED_PAUSE_MS : PROBE_PAUSE_MS));
+    q->next =
+        consul_deadline_after(consul_jitter(is_too_much ? CROWDED_PROBE_PAUSE_MS : PROBE_PAUSE_MS));
 }
 
 void consul_queries_finish(consul_watch *watch, consul_runner *r, CURL *curl, CURLcode code)
