@@ -1,6 +1,6 @@
 # shellcheck shell=sh
-# tools/debian.sh: Debian's packages and mirrors, for the scripts beside it, which source this file
-# from the root of the repository. Who calls fail_with_log has set log.
+# Debian's packages and mirrors, for the scripts beside this file. They source it from the root of the
+# repository. A caller of fail_with_log has set log.
 # shellcheck disable=SC2034,SC2154
 
 setup=$PWD/build/setup
@@ -9,7 +9,7 @@ build_packages='gcc libc6-dev meson ninja-build pkg-config
     libssl-dev libcurl4-openssl-dev libjansson-dev libcmocka-dev'
 demo_packages='openssl bind9-dnsutils curl'
 envoy_packages='python3-pip'
-# The applications among them are tested as Debian ships them.
+# The applications in this list are tested as Debian ships them.
 test_packages='openssl curl python3-pytest python3-pytest-xdist python3-cryptography
     nginx-light apache2-bin haproxy lighttpd lighttpd-mod-openssl stunnel4
     postgresql redis-server mariadb-server-core mariadb-client-core'
@@ -23,13 +23,13 @@ fail() {
     exit 1
 }
 
-# Of $log, apt's own errors and warnings, without the addresses of the mirrors.
+# Show apt's own errors and warnings in $log, without the addresses of the mirrors.
 fail_with_log() {
     grep '^[EW]:' "$log" | sed -E 's#(://)[^/ ]+#\1...#g' >&2
     fail "$1; the whole log is $log"
 }
 
-# The mirrors of the machine's own apt sources, the distribution's main archive first.
+# Print the mirrors of the machine's own apt sources, the distribution's main archive first.
 debian_mirrors() {
     codename=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
     # shellcheck disable=SC2016  # apt's own fields, not the shell's

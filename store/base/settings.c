@@ -30,7 +30,7 @@ const consul_option consul_options[] = {
     {"client_key", "CONSUL_CLIENT_KEY", NULL, CONSUL_OPTION_TEXT, AT(client_key), true,
      "PEM file of its private key; needs client_cert"},
     {"agent_user", NULL, NULL, CONSUL_OPTION_TEXT, AT(agent_user), false,
-     "The user of this host that runs the agent, by name or number: only its programs get a token"},
+     "The user that runs the agent, by name or number: only its programs get a token"},
     {"token", "CONSUL_HTTP_TOKEN", NULL, CONSUL_OPTION_SECRET, AT(token), true, "The ACL token"},
     {"token_file", "CONSUL_HTTP_TOKEN_FILE", NULL, CONSUL_OPTION_TEXT, AT(token_file), true,
      "A file with the ACL token, read at each request; beats token when it is not empty"},

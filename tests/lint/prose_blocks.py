@@ -58,7 +58,7 @@ def c_blocks(text, path):
         line = text.count("\n", 0, match.start()) + 1
         rows = match[0].split("\n")
         if match[0].startswith("/") and not re.search(r"----|clang-format", match[0]):
-            rows = [re.sub(r"^\s*(?:/\*+|\*(?!/)|//)? ?|\*/\s*$", "", row) for row in rows]
+            rows = [re.sub(r"^\s*(?:/\*+|\*(?!/)|//)?|\*/\s*$", "", row) for row in rows]
             yield from paragraphs(enumerate(rows, line), is_of_function(text, match) and not path.endswith(".go"))
         elif match[0][0] == '"' and path.startswith(("store/", "provider/")) and path.endswith(".c"):
             yield Block([(line + n, re.sub(r'\\[nt"]', " ", row.strip()[1:-1])) for n, row in enumerate(rows)], False)
@@ -98,7 +98,7 @@ def hash_comments(comments):
         if run and not (alone and joins and line == run[-1][0] + 1):
             yield from paragraphs(run)
             run = []
-        run.append((line, "" if comment.startswith("#!") else re.sub(r"^#+ ?", "", comment)))
+        run.append((line, "" if comment.startswith("#!") else comment.lstrip("#")))
         joins = alone
 
 
