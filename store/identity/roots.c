@@ -8,13 +8,6 @@
 #include <openssl/crypto.h>
 #include <openssl/x509v3.h>
 
-bool consul_digest_is_set(const unsigned char digest[CONSUL_DIGEST_LEN])
-{
-    static const unsigned char none[CONSUL_DIGEST_LEN];
-
-    return memcmp(digest, none, CONSUL_DIGEST_LEN) != 0;
-}
-
 consul_roots *consul_roots_new(OSSL_LIB_CTX *libctx, consul_error *err)
 {
     consul_roots *roots = OPENSSL_zalloc(sizeof(*roots));

@@ -3,6 +3,7 @@
 #define CONSUL_IDENTITY_ROOTS_H
 
 #include "base/error.h"
+#include "identity/digest.h"
 
 #include <stdbool.h>
 
@@ -10,13 +11,12 @@
 
 typedef struct consul_roots consul_roots;
 
+consul_roots *consul_roots_new(OSSL_LIB_CTX *libctx, consul_error *err); /* empty */
 consul_roots *consul_roots_ref(consul_roots *roots);
 void consul_roots_unref(consul_roots *roots);
 const char *consul_roots_trust_domain(const consul_roots *roots);    /* borrowed */
 const STACK_OF(X509) *consul_roots_certs(const consul_roots *roots); /* borrowed, never empty */
 bool consul_roots_contain(const consul_roots *roots, const X509 *cert);
-
-#define CONSUL_DIGEST_LEN 32 /* SHA-256 */
 
 /*
  * Verify that `cert` chains to these roots and to nothing else, now, for `purpose`

@@ -7,10 +7,6 @@
 #include "identity/signatures.h"
 
 #include <stdatomic.h>
-#include <time.h>
-
-/* There is none where all are zeros. */
-bool consul_digest_is_set(const unsigned char digest[CONSUL_DIGEST_LEN]);
 
 struct consul_roots {
     atomic_int refs;
@@ -29,20 +25,5 @@ struct consul_leaf {
     STACK_OF(X509) *chain;
     consul_spiffe_id id;
 };
-
-consul_roots *consul_roots_new(OSSL_LIB_CTX *libctx, consul_error *err); /* empty */
-
-consul_leaf *consul_leaf_new(consul_error *err); /* empty */
-
-/*
- * Check a decoded leaf for the service asked for: identity, validity, and, unless `roots` is NULL,
- * trust domain and chain. `chains` says that its chain to these roots was verified before. `*stale`
- * tells whether a newer leaf or newer roots could mend it.
- */
-int consul_leaf_check(const consul_leaf *leaf, const consul_roots *roots, const char *service,
-                      const consul_scope *scope, bool chains, bool *stale, consul_error *err);
-
-/* When the next of all certificates expires that the leaf's chain may lead over; its own apart. */
-time_t consul_leaf_next_expiry(const consul_leaf *leaf, const consul_roots *roots);
 
 #endif
