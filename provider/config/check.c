@@ -1,0 +1,337 @@
+/*
+ * OpenSSL hands us only what we ask for by name, so a misspelt setting would be as good as none. So we
+ * look into the file, and refuse what would be without effect.
+ */
+#include "config/check.h"
+
+#include "config/file.h"
+#include "config/upstream.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include <openssl/conf.h>
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+
+typedef struct config_check {
+    config_file file;
+    const char *provider; /* our name */
+    const char *section;  /* the first one that is ours, or NULL */
+    consul_error *err;
+} config_check;
+
+/* ---- names ---- */
+
+/* The words that OpenSSL itself understands in a provider's section, config(5). */
+static const char *const openssl_words[] = {"module", "activate", "identity", "soft_load"};
+
+#define OPENSSL_WORDS (sizeof(openssl_words) / sizeof(openssl_words[0]))
+
+static bool is_openssl_word(const char *name)
+{
+    size_t i;
+
+    for (i = 0; i < OPENSSL_WORDS; i++) {
+        if (strcmp(openssl_words[i], name) == 0)
+            return true;
+    }
+    return false;
+}
+
+static const consul_option *find_option(const char *name)
+{
+    const consul_option *option;
+
+    for (option = consul_options; option->name != NULL; option++) {
+        if (strcmp(option->name, name) == 0)
+            return option;
+    }
+    return NULL;
+}
+
+#define COMPARED_MAX 32 /* bytes; no setting has a name of that length */
+#define SLIPS_MAX 3     /* of a name that may still have been meant */
+
+static size_t least(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+/* How many bytes were left out, put in, replaced or swapped with the next? A capital is no slip. */
+static size_t count_slips(const char *a, const char *b)
+{
+    size_t rows[3][COMPARED_MAX + 1], *above2 = rows[0], *above = rows[1], *row = rows[2], *spare;
+    size_t i, k, len_a = strlen(a), len_b = strlen(b);
+
+    if (len_a > COMPARED_MAX || len_b > COMPARED_MAX)
+        return COMPARED_MAX;
+    for (k = 0; k <= len_b; k++)
+        row[k] = k;
+    for (i = 1; i <= len_a; i++) {
+        spare = above2;
+        above2 = above;
+        above = row;
+        row = spare;
+        row[0] = i;
+        for (k = 1; k <= len_b; k++) {
+            char x = consul_lower(a[i - 1]), y = consul_lower(b[k - 1]);
+
+            row[k] = least(least(above[k], row[k - 1]) + 1, above[k - 1] + (x != y));
+            if (i > 1 && k > 1 && x == consul_lower(b[k - 2]) && consul_lower(a[i - 2]) == y)
+                row[k] = least(row[k], above2[k - 2] + 1);
+        }
+    }
+    return row[len_b];
+}
+
+/* The name that was probably meant, or NULL. */
+static const char *nearest(const char *name)
+{
+    size_t slips, best = least(SLIPS_MAX, strlen(name) / 2) + 1, i;
+    const consul_option *option;
+    const char *found = NULL;
+
+    for (option = consul_options; option->name != NULL; option++) {
+        if ((slips = count_slips(name, option->name)) < best) {
+            best = slips;
+            found = option->name;
+        }
+    }
+    for (i = 0; i < OPENSSL_WORDS; i++) {
+        if ((slips = count_slips(name, openssl_words[i])) < best) {
+            best = slips;
+            found = openssl_words[i];
+        }
+    }
+    return found;
+}
+
+/* Does this one decide about TLS, so that it is not another program's variable? */
+static bool makes_a_service(const char *name)
+{
+    return strcmp(name, "service") == 0 || strcmp(name, "inbound") == 0
+           || strcmp(name, "outbound") == 0 || strcmp(name, "upstreams") == 0;
+}
+
+/* ---- sections ---- */
+
+static int refuse(const config_check *check, const char *section, const char *name,
+                  const char *text, const char *about)
+{
+    return consul_error_set(check->err, CONSUL_R_SETTING_INVALID, "[%s] %s: %s%s", section, name,
+                            text, about);
+}
+
+/* OpenSSL takes the last of several rows, whatever the others say. */
+static int check_twice(const config_check *check, const char *section)
+{
+    const char *name = config_file_twice(&check->file, section);
+
+    return name == NULL
+           || refuse(check, section, name, "it stands there twice, and the first is ignored", "");
+}
+
+static bool is_section(const config_check *check, const char *name)
+{
+    return NCONF_get_section(check->file.conf, name) != NULL;
+}
+
+static int refuse_section(const config_check *check, const char *section, const CONF_VALUE *row,
+                          bool secret)
+{
+    const char *shown = secret ? "(secret)" : row->value;
+
+    return consul_error_set(check->err, CONSUL_R_SETTING_INVALID,
+                            "[%s] %s = %s: OpenSSL takes the value for the section [%s] of the "
+                            "same file; rename that section",
+                            section, row->name, shown, shown);
+}
+
+static int check_upstream(const config_check *check, const char *section, const CONF_VALUE *row)
+{
+    consul_service service;
+
+    if (find_option(row->name) != NULL || is_openssl_word(row->name))
+        return refuse(check, section, row->name,
+                      "this is a setting and no host, and belongs into the section ",
+                      check->section);
+    if (is_section(check, row->value))
+        return refuse_section(check, section, row, false);
+    if (!prov_upstream_check(row->name, check->err)
+        || !consul_service_parse(row->value, &service, check->err))
+        return consul_error_prefix(check->err, "[%s] %s = %.100s: ", section, row->name,
+                                   row->value);
+    return 1;
+}
+
+static int check_table(const config_check *check, const char *section)
+{
+    STACK_OF(CONF_VALUE) *rows = NCONF_get_section(check->file.conf, section);
+    int i;
+
+    for (i = 0; i < sk_CONF_VALUE_num(rows); i++) {
+        if (!check_upstream(check, section, sk_CONF_VALUE_value(rows, i)))
+            return 0;
+    }
+    return check_twice(check, section);
+}
+
+static int check_setting(const config_check *check, const char *section, const CONF_VALUE *row)
+{
+    const consul_option *option = find_option(row->name);
+    const char *near = nearest(row->name);
+
+    if (is_openssl_word(row->name))
+        return 1;
+    if (option == NULL)
+        return refuse(check, section, row->name,
+                      near == NULL ? "there is no such setting"
+                                   : "there is no such setting; the nearest is ",
+                      near == NULL ? "" : near);
+    if (option->type == CONSUL_OPTION_TABLE)
+        return check_table(check, row->value);
+    if (!is_section(check, row->value))
+        return 1;
+    return refuse_section(check, section, row, option->type == CONSUL_OPTION_SECRET);
+}
+
+/* Above all sections, where OpenSSL keeps variables: without effect, unless our section has it too. */
+static int check_top(const config_check *check, const char *section)
+{
+    STACK_OF(CONF_VALUE) *rows = NCONF_get_section(check->file.conf, "default");
+    STACK_OF(CONF_VALUE) *ours = NCONF_get_section(check->file.conf, section);
+    int i, k;
+
+    for (i = 0; i < sk_CONF_VALUE_num(rows); i++) {
+        const char *name = sk_CONF_VALUE_value(rows, i)->name;
+
+        if (!makes_a_service(name))
+            continue;
+        for (k = 0;
+             k < sk_CONF_VALUE_num(ours) && strcmp(sk_CONF_VALUE_value(ours, k)->name, name) != 0;
+             k++)
+            ;
+        if (k >= sk_CONF_VALUE_num(ours))
+            return refuse(
+                check, "default", name,
+                "above all sections this is without effect, and belongs into the section ",
+                section);
+    }
+    return 1;
+}
+
+static int check_settings(config_check *check, const char *section)
+{
+    STACK_OF(CONF_VALUE) *rows = NCONF_get_section(check->file.conf, section);
+    int i;
+
+    if (check->section == NULL)
+        check->section = section;
+    for (i = 0; i < sk_CONF_VALUE_num(rows); i++) {
+        if (!check_setting(check, section, sk_CONF_VALUE_value(rows, i)))
+            return 0;
+    }
+    return check_twice(check, section) && check_top(check, section);
+}
+
+/* A line that was added at the end of the file may have got into the section of another provider. */
+static int check_other(const config_check *check, const char *section, const char *ours)
+{
+    STACK_OF(CONF_VALUE) *rows = NCONF_get_section(check->file.conf, section);
+    int i;
+
+    for (i = 0; i < sk_CONF_VALUE_num(rows); i++) {
+        const char *name = sk_CONF_VALUE_value(rows, i)->name;
+
+        if (find_option(name) != NULL)
+            return refuse(check, section, name,
+                          "this is a setting of another provider, and belongs into the section ",
+                          ours);
+    }
+    return 1;
+}
+
+static const char *identity(const config_check *check, const CONF_VALUE *row)
+{
+    const char *dot = strchr(row->name, '.');
+    const char *said = NCONF_get_string(check->file.conf, row->value, "identity");
+
+    return said != NULL ? said : dot == NULL ? row->name : dot + 1;
+}
+
+static bool is_builtin(const char *provider)
+{
+    return strcmp(provider, "default") == 0 || strcmp(provider, "base") == 0
+           || strcmp(provider, "legacy") == 0 || strcmp(provider, "null") == 0;
+}
+
+/* The section of the provider that goes by our name, as provider_conf.c of OpenSSL finds it. */
+static int find_settings(const config_check *check, const char *providers, const char **ours)
+{
+    STACK_OF(CONF_VALUE) *rows = NCONF_get_section(check->file.conf, providers);
+    const char *twice = config_file_twice(&check->file, providers);
+    int i;
+
+    *ours = NULL;
+    for (i = 0; i < sk_CONF_VALUE_num(rows); i++) {
+        const CONF_VALUE *row = sk_CONF_VALUE_value(rows, i);
+
+        if (strcmp(identity(check, row), check->provider) != 0)
+            continue;
+        if (*ours != NULL || (twice != NULL && strcmp(twice, row->name) == 0))
+            return refuse(check, providers, row->name,
+                          "there are two sections of one provider, and OpenSSL ignores one of "
+                          "them: leave one, or give both another name than ",
+                          check->provider);
+        *ours = row->value;
+    }
+    return 1;
+}
+
+/*
+ * A program may have its own name for its section (nodejs_conf), so all that have `providers` are looked
+ * at. No interface of OpenSSL's tells which it is.
+ */
+static int check_providers(const char *providers, void *arg)
+{
+    config_check *check = arg;
+    STACK_OF(CONF_VALUE) *rows = NCONF_get_section(check->file.conf, providers);
+    const char *ours;
+    int i;
+
+    if (!find_settings(check, providers, &ours))
+        return 0;
+    if (ours == NULL)
+        return 1;
+    for (i = 0; i < sk_CONF_VALUE_num(rows); i++) {
+        const CONF_VALUE *row = sk_CONF_VALUE_value(rows, i);
+
+        if (makes_a_service(row->name))
+            return refuse(check, providers, row->name,
+                          "this is a setting and no provider, and belongs into the section ", ours);
+        if (is_builtin(identity(check, row)) && !check_other(check, row->value, ours))
+            return 0;
+    }
+    return check_settings(check, ours);
+}
+
+int prov_config_check(const char *provider, char place[PROV_PLACE_MAX], consul_error *err)
+{
+    char *path = CONF_get1_default_config_file();
+    config_check check = {.provider = provider, .err = err};
+    int ok = 1;
+
+    *place = '\0';
+    ERR_set_mark();
+    if (path != NULL && config_file_read(&check.file, path)) {
+        ok = config_file_each(&check.file, "providers", check_providers, &check)
+             || consul_error_prefix(err, "%s: ", path);
+        if (check.section != NULL)
+            snprintf(place, PROV_PLACE_MAX, "%s: [%s] ", path, check.section);
+    }
+    ERR_pop_to_mark();
+    config_file_close(&check.file);
+    OPENSSL_free(path);
+    return ok;
+}

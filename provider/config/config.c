@@ -1,0 +1,54 @@
+#include "config/config.h"
+
+#include "config/check.h"
+#include "config/slips.h"
+
+#include <openssl/core_names.h>
+#include <openssl/params.h>
+
+#define OPTIONS_MAX 64
+
+typedef struct configured {
+    OSSL_PARAM params[OPTIONS_MAX + 1];
+    char *values[OPTIONS_MAX];
+} configured;
+
+static const char *lookup(const char *name, void *arg)
+{
+    configured *config = arg;
+    const OSSL_PARAM *param = OSSL_PARAM_locate_const(config->params, name);
+
+    return param == NULL || !OSSL_PARAM_modified(param) ? NULL : *(char **)param->data;
+}
+
+consul_settings *prov_config_read(const prov_core *core, consul_error *err)
+{
+    configured config = {0};
+    const consul_option *option;
+    consul_settings *settings;
+    char *name = NULL, place[PROV_PLACE_MAX] = "";
+    OSSL_PARAM about[] = {
+        OSSL_PARAM_DEFN(OSSL_PROV_PARAM_CORE_PROV_NAME, OSSL_PARAM_UTF8_PTR, &name, 0),
+        OSSL_PARAM_END,
+    };
+    size_t i = 0;
+
+    for (option = consul_options; option->name != NULL && i < OPTIONS_MAX; option++, i++)
+        config.params[i] = OSSL_PARAM_construct_utf8_ptr(option->name, &config.values[i], 0);
+    config.params[i] = OSSL_PARAM_construct_end();
+    if (option->name != NULL || !core->get_params(core->handle, about)
+        || !core->get_params(core->handle, config.params)) {
+        consul_error_set(err, CONSUL_R_INTERNAL, "OpenSSL did not hand over the configuration");
+        return NULL;
+    }
+    if (name != NULL && !prov_config_check(name, place, err))
+        return NULL;
+    /* From a file that is not the default one, if it is from any: there it would say to be active. */
+    if (*place == '\0' && prov_section_value(core, "activate") != NULL
+        && !prov_config_check_slips(core, err))
+        return NULL;
+    settings = consul_settings_new(lookup, &config, err);
+    if (settings == NULL)
+        consul_error_prefix(err, "%s", place);
+    return settings;
+}

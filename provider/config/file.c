@@ -1,0 +1,168 @@
+#include "config/file.h"
+
+#include <dlfcn.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <openssl/conftypes.h>
+#include <openssl/crypto.h>
+#include <openssl/lhash.h>
+
+/* ---- a table of rows ---- */
+
+/*
+ * OpenSSL keeps the rows of a file in a hash table, where a row takes the place of another one of its
+ * name. Both types are public, openssl/conftypes.h, so the table is ours, and notes that.
+ */
+static _Thread_local STACK_OF(OPENSSL_STRING) *noted; /* of the file that is being read */
+
+static unsigned long hash_row(const void *row)
+{
+    const CONF_VALUE *value = row;
+
+    return OPENSSL_LH_strhash(value->section) << 2 ^ OPENSSL_LH_strhash(value->name);
+}
+
+static int compare_texts(const char *a, const char *b)
+{
+    if (a == NULL || b == NULL)
+        return (a != NULL) - (b != NULL);
+    return strcmp(a, b);
+}
+
+static void note(const CONF_VALUE *row)
+{
+    size_t size = strlen(row->section) + strlen(row->name) + sizeof("[] ");
+    char *text = OPENSSL_malloc(size);
+
+    if (text == NULL)
+        return;
+    snprintf(text, size, "[%s] %s", row->section, row->name);
+    if (sk_OPENSSL_STRING_push(noted, text) <= 0)
+        OPENSSL_free(text);
+}
+
+/* A row that is added has its section's own string; one that is only looked for has the caller's. */
+static int compare_rows(const void *in_table, const void *other)
+{
+    const CONF_VALUE *a = in_table, *b = other;
+    int order = compare_texts(a->section, b->section);
+
+    if (order == 0)
+        order = compare_texts(a->name, b->name);
+    if (order == 0 && noted != NULL && a != b && a->section == b->section && a->name != NULL)
+        note(b);
+    return order;
+}
+
+/*
+ * From 3.3 on libcrypto calls the functions of a table by four others. Its headers set them, but a
+ * module that was built with older ones is to run there, too.
+ */
+static unsigned long call_hash(const void *row, OPENSSL_LH_HASHFUNC hash)
+{
+    return hash(row);
+}
+
+static int call_compare(const void *a, const void *b, OPENSSL_LH_COMPFUNC compare)
+{
+    return compare(a, b);
+}
+
+static void call_each(void *row, OPENSSL_LH_DOALL_FUNC each)
+{
+    each(row);
+}
+
+static void call_each_with(void *row, void *arg, OPENSSL_LH_DOALL_FUNCARG each)
+{
+    each(row, arg);
+}
+
+typedef OPENSSL_LHASH *set_thunks_fn(OPENSSL_LHASH *table,
+                                     unsigned long (*)(const void *, OPENSSL_LH_HASHFUNC),
+                                     int (*)(const void *, const void *, OPENSSL_LH_COMPFUNC),
+                                     void (*)(void *, OPENSSL_LH_DOALL_FUNC),
+                                     void (*)(void *, void *, OPENSSL_LH_DOALL_FUNCARG));
+
+static OPENSSL_LHASH *new_table(void)
+{
+    OPENSSL_LHASH *table = OPENSSL_LH_new(hash_row, compare_rows);
+    void *symbol = dlsym(RTLD_DEFAULT, "OPENSSL_LH_set_thunks");
+    set_thunks_fn *set_thunks;
+
+    memcpy(&set_thunks, &symbol, sizeof(set_thunks));
+    if (table != NULL && set_thunks != NULL)
+        set_thunks(table, call_hash, call_compare, call_each, call_each_with);
+    return table;
+}
+
+/* ---- files ---- */
+
+int config_file_read(config_file *file, const char *path)
+{
+    int ok = 0;
+    long line;
+
+    file->conf = NCONF_new(NULL);
+    file->twice = sk_OPENSSL_STRING_new_null();
+    if (file->conf == NULL || file->twice == NULL)
+        return 0;
+    file->conf->data = (LHASH_OF(CONF_VALUE) *)new_table();
+    noted = file->twice;
+    if (file->conf->data != NULL)
+        ok = NCONF_load(file->conf, path, &line) > 0;
+    noted = NULL;
+    return ok;
+}
+
+static void free_text(char *text)
+{
+    OPENSSL_free(text);
+}
+
+void config_file_close(config_file *file)
+{
+    NCONF_free(file->conf);
+    sk_OPENSSL_STRING_pop_free(file->twice, free_text);
+    file->conf = NULL;
+    file->twice = NULL;
+}
+
+const char *config_file_twice(const config_file *file, const char *section)
+{
+    size_t len = strlen(section);
+    int i;
+
+    for (i = 0; i < sk_OPENSSL_STRING_num(file->twice); i++) {
+        const char *text = sk_OPENSSL_STRING_value(file->twice, i);
+
+        if (strncmp(text + 1, section, len) == 0 && strncmp(text + 1 + len, "] ", 2) == 0)
+            return text + len + 3;
+    }
+    return NULL;
+}
+
+typedef struct visit {
+    const char *name;
+    config_file_fn *each;
+    void *arg;
+    int ok;
+} visit;
+
+static void visit_row(void *row, void *arg)
+{
+    const CONF_VALUE *value = row;
+    visit *v = arg;
+
+    if (v->ok && value->name != NULL && strcmp(value->name, v->name) == 0)
+        v->ok = v->each(value->value, v->arg);
+}
+
+int config_file_each(const config_file *file, const char *name, config_file_fn *each, void *arg)
+{
+    visit v = {.name = name, .each = each, .arg = arg, .ok = 1};
+
+    OPENSSL_LH_doall_arg((OPENSSL_LHASH *)file->conf->data, visit_row, &v);
+    return v.ok;
+}

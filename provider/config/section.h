@@ -1,0 +1,26 @@
+/*
+ * The provider's section of openssl.cnf, as OpenSSL's core hands it over: only what is asked for by name.
+ * Values are borrowed while the provider is loaded. Any thread.
+ */
+#ifndef PROV_CONFIG_SECTION_H
+#define PROV_CONFIG_SECTION_H
+
+#include <openssl/core.h>
+#include <openssl/core_dispatch.h>
+#include <openssl/types.h>
+
+/* What the core has given to an instance; all of it borrowed. */
+typedef struct prov_core {
+    OSSL_LIB_CTX *libctx;
+    const OSSL_CORE_HANDLE *handle;
+    OSSL_FUNC_core_get_params_fn *get_params;
+    OSSL_FUNC_BIO_gets_fn *bio_gets;
+} prov_core;
+
+/* Return the value of a setting as it stands there; NULL if there is none. */
+const char *prov_section_value(const prov_core *core, const char *name);
+
+/* Return the value of "<table>.<row>"; NULL if there is none. */
+const char *prov_section_row(const prov_core *core, const char *table, const char *row);
+
+#endif

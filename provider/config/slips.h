@@ -1,0 +1,11 @@
+/* Misspelt settings, in whatever file. In provider init. */
+#ifndef PROV_CONFIG_SLIPS_H
+#define PROV_CONFIG_SLIPS_H
+
+#include "config/section.h"
+#include "store.h"
+
+/* Refuse a section with the name of a setting that has one slip in it. */
+int prov_config_check_slips(const prov_core *core, consul_error *err);
+
+#endif

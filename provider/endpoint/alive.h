@@ -1,0 +1,16 @@
+/* Which SSLs there are. Any thread; no lock, which a fork might leave held. */
+#ifndef PROV_ENDPOINT_ALIVE_H
+#define PROV_ENDPOINT_ALIVE_H
+
+#include <stdbool.h>
+
+void alive_add(const void *ssl);
+void alive_remove(const void *ssl);
+
+/*
+ * Return true if there is an SSL at this address. It is not looked at. False also where there are too
+ * many, and for the SSLs that were made before the provider was loaded.
+ */
+bool alive_has(const void *ssl);
+
+#endif

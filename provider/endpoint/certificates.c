@@ -1,0 +1,197 @@
+#include "endpoint/certificates.h"
+
+#include "endpoint/asking.h"
+
+#include <string.h>
+
+#include <openssl/crypto.h>
+
+/* Stands for nothing, where there is no memory to keep what a stand-in says. */
+static const consul_uri unknown = {.kind = CONSUL_URI_ROOTS};
+
+static void free_stand_in(endpoint *e)
+{
+    if (e->stand_in != &unknown)
+        OPENSSL_free((consul_uri *)e->stand_in);
+    e->stand_in = NULL;
+}
+
+void endpoint_free_certificates(endpoint *e)
+{
+    while (e->seen_count > 0)
+        X509_free(e->seen[--e->seen_count]);
+    X509_free(e->current);
+    X509_free(e->leaf);
+    consul_leaf_unref(e->ours);
+    free_stand_in(e);
+}
+
+/* One that was loaded by URI is presented live; without memory, as it was loaded. */
+static void take_leaf(endpoint *e, X509 *leaf)
+{
+    consul_uri uri;
+
+    X509_up_ref(leaf);
+    X509_free(e->leaf);
+    e->leaf = leaf;
+    free_stand_in(e);
+    if (e->store != NULL && consul_store_has_loaded(e->store, leaf, &uri))
+        e->stand_in = OPENSSL_memdup(&uri, sizeof(uri));
+}
+
+static void take_stand_in(endpoint *e, const consul_uri *uri)
+{
+    free_stand_in(e);
+    e->stand_in = OPENSSL_memdup(uri, sizeof(*uri));
+    if (e->stand_in == NULL)
+        e->stand_in = &unknown;
+    X509_free(e->leaf);
+    e->leaf = NULL;
+}
+
+/* The certificates that this SSL may present. OpenSSL has only the current one to be asked for. */
+static size_t list_certificates(SSL *ssl, X509 *certs[ENDPOINT_CERTS_MAX])
+{
+    X509 *current = SSL_get_certificate(ssl);
+    size_t count = 0;
+    long more;
+
+    for (more = SSL_set_current_cert(ssl, SSL_CERT_SET_FIRST);
+         more == 1 && count < ENDPOINT_CERTS_MAX;
+         more = SSL_set_current_cert(ssl, SSL_CERT_SET_NEXT))
+        certs[count++] = SSL_get_certificate(ssl);
+    if (current != NULL)
+        SSL_select_current_cert(ssl, current);
+    return count;
+}
+
+/*
+ * Find the stand-in among the certificates that this SSL may present, or else the Connect leaf, the
+ * current one first. Where there is neither, what was known stays: a connection that was governed
+ * does not cease to be when SNI gives it other certificates.
+ */
+static void find_identity(endpoint *e, X509 *const certs[], size_t count, const X509 *current)
+{
+    X509 *leaf = NULL;
+    consul_uri uri;
+    size_t i;
+
+    for (i = 0; i < count; i++) {
+        X509 *cert = certs[i];
+
+        if (endpoint_is_ours(e, cert))
+            continue;
+        if (consul_cert_stands_in(cert, &uri)) {
+            take_stand_in(e, &uri);
+            leaf = NULL;
+            break;
+        }
+        if ((leaf == NULL || cert == current) && consul_cert_claims_connect(cert))
+            leaf = cert;
+    }
+    if (leaf != NULL)
+        take_leaf(e, leaf);
+}
+
+void endpoint_expect(endpoint *e, X509 *cert)
+{
+    find_identity(e, &cert, 1, cert);
+    e->ctx = NULL; /* so that it is judged anew */
+}
+
+bool endpoint_look_at_certificates(endpoint *e, SSL *ssl)
+{
+    X509 *certs[ENDPOINT_CERTS_MAX], *current = SSL_get_certificate(ssl);
+    const SSL_CTX *ctx = SSL_get_SSL_CTX(ssl);
+    size_t i, count = list_certificates(ssl, certs);
+
+    /* All of them: a key that comes after its certificate, say, leaves the current one as it is. */
+    if (e->ctx == ctx && e->current == current && e->seen_count == count
+        && memcmp(e->seen, certs, count * sizeof(certs[0])) == 0)
+        return false;
+    find_identity(e, certs, count, current);
+    for (i = 0; i < count; i++)
+        X509_up_ref(certs[i]);
+    while (e->seen_count > 0)
+        X509_free(e->seen[--e->seen_count]);
+    memcpy(e->seen, certs, count * sizeof(certs[0]));
+    e->seen_count = count;
+    if (current != NULL)
+        X509_up_ref(current);
+    X509_free(e->current);
+    e->current = current;
+    e->ctx = ctx;
+    return true;
+}
+
+bool endpoint_has_seen(const endpoint *e, const SSL *ssl)
+{
+    return e->begun && e->ctx == SSL_get_SSL_CTX(ssl) && e->current == SSL_get_certificate(ssl);
+}
+
+bool endpoint_has_identity(const endpoint *e)
+{
+    return e->leaf != NULL || e->stand_in != NULL;
+}
+
+bool endpoint_is_ours(const endpoint *e, const X509 *cert)
+{
+    return e->ours != NULL && cert == consul_leaf_cert(e->ours);
+}
+
+const consul_spiffe_id *endpoint_identity(const endpoint *e, const SSL *ssl,
+                                          consul_spiffe_id *space, consul_error *err)
+{
+    const X509 *current = SSL_get_certificate(ssl);
+
+    if (endpoint_is_ours(e, current))
+        return consul_leaf_id(e->ours);
+    if (current == NULL || !consul_cert_claims_connect(current))
+        current = e->leaf;
+    if (current == NULL) {
+        consul_error_set(err, CONSUL_R_OWN_IDENTITY_INVALID, "there is no certificate");
+        return NULL;
+    }
+    return consul_spiffe_id_of_cert(current, space, err) ? space : NULL;
+}
+
+static int get_live_leaf(endpoint *e, consul_leaf **leaf, consul_error *err)
+{
+    consul_asking asking;
+    int ok;
+
+    if (e->stand_in != NULL && e->stand_in->kind != CONSUL_URI_LEAF)
+        return consul_error_set(
+            err, CONSUL_R_OWN_IDENTITY_INVALID,
+            "the stand-in certificate does not say of what: it needs one URI in "
+            "its subjectAltName, as in URI:consul:leaf/web");
+    if (e->store == NULL)
+        return consul_error_set(err, CONSUL_R_NOT_ACTIVE, "nobody can fetch the live leaf");
+    asking = endpoint_begin_asking(e);
+    ok = consul_store_leaf(e->store, e->stand_in == NULL ? NULL : e->stand_in->service,
+                           e->stand_in == NULL ? NULL : &e->stand_in->scope, asking, leaf, err);
+    endpoint_end_asking(e, &asking);
+    return ok;
+}
+
+int endpoint_present_leaf(endpoint *e, SSL *ssl, consul_error *err)
+{
+    consul_leaf *leaf = NULL;
+    int ok;
+
+    if (!e->has_service)
+        return 1;
+    if (!get_live_leaf(e, &leaf, err))
+        return 0;
+    /* The application's own certificates would be chosen for their type of key. */
+    SSL_certs_clear(ssl);
+    consul_leaf_unref(e->ours);
+    e->ours = leaf; /* before libssl asks us about it */
+    ok = SSL_use_cert_and_key(ssl, consul_leaf_cert(leaf), consul_leaf_key(leaf),
+                              (STACK_OF(X509) *)consul_leaf_chain(leaf), 1);
+    if (ok != 1)
+        consul_error_set(err, CONSUL_R_OWN_IDENTITY_INVALID,
+                         "OpenSSL does not accept the leaf of \"%s\"",
+                         consul_leaf_id(leaf)->service);
+    return ok == 1;
+}

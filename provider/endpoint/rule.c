@@ -1,0 +1,139 @@
+#include "endpoint/rule.h"
+
+#include "endpoint/certificates.h"
+#include "instance/instances.h"
+
+#include <string.h>
+
+/* A leaf that the application has from elsewhere is presented as it is. */
+static bool has_service(const endpoint *e)
+{
+    if (e->stand_in != NULL)
+        return true;
+    return e->leaf == NULL
+           && (e->store != NULL && consul_store_settings(e->store)->service != NULL);
+}
+
+/* Does this host name ask for a Consul service? Then nothing else will do. */
+static bool asks_for_service(endpoint *e, const char *host)
+{
+    if (!prov_upstream(host, &e->wanted)
+        && consul_host_parse(host, consul_store_settings(e->store)->domain, &e->wanted)
+               == CONSUL_HOST_OTHER)
+        return false;
+    e->has_wanted = true; /* a malformed name is a service without a name, which is nobody */
+    return true;
+}
+
+/*
+ * The hosts that a client asks for: what it has OpenSSL check, and what it sends as SNI. The SPIFFE
+ * ID stands in for OpenSSL's check only where that one asks for the service.
+ */
+static bool look_at_hosts(endpoint *e, SSL *ssl)
+{
+    const char *host;
+    int i;
+
+    for (i = 0; (host = X509_VERIFY_PARAM_get0_host(SSL_get0_param(ssl), i)) != NULL; i++) {
+        if (asks_for_service(e, host)) {
+            e->host_is_service = true;
+            return true;
+        }
+    }
+    host = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+    return host != NULL && asks_for_service(e, host);
+}
+
+/*
+ * Has a service required Connect whose instance was unloaded? Nobody can say who may connect to it,
+ * and an instance without one, that is still there, can not either.
+ */
+static bool was_required(const endpoint *e, bool inbound)
+{
+    return (e->store == NULL || consul_store_settings(e->store)->service == NULL)
+           && prov_was_required(inbound);
+}
+
+static enum endpoint_rule rule_of_server(const endpoint *e)
+{
+    bool required = e->store != NULL && e->has_service
+                    && consul_store_settings(e->store)->inbound == CONSUL_DEMAND_REQUIRE;
+
+    return endpoint_has_identity(e) || required || was_required(e, true) ? ENDPOINT_GOVERNED
+                                                                         : ENDPOINT_LEFT_ALONE;
+}
+
+static enum endpoint_rule rule_of_client(endpoint *e, SSL *ssl)
+{
+    enum consul_demand outbound = CONSUL_DEMAND_OFF;
+    bool names_service;
+
+    if (was_required(e, false))
+        outbound = CONSUL_DEMAND_REQUIRE;
+    else if (e->store != NULL && e->has_service)
+        outbound = consul_store_settings(e->store)->outbound;
+    if (!endpoint_has_identity(e) && outbound == CONSUL_DEMAND_OFF)
+        return ENDPOINT_LEFT_ALONE;
+    names_service = e->store != NULL && look_at_hosts(e, ssl);
+    if (endpoint_has_identity(e) || names_service || outbound == CONSUL_DEMAND_REQUIRE)
+        return ENDPOINT_GOVERNED;
+    return ENDPOINT_BY_PEER;
+}
+
+static void begin(endpoint *e)
+{
+    consul_error why = {0};
+
+    consul_store_unref(e->store);
+    e->store = prov_active_store(&why);
+    e->unusable = e->store == NULL && why.reason != CONSUL_R_NOT_ACTIVE;
+    e->stopped = false;
+    e->held_back = false;
+    e->asked = false;
+    e->waited = 0;
+    e->reported = false;
+    e->has_wanted = false;
+    e->host_is_service = false;
+    e->prepared = false;
+    e->unknown = false;
+    e->rule = e->unusable ? ENDPOINT_GOVERNED : ENDPOINT_LEFT_ALONE;
+    e->peer = ENDPOINT_PEER_UNKNOWN;
+    e->begun = true;
+}
+
+/*
+ * Has another handshake begun than the one that was judged last? Its random number tells, which libssl
+ * makes anew for each and no peer chooses; it is all zero until it is made.
+ */
+static bool is_another_handshake(endpoint *e, const SSL *ssl)
+{
+    static const unsigned char none[SSL3_RANDOM_SIZE];
+    unsigned char now[SSL3_RANDOM_SIZE] = {0};
+    bool known = memcmp(e->random, none, sizeof(none)) != 0, same;
+
+    if (SSL_is_server(ssl))
+        SSL_get_server_random(ssl, now, sizeof(now));
+    else
+        SSL_get_client_random(ssl, now, sizeof(now));
+    same = memcmp(e->random, now, sizeof(now)) == 0;
+    memcpy(e->random, now, sizeof(now));
+    return known && !same;
+}
+
+enum endpoint_rule endpoint_judge(endpoint *e, SSL *ssl)
+{
+    /* Before the first message of each handshake everything may still change. */
+    bool changed = is_another_handshake(e, ssl) || !e->begun || SSL_get_state(ssl) == TLS_ST_BEFORE;
+    enum endpoint_rule rule;
+
+    if (changed)
+        begin(e);
+    changed |= endpoint_look_at_certificates(e, ssl);
+    e->has_service = has_service(e);
+    if (changed && e->rule != ENDPOINT_GOVERNED) {
+        rule = SSL_is_server(ssl) ? rule_of_server(e) : rule_of_client(e, ssl);
+        if (rule > e->rule) /* never back */
+            e->rule = rule;
+    }
+    return e->rule;
+}

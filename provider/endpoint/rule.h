@@ -1,0 +1,10 @@
+/* What a connection has to do with Connect. In the thread that drives the SSL. */
+#ifndef PROV_ENDPOINT_RULE_H
+#define PROV_ENDPOINT_RULE_H
+
+#include "endpoint/endpoint.h"
+
+/* Bring its rule up to date with the SSL's state, certificates and host name. */
+enum endpoint_rule endpoint_judge(endpoint *e, SSL *ssl);
+
+#endif

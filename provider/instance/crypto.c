@@ -1,0 +1,111 @@
+/*
+ * The cryptography of the process comes with this provider. A file that activates `null` and this one,
+ * and nothing else, leaves a process without any where the module can not be loaded: no program starts
+ * TLS then, instead of starting TLS that nobody governs. `base` would do that, too; but beside `default` it has
+ * OpenSSL 3.0 go through each of its decoders twice, and a handshake costs half as much again.
+ */
+#include "instance/crypto.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/provider.h>
+
+/* How often `default` was brought into the default library context without being asked for by name. */
+static atomic_int unasked;
+
+static bool is_global(const prov_ctx *prov)
+{
+    return prov->core.libctx == OSSL_LIB_CTX_get0_global_default();
+}
+
+/* What prov_crypto_sort does, for a program that has never asked us for anything. */
+static void sort_at_exit(void)
+{
+    OSSL_PROVIDER_available(OSSL_LIB_CTX_get0_global_default(), "consul");
+}
+
+static void have_it_sorted_at_exit(void)
+{
+#if OPENSSL_VERSION_MAJOR < 4
+    OPENSSL_atexit(sort_at_exit); /* 4.0 takes nothing down */
+#endif
+}
+
+static int bring(prov_ctx *prov, const char *name, consul_error *err)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    const char *why;
+
+    if (is_global(prov))
+        pthread_once(&once, have_it_sorted_at_exit);
+    ERR_set_mark();
+    prov->crypto = OSSL_PROVIDER_load(prov->core.libctx, name);
+    why = ERR_reason_error_string(ERR_peek_last_error());
+    ERR_pop_to_mark();
+    return prov->crypto != NULL
+           || consul_error_set(
+               err, CONSUL_R_SETTING_INVALID,
+               "OpenSSL can not load its provider \"%s\": %s; where it has a section in "
+               "the file, that one must be listed before this provider's",
+               name, why == NULL ? "no reason given" : why);
+}
+
+/*
+ * Called while OpenSSL's configuration is being loaded. OpenSSL holds the lock of its configuration
+ * module then, and none of those that loading a provider takes.
+ */
+int prov_crypto_bring(prov_ctx *prov, consul_error *err)
+{
+    const char *source = prov_section_value(&prov->core, "crypto");
+
+    if (source != NULL && strcmp(source, "fips") == 0)
+        return bring(prov, "fips", err);
+    if (source != NULL && strcmp(source, "auto") != 0)
+        return 1; /* off, or what is no value: nothing comes by a mistake */
+    /* Whoever has `fips` wants no other, and a file of before has activated `default` by itself. */
+    if (OSSL_PROVIDER_available(prov->core.libctx, "fips")
+        || OSSL_PROVIDER_available(prov->core.libctx, "default"))
+        return 1;
+    if (!bring(prov, "default", err))
+        return 0;
+    if (is_global(prov))
+        atomic_fetch_add(&unasked, 1);
+    prov->crypto_unasked = true;
+    return 1;
+}
+
+/*
+ * Looking for a provider has OpenSSL sort them by name. As it ends it takes them down in their order, and what
+ * it has taken down before us can not be given back: `default` would stay behind, some hundred bytes.
+ */
+void prov_crypto_sort(prov_ctx *prov)
+{
+    if (prov->crypto != NULL
+        && !atomic_exchange_explicit(&prov->crypto_sorted, true, memory_order_relaxed))
+        OSSL_PROVIDER_available(prov->core.libctx, "consul");
+}
+
+void prov_crypto_release(prov_ctx *prov)
+{
+    if (prov->crypto_unasked && is_global(prov))
+        atomic_fetch_sub(&unasked, 1);
+    if (prov->crypto != NULL)
+        OSSL_PROVIDER_unload(prov->crypto);
+}
+
+int prov_crypto_check(consul_error *err)
+{
+    OSSL_LIB_CTX *libctx = OSSL_LIB_CTX_get0_global_default();
+
+    if (atomic_load_explicit(&unasked, memory_order_relaxed) == 0
+        || !OSSL_PROVIDER_available(libctx, "fips")
+        || EVP_default_properties_is_fips_enabled(libctx))
+        return 1;
+    return consul_error_set(err, CONSUL_R_SETTING_INVALID,
+                            "the provider fips was activated after this one, which has brought "
+                            "\"default\": list fips before it, or set crypto");
+}

@@ -1,0 +1,22 @@
+/* One loaded instance of the provider. */
+#ifndef PROV_INSTANCE_INSTANCE_H
+#define PROV_INSTANCE_INSTANCE_H
+
+#include "config/section.h"
+#include "store.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+/* OpenSSL's provctx. */
+typedef struct prov_ctx {
+    prov_core core;
+    consul_store *store;     /* for its URIs, in its own library context */
+    consul_store *tls_store; /* for the process's TLS, in the default library context */
+    OSSL_PROVIDER *crypto;   /* whose algorithms it has brought along, or NULL */
+    atomic_bool crypto_sorted;
+    bool crypto_unasked;   /* and that nobody has named it */
+    consul_error unusable; /* where both are NULL: what is wrong with its configuration */
+} prov_ctx;
+
+#endif

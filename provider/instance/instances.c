@@ -1,0 +1,194 @@
+#include "instance/instances.h"
+
+#include "config/upstream.h"
+#include "instance/crypto.h"
+
+#include <pthread.h>
+#include <string.h>
+
+#include <openssl/core_names.h>
+#include <openssl/params.h>
+
+/* Guards `active`; held for a few instructions, never across a call that could block. */
+static pthread_mutex_t active_lock = PTHREAD_MUTEX_INITIALIZER;
+static prov_ctx *active[PROV_INSTANCES_MAX];
+
+static void lock_active(void)
+{
+    pthread_mutex_lock(&active_lock);
+}
+
+static void unlock_active(void)
+{
+    pthread_mutex_unlock(&active_lock);
+}
+
+/* A fork while another thread holds the lock would leave it locked in the child for ever. */
+static void keep_lock_sane_over_fork(void)
+{
+    pthread_atfork(lock_active, unlock_active, unlock_active);
+}
+
+void prov_instances_remove(const prov_ctx *prov)
+{
+    size_t i;
+
+    lock_active();
+    for (i = 0; i < PROV_INSTANCES_MAX && active[i] != prov; i++)
+        ;
+    if (i
+        < PROV_INSTANCES_MAX) { /* The order of loading is the order of precedence: close the gap. */
+        memmove(active + i, active + i + 1, (PROV_INSTANCES_MAX - i - 1) * sizeof(active[0]));
+        active[PROV_INSTANCES_MAX - 1] = NULL;
+    }
+    unlock_active();
+}
+
+static const char *provider_name(const prov_ctx *prov)
+{
+    char *name = NULL;
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_DEFN(OSSL_PROV_PARAM_CORE_PROV_NAME, OSSL_PARAM_UTF8_PTR, &name, 0),
+        OSSL_PARAM_END,
+    };
+
+    return prov->core.get_params(prov->core.handle, params) && name != NULL ? name : "consul";
+}
+
+static bool has_service(const prov_ctx *prov)
+{
+    return prov->tls_store != NULL && consul_store_settings(prov->tls_store)->service != NULL;
+}
+
+/* Do the files of two instances say the same? The environment is not asked: it may change meanwhile. */
+static int check_agreement(const prov_ctx *prov, const prov_ctx *other, consul_error *err)
+{
+    const consul_option *option;
+
+    for (option = consul_options; option->name != NULL; option++) {
+        const char *value = prov_section_value(&prov->core, option->name);
+        const char *others = prov_section_value(&other->core, option->name);
+        bool shown = option->type != CONSUL_OPTION_SECRET;
+
+        if (value == NULL ? others == NULL : others != NULL && strcmp(value, others) == 0)
+            continue;
+        value = value == NULL ? "(not set)" : shown ? value : "(secret)";
+        others = others == NULL ? "(not set)" : shown ? others : "(another secret)";
+        return consul_error_set(
+            err, CONSUL_R_SETTING_INVALID,
+            "two sections make this process a service, and differ: %s is %.200s "
+            "for the provider \"%s\" and %.200s for \"%s\"; leave one, and give "
+            "what is to be another service a stand-in",
+            option->name, others, provider_name(other), value, provider_name(prov));
+    }
+    return 1;
+}
+
+/* Set when such an instance is loaded, and never again. */
+static atomic_bool inbound_was_required, outbound_was_required;
+
+static void note_requirements(const consul_settings *settings)
+{
+    if (settings->service != NULL && settings->inbound == CONSUL_DEMAND_REQUIRE)
+        atomic_store_explicit(&inbound_was_required, true, memory_order_relaxed);
+    if (settings->service != NULL && settings->outbound == CONSUL_DEMAND_REQUIRE)
+        atomic_store_explicit(&outbound_was_required, true, memory_order_relaxed);
+}
+
+/*
+ * Several instances with a service are one that was loaded several times, into library contexts say.
+ * Where they differ, one of them would be without effect; so this one is unusable, and all TLS refused.
+ */
+int prov_instances_add(prov_ctx *prov)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    consul_store *store = NULL, *tls_store = NULL;
+    size_t i, count;
+    int agreed = 1;
+
+    pthread_once(&once, keep_lock_sane_over_fork);
+    if (prov->store != NULL)
+        note_requirements(consul_store_settings(prov->store));
+    lock_active();
+    for (count = 0; count < PROV_INSTANCES_MAX && active[count] != NULL; count++)
+        ;
+    for (i = 0; i < count && agreed && has_service(prov); i++)
+        agreed = !has_service(active[i]) || check_agreement(prov, active[i], &prov->unusable);
+    if (!agreed) {
+        store = prov->store;
+        tls_store = prov->tls_store;
+        prov->store = NULL;
+        prov->tls_store = NULL;
+    }
+    if (count < PROV_INSTANCES_MAX)
+        active[count] = prov;
+    unlock_active();
+    consul_store_unref(store);
+    consul_store_unref(tls_store);
+    return count < PROV_INSTANCES_MAX;
+}
+
+/*
+ * The instance that governs the process's TLS, with the lock held: one with a service, before others,
+ * so that it is not without effect. One that is unusable refuses everything.
+ */
+static const prov_ctx *governing(void)
+{
+    const prov_ctx *best = active[0];
+    size_t i;
+
+    for (i = 0; i < PROV_INSTANCES_MAX && active[i] != NULL; i++) {
+        if (active[i]->tls_store == NULL)
+            return active[i];
+        if (!has_service(best) && has_service(active[i]))
+            best = active[i];
+    }
+    return best;
+}
+
+consul_store *prov_active_store(consul_error *why)
+{
+    consul_store *store = NULL;
+    const prov_ctx *prov;
+
+    if (!prov_crypto_check(why))
+        return NULL;
+    lock_active();
+    prov = governing();
+    if (prov == NULL)
+        consul_error_set(why, CONSUL_R_NOT_ACTIVE,
+                         "it was unloaded, and nobody can say who may connect");
+    else if (prov->tls_store == NULL)
+        consul_error_set(why, prov->unusable.reason, "%s", prov->unusable.text);
+    else
+        store = consul_store_ref(prov->tls_store);
+    unlock_active();
+    return store;
+}
+
+bool prov_was_required(bool inbound)
+{
+    return atomic_load_explicit(inbound ? &inbound_was_required : &outbound_was_required,
+                                memory_order_relaxed);
+}
+
+bool prov_upstream(const char *host, consul_service *service)
+{
+    const char *text, *found = NULL;
+    bool agreed = true;
+    size_t i;
+
+    memset(service, 0, sizeof(*service));
+    lock_active(); /* keeps the instances from being unloaded */
+    for (i = 0; i < PROV_INSTANCES_MAX && active[i] != NULL; i++) {
+        if (active[i]->tls_store == NULL
+            || (text = prov_upstream_find(&active[i]->core, host)) == NULL)
+            continue;
+        agreed &= found == NULL || strcmp(found, text) == 0;
+        found = text;
+    }
+    if (found != NULL && agreed)
+        consul_service_parse(found, service, NULL); /* nobody, if it does not parse */
+    unlock_active();
+    return found != NULL;
+}

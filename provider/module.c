@@ -1,0 +1,205 @@
+/* The module: what OpenSSL calls when it loads an instance of the provider, asks it, and unloads it. */
+#include "config/config.h"
+#include "instance/crypto.h"
+#include "instance/instances.h"
+#include "report/error_queue.h"
+#include "report/log.h"
+#include "tls/hooks.h"
+#include "uri/loader.h"
+#include "uri/stand_in_key.h"
+
+#include <dlfcn.h>
+#include <string.h>
+
+#include <openssl/core_names.h>
+#include <openssl/crypto.h>
+#include <openssl/params.h>
+
+#ifndef CONSUL_PROVIDER_VERSION
+#error "the build defines CONSUL_PROVIDER_VERSION"
+#endif
+
+/* The one symbol that the module exports. */
+__attribute__((visibility("default"))) OSSL_provider_init_fn OSSL_provider_init;
+
+static OSSL_FUNC_provider_gettable_params_fn provider_gettable_params;
+static OSSL_FUNC_provider_get_params_fn provider_get_params;
+static OSSL_FUNC_provider_query_operation_fn provider_query_operation;
+static OSSL_FUNC_provider_teardown_fn provider_teardown;
+
+static const OSSL_PARAM *provider_gettable_params(void *provctx)
+{
+    static const OSSL_PARAM params[] = {
+        OSSL_PARAM_DEFN(OSSL_PROV_PARAM_NAME, OSSL_PARAM_UTF8_PTR, NULL, 0),
+        OSSL_PARAM_DEFN(OSSL_PROV_PARAM_VERSION, OSSL_PARAM_UTF8_PTR, NULL, 0),
+        OSSL_PARAM_DEFN(OSSL_PROV_PARAM_BUILDINFO, OSSL_PARAM_UTF8_PTR, NULL, 0),
+        OSSL_PARAM_DEFN(OSSL_PROV_PARAM_STATUS, OSSL_PARAM_INTEGER, NULL, 0),
+        OSSL_PARAM_END,
+    };
+
+    return params;
+}
+
+static int set_text(OSSL_PARAM params[], const char *name, const char *value)
+{
+    OSSL_PARAM *param = OSSL_PARAM_locate(params, name);
+
+    return param == NULL || OSSL_PARAM_set_utf8_ptr(param, value);
+}
+
+static int provider_get_params(void *provctx, OSSL_PARAM params[])
+{
+    const prov_ctx *prov = provctx;
+    OSSL_PARAM *status = OSSL_PARAM_locate(params, OSSL_PROV_PARAM_STATUS);
+
+    return set_text(params, OSSL_PROV_PARAM_NAME, "Consul Connect provider")
+           && set_text(params, OSSL_PROV_PARAM_VERSION, CONSUL_PROVIDER_VERSION)
+           && set_text(params, OSSL_PROV_PARAM_BUILDINFO, "built with " OPENSSL_VERSION_TEXT)
+           && (status == NULL || OSSL_PARAM_set_int(status, prov->store != NULL));
+}
+
+static const OSSL_ALGORITHM *provider_query_operation(void *provctx, int operation, int *no_cache)
+{
+    prov_crypto_sort(provctx);
+    *no_cache = 0;
+    if (operation == OSSL_OP_STORE)
+        return prov_loader_algorithms;
+    return operation == OSSL_OP_DECODER ? prov_decoder_algorithms() : NULL;
+}
+
+static void free_instance(prov_ctx *prov)
+{
+    if (prov == NULL)
+        return;
+    consul_store_unref(prov->store);
+    consul_store_unref(prov->tls_store);
+    prov_crypto_release(prov);
+    OPENSSL_free(prov);
+}
+
+static void provider_teardown(void *provctx)
+{
+    prov_ctx *prov = provctx;
+
+    prov_instances_remove(prov);
+    if (prov->tls_store != NULL)
+        consul_store_close(prov->tls_store);
+    free_instance(prov);
+}
+
+static const OSSL_DISPATCH provider_functions[] = {
+    {OSSL_FUNC_PROVIDER_GETTABLE_PARAMS, (void (*)(void))provider_gettable_params},
+    {OSSL_FUNC_PROVIDER_GET_PARAMS, (void (*)(void))provider_get_params},
+    {OSSL_FUNC_PROVIDER_QUERY_OPERATION, (void (*)(void))provider_query_operation},
+    {OSSL_FUNC_PROVIDER_TEARDOWN, (void (*)(void))provider_teardown},
+    {0, NULL},
+};
+
+/*
+ * Hooks and objects are those of the libcrypto that this module is linked to. A program that
+ * brings another one, a static one say, would be governed in no way: it must not start.
+ */
+static int is_our_libcrypto(void (*core_function)(void))
+{
+    Dl_info theirs, ours;
+    void *their_address, *our_address;
+    void (*our_function)(void) = (void (*)(void))OPENSSL_init_crypto;
+
+    memcpy(&their_address, &core_function, sizeof(their_address));
+    memcpy(&our_address, &our_function, sizeof(our_address));
+    return dladdr(their_address, &theirs) != 0 && dladdr(our_address, &ours) != 0
+           && theirs.dli_fbase == ours.dli_fbase;
+}
+
+/* The core's functions that we use. */
+typedef struct core_functions {
+    OSSL_FUNC_core_get_params_fn *get_params;
+    OSSL_FUNC_core_get_libctx_fn *get_libctx;
+    OSSL_FUNC_BIO_gets_fn *bio_gets;
+} core_functions;
+
+static int take_core(core_functions *core, const OSSL_DISPATCH *in, consul_error *err)
+{
+    const OSSL_DISPATCH *function;
+
+    for (function = in; function->function_id != 0; function++) {
+        if (function->function_id == OSSL_FUNC_CORE_GET_PARAMS)
+            core->get_params = OSSL_FUNC_core_get_params(function);
+        else if (function->function_id == OSSL_FUNC_CORE_GET_LIBCTX)
+            core->get_libctx = OSSL_FUNC_core_get_libctx(function);
+        else if (function->function_id == OSSL_FUNC_BIO_GETS)
+            core->bio_gets = OSSL_FUNC_BIO_gets(function);
+    }
+    if (core->get_params == NULL || core->get_libctx == NULL || core->bio_gets == NULL)
+        return consul_error_set(err, CONSUL_R_INTERNAL, "OpenSSL's core lacks a function");
+    if (!is_our_libcrypto((void (*)(void))core->get_libctx))
+        return consul_error_set(err, CONSUL_R_INTERNAL,
+                                "this program has a libcrypto of its own, not the shared one "
+                                "that the provider is linked to: it can not be governed");
+    return 1;
+}
+
+/*
+ * Whatever is wrong with the configuration, the provider is there: OpenSSL goes on without a
+ * provider that fails to load, whatever config_diagnostics says, and TLS would go on ungoverned.
+ * So it loads, and then refuses everything.
+ */
+static void configure(prov_ctx *prov)
+{
+    int has_crypto = prov_crypto_bring(prov, &prov->unusable);
+    consul_settings *settings = has_crypto ? prov_config_read(&prov->core, &prov->unusable) : NULL;
+
+    prov_log_open(
+        prov_section_value(&prov->core, "log")); /* also for what is wrong with the others */
+    if (settings == NULL
+        || (prov->store = consul_store_new(settings, prov->core.libctx, &prov->unusable)) == NULL)
+        return;
+    /* Connections outlive this library context: what serves them must not be in it. */
+    if (prov->core.libctx == OSSL_LIB_CTX_get0_global_default()) {
+        prov->tls_store = consul_store_ref(prov->store);
+    } else if ((settings = prov_config_read(&prov->core, &prov->unusable)) == NULL
+               || (prov->tls_store = consul_store_new(settings, NULL, &prov->unusable)) == NULL) {
+        consul_store_unref(prov->store);
+        prov->store = NULL;
+        return;
+    }
+}
+
+int OSSL_provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in,
+                       const OSSL_DISPATCH **out, void **provctx)
+{
+    core_functions core = {0};
+    consul_error err = {0};
+    prov_ctx *prov = NULL;
+    int fits;
+
+    if (!prov_error_init())
+        return 0;
+    if (!take_core(&core, in, &err))
+        goto err;
+    if ((prov = OPENSSL_zalloc(sizeof(*prov))) == NULL || !prov_tls_hook_install()) {
+        consul_error_set(&err, CONSUL_R_OUT_OF_MEMORY, "starting the provider");
+        goto err;
+    }
+    prov->core.handle = handle;
+    prov->core.get_params = core.get_params;
+    prov->core.bio_gets = core.bio_gets;
+    /* The library context itself: take_core has checked that it is of our own libcrypto. */
+    prov->core.libctx = (OSSL_LIB_CTX *)core.get_libctx(handle);
+    configure(prov);
+    fits = prov_instances_add(prov);
+    if (prov->store == NULL)
+        prov_log(&prov->unusable, "all TLS of this process is refused", NULL);
+    if (!fits) {
+        consul_error_set(&err, CONSUL_R_INTERNAL, "loaded more than %d times", PROV_INSTANCES_MAX);
+        goto err;
+    }
+    *provctx = prov;
+    *out = provider_functions;
+    return 1;
+
+err:
+    prov_error_raise(&err, NULL, NULL);
+    free_instance(prov);
+    return 0;
+}

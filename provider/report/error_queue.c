@@ -1,0 +1,52 @@
+/*
+ * Errors go to libcrypto directly and not through the core's upcalls: the hooks report errors in
+ * handshakes, where no core handle is at hand and its provider may have been unloaded.
+ */
+#include "report/error_queue.h"
+
+#include "report/log.h"
+
+#include <pthread.h>
+
+#include <openssl/err.h>
+
+static int library; /* our number; written once */
+
+static void register_strings(void)
+{
+    static ERR_STRING_DATA strings[CONSUL_R_END - CONSUL_R_OUT_OF_MEMORY + 2];
+    ERR_STRING_DATA *row = strings;
+    int reason;
+
+    library = ERR_get_next_error_library();
+    *row++ = (ERR_STRING_DATA){ERR_PACK(library, 0, 0), "consul provider"};
+    for (reason = CONSUL_R_OUT_OF_MEMORY; reason < CONSUL_R_END; reason++)
+        *row++ = (ERR_STRING_DATA){ERR_PACK(library, 0, reason), consul_reason_text(reason)};
+    if (!ERR_load_strings_const(strings))
+        library = 0;
+}
+
+int prov_error_init(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    pthread_once(&once, register_strings);
+    return library != 0;
+}
+
+void prov_error_queue(const consul_error *err, const char *context)
+{
+    if (err->reason == 0)
+        return;
+    ERR_new();
+    ERR_set_error(library, err->reason, "%s%s%s", context == NULL ? "" : context,
+                  context == NULL ? "" : ": ", err->text);
+}
+
+void prov_error_raise(const consul_error *err, const char *context, const char *about)
+{
+    if (err->reason == 0)
+        return;
+    prov_log(err, context, about);
+    prov_error_queue(err, context);
+}

@@ -1,0 +1,239 @@
+/*
+ * The last stop: how a handshake ends. Nobody passes who was not authorized in it, whatever the
+ * application has displaced.
+ *
+ * Every handshake passes the info callback of its SSL: before each of its steps, and when it is done,
+ * before the first data. That callback is ours from the first turn of a handshake on that comes to us,
+ * and each later turn puts it back. An application's own is called by it.
+ */
+#include "tls/govern.h"
+
+#include "endpoint/rule.h"
+#include "tls/present.h"
+#include "tls/stop.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include <openssl/rand.h>
+
+#define READS_CLIENT_HELLO "TRCH" /* SSL_state_string(3) */
+
+bool prov_tls_is_in_state(const SSL *ssl, const char *name)
+{
+    return strcmp(SSL_state_string(ssl), name) == 0;
+}
+
+bool prov_tls_is_governed(const endpoint *e)
+{
+    return e != NULL && e->rule == ENDPOINT_GOVERNED;
+}
+
+/* ---- how a governed connection is set up ---- */
+
+/* Whatever else could stand in for a certificate, or for its verification. */
+static void close_other_ways(SSL *ssl)
+{
+    SSL_set_options(ssl, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION);
+    SSL_set_num_tickets(ssl, 0);
+    SSL_set_max_early_data(ssl, 0);
+    SSL_set_recv_max_early_data(ssl, 0);
+    SSL_set_psk_server_callback(ssl, NULL);
+    SSL_set_psk_client_callback(ssl, NULL);
+    SSL_set_psk_find_session_callback(ssl, NULL);
+    SSL_set_psk_use_session_callback(ssl, NULL);
+    SSL_set_session_secret_cb(ssl, NULL, NULL);
+}
+
+/* Once a handshake: no session that was made before may stand in for this verification. */
+static bool forget_sessions(SSL *ssl)
+{
+    unsigned char context[SSL_MAX_SID_CTX_LENGTH];
+
+    if (SSL_is_server(ssl)) /* sessions of another context are not resumed */
+        return RAND_bytes(context, sizeof(context)) == 1
+               && SSL_set_session_id_context(ssl, context, sizeof(context)) == 1;
+    if (SSL_get_session(ssl) != NULL && SSL_get_state(ssl) == TLS_ST_BEFORE)
+        return SSL_set_session(ssl, NULL) == 1;
+    return true;
+}
+
+/* Set up a governed connection for its handshake, and stop it where that comes too late. */
+static void enforce(endpoint *e, SSL *ssl)
+{
+    /* Exactly this mode: post-handshake authentication, say, would put the question off. */
+    SSL_set_verify(ssl, SSL_is_server(ssl) ? PROV_SERVER_VERIFY_MODE : SSL_VERIFY_PEER, NULL);
+    if (e->has_service)
+        SSL_set_cert_cb(
+            ssl, SSL_is_server(ssl) ? prov_tls_on_certificate : prov_tls_on_client_certificate,
+            NULL);
+    if (!e->prepared) {
+        close_other_ways(ssl);
+        e->prepared = forget_sessions(ssl);
+        if (!e->prepared)
+            prov_tls_stop(ssl, "the connection could not be set up for Consul Connect");
+    }
+    if (SSL_session_reused(ssl))
+        prov_tls_stop(ssl, "a resumed session or a pre-shared key is no proof of who the peer is");
+    if (e->peer == ENDPOINT_PEER_LEFT_ALONE)
+        prov_tls_stop(ssl, "the Connect leaf came after the peer had been verified without it");
+}
+
+/*
+ * A server that is given its certificate only in the handshake: nobody knows yet what it is. A
+ * resumed session would decide that before it is told, and be another service's, or nobody's.
+ */
+static void prepare_for_the_unknown(endpoint *e, SSL *ssl)
+{
+    if (SSL_get_state(ssl) != TLS_ST_BEFORE && !prov_tls_is_in_state(ssl, READS_CLIENT_HELLO))
+        return;
+    SSL_set_options(ssl, SSL_OP_NO_TICKET);
+    e->unknown = forget_sessions(ssl);
+    if (!e->unknown)
+        prov_tls_stop(ssl, "the connection could not be set up without resumption");
+}
+
+static void on_info(const SSL *s, int where, int value);
+
+/* Have all that happens in its handshake come to us, up to the end. Repeated calls are cheap. */
+static void listen_to(endpoint *e, SSL *ssl)
+{
+    void (*there)(const SSL *, int, int) = SSL_get_info_callback(ssl);
+
+    if (there == on_info) /* or it is the copy of an SSL that has it */
+        return;
+    e->next_info = there;
+    SSL_set_info_callback(ssl, on_info);
+}
+
+endpoint *prov_tls_arm(SSL *ssl)
+{
+    endpoint *e;
+
+    if (consul_store_in_request())
+        return NULL;
+    e = endpoint_get(ssl);
+    if (e != NULL)
+        e->question.op = 0;
+    if (e == NULL)
+        prov_tls_stop(ssl, "no memory to find out whether this connection is governed");
+    else if (endpoint_judge(e, ssl) == ENDPOINT_GOVERNED)
+        enforce(e, ssl);
+    else if (SSL_is_server(ssl) && e->seen_count == 0 && !e->unknown)
+        prepare_for_the_unknown(e, ssl);
+    if (e != NULL && e->rule != ENDPOINT_LEFT_ALONE)
+        listen_to(e, ssl);
+    return e;
+}
+
+/* ---- the last stop ---- */
+
+/*
+ * Was the peer authorized in this handshake, or is it none of our business? A client that goes by its
+ * peer has not met that peer where a session was resumed, or the application verified it by itself.
+ */
+static bool may_finish(const endpoint *e, const SSL *ssl)
+{
+    const X509 *cert = SSL_get0_peer_certificate(ssl);
+
+    if (e->peer == ENDPOINT_PEER_AUTHORIZED || e->rule == ENDPOINT_LEFT_ALONE)
+        return true;
+    return e->rule == ENDPOINT_BY_PEER
+           && (e->peer == ENDPOINT_PEER_LEFT_ALONE || cert == NULL
+               || !consul_cert_claims_trust_domain(cert, NULL));
+}
+
+/*
+ * In TLS 1.3 the client has the last word, which a server that sends no tickets leaves without an
+ * answer. A client that does not set TCP_NODELAY would wait 40 ms for the acknowledgement before it
+ * sends its first request (RFC 1122, 4.2.3.2 and 4.2.3.4).
+ */
+static void acknowledge_at_once(const SSL *ssl)
+{
+    int on = 1, saved = errno;
+
+    if (SSL_is_server(ssl) && SSL_version(ssl) == TLS1_3_VERSION)
+        setsockopt(SSL_get_rfd(ssl), IPPROTO_TCP, TCP_QUICKACK, &on, sizeof(on));
+    errno = saved;
+}
+
+/*
+ * A server that looks for early data could write, too, before the client's certificate has come
+ * (SSL_write_early_data). A governed one cannot until the client is authorized.
+ */
+static void hold_back(endpoint *e, SSL *ssl)
+{
+    if (e->rule == ENDPOINT_LEFT_ALONE)
+        return;
+    e->held_back = true;
+    SSL_set_shutdown(ssl, SSL_get_shutdown(ssl) | SSL_SENT_SHUTDOWN);
+}
+
+void prov_tls_finish(endpoint *e, SSL *ssl)
+{
+    if (!may_finish(e, ssl))
+        prov_tls_stop(ssl, "the peer finished the handshake without having been verified");
+    else if (e->held_back && !e->stopped)
+        SSL_set_shutdown(ssl, SSL_get_shutdown(ssl) & ~SSL_SENT_SHUTDOWN);
+    e->held_back = false;
+    /* An SSL_write that has made the handshake goes on, and does not look whether it is shut down. */
+    if (e->stopped)
+        prov_tls_cut_off(e, ssl);
+    else if (e->rule == ENDPOINT_GOVERNED)
+        acknowledge_at_once(ssl);
+}
+
+/*
+ * Tell the application's own callback: that of the SSL, or else its context's. Either may be made of
+ * ours, and call it in its turn. The SSL's then means the context's, and the context's means nobody's.
+ */
+static void tell_application(endpoint *e, const SSL *ssl, int where, int value)
+{
+    void (*of_ctx)(const SSL *, int, int) = SSL_CTX_get_info_callback(SSL_get_SSL_CTX(ssl));
+    void (*next)(const SSL *, int, int) = NULL;
+
+    if (e->telling == 0)
+        next = e->next_info != NULL ? e->next_info : of_ctx;
+    else if (e->telling == 1 && e->next_info != NULL)
+        next = of_ctx;
+    if (next == NULL || next == on_info)
+        return;
+    e->telling++;
+    next(ssl, where, value);
+    e->telling--;
+}
+
+/* "Done" is told of a server, too, that looks for early data before the client's certificate. */
+static void notice_end(endpoint *e, SSL *ssl)
+{
+    if (strcmp(SSL_state_string(ssl), "TED") == 0)
+        hold_back(e, ssl);
+    else
+        prov_tls_finish(e, ssl);
+}
+
+static void on_info(const SSL *s, int where, int value)
+{
+    SSL *ssl = (SSL *)s; /* const here only because most callbacks just look */
+    endpoint *e = where == SSL_CB_HANDSHAKE_START || where == SSL_CB_HANDSHAKE_DONE
+                      ? prov_tls_arm(ssl)
+                      : endpoint_get(ssl);
+    bool is_governed = e != NULL && e->rule == ENDPOINT_GOVERNED;
+
+    if (e == NULL)
+        return;
+    if (where == SSL_CB_HANDSHAKE_DONE)
+        notice_end(e, ssl);
+    if (is_governed && (where & SSL_CB_ALERT) != 0 && value >> 8 == SSL3_AL_FATAL)
+        prov_tls_log_alert(e, ssl, (where & SSL_CB_WRITE) != 0, value & 0xff);
+    tell_application(e, ssl, where, value);
+    /* It may have displaced us; and the next step may be the CertificateRequest. */
+    if (e->rule != ENDPOINT_LEFT_ALONE && e->telling == 0)
+        listen_to(e, ssl);
+    if (is_governed && (where & SSL_CB_LOOP) != 0 && SSL_is_server(ssl))
+        SSL_set_verify(ssl, PROV_SERVER_VERIFY_MODE, NULL);
+}

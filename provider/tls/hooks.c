@@ -1,0 +1,125 @@
+/*
+ * The TLS hook. OpenSSL runs our function whenever an SSL_CTX is made; from there, callbacks at
+ * several turns of the handshake lead to prov_tls_arm. An application may displace any of them by its
+ * own, but for the last, so each is enough by itself for what comes after it:
+ *
+ *   security       both sides, before anything else of a handshake, and all through it
+ *   client_hello   server, before a session is looked up
+ *   message        both sides, with each handshake message
+ *   not_resumable  server, after cipher and certificate are chosen
+ *   cert_verify    both sides, in place of libssl's own verification (verify.c)
+ *   freed          both sides, when the context of a verification is freed, whoever made that
+ *
+ * and each of them sets up the last stop, at which the peer has to have been authorized (govern.c).
+ */
+#include "tls/hooks.h"
+
+#include "endpoint/alive.h"
+#include "endpoint/endpoint.h"
+#include "tls/govern.h"
+#include "tls/present.h"
+#include "tls/security.h"
+#include "tls/stop.h"
+#include "tls/verify.h"
+
+#include <pthread.h>
+
+#include <openssl/crypto.h>
+
+/* Of nothing: they are there for their functions. */
+static int store_ctx_index = -1, ssl_ctx_index = -1;
+
+/* ---- the turns of a handshake ---- */
+
+static int on_client_hello(SSL *ssl, int *alert, void *arg)
+{
+    prov_tls_arm(ssl);
+    return SSL_CLIENT_HELLO_SUCCESS;
+}
+
+static void on_message(int write_p, int version, int content_type, const void *buf, size_t len,
+                       SSL *ssl, void *arg)
+{
+    const unsigned char *message = buf;
+    endpoint *e;
+
+    if (content_type != SSL3_RT_HANDSHAKE)
+        return;
+    e = prov_tls_arm(ssl);
+    if (e == NULL || len == 0)
+        return;
+    /* A server's Certificate is made after its ServerHello was written. */
+    if (write_p == 1 && message[0] == SSL3_MT_SERVER_HELLO && prov_tls_is_governed(e))
+        prov_tls_replace_chosen(e, ssl);
+    /* The peer's last message, and not yet acted upon. */
+    if (write_p == 0 && message[0] == SSL3_MT_FINISHED)
+        prov_tls_finish(e, ssl);
+}
+
+static int on_new_session(SSL *ssl, int is_forward_secure)
+{
+    endpoint *e = prov_tls_arm(ssl);
+
+    if (!prov_tls_is_governed(e))
+        return 0;
+    prov_tls_replace_chosen(e, ssl);
+    if (!prov_tls_authenticates(SSL_get_pending_cipher(ssl)))
+        prov_tls_stop(ssl, "the cipher authenticates nobody");
+    return 1;
+}
+
+/*
+ * libssl frees the context of its verification before it looks at the result. An application may have
+ * contexts of its own, at any time, in which an SSL is named that is no more: none is looked at but
+ * one that is alive and in a handshake.
+ */
+static void on_store_ctx_free(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int index, long argl,
+                              void *argp)
+{
+    SSL *ssl = parent == NULL
+                   ? NULL
+                   : X509_STORE_CTX_get_ex_data(parent, SSL_get_ex_data_X509_STORE_CTX_idx());
+
+    /* Nearly all others belong to no connection. */
+    if (ssl != NULL && alive_has(ssl) && SSL_in_init(ssl) && !SSL_in_before(ssl))
+        prov_tls_arm(ssl);
+}
+
+/* ---- where it begins ---- */
+
+static void on_ssl_ctx_new(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int index, long argl,
+                           void *argp)
+{
+    SSL_CTX *ctx = parent;
+
+    if (consul_store_in_request())
+        return;
+    prov_tls_secure(ctx);
+    SSL_CTX_set_client_hello_cb(ctx, on_client_hello, NULL);
+    SSL_CTX_set_msg_callback(ctx, on_message);
+    SSL_CTX_set_not_resumable_session_callback(ctx, on_new_session);
+    SSL_CTX_set_cert_verify_callback(ctx, prov_verify_peer, NULL);
+}
+
+/* In provider init, while OpenSSL's configuration is locked: nothing here may ask for it. */
+static void install(void)
+{
+    /* The tables of hooks belong to what is the thread's default library context just now. */
+    OSSL_LIB_CTX *current = OSSL_LIB_CTX_set0_default(OSSL_LIB_CTX_get0_global_default());
+
+    store_ctx_index = CRYPTO_get_ex_new_index(CRYPTO_EX_INDEX_X509_STORE_CTX, 0, NULL, NULL, NULL,
+                                              on_store_ctx_free);
+    /* Last, as it sets the others to work. */
+    if (endpoint_init() && store_ctx_index >= 0)
+        ssl_ctx_index =
+            CRYPTO_get_ex_new_index(CRYPTO_EX_INDEX_SSL_CTX, 0, NULL, on_ssl_ctx_new, NULL, NULL);
+    OSSL_LIB_CTX_set0_default(current);
+}
+
+int prov_tls_hook_install(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    pthread_once(&once, install);
+    return ssl_ctx_index >= 0;
+}

@@ -1,0 +1,22 @@
+/* One peer on its way to a verdict. */
+#ifndef PROV_TLS_PEER_CHECK_H
+#define PROV_TLS_PEER_CHECK_H
+
+#include "endpoint/endpoint.h"
+#include <openssl/x509_vfy.h>
+
+/* On the heap: a fibre of OpenSSL's ASYNC jobs has 32 kB. */
+typedef struct peer_check {
+    SSL *ssl;
+    endpoint *end;       /* its */
+    bool by_peer;        /* the peer's certificate decided that it is governed */
+    X509_STORE_CTX *ctx; /* libssl's: the peer's certificates, and where the result goes */
+    consul_roots *roots;
+    STACK_OF(X509) *chain;                   /* verified */
+    unsigned char digest[CONSUL_DIGEST_LEN]; /* of that */
+    consul_spiffe_id id;                     /* the peer's */
+    consul_spiffe_id own;                    /* room for this end's */
+    int x509_error;                          /* X509_V_ERR_…, from which libssl makes the alert */
+} peer_check;
+
+#endif

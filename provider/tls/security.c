@@ -1,0 +1,204 @@
+#include "tls/security.h"
+
+#include "endpoint/certificates.h"
+#include "endpoint/report.h"
+#include "instance/instances.h"
+#include "report/error_queue.h"
+#include "tls/govern.h"
+#include "tls/stop.h"
+
+#include <stdatomic.h>
+
+#include <openssl/objects.h>
+
+typedef int security_fn(const SSL *s, const SSL_CTX *ctx, int op, int bits, int nid, void *other,
+                        void *ex);
+
+/* libssl's own security callback; the same for every SSL_CTX, and set before ours can run. */
+static _Atomic(security_fn *) default_security;
+
+/*
+ * States of a handshake, by their names of SSL_state_string(3). The numbers of TLS_ST_..., but for
+ * BEFORE and OK, are not the same in all of libssl.so.3: 3.2 has put others between them.
+ */
+#define SENDS_SERVER_CERTIFICATE "TWSC"
+#define SENDS_CLIENT_CERTIFICATE "TWCC"
+
+/* Ciphers without certificates of their own would be asked for none: anonymous, PSK, SRP. */
+bool prov_tls_authenticates(const SSL_CIPHER *cipher)
+{
+    int nid = cipher == NULL ? NID_auth_null : SSL_CIPHER_get_auth_nid(cipher);
+
+    return nid != NID_auth_null && nid != NID_auth_psk && nid != NID_auth_srp;
+}
+
+/* May this cipher be used on a governed connection? None may where nobody knows what was meant. */
+static bool __attribute__((noinline))
+accepts_cipher(endpoint *e, const SSL *ssl, const SSL_CIPHER *cipher)
+{
+    consul_error why = {0};
+
+    if (!e->unusable)
+        return prov_tls_authenticates(cipher);
+    if (!e->reported) {
+        consul_store_unref(prov_active_store(&why));
+        endpoint_report(e, ssl, &why, "all TLS of this process is refused");
+    }
+    return false;
+}
+
+/*
+ * Would a stand-in be sent as it is, or something else instead of the live leaf? libssl asks about
+ * the certificate that it is about to send, whoever chose it. A client_cert_cb is asked where the
+ * server does not accept the leaf.
+ */
+static bool takes_the_place_of_the_leaf(SSL *ssl, const X509 *cert)
+{
+    bool sent = prov_tls_is_in_state(ssl, SENDS_SERVER_CERTIFICATE)
+                || prov_tls_is_in_state(ssl, SENDS_CLIENT_CERTIFICATE);
+    endpoint *e = endpoint_get(ssl);
+    consul_error err = {0};
+    consul_uri uri;
+
+    if (e == NULL || endpoint_is_ours(e, cert))
+        return e == NULL && sent;
+    if (!(sent && consul_cert_stands_in(cert, &uri))
+        && !(prov_tls_is_governed(e) && e->has_service
+             && (sent || (!SSL_is_server(ssl) && e->peer == ENDPOINT_PEER_AUTHORIZED))))
+        return false;
+    consul_error_set(&err, CONSUL_R_OWN_IDENTITY_INVALID,
+                     "it is not the live leaf that would be presented");
+    endpoint_report(e, ssl, &err, NULL);
+    return true;
+}
+
+/*
+ * A certificate is being given to a connection in its handshake, by a client_cert_cb say, or is about to
+ * be sent. A Connect leaf makes it governed, which is too late where the peer has passed by the
+ * application's rules, and where a server of TLS 1.3 is past its CertificateRequest and has sent none.
+ *
+ * Not inlined, as accepts_cipher: their frames would be paid for whatever on_security is asked.
+ */
+static bool __attribute__((noinline)) comes_too_late(SSL *ssl, X509 *cert)
+{
+    endpoint *e = endpoint_find(ssl);
+    bool is_live = prov_tls_is_governed(e) && endpoint_is_ours(e, cert)
+                   && e->peer != ENDPOINT_PEER_LEFT_ALONE,
+         sent = prov_tls_is_in_state(ssl, SENDS_SERVER_CERTIFICATE), demanded;
+    consul_uri uri;
+
+    if (cert == NULL || !SSL_in_init(ssl) || SSL_get_state(ssl) == TLS_ST_BEFORE
+        || (is_live && !sent))
+        return false;
+    if (takes_the_place_of_the_leaf(ssl, cert))
+        return true;
+    if (!is_live && !(consul_cert_claims_connect(cert) || consul_cert_stands_in(cert, &uri)))
+        return false;
+    demanded = SSL_get_verify_mode(ssl) == PROV_SERVER_VERIFY_MODE; /* before arming does */
+    e = prov_tls_arm(ssl);
+    if (e == NULL)
+        return false; /* and stopped */
+    if (!is_live) {
+        endpoint_expect(e, cert);
+        prov_tls_arm(ssl);
+    }
+    if (e->peer != ENDPOINT_PEER_LEFT_ALONE
+        && (!sent || demanded || SSL_version(ssl) != TLS1_3_VERSION))
+        return false;
+    prov_tls_stop(ssl, "the Connect leaf came too late for the peer to be verified with it");
+    return true;
+}
+
+/*
+ * The endpoint, where the same was asked just before, about another cipher, say: libssl goes through
+ * a list then, and calls nobody meanwhile who might change anything. Else NULL; so it is
+ * between two handshakes, when a list may be another one's.
+ */
+static endpoint *asked_again(SSL *ssl, int op)
+{
+    OSSL_HANDSHAKE_STATE state = SSL_get_state(ssl);
+    endpoint *e = state == TLS_ST_BEFORE || state == TLS_ST_OK ? NULL : endpoint_find(ssl);
+
+    if (e == NULL || e->question.op != op || e->question.state != state
+        || !endpoint_has_seen(e, ssl))
+        return NULL;
+    return e;
+}
+
+/*
+ * Is it an application that asks for a list, before it connects? Which end the SSL will be is not known
+ * then, where its method has both; such a server is asked again when it has read the ClientHello.
+ */
+static bool is_before_the_handshake(const SSL *ssl, int op)
+{
+    const SSL_METHOD *method = SSL_get_ssl_method(ssl);
+
+    return SSL_in_before(ssl)
+           && (op != SSL_SECOP_VERSION
+               || (SSL_is_server(ssl) && (method == TLS_method() || method == DTLS_method())));
+}
+
+static endpoint *arm_for(SSL *ssl, int op)
+{
+    endpoint *e = asked_again(ssl, op);
+
+    if (e == NULL && !is_before_the_handshake(ssl, op) && (e = prov_tls_arm(ssl)) != NULL)
+        e->question = (endpoint_question){.op = op, .state = SSL_get_state(ssl)};
+    return e;
+}
+
+/*
+ * A program is giving a certificate to a context, as servers do before they start and when they check
+ * their configuration (nginx -t). Where all TLS is refused, that is the place to say so: it fails, and
+ * the program shows why.
+ */
+static bool __attribute__((noinline)) refuses_all_tls(void)
+{
+    consul_error why = {0};
+
+    consul_store_unref(prov_active_store(&why));
+    if (why.reason == 0 || why.reason == CONSUL_R_NOT_ACTIVE)
+        return false;
+    prov_error_raise(&why, "all TLS of this process is refused", NULL);
+    return true;
+}
+
+/* Asked some hundred times a handshake, and mostly about ciphers. */
+static int on_security(const SSL *s, const SSL_CTX *ctx, int op, int bits, int nid, void *other,
+                       void *ex)
+{
+    SSL *ssl = (SSL *)s; /* const here only because most callbacks just look */
+    bool refused = false;
+    endpoint *e;
+
+    switch (ssl == NULL && op != SSL_SECOP_EE_KEY ? 0 : op) {
+    case SSL_SECOP_CIPHER_SUPPORTED:
+    case SSL_SECOP_CIPHER_SHARED:
+    case SSL_SECOP_CIPHER_CHECK:
+        e = arm_for(ssl, op);
+        refused = prov_tls_is_governed(e) && !accepts_cipher(e, ssl, other);
+        break;
+    case SSL_SECOP_SIGALG_SHARED: /* after a server's SNI callback, and before the choice */
+    case SSL_SECOP_VERSION:
+        arm_for(ssl, op);
+        break;
+    case SSL_SECOP_EE_KEY:
+        refused = ssl == NULL ? refuses_all_tls() : comes_too_late(ssl, other);
+        e = ssl == NULL ? NULL : endpoint_find(ssl);
+        if (e != NULL)
+            e->question.op = 0;
+        break;
+    default:
+        break;
+    }
+    return refused ? 0
+                   : atomic_load_explicit(&default_security, memory_order_relaxed)(s, ctx, op, bits,
+                                                                                   nid, other, ex);
+}
+
+void prov_tls_secure(SSL_CTX *ctx)
+{
+    atomic_store_explicit(&default_security, SSL_CTX_get_security_callback(ctx),
+                          memory_order_relaxed);
+    SSL_CTX_set_security_callback(ctx, on_security);
+}

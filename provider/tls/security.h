@@ -1,0 +1,15 @@
+/* libssl's security callback, and what it lets us refuse. In the thread that drives the SSL. */
+#ifndef PROV_TLS_SECURITY_H
+#define PROV_TLS_SECURITY_H
+
+#include <stdbool.h>
+
+#include <openssl/ssl.h>
+
+/* Put our security callback in front of that of a context. */
+void prov_tls_secure(SSL_CTX *ctx);
+
+/* Return true if this cipher has its peers authenticate by certificates. */
+bool prov_tls_authenticates(const SSL_CIPHER *cipher);
+
+#endif

@@ -1,0 +1,25 @@
+/* Stopping a connection, in the thread that drives it. */
+#ifndef PROV_TLS_STOP_H
+#define PROV_TLS_STOP_H
+
+#include "endpoint/endpoint.h"
+
+/* A server's. For a client the second of them means nothing: there is always a certificate. */
+#define PROV_SERVER_VERIFY_MODE (SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT)
+
+/*
+ * Let nothing more be read from or written to this connection, and say why, once a handshake. Sends no
+ * alert: a handshake that is not over goes on, and fails where it can.
+ */
+void prov_tls_stop(SSL *ssl, const char *why);
+
+/*
+ * Let nothing more be written to the network by a connection that was stopped. What the application
+ * has given us stays alive.
+ */
+void prov_tls_cut_off(endpoint *e, SSL *ssl);
+
+/* Write the fatal alert that ends a connection to the log, unless its cause was reported. */
+void prov_tls_log_alert(endpoint *e, const SSL *ssl, bool sent, int alert);
+
+#endif

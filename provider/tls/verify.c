@@ -1,0 +1,343 @@
+/*
+ * The verify hook: in place of libssl's verification of a peer on a governed connection.
+ *
+ * The application's own X509_STORE, verify parameters and verify callback let nobody in here:
+ * callbacks that accept everything are common. A peer is verified in a context of ours, against
+ * the current roots alone. The application's callback is told of the result, as it would be
+ * without us, and may refuse what we accept; it can not accept what we refuse. A name that the
+ * parameters ask for is not found.
+ */
+#include "tls/verify.h"
+
+#include "endpoint/asking.h"
+#include "endpoint/certificates.h"
+#include "endpoint/endpoint.h"
+#include "endpoint/report.h"
+#include "instance/instances.h"
+#include "tls/govern.h"
+#include "tls/peer_names.h"
+
+#include <string.h>
+
+#include <openssl/err.h>
+#include <openssl/rand.h>
+#include <openssl/x509_vfy.h>
+#include <openssl/x509v3.h>
+
+static int get_roots(peer_check *check, consul_error *err)
+{
+    consul_asking asking;
+    int ok;
+
+    check->x509_error = X509_V_ERR_UNSPECIFIED; /* internal_error: it is not the peer's fault */
+    if (check->end->store == NULL) {
+        consul_store_unref(prov_active_store(err)); /* says why there was none */
+        return consul_error_set(err, CONSUL_R_NOT_ACTIVE, "it was not when the handshake began");
+    }
+    asking = endpoint_begin_asking(check->end);
+    ok = consul_store_roots(check->end->store, NULL, asking, &check->roots, err);
+    endpoint_end_asking(check->end, &asking);
+    return ok;
+}
+
+/*
+ * Could it be of a root that this process does not know yet? A rotation may reach its peer's agent
+ * first. What is signed by itself, or has no identity in our mesh, no root of ours would mend; who
+ * makes up the rest can have the agent asked, but not often: consul_store_doubt_roots.
+ */
+static bool may_be_of_a_newer_root(peer_check *check, const X509 *cert)
+{
+    return check->x509_error != X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT
+           && X509_cmp_timeframe(NULL, X509_get0_notBefore(cert), X509_get0_notAfter(cert)) == 0
+           && consul_spiffe_id_of_cert(cert, &check->id, NULL)
+           && strcmp(check->id.trust_domain, consul_roots_trust_domain(check->roots)) == 0;
+}
+
+static bool get_newer_roots(peer_check *check)
+{
+    consul_asking asking = endpoint_begin_asking(check->end);
+    bool are_others = consul_store_doubt_roots(check->end->store, NULL, asking, &check->roots);
+
+    endpoint_end_asking(check->end, &asking);
+    return are_others;
+}
+
+/*
+ * A session of this handshake must not be resumed: that would skip all of this. A server refuses
+ * it at the look-up already; here its context becomes one that no look-up has, whatever was set.
+ * A client that goes by its peer could not know before; its session becomes one of a version that
+ * no ClientHello offers, so that the next handshake is, without further ado, a full one.
+ */
+static int spoil_session(peer_check *check, consul_error *err)
+{
+    SSL_SESSION *session = SSL_get_session(check->ssl);
+    unsigned char context[SSL_MAX_SID_CTX_LENGTH];
+    int ok = 1;
+
+    if (session != NULL && SSL_is_server(check->ssl))
+        ok = RAND_bytes(context, sizeof(context)) == 1
+             && SSL_SESSION_set1_id_context(session, context, sizeof(context)) == 1;
+    else if (session != NULL && check->by_peer)
+        ok = SSL_SESSION_set_protocol_version(session, SSL3_VERSION) == 1;
+    return ok
+           || prov_peer_refuse(check, X509_V_ERR_UNSPECIFIED, err, CONSUL_R_INTERNAL,
+                               "the session could not be made unusable for resumption");
+}
+
+/*
+ * A client that goes by its peer: is that a member of our mesh, by its own word? Whoever claims to
+ * be one is held to it; anyone else is the application's business.
+ */
+static int judge_by_peer(peer_check *check, consul_error *err)
+{
+    const X509 *cert = X509_STORE_CTX_get0_cert(check->ctx);
+
+    check->by_peer = true;
+    if (cert == NULL || !consul_cert_claims_trust_domain(cert, NULL))
+        return 1;
+    if (!get_roots(check, err)) { /* nobody knows what our trust domain is */
+        check->end->rule = ENDPOINT_GOVERNED;
+        return 0;
+    }
+    if (consul_cert_claims_trust_domain(cert, consul_roots_trust_domain(check->roots))) {
+        check->end->rule = ENDPOINT_GOVERNED;
+        return 1;
+    }
+    return spoil_session(check, err); /* resumed, it could not be told from one of ours */
+}
+
+/*
+ * Has the mesh issued this to a client that goes by its peer? That is decided by the peer's word before;
+ * by the chain now, which the application's CAs have verified, and Consul's roots may be among these.
+ * Consul signs URIs of which the leaf alone does not show it: spiffe://x@..., or spiffe:/agent/...
+ */
+static bool is_issued_by_the_mesh(peer_check *check, consul_error *err)
+{
+    const STACK_OF(X509) *chain = X509_STORE_CTX_get0_chain(check->ctx);
+    bool by_a_mesh = check->roots != NULL; /* by the leaf's word: the roots were asked for */
+    int i;
+
+    for (i = 1; !by_a_mesh && i < sk_X509_num(chain); i++)
+        by_a_mesh = consul_cert_claims_trust_domain(sk_X509_value(chain, i), NULL);
+    if (!by_a_mesh)
+        return false;
+    if (check->roots == NULL && !get_roots(check, err))
+        return true; /* nobody knows, and so it is refused */
+    for (i = 0; i < sk_X509_num(chain); i++) {
+        const X509 *cert = sk_X509_value(chain, i);
+
+        if (consul_roots_contain(check->roots, cert)
+            || consul_cert_claims_trust_domain(cert, consul_roots_trust_domain(check->roots)))
+            return true;
+    }
+    return false;
+}
+
+static int try_chain(peer_check *check, X509 *cert, consul_error *why)
+{
+    int purpose = SSL_is_server(check->ssl) ? X509_PURPOSE_SSL_CLIENT : X509_PURPOSE_SSL_SERVER;
+
+    *why = (consul_error){0};
+    return consul_roots_verify(check->roots, cert, X509_STORE_CTX_get0_untrusted(check->ctx),
+                               purpose, SSL_get_security_level(check->ssl), &check->chain,
+                               check->digest, &check->x509_error, why);
+}
+
+static int verify_chain(peer_check *check, consul_error *err)
+{
+    X509 *cert = X509_STORE_CTX_get0_cert(check->ctx);
+    consul_error why;
+
+    /* A raw public key (RFC 7250) comes without a certificate. */
+    if (cert == NULL)
+        return prov_peer_refuse(check, X509_V_ERR_CERT_REJECTED, err,
+                                CONSUL_R_PEER_CERTIFICATE_MISSING,
+                                "a raw public key is no certificate");
+    if (try_chain(check, cert, &why))
+        return 1;
+    if (may_be_of_a_newer_root(check, cert) && get_newer_roots(check)
+        && try_chain(check, cert, &why))
+        return 1;
+    return consul_error_copy(err, &why);
+}
+
+static int verify_identity(peer_check *check, consul_error *err)
+{
+    char text[2 * CONSUL_NAME_MAX + 64];
+
+    check->x509_error = X509_V_ERR_CERT_REJECTED;
+    if (!consul_spiffe_id_of_cert(X509_STORE_CTX_get0_cert(check->ctx), &check->id, err))
+        return 0;
+    if (strcmp(check->id.trust_domain, consul_roots_trust_domain(check->roots)) == 0) {
+        consul_store_note_peer(check->end->store);
+        return 1;
+    }
+    snprintf(text, sizeof(text), "its trust domain \"%s\" is not \"%s\"", check->id.trust_domain,
+             consul_roots_trust_domain(check->roots));
+    return prov_peer_refuse(check, X509_V_ERR_CERT_REJECTED, err, CONSUL_R_PEER_NOT_A_SERVICE,
+                            text);
+}
+
+/* A server that has turned out to be one of ours is given our leaf, and no other server is. */
+static int verify_server(peer_check *check, consul_error *err)
+{
+    check->x509_error = X509_V_ERR_UNSPECIFIED;
+    if (!endpoint_present_leaf(check->end, check->ssl, err))
+        return 0;
+    check->x509_error = X509_V_ERR_CERT_REJECTED;
+    return !check->end->has_wanted || prov_peer_verify_service(check, err);
+}
+
+/* Only a server asks: a client has chosen whom to connect to. */
+static int authorize(peer_check *check, consul_error *err)
+{
+    const consul_spiffe_id *own = endpoint_identity(check->end, check->ssl, &check->own, err);
+    consul_asking asking;
+    int ok;
+
+    check->x509_error = X509_V_ERR_UNSPECIFIED;
+    if (own == NULL) {
+        err->reason = CONSUL_R_OWN_IDENTITY_INVALID;
+        return 0;
+    }
+    if (strcmp(own->trust_domain, consul_roots_trust_domain(check->roots)) != 0)
+        return consul_error_set(err, CONSUL_R_OWN_IDENTITY_INVALID,
+                                "\"%s\" is not in the trust domain \"%s\"; load the leaf again",
+                                own->uri, consul_roots_trust_domain(check->roots));
+    asking = endpoint_begin_asking(check->end);
+    ok = consul_store_authorize(check->end->store, own, X509_STORE_CTX_get0_cert(check->ctx),
+                                check->digest, &check->id, asking, err);
+    endpoint_end_asking(check->end, &asking);
+    if (ok)
+        return 1;
+    if (err->reason == CONSUL_R_PEER_DENIED)
+        check->x509_error = X509_V_ERR_CERT_REJECTED;
+    return 0;
+}
+
+/* The application's callback may look at the chain: what was built, or the peer's certificate. */
+static int hand_over_chain(peer_check *check)
+{
+    X509 *cert = X509_STORE_CTX_get0_cert(check->ctx);
+
+    if (check->chain == NULL && cert != NULL && (check->chain = sk_X509_new_null()) != NULL
+        && X509_up_ref(cert) && !sk_X509_push(check->chain, cert))
+        X509_free(cert);
+    X509_STORE_CTX_set0_verified_chain(check->ctx, check->chain); /* the context's from here on */
+    check->chain = NULL;
+    return sk_X509_num(X509_STORE_CTX_get0_chain(check->ctx)) > 0;
+}
+
+static int tell(peer_check *check, int ok, int depth)
+{
+    X509_STORE_CTX *ctx = check->ctx;
+
+    X509_STORE_CTX_set_error(ctx, ok ? X509_V_OK : check->x509_error);
+    X509_STORE_CTX_set_error_depth(ctx, depth);
+    X509_STORE_CTX_set_current_cert(ctx, sk_X509_value(X509_STORE_CTX_get0_chain(ctx), depth));
+    return X509_STORE_CTX_get_verify_cb(ctx)(ok, ctx);
+}
+
+/* Tell the application's callback of each certificate, from the root down, as OpenSSL does. */
+static int tell_of_success(peer_check *check, consul_error *err)
+{
+    int depth, error;
+
+    if (!hand_over_chain(check))
+        return prov_peer_refuse(check, X509_V_ERR_OUT_OF_MEM, err, CONSUL_R_OUT_OF_MEMORY,
+                                "the chain");
+    for (depth = sk_X509_num(X509_STORE_CTX_get0_chain(check->ctx)) - 1; depth >= 0; depth--) {
+        if (tell(check, 1, depth))
+            continue;
+        error = X509_STORE_CTX_get_error(check->ctx);
+        return prov_peer_refuse(
+            check, error == X509_V_OK ? X509_V_ERR_APPLICATION_VERIFICATION : error, err,
+            CONSUL_R_PEER_REFUSED_BY_APPLICATION, "its verify callback returned 0");
+    }
+    return 1;
+}
+
+/* Its answer changes nothing. It is not told of what it has refused itself. */
+static void tell_of_refusal(peer_check *check, const consul_error *err)
+{
+    if (err->reason != CONSUL_R_PEER_REFUSED_BY_APPLICATION && hand_over_chain(check))
+        tell(check, 0, 0);
+    X509_STORE_CTX_set_error(check->ctx, check->x509_error);
+}
+
+static int check_peer(peer_check *check, consul_error *err)
+{
+    return (check->roots != NULL || get_roots(check, err)) && verify_chain(check, err)
+           && verify_identity(check, err) && prov_peer_verify_names(check, err)
+           && (SSL_is_server(check->ssl) ? authorize(check, err) : verify_server(check, err))
+           && spoil_session(check, err);
+}
+
+static int leave_alone(peer_check *check)
+{
+    if (check->end != NULL)
+        check->end->peer = ENDPOINT_PEER_LEFT_ALONE;
+    return X509_verify_cert(check->ctx) > 0; /* as libssl would */
+}
+
+/* The whole way of one verification; 1 if the peer has passed. */
+static int verify(peer_check *check, consul_error *err)
+{
+    X509_STORE_CTX *ctx = check->ctx;
+    int ok = 1;
+
+    if (check->ssl != NULL)
+        check->end = prov_tls_arm(check->ssl);
+    /* Speculation on the way leaves no traces; what is raised below stays. */
+    ERR_set_mark();
+    if (check->end != NULL && check->end->rule == ENDPOINT_BY_PEER)
+        ok = judge_by_peer(check, err);
+    if (check->end == NULL || check->end->rule != ENDPOINT_GOVERNED) {
+        ERR_pop_to_mark();
+        if (!ok)
+            X509_STORE_CTX_set_error(ctx, X509_V_ERR_OUT_OF_MEM);
+        if (!ok || !leave_alone(check))
+            return 0;
+        ERR_set_mark();
+        if (!check->by_peer || !is_issued_by_the_mesh(check, err)) {
+            ERR_pop_to_mark();
+            return 1;
+        }
+        check->end->rule = ENDPOINT_GOVERNED;
+    }
+    check->end->peer = ENDPOINT_PEER_UNKNOWN;
+    ok = ok && check_peer(check, err);
+    ERR_pop_to_mark();
+    ok = ok && tell_of_success(check, err);
+    if (ok) {
+        check->end->peer = ENDPOINT_PEER_AUTHORIZED;
+        X509_STORE_CTX_set_error(ctx, X509_V_OK);
+    } else {
+        tell_of_refusal(check, err);
+        endpoint_report(check->end, check->ssl, err,
+                        SSL_is_server(check->ssl) ? "client refused" : "server refused");
+    }
+    /* A callback of the application's may have changed the mode by which libssl obeys us. */
+    prov_tls_arm(check->ssl);
+    return ok;
+}
+
+int prov_verify_peer(X509_STORE_CTX *ctx, void *arg)
+{
+    peer_check *check = OPENSSL_zalloc(sizeof(*check));
+    consul_error err = {0};
+    int ok;
+
+    if (check == NULL) { /* and nobody authorized, so that a governed connection is stopped */
+        X509_STORE_CTX_set_error(ctx, X509_V_ERR_OUT_OF_MEM);
+        return 0;
+    }
+    check->ctx = ctx;
+    check->ssl = X509_STORE_CTX_get_ex_data(ctx, SSL_get_ex_data_X509_STORE_CTX_idx());
+    check->x509_error = X509_V_ERR_UNSPECIFIED;
+    ok = verify(check, &err);
+    sk_X509_pop_free(check->chain, X509_free);
+    consul_roots_unref(check->roots);
+    OPENSSL_free(check);
+    return ok;
+}

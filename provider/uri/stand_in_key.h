@@ -1,0 +1,9 @@
+/* The private keys of stand-ins, as OSSL_DECODER. */
+#ifndef PROV_URI_STAND_IN_KEY_H
+#define PROV_URI_STAND_IN_KEY_H
+
+#include <openssl/core.h>
+
+const OSSL_ALGORITHM *prov_decoder_algorithms(void);
+
+#endif
