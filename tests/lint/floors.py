@@ -31,7 +31,7 @@ def floors(files):
 
 
 def symbols(path):
-    """Return the global symbols that an object defines, and those that it needs."""
+    """Return the global symbols that an object defines, and the symbols that it needs."""
     defined, needed = set(), set()
     for line in subprocess.run(["nm", path], check=True, capture_output=True, text=True).stdout.splitlines():
         kind, name = line.split()[-2:]
@@ -80,7 +80,7 @@ def check_calls(half, uses, place):
 
 
 def check_headers(half, uses, headers):
-    """What others use is declared in a file's own header; in the top folder in any header there."""
+    """Check that a symbol used elsewhere is in its own header. The top folder has common headers."""
     for file, names in {(f, n) for used in uses.values() for f, ns in used.items() for n in ns}:
         own = [file[:-2] + ".h"] if folder(file) else [h for h in headers if not folder(h)]
         if not any(re.search(rf"\b{names}\b", headers.get(h, "")) for h in own):
