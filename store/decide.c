@@ -14,7 +14,7 @@
 #define VERDICT_AGE_MS 2000       /* for which one is used that a watch vouches for */
 #define LAST_KNOWN_MAX_MS 3600000 /* for which one is used while the agent is lost */
 
-static const consul_request decision = {.path = CONSUL_AUTHORIZE_PATH};
+static const consul_request authorize_request = {.path = CONSUL_AUTHORIZE_PATH};
 
 /*
  * What is known of the target's intentions. Agents that can not be waited for to tell of one
@@ -80,7 +80,7 @@ static enum consul_verdict ask_about(void *arg, consul_error *err)
     consul_error why = {0};
     char *body;
 
-    if (!consul_store_check_agent(store, &decision, err))
+    if (!consul_store_check_agent(store, &authorize_request, err))
         return CONSUL_VERDICT_UNASKED;
     body = consul_authorize_encode(store->settings, call->target, call->peer, call->peer_id, err);
     if (body == NULL)
@@ -119,7 +119,7 @@ static enum consul_verdict last_verdict(const authorize_call *call,
 /* Has it left a question without an answer, which another handshake, perhaps, has asked? */
 static bool agent_hangs(consul_store *store)
 {
-    return consul_watch_agent_hangs(store->watch, &decision) == CONSUL_R_AGENT_TIMEOUT;
+    return consul_watch_agent_hangs(store->watch, &authorize_request) == CONSUL_R_AGENT_TIMEOUT;
 }
 
 /* What a watch has shown and vouches for no longer is asked for, as often as anybody's doubts may. */
@@ -174,7 +174,7 @@ int consul_store_authorize(consul_store *store, const consul_spiffe_id *target, 
     consul_error why = {0};
 
     earlier = consul_verdicts_find(store->verdicts, target, peer_id, chain);
-    if (has_digest && consul_watch_agent_hangs(store->watch, &decision) == 0)
+    if (has_digest && consul_watch_agent_hangs(store->watch, &authorize_request) == 0)
         now.epoch = epoch_of(&entries);
     if (still_holds(&earlier, &now))
         return yes_stands(&call, &entries, err);

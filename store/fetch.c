@@ -103,7 +103,7 @@ static consul_leaf *get_leaf(consul_store *store, consul_entry *entry, consul_en
     *stale = false;
     if (!anew)
         leaf = consul_watch_is_busy(store->watch)
-                   ? consul_entry_leaf_in_crowd(entry, asking.since, asked)
+                   ? consul_entry_leaf_when_busy(entry, asking.since, asked)
                    : consul_entry_leaf(entry, asking.since);
     was_kept = leaf != NULL;
     if (!was_kept && ask_for_newer(store, entry, anew, asking.deadline, &answer, err))

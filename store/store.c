@@ -53,9 +53,9 @@ void consul_store_close(consul_store *store)
     consul_watch_close(store->watch);
 }
 
-void consul_store_expect(consul_store *store)
+void consul_store_note_handshake(consul_store *store)
 {
-    consul_watch_expect(store->watch);
+    consul_watch_note_handshake(store->watch);
 }
 
 void consul_store_note_peer(consul_store *store)

@@ -41,7 +41,7 @@ const consul_settings *consul_store_settings(const consul_store *store); /* borr
  * A handshake begins that will ask for what follows. From a process's second one on, what they ask
  * for is watched, and need not be asked for.
  */
-void consul_store_expect(consul_store *store);
+void consul_store_note_handshake(consul_store *store);
 
 /* It has met a peer of the mesh. From many of them in a second on, decisions are made ready. */
 void consul_store_note_peer(consul_store *store);

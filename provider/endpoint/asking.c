@@ -8,7 +8,7 @@ consul_asking endpoint_begin_asking(endpoint *e)
 
     asking.hurries = true;
     if (!e->asked)
-        consul_store_expect(e->store);
+        consul_store_note_handshake(e->store);
     /* A peer may take its time, beside what the agent took, and is verified by what counts then. */
     if (!e->asked || asking.since - e->asked_since - 1000 * e->waited > ASKED_ONCE_US)
         e->asked_since = asking.since;

@@ -62,8 +62,8 @@ enum consul_verdict consul_authorize_ask(const consul_agent *agent, const consul
         consul_error_copy(err, &why);
         return verdict_of_failure(answer, &why);
     }
-    if (!consul_decision_decode(answer->body, answer->len, &authorized, reason, sizeof(reason),
-                                &why)) {
+    if (!consul_verdict_decode(answer->body, answer->len, &authorized, reason, sizeof(reason),
+                               &why)) {
         consul_error_set(err, why.reason, "%s: %s", answer->source, why.text);
         return CONSUL_VERDICT_NONE;
     }

@@ -178,8 +178,8 @@ consul_leaf *consul_leaf_decode(const char *body, size_t len, OSSL_LIB_CTX *libc
     return leaf;
 }
 
-int consul_decision_decode(const char *body, size_t len, bool *authorized, char *reason,
-                           size_t reason_size, consul_error *err)
+int consul_verdict_decode(const char *body, size_t len, bool *authorized, char *reason,
+                          size_t reason_size, consul_error *err)
 {
     json_t *json = consul_json_load_object(body, len, err);
     const json_t *yes;

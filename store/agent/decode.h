@@ -12,8 +12,8 @@ consul_leaf *consul_leaf_decode(const char *body, size_t len, OSSL_LIB_CTX *libc
                                 consul_error *err);
 
 /* Only a JSON `true` is a yes. `reason` is the agent's own text, for people. */
-int consul_decision_decode(const char *body, size_t len, bool *authorized, char *reason,
-                           size_t reason_size, consul_error *err);
+int consul_verdict_decode(const char *body, size_t len, bool *authorized, char *reason,
+                          size_t reason_size, consul_error *err);
 
 /* The object that a body is, to be decref'ed; NULL for anything else. For what is decoded elsewhere. */
 struct json_t *consul_json_load_object(const char *body, size_t len, consul_error *err);

@@ -80,7 +80,7 @@ consul_leaf *consul_entry_leaf(consul_entry *entry, int64_t since)
     return leaf;
 }
 
-consul_leaf *consul_entry_leaf_in_crowd(consul_entry *entry, int64_t since, int64_t now)
+consul_leaf *consul_entry_leaf_when_busy(consul_entry *entry, int64_t since, int64_t now)
 {
     consul_leaf *leaf = NULL;
     bool is_asked;
@@ -297,7 +297,7 @@ bool consul_entry_has_changed(const consul_entry *entry, int64_t asked)
     return has_changed;
 }
 
-void consul_entry_doubt(consul_entry *entry)
+void consul_entry_stop_vouching(consul_entry *entry)
 {
     consul_lock();
     entry->fresh_until = 0;

@@ -64,7 +64,7 @@ consul_roots *consul_entry_roots_looked_at(consul_entry *entry, int64_t since, i
  * clock as `now`: of those that find the leaf 20 ms old, one is to ask, and is given NULL. The others
  * go on with it for some time more.
  */
-consul_leaf *consul_entry_leaf_in_crowd(consul_entry *entry, int64_t since, int64_t now);
+consul_leaf *consul_entry_leaf_when_busy(consul_entry *entry, int64_t since, int64_t now);
 
 /*
  * Return 1 if the leaf stands, here and now, with these roots, or by itself for NULL: consul_leaf_check.
@@ -113,7 +113,7 @@ bool consul_entry_has_changed(const consul_entry *entry, int64_t asked);
 uint64_t consul_entry_epoch(const consul_entry *entry);
 
 /* No watch vouches for it any more. */
-void consul_entry_doubt(consul_entry *entry);
+void consul_entry_stop_vouching(consul_entry *entry);
 
 /* Was a handshake's question, since then, answered with what is kept? */
 bool consul_entry_was_asked(consul_entry *entry, int64_t since);

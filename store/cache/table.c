@@ -139,7 +139,7 @@ consul_entry *consul_table_all_intentions(consul_table *table, const consul_scop
     return consul_table_entry(table, CONSUL_KIND_INTENTIONS, "", scope, NULL);
 }
 
-void consul_table_doubt_all(consul_table *table)
+void consul_table_stop_vouching(consul_table *table)
 {
     consul_entry *entry;
     size_t i;

@@ -27,6 +27,6 @@ consul_entry *consul_table_all_intentions(consul_table *table, const consul_scop
 consul_entry *consul_table_most_used(consul_table *table, enum consul_kind kind);
 
 /* No watch vouches for anything any more. With the lock held. */
-void consul_table_doubt_all(consul_table *table);
+void consul_table_stop_vouching(consul_table *table);
 
 #endif

@@ -12,7 +12,7 @@
 
 #define MULTI_TRIES 20
 
-void consul_descriptors_init(consul_runner *r)
+void consul_descriptors_init(consul_watch_thread *r)
 {
     size_t i;
 
@@ -34,7 +34,7 @@ static bool is_connected(int fd)
     return fd >= 0 && getpeername(fd, (struct sockaddr *)&peer, &len) == 0;
 }
 
-bool consul_descriptors_are_ours(consul_runner *r)
+bool consul_descriptors_are_ours(consul_watch_thread *r)
 {
     size_t i;
 
@@ -49,7 +49,7 @@ bool consul_descriptors_are_ours(consul_runner *r)
 }
 
 /* Of libcurl 7.88 to 8.1, https://github.com/curl/curl/pull/11439 */
-void consul_descriptors_forget_closed(consul_runner *r)
+void consul_descriptors_forget_closed(consul_watch_thread *r)
 {
     size_t i;
 
@@ -59,7 +59,7 @@ void consul_descriptors_forget_closed(consul_runner *r)
     }
 }
 
-void consul_descriptors_close(consul_runner *r)
+void consul_descriptors_close(consul_watch_thread *r)
 {
     size_t i;
 
@@ -75,7 +75,7 @@ void consul_descriptors_close(consul_runner *r)
 curl_socket_t consul_descriptors_open_socket(void *arg, curlsocktype purpose,
                                              struct curl_sockaddr *address)
 {
-    consul_runner *r = arg;
+    consul_watch_thread *r = arg;
     int fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
     size_t i;
 
@@ -90,7 +90,7 @@ curl_socket_t consul_descriptors_open_socket(void *arg, curlsocktype purpose,
 
 int consul_descriptors_close_socket(void *arg, curl_socket_t fd)
 {
-    consul_runner *r = arg;
+    consul_watch_thread *r = arg;
     size_t i;
 
     for (i = 0; i < SOCKETS_MAX; i++) {
@@ -117,7 +117,7 @@ static bool holds_a_byte(int fd, unsigned long where)
  * would inherit, and does not tell which. They get the numbers that were free just before, unless
  * another thread was faster: then it is not in them that the byte that wakes shows, and goes.
  */
-static bool know_pair(consul_runner *r, const int fds[2])
+static bool know_pair(consul_watch_thread *r, const int fds[2])
 {
     bool quiet[2], shows;
     int i;
@@ -137,7 +137,7 @@ static bool know_pair(consul_runner *r, const int fds[2])
 }
 
 /* Try until the pair is known: the thread that has started this one opens a socket just now. */
-void consul_descriptors_make_multi(consul_runner *r)
+void consul_descriptors_make_multi(consul_watch_thread *r)
 {
     bool known = false;
     int fds[2], try;
@@ -155,7 +155,7 @@ void consul_descriptors_make_multi(consul_runner *r)
     }
 }
 
-bool consul_descriptors_make_waking(consul_runner *r)
+bool consul_descriptors_make_waking(consul_watch_thread *r)
 {
     int fds[2];
 

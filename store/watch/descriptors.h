@@ -4,20 +4,20 @@
 
 #include "watch/state.h"
 
-void consul_descriptors_init(consul_runner *r);
-bool consul_descriptors_make_waking(consul_runner *r);
-void consul_descriptors_make_multi(consul_runner *r); /* NULL stays NULL where it fails */
-bool consul_descriptors_are_ours(consul_runner *r);
-void consul_descriptors_close(consul_runner *r); /* those that are ours */
+void consul_descriptors_init(consul_watch_thread *r);
+bool consul_descriptors_make_waking(consul_watch_thread *r);
+void consul_descriptors_make_multi(consul_watch_thread *r); /* NULL stays NULL where it fails */
+bool consul_descriptors_are_ours(consul_watch_thread *r);
+void consul_descriptors_close(consul_watch_thread *r); /* those that are ours */
 
 /*
  * libcurl has worked, on descriptors that were all ours before. It closes some sockets by itself that
  * have not been connected, without a word: these are forgotten. A connected one that is gone was
  * closed by the host, which is found out the next time.
  */
-void consul_descriptors_forget_closed(consul_runner *r);
+void consul_descriptors_forget_closed(consul_watch_thread *r);
 
-/* For CURLOPT_OPENSOCKETFUNCTION and CURLOPT_CLOSESOCKETFUNCTION, with the runner. */
+/* For CURLOPT_OPENSOCKETFUNCTION and CURLOPT_CLOSESOCKETFUNCTION, with the thread. */
 curl_socket_t consul_descriptors_open_socket(void *arg, curlsocktype purpose,
                                              struct curl_sockaddr *address);
 int consul_descriptors_close_socket(void *arg, curl_socket_t fd);

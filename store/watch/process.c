@@ -7,7 +7,7 @@
 #include "base/lock.h"
 #include "cache/single_flight.h"
 #include "watch/descriptors.h"
-#include "watch/runner.h"
+#include "watch/thread.h"
 
 #include <stdlib.h>
 
@@ -26,11 +26,11 @@ static void stop_all(void)
         consul_lock();
         exiting = true;
         watch = watches;
-        while (watch != NULL && watch->runner == NULL)
+        while (watch != NULL && watch->thread == NULL)
             watch = watch->next;
         consul_unlock();
         if (watch != NULL)
-            consul_runner_stop(watch);
+            consul_thread_stop(watch);
     } while (watch != NULL);
     pthread_mutex_unlock(&consul_stop_lock);
 }
@@ -63,20 +63,20 @@ static void after_fork_in_child(void)
 
     consul_single_flight_forget();
     for (watch = watches; watch != NULL; watch = watch->next) {
-        consul_runner *r = watch->runner;
+        consul_watch_thread *r = watch->thread;
 
-        consul_table_doubt_all(watch->table);
+        consul_table_stop_vouching(watch->table);
         watch->hangs = 0;
-        consul_unanswered_forget(watch->unanswered);
+        consul_pending_forget(watch->pending);
         watch->handshakes = 0;
         watch->in_second = 0;
         watch->busy = false;
         watch->next_slot = 0;
-        watch->runner = NULL;
+        watch->thread = NULL;
         if (r == NULL)
             continue;
         consul_descriptors_close(r);
-        consul_runner_leave_behind(r);
+        consul_thread_leave_behind(r);
     }
     after_fork_in_parent();
 }
@@ -103,7 +103,7 @@ void consul_process_start(consul_watch *watch, bool with_slot)
     if (watch->closed || exiting)
         return;
     pthread_once(&once, install_exit_handlers);
-    consul_runner_start(watch, with_slot);
+    consul_thread_start(watch, with_slot);
 }
 
 void consul_process_stop(consul_watch *watch)
@@ -111,7 +111,7 @@ void consul_process_stop(consul_watch *watch)
     int state = consul_forbid_cancel();
 
     pthread_mutex_lock(&consul_stop_lock);
-    consul_runner_stop(watch);
+    consul_thread_stop(watch);
     pthread_mutex_unlock(&consul_stop_lock);
     consul_allow_cancel(state);
 }

@@ -20,7 +20,7 @@
 #define NO_INDEX_PAUSE_MS 60000
 #define NOTHING_PAUSE_MS 10 /* of a lane that has nothing yet; then twice as long, and so on */
 
-void consul_query_end(consul_runner *r, consul_query *q)
+void consul_query_end(consul_watch_thread *r, consul_query *q)
 {
     if (q->active)
         curl_multi_remove_handle(r->multi, q->exchange.curl);
@@ -39,22 +39,22 @@ static void fail(consul_query *q, int64_t least)
     q->index = 0;
     q->quick = 0;
     if (q->entry != NULL)
-        consul_entry_doubt(q->entry);
+        consul_entry_stop_vouching(q->entry);
     q->next = consul_deadline_after(consul_jitter(pause > least ? pause : least));
 }
 
-static bool is_probe_of(const consul_runner *r, const consul_query *q)
+static bool is_probe_of(const consul_watch_thread *r, const consul_query *q)
 {
-    return q == &r->queries[PROBE] || q == &r->queries[QUESTION];
+    return q == &r->queries[PROBE_ROOTS] || q == &r->queries[PROBE_REQUEST];
 }
 
-static consul_request request_of(const consul_runner *r, const consul_query *q)
+static consul_request request_of(const consul_watch_thread *r, const consul_query *q)
 {
     static const consul_entry roots = {.kind = CONSUL_KIND_ROOTS};
 
-    if (q == &r->queries[QUESTION])
-        return consul_question_request(&r->question);
-    return consul_entry_request(q == &r->queries[PROBE] ? &roots : q->entry);
+    if (q == &r->queries[PROBE_REQUEST])
+        return consul_pending_request_of(&r->probe);
+    return consul_entry_request(q == &r->queries[PROBE_ROOTS] ? &roots : q->entry);
 }
 
 /* The thread's own, and known to the exchange, which looks at the other end of its connection. */
@@ -62,11 +62,11 @@ static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_so
 {
     consul_query *q = arg;
 
-    q->exchange.fd = consul_descriptors_open_socket(q->runner, purpose, address);
+    q->exchange.fd = consul_descriptors_open_socket(q->thread, purpose, address);
     return q->exchange.fd;
 }
 
-static void begin_query(const consul_watch *watch, consul_runner *r, consul_query *q)
+static void begin_query(const consul_watch *watch, consul_watch_thread *r, consul_query *q)
 {
     bool is_probe = is_probe_of(r, q);
     /* The other end of a connection is looked at for each request, by the descriptor of its own exchange. */
@@ -85,7 +85,7 @@ static void begin_query(const consul_watch *watch, consul_runner *r, consul_quer
         return;
     }
     curl = q->exchange.curl;
-    q->runner = r;
+    q->thread = r;
     q->active =
         curl_easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, open_socket) == CURLE_OK
         && curl_easy_setopt(curl, CURLOPT_OPENSOCKETDATA, q) == CURLE_OK
@@ -164,7 +164,7 @@ static int keep(const consul_watch *watch, consul_query *q, const consul_answer 
 }
 
 /* It can not be waited for: try what can. */
-static void give_up(consul_runner *r, consul_query *q)
+static void give_up(consul_watch_thread *r, consul_query *q)
 {
     bool is_of_one = q->entry->kind == CONSUL_KIND_INTENTIONS && *q->entry->service != '\0';
 
@@ -174,7 +174,7 @@ static void give_up(consul_runner *r, consul_query *q)
         return;
     }
     if (q->entry->kind == CONSUL_KIND_INTENTIONS) {
-        consul_entry_doubt(q->entry);
+        consul_entry_stop_vouching(q->entry);
         r->intentions_at = consul_deadline_after(NO_INDEX_PAUSE_MS);
         q->next = 0;
         return;
@@ -182,7 +182,8 @@ static void give_up(consul_runner *r, consul_query *q)
     fail(q, NO_INDEX_PAUSE_MS);
 }
 
-static void finish_lane(const consul_watch *watch, consul_runner *r, consul_query *q, CURLcode code)
+static void finish_lane(const consul_watch *watch, consul_watch_thread *r, consul_query *q,
+                        CURLcode code)
 {
     int64_t wait = watch->agent->settings->watch_wait,
             quick = wait / 2 < QUICK_MS ? wait / 2 : QUICK_MS;
@@ -219,20 +220,21 @@ static void finish_lane(const consul_watch *watch, consul_runner *r, consul_quer
  * too many would be insisted on, where it is no decision: that one speaks for the others. An agent that
  * has no connection for us does not hang.
  */
-static void finish_probe(consul_watch *watch, consul_runner *r, consul_query *q, CURLcode code)
+static void finish_probe(consul_watch *watch, consul_watch_thread *r, consul_query *q,
+                         CURLcode code)
 {
-    bool is_question = q == &r->queries[QUESTION];
+    bool is_question = q == &r->queries[PROBE_REQUEST];
     bool is_crowd = consul_exchange_was_crowded_out(&q->exchange, code);
     bool is_too_much = is_crowd
-                       || (is_question && r->question.body == NULL
+                       || (is_question && r->probe.body == NULL
                            && consul_exchange_was_limited(&q->exchange, code));
     bool answers = code != CURLE_OPERATION_TIMEDOUT && !is_too_much;
 
     consul_lock();
     if (is_crowd)
-        consul_unanswered_note_crowd(watch->unanswered);
+        consul_pending_note_crowd(watch->pending);
     if (answers && is_question)
-        consul_unanswered_remove(watch->unanswered, &r->question);
+        consul_pending_remove(watch->pending, &r->probe);
     else if (answers)
         watch->hangs = 0;
     else if (watch->hangs != 0 && is_crowd)
@@ -244,7 +246,7 @@ static void finish_probe(consul_watch *watch, consul_runner *r, consul_query *q,
         consul_deadline_after(consul_jitter(is_too_much ? CROWDED_PROBE_PAUSE_MS : PROBE_PAUSE_MS));
 }
 
-void consul_queries_finish(consul_watch *watch, consul_runner *r, CURL *curl, CURLcode code)
+void consul_queries_finish(consul_watch *watch, consul_watch_thread *r, CURL *curl, CURLcode code)
 {
     consul_query *q = NULL;
 
@@ -256,12 +258,12 @@ void consul_queries_finish(consul_watch *watch, consul_runner *r, CURL *curl, CU
     consul_query_end(r, q);
 }
 
-static bool wants_intentions(consul_watch *watch, const consul_runner *r)
+static bool wants_intentions(consul_watch *watch, const consul_watch_thread *r)
 {
     return consul_watch_is_busy(watch) && consul_now_ms() >= r->intentions_at;
 }
 
-static consul_entry *intentions_to_watch(consul_watch *watch, const consul_runner *r)
+static consul_entry *intentions_to_watch(consul_watch *watch, const consul_watch_thread *r)
 {
     consul_entry *entry = NULL;
 
@@ -273,7 +275,7 @@ static consul_entry *intentions_to_watch(consul_watch *watch, const consul_runne
 }
 
 /* What this lane watches from now on: it changes only between two queries. */
-static bool choose(consul_watch *watch, const consul_runner *r, consul_query *q, int lane)
+static bool choose(consul_watch *watch, const consul_watch_thread *r, consul_query *q, int lane)
 {
     consul_entry *entry = lane == LANE_ROOTS
                               ? consul_table_most_used(watch->table, CONSUL_KIND_ROOTS)
@@ -283,7 +285,7 @@ static bool choose(consul_watch *watch, const consul_runner *r, consul_query *q,
         entry = consul_table_most_used(watch->table, CONSUL_KIND_LEAF);
     if (entry != q->entry) {
         if (q->entry != NULL)
-            consul_entry_doubt(q->entry);
+            consul_entry_stop_vouching(q->entry);
         q->entry = entry;
         q->index = 0;
         q->failures = 0;
@@ -291,21 +293,21 @@ static bool choose(consul_watch *watch, const consul_runner *r, consul_query *q,
     return entry != NULL;
 }
 
-static bool choose_question(const consul_watch *watch, consul_runner *r)
+static bool choose_probe(const consul_watch *watch, consul_watch_thread *r)
 {
     bool any;
 
     consul_lock();
-    any = consul_unanswered_next(watch->unanswered, &r->question);
+    any = consul_pending_next(watch->pending, &r->probe);
     consul_unlock();
     return any;
 }
 
-bool consul_query_is_wanted(const consul_watch *watch, const consul_runner *r, int i)
+bool consul_query_is_wanted(const consul_watch *watch, const consul_watch_thread *r, int i)
 {
-    if (i == PROBE)
+    if (i == PROBE_ROOTS)
         return watch->hangs != 0;
-    return i == QUESTION ? consul_unanswered_any(watch->unanswered) : r->slot.fd >= 0;
+    return i == PROBE_REQUEST ? consul_pending_any(watch->pending) : r->slot.fd >= 0;
 }
 
 /* The handshakes that began the thread may not have come to their leaf yet. */
@@ -320,7 +322,7 @@ static void look_again(consul_query *q, int64_t now)
     q->next = now + (pause < SLOT_PAUSE_MS ? pause : SLOT_PAUSE_MS);
 }
 
-void consul_queries_begin(consul_watch *watch, consul_runner *r)
+void consul_queries_begin(consul_watch *watch, consul_watch_thread *r)
 {
     int64_t now = consul_now_ms();
     bool wanted;
@@ -334,7 +336,8 @@ void consul_queries_begin(consul_watch *watch, consul_runner *r)
         consul_unlock();
         if (q->active || now < q->next || !wanted)
             continue;
-        if (i == PROBE || (i == QUESTION ? choose_question(watch, r) : choose(watch, r, q, i)))
+        if (i == PROBE_ROOTS
+            || (i == PROBE_REQUEST ? choose_probe(watch, r) : choose(watch, r, q, i)))
             begin_query(watch, r, q);
         else
             look_again(q, now);

@@ -5,10 +5,10 @@
 #include "watch/state.h"
 
 /* Has this query something to do? With the lock of base/lock.h held. */
-bool consul_query_is_wanted(const consul_watch *watch, const consul_runner *r, int i);
+bool consul_query_is_wanted(const consul_watch *watch, const consul_watch_thread *r, int i);
 
-void consul_queries_begin(consul_watch *watch, consul_runner *r); /* whatever is due */
-void consul_queries_finish(consul_watch *watch, consul_runner *r, CURL *curl, CURLcode code);
-void consul_query_end(consul_runner *r, consul_query *q);
+void consul_queries_begin(consul_watch *watch, consul_watch_thread *r); /* whatever is due */
+void consul_queries_finish(consul_watch *watch, consul_watch_thread *r, CURL *curl, CURLcode code);
+void consul_query_end(consul_watch_thread *r, consul_query *q);
 
 #endif

@@ -4,8 +4,8 @@
 
 #include "agent/exchange.h"
 #include "base/descriptor.h"
+#include "cache/pending.h"
 #include "cache/table.h"
-#include "cache/unanswered.h"
 #include "watch/watch.h"
 
 #include <pthread.h>
@@ -19,7 +19,7 @@
 typedef struct consul_query {
     consul_entry *entry; /* NULL for a probe, which keeps nothing */
     consul_exchange exchange;
-    struct consul_runner *runner; /* whose it is, while it runs */
+    struct consul_watch_thread *thread; /* whose it is, while it runs */
     bool active;
     uint64_t index;
     int64_t began;
@@ -29,15 +29,15 @@ typedef struct consul_query {
 
 enum {
     LANE_ROOTS,
-    LANE_OTHER, /* a leaf, or intentions */
-    PROBE,      /* asks for the roots while the agent answers nothing */
-    QUESTION,   /* asks for what it has not answered */
+    LANE_OTHER,    /* a leaf, or intentions */
+    PROBE_ROOTS,   /* asks for the roots while the agent answers nothing */
+    PROBE_REQUEST, /* asks for what it has not answered */
     QUERIES
 };
 
 /* What the thread works on: its own, but for a fork, which waits for the work lock. */
-typedef struct consul_runner {
-    struct consul_runner *next; /* of those left behind */
+typedef struct consul_watch_thread {
+    struct consul_watch_thread *next; /* of those left behind */
     consul_watch *watch;
     pthread_t thread;
     bool ended;
@@ -46,11 +46,11 @@ typedef struct consul_runner {
     consul_deadline intentions_at; /* before, they can not be watched at all */
     CURLM *multi;
     consul_query queries[QUERIES];
-    consul_question question; /* of that probe */
+    consul_pending_request probe; /* of that probe */
     consul_descriptor wake[2], slot, sockets[SOCKETS_MAX];
     bool connected[SOCKETS_MAX];   /* of these, when libcurl began to work */
     consul_descriptor of_multi[2]; /* sockets that libcurl keeps for itself, if they are known */
-} consul_runner;
+} consul_watch_thread;
 
 struct consul_watch {
     const consul_agent *agent;
@@ -58,11 +58,11 @@ struct consul_watch {
     OSSL_LIB_CTX *libctx;
     /* Under the lock of base/lock.h: */
     consul_watch *next;
-    consul_runner *runner; /* NULL while there is no thread */
+    consul_watch_thread *thread; /* NULL while there is no thread */
     bool closed;
     int hangs; /* why nobody waits for the agent, enum consul_reason; or 0 */
     bool busy;
-    consul_unanswered *unanswered;
+    consul_pending *pending;
     unsigned handshakes;  /* of this process */
     int64_t second_began; /* of the peers in this second */
     unsigned in_second;

@@ -21,8 +21,8 @@
 #include "agent/slot.h"
 #include "base/lock.h"
 #include "watch/process.h"
-#include "watch/runner.h"
 #include "watch/state.h"
+#include "watch/thread.h"
 
 #include <openssl/crypto.h>
 
@@ -33,7 +33,7 @@ consul_watch *consul_watch_new(const consul_agent *agent, consul_table *table, O
 {
     consul_watch *watch = OPENSSL_zalloc(sizeof(*watch));
 
-    if (watch == NULL || (watch->unanswered = consul_unanswered_new(err)) == NULL) {
+    if (watch == NULL || (watch->pending = consul_pending_new(err)) == NULL) {
         OPENSSL_free(watch);
         consul_error_set(err, CONSUL_R_OUT_OF_MEMORY, "the store");
         return NULL;
@@ -63,20 +63,20 @@ void consul_watch_free(consul_watch *watch)
         return;
     consul_watch_close(watch);
     consul_process_remove(watch);
-    consul_unanswered_free(watch->unanswered);
+    consul_pending_free(watch->pending);
     OPENSSL_free(watch);
 }
 
-void consul_watch_expect(consul_watch *watch)
+void consul_watch_note_handshake(consul_watch *watch)
 {
     int64_t now = consul_now_ms();
     int state = consul_forbid_cancel();
 
     consul_lock();
-    consul_runner_reap(watch);
+    consul_thread_reap(watch);
     watch->handshakes++;
     watch->idle_at = now + watch->idle_after;
-    if (watch->handshakes > 1 && watch->runner == NULL && now >= watch->next_slot
+    if (watch->handshakes > 1 && watch->thread == NULL && now >= watch->next_slot
         && !consul_slot_is_crowd()) {
         watch->next_slot = now + consul_jitter(SLOT_PAUSE_MS);
         consul_process_start(watch, true);
@@ -90,7 +90,7 @@ int consul_watch_agent_hangs(consul_watch *watch, const consul_request *request)
     int reason;
 
     consul_lock();
-    reason = watch->hangs != 0 ? watch->hangs : consul_unanswered_find(watch->unanswered, request);
+    reason = watch->hangs != 0 ? watch->hangs : consul_pending_find(watch->pending, request);
     consul_unlock();
     return reason;
 }
@@ -109,19 +109,19 @@ void consul_watch_note_failure(consul_watch *watch, const consul_request *reques
         return;
     state = consul_forbid_cancel();
     consul_lock();
-    consul_runner_reap(watch);
+    consul_thread_reap(watch);
     /* Not where a program loads URIs, and will perhaps fork. */
     if (watch->handshakes > 0) {
         if (is_hang) /* where there are too many, others may have better luck */
             watch->hangs = CONSUL_R_AGENT_TIMEOUT;
-        consul_unanswered_add(watch->unanswered, request, err->reason);
-        if (watch->runner == NULL)
+        consul_pending_add(watch->pending, request, err->reason);
+        if (watch->thread == NULL)
             consul_process_start(watch, false);
         else
-            consul_runner_wake(watch->runner);
-        if (watch->runner == NULL) { /* nobody would find out when it does no longer */
+            consul_thread_wake(watch->thread);
+        if (watch->thread == NULL) { /* nobody would find out when it does no longer */
             watch->hangs = 0;
-            consul_unanswered_forget(watch->unanswered);
+            consul_pending_forget(watch->pending);
         }
     }
     consul_unlock();

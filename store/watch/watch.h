@@ -20,7 +20,7 @@ void consul_watch_close(consul_watch *watch);
 void consul_watch_free(consul_watch *watch);
 
 /* A handshake begins that will ask. A process that has had one before watches from now on. */
-void consul_watch_expect(consul_watch *watch);
+void consul_watch_note_handshake(consul_watch *watch);
 
 /*
  * Has the agent left this request without an answer, and not answered it since? Or any, and answered

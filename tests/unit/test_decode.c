@@ -126,7 +126,7 @@ static int decode(const char *kind, const char *body, size_t len, char *text, si
         bool authorized = true;
         char reason[256] = "";
 
-        ok = consul_decision_decode(body, len, &authorized, reason, sizeof(reason), err);
+        ok = consul_verdict_decode(body, len, &authorized, reason, sizeof(reason), err);
         if (ok)
             snprintf(text, size, "authorized %s\nreason %s", authorized ? "true" : "false", reason);
         else
@@ -271,7 +271,7 @@ static void test_long_reason_is_cut(void **state)
     memset(body + len, 'r', 1000);
     strcpy(body + len + 1000, "\"}");
     assert_int_equal(
-        consul_decision_decode(body, strlen(body), &authorized, reason, sizeof(reason), NULL), 1);
+        consul_verdict_decode(body, strlen(body), &authorized, reason, sizeof(reason), NULL), 1);
     assert_false(authorized);
     assert_string_equal(reason, "rrrrrrrrrrrrrrr");
 }

@@ -46,7 +46,7 @@ static bool has_one(int64_t since)
 
 static bool has_one_in_crowd(int64_t since)
 {
-    consul_leaf *leaf = consul_entry_leaf_in_crowd(f.entry, since, since);
+    consul_leaf *leaf = consul_entry_leaf_when_busy(f.entry, since, since);
 
     consul_leaf_unref(leaf);
     return leaf != NULL;

@@ -3,7 +3,7 @@
 #include "base/lock.h"
 #include "watch/load.h"
 #include "watch/process.h"
-#include "watch/runner.h"
+#include "watch/thread.h"
 
 #include "unit.h" /* after it: cmocka has names of its own */
 
@@ -103,8 +103,8 @@ static int tear_down(void **state)
 
 static void start_watching(fixture *f)
 {
-    consul_watch_expect(f->watch);
-    consul_watch_expect(f->watch);
+    consul_watch_note_handshake(f->watch);
+    consul_watch_note_handshake(f->watch);
 }
 
 static bool is_vouched_for(consul_entry *entry)
@@ -191,11 +191,11 @@ static void test_from_the_second_handshake_on(void **state)
 {
     fixture *f = *state;
 
-    consul_watch_expect(f->watch);
-    assert_null(f->watch->runner);
+    consul_watch_note_handshake(f->watch);
+    assert_null(f->watch->thread);
     assert_int_equal(live_agent_opened(f->agent), 0);
-    consul_watch_expect(f->watch);
-    assert_non_null(f->watch->runner);
+    consul_watch_note_handshake(f->watch);
+    assert_non_null(f->watch->thread);
     WAIT_UNTIL(is_vouched_for(f->roots) && is_vouched_for(f->leaf));
     assert_int_equal(deaf_threads(), 1);
 }
@@ -209,8 +209,8 @@ static int64_t leaf_after_the_thread(const fixture *f)
     consul_entry *roots = consul_table_entry(live, CONSUL_KIND_ROOTS, "", &scope, NULL), *leaf;
     int64_t began;
 
-    consul_watch_expect(watch);
-    consul_watch_expect(watch);
+    consul_watch_note_handshake(watch);
+    consul_watch_note_handshake(watch);
     WAIT_UNTIL(is_vouched_for(roots));
     began = consul_now_ms();
     leaf = consul_table_entry(live, CONSUL_KIND_LEAF, "web", &scope, NULL);
@@ -255,7 +255,7 @@ static void test_it_ends_promptly(void **state)
     /* And for good. */
     start_watching(f);
     note_timeout(f);
-    assert_null(f->watch->runner);
+    assert_null(f->watch->thread);
     assert_false(agent_hangs(f));
 }
 
@@ -278,7 +278,7 @@ static void test_idle(void **state)
     assert_false(is_vouched_for(f->roots) || is_vouched_for(f->leaf));
     close(last);
     f->watch->next_slot = 0; /* it has one a second */
-    consul_watch_expect(f->watch);
+    consul_watch_note_handshake(f->watch);
     live_agent_request(f->agent, LIVE_ROOTS, 3);
     WAIT_UNTIL(deaf_threads() == 0);
     while (count-- > 0)
@@ -521,7 +521,7 @@ static void test_probes(void **state)
     fixture *f = *state;
 
     live_agent_behave(f->agent, LIVE_ROOTS, LIVE_HANG);
-    consul_watch_expect(f->watch);
+    consul_watch_note_handshake(f->watch);
     note_timeout(f);
     assert_true(agent_hangs(f));
     live_agent_request(f->agent, LIVE_ROOTS, 2); /* the third: two had no answer */
@@ -538,8 +538,8 @@ static int64_t last_probe(fixture *f)
     int64_t began = 0;
 
     pthread_mutex_lock(&consul_work_lock);
-    if (f->watch->runner != NULL)
-        began = f->watch->runner->queries[PROBE].began;
+    if (f->watch->thread != NULL)
+        began = f->watch->thread->queries[PROBE_ROOTS].began;
     pthread_mutex_unlock(&consul_work_lock);
     return began;
 }
@@ -548,22 +548,22 @@ static int64_t last_probe(fixture *f)
 static void test_connections_that_hang(void **state)
 {
     fixture *f = *state;
-    const consul_runner *first;
+    const consul_watch_thread *first;
     int64_t last;
     int i;
 
     f->settings.connect_timeout = 20;
     start_watching(f);
-    first = f->watch->runner;
+    first = f->watch->thread;
     for (i = 0; i < 10; i++) {
         note_timeout(f);
         last = last_probe(f);
         WAIT_UNTIL(last_probe(f) != last);
         assert_non_null(first);
-        assert_ptr_equal(f->watch->runner, first);
+        assert_ptr_equal(f->watch->thread, first);
     }
     note_timeout(f); /* it would be another's then, if the first one had ended */
-    assert_ptr_equal(f->watch->runner, first);
+    assert_ptr_equal(f->watch->thread, first);
     assert_int_equal(deaf_threads(), 1);
 }
 
@@ -573,7 +573,7 @@ static void test_a_crowd(void **state)
     fixture *f = *state;
 
     live_agent_behave(f->agent, LIVE_ROOTS, LIVE_HANG);
-    consul_watch_expect(f->watch);
+    consul_watch_note_handshake(f->watch);
     note_timeout(f);
     live_agent_behave(f->agent, LIVE_ROOTS, LIVE_CROWDED);
     live_agent_request(f->agent, LIVE_ROOTS, 3); /* after a probe that was told */
@@ -583,7 +583,7 @@ static void test_a_crowd(void **state)
 
     assert_false(consul_slot_is_crowd());
     /* Again and again: the thread that has probed may not have ended yet. */
-    WAIT_UNTIL((consul_watch_expect(f->watch), is_vouched_for(f->roots)));
+    WAIT_UNTIL((consul_watch_note_handshake(f->watch), is_vouched_for(f->roots)));
     live_agent_behave(f->agent, LIVE_LEAF, LIVE_CROWDED);
     WAIT_UNTIL(consul_slot_is_crowd());
     WAIT_UNTIL(!is_vouched_for(f->roots)); /* what it held, it gives up */
@@ -682,10 +682,10 @@ static void test_fork_while_it_watches(void **state)
     if (child == 0) {
         consul_roots *roots = consul_entry_roots(f->roots, CONSUL_EVER);
         bool knows = roots != NULL && !is_vouched_for(f->roots) && !is_vouched_for(f->leaf);
-        bool is_bare = f->watch->runner == NULL && sockets(false) == before + 2; /* the agent's */
+        bool is_bare = f->watch->thread == NULL && sockets(false) == before + 2; /* the agent's */
 
-        consul_watch_expect(f->watch);
-        _exit(f->watch->runner == NULL ? knows + 2 * is_bare : 4);
+        consul_watch_note_handshake(f->watch);
+        _exit(f->watch->thread == NULL ? knows + 2 * is_bare : 4);
     }
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_true(WIFEXITED(status));
@@ -718,10 +718,10 @@ static void test_closed_descriptors(void **state)
     live_agent_request(f->agent, LIVE_LEAF, 1);
     pthread_mutex_lock(&consul_work_lock);
     for (i = 0; i < 2; i++)
-        taken[count++] = f->watch->runner->wake[i].fd;
+        taken[count++] = f->watch->thread->wake[i].fd;
     for (i = 0; i < SOCKETS_MAX; i++) {
-        if (f->watch->runner->sockets[i].fd >= 0)
-            taken[count++] = f->watch->runner->sockets[i].fd;
+        if (f->watch->thread->sockets[i].fd >= 0)
+            taken[count++] = f->watch->thread->sockets[i].fd;
     }
     for (i = 0; i < count; i++) {
         int fd = memfd_create("of the host", MFD_CLOEXEC);
@@ -733,7 +733,7 @@ static void test_closed_descriptors(void **state)
     pthread_mutex_unlock(&consul_work_lock);
     assert_int_equal(count, 4);
     WAIT_UNTIL(deaf_threads() == 0);
-    WAIT_UNTIL((consul_watch_expect(f->watch), is_vouched_for(f->roots)));
+    WAIT_UNTIL((consul_watch_note_handshake(f->watch), is_vouched_for(f->roots)));
     for (i = 0; i < count; i++) {
         assert_int_equal(pread(taken[i], kept, 2, 0), 2);
         assert_memory_equal(kept, "ok", 2);
@@ -784,7 +784,7 @@ static void *be_cancelled(void *arg)
 
     pthread_cancel(pthread_self());
     note_timeout(f);
-    consul_watch_expect(f->watch);
+    consul_watch_note_handshake(f->watch);
     consul_watch_close(f->watch);
     pthread_testcancel();
     return arg;

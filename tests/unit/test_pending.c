@@ -4,7 +4,7 @@
 #include <stdio.h>
 
 #include "agent/authorize.h"
-#include "cache/unanswered.h"
+#include "cache/pending.h"
 
 #define ROOTS "/v1/agent/connect/ca/roots"
 #define REASON CONSUL_R_AGENT_TIMEOUT
@@ -19,68 +19,68 @@ static consul_request leaf(const char *service, const consul_scope *scope)
 
 static int set_up(void **state)
 {
-    return (*state = consul_unanswered_new(NULL)) == NULL;
+    return (*state = consul_pending_new(NULL)) == NULL;
 }
 
 static int tear_down(void **state)
 {
-    consul_unanswered_free(*state);
+    consul_pending_free(*state);
     return 0;
 }
 
 static void test_which(void **state)
 {
-    consul_unanswered *all = *state;
+    consul_pending *all = *state;
     consul_request web = leaf("web", &here), api = leaf("api", &here), far = leaf("web", &there);
     consul_request roots = {.path = ROOTS, .scope = &here}, no_scope = leaf("web", NULL);
 
-    assert_false(consul_unanswered_any(all));
-    consul_unanswered_add(all, &web, REASON);
-    assert_true(consul_unanswered_any(all));
-    assert_int_equal(consul_unanswered_find(all, &web), REASON);
-    assert_int_equal(consul_unanswered_find(all, &no_scope), REASON);
-    assert_int_equal(consul_unanswered_find(all, &api), 0);
-    assert_int_equal(consul_unanswered_find(all, &far), 0);
-    assert_int_equal(consul_unanswered_find(all, &roots), 0);
+    assert_false(consul_pending_any(all));
+    consul_pending_add(all, &web, REASON);
+    assert_true(consul_pending_any(all));
+    assert_int_equal(consul_pending_find(all, &web), REASON);
+    assert_int_equal(consul_pending_find(all, &no_scope), REASON);
+    assert_int_equal(consul_pending_find(all, &api), 0);
+    assert_int_equal(consul_pending_find(all, &far), 0);
+    assert_int_equal(consul_pending_find(all, &roots), 0);
 }
 
 static void test_decisions_are_alike(void **state)
 {
     consul_request decision = {.path = CONSUL_AUTHORIZE_PATH, .body = "{\"Target\": \"web\"}"};
     consul_request other = {.path = CONSUL_AUTHORIZE_PATH};
-    consul_question question = {0};
+    consul_pending_request question = {0};
 
-    consul_unanswered_add(*state, &decision, REASON);
-    consul_unanswered_add(*state, &other, REASON);
-    assert_int_equal(consul_unanswered_find(*state, &other), REASON);
-    assert_true(consul_unanswered_next(*state, &question));
-    assert_string_equal(consul_question_request(&question).body, decision.body);
+    consul_pending_add(*state, &decision, REASON);
+    consul_pending_add(*state, &other, REASON);
+    assert_int_equal(consul_pending_find(*state, &other), REASON);
+    assert_true(consul_pending_next(*state, &question));
+    assert_string_equal(consul_pending_request_of(&question).body, decision.body);
     assert_ptr_not_equal(question.body, decision.body);
-    consul_unanswered_remove(*state, &question);
-    assert_false(consul_unanswered_any(*state));
-    consul_question_clear(&question);
+    consul_pending_remove(*state, &question);
+    assert_false(consul_pending_any(*state));
+    consul_pending_request_clear(&question);
 }
 
 static void test_each_in_turn(void **state)
 {
     consul_request web = leaf("web", &here), api = leaf("api", &there);
-    consul_question question = {0};
+    consul_pending_request question = {0};
     int i, of_web = 0, of_api = 0;
 
-    consul_unanswered_add(*state, &web, REASON);
-    consul_unanswered_add(*state, &api, REASON);
+    consul_pending_add(*state, &web, REASON);
+    consul_pending_add(*state, &api, REASON);
     for (i = 0; i < 6; i++) {
-        assert_true(consul_unanswered_next(*state, &question));
+        assert_true(consul_pending_next(*state, &question));
         of_web += strcmp(question.last_segment, "web") == 0;
         of_api += strcmp(question.last_segment, "api") == 0
-                  && strcmp(consul_question_request(&question).scope->dc, "dc2") == 0;
+                  && strcmp(consul_pending_request_of(&question).scope->dc, "dc2") == 0;
     }
     assert_int_equal(of_web, 3);
     assert_int_equal(of_api, 3);
-    consul_unanswered_remove(*state, &question); /* the last one was api */
-    assert_int_equal(consul_unanswered_find(*state, &web), REASON);
-    assert_int_equal(consul_unanswered_find(*state, &api), 0);
-    consul_question_clear(&question);
+    consul_pending_remove(*state, &question); /* the last one was api */
+    assert_int_equal(consul_pending_find(*state, &web), REASON);
+    assert_int_equal(consul_pending_find(*state, &api), 0);
+    consul_pending_request_clear(&question);
 }
 
 static void test_a_bounded_number(void **state)
@@ -91,17 +91,17 @@ static void test_a_bounded_number(void **state)
 
     for (i = 0; i < 100; i++) {
         snprintf(name, sizeof(name), "service-%d", i);
-        consul_unanswered_add(*state, &request, REASON);
-        consul_unanswered_add(*state, &request, REASON);
+        consul_pending_add(*state, &request, REASON);
+        consul_pending_add(*state, &request, REASON);
     }
     for (i = 0; i < 100; i++) {
         snprintf(name, sizeof(name), "service-%d", i);
-        kept += consul_unanswered_find(*state, &request) == REASON;
+        kept += consul_pending_find(*state, &request) == REASON;
     }
     assert_int_equal(kept, 8);
-    consul_unanswered_forget(*state);
-    assert_false(consul_unanswered_any(*state));
-    assert_false(consul_unanswered_next(*state, &(consul_question){0}));
+    consul_pending_forget(*state);
+    assert_false(consul_pending_any(*state));
+    assert_false(consul_pending_next(*state, &(consul_pending_request){0}));
 }
 
 int main(void)

@@ -1,6 +1,6 @@
 /* The thread of a watch: its start, its end, and the lock it works under. */
-#ifndef CONSUL_WATCH_RUNNER_H
-#define CONSUL_WATCH_RUNNER_H
+#ifndef CONSUL_WATCH_THREAD_H
+#define CONSUL_WATCH_THREAD_H
 
 #include "watch/state.h"
 
@@ -11,19 +11,19 @@
 extern pthread_mutex_t consul_work_lock;
 
 /* With the lock of base/lock.h held: start the thread, with or without a slot, if that can be. */
-void consul_runner_start(consul_watch *watch, bool with_slot);
-void consul_runner_wake(const consul_runner *r);
+void consul_thread_start(consul_watch *watch, bool with_slot);
+void consul_thread_wake(const consul_watch_thread *r);
 
 /* With the lock held: join a thread that has done its last work. */
-void consul_runner_reap(consul_watch *watch);
+void consul_thread_reap(consul_watch *watch);
 
 /*
  * End the thread and join it. Without the lock, by one caller at a time: who comes second finds no
  * thread because there is none.
  */
-void consul_runner_stop(consul_watch *watch);
+void consul_thread_stop(consul_watch *watch);
 
 /* With the lock held: forget it, as its libcurl handles can not be freed any more. */
-void consul_runner_leave_behind(consul_runner *r);
+void consul_thread_leave_behind(consul_watch_thread *r);
 
 #endif

@@ -2,7 +2,7 @@
  * Requests that the agent has left without an answer. One that has lost its leader, say, answers what
  * it has cached and nothing else: who asks again what was not answered would wait again in vain.
  */
-#include "cache/unanswered.h"
+#include "cache/pending.h"
 
 #include <string.h>
 
@@ -10,38 +10,38 @@
 
 #define UNANSWERED_MAX 8 /* what is more is forgotten, and waited for again */
 
-struct consul_unanswered {
-    consul_question questions[UNANSWERED_MAX]; /* without a path where there is none */
+struct consul_pending {
+    consul_pending_request questions[UNANSWERED_MAX]; /* without a path where there is none */
     size_t next;
 };
 
-consul_unanswered *consul_unanswered_new(consul_error *err)
+consul_pending *consul_pending_new(consul_error *err)
 {
-    consul_unanswered *all = OPENSSL_zalloc(sizeof(*all));
+    consul_pending *all = OPENSSL_zalloc(sizeof(*all));
 
     if (all == NULL)
         consul_error_set(err, CONSUL_R_OUT_OF_MEMORY, "the store");
     return all;
 }
 
-void consul_unanswered_free(consul_unanswered *all)
+void consul_pending_free(consul_pending *all)
 {
     if (all == NULL)
         return;
-    consul_unanswered_forget(all);
+    consul_pending_forget(all);
     OPENSSL_free(all);
 }
 
-void consul_question_clear(consul_question *question)
+void consul_pending_request_clear(consul_pending_request *question)
 {
     OPENSSL_free(question->body);
     memset(question, 0, sizeof(*question));
 }
 
-static bool copy(consul_question *to, const char *path, const char *last_segment,
+static bool copy(consul_pending_request *to, const char *path, const char *last_segment,
                  const consul_scope *scope, const char *body)
 {
-    consul_question_clear(to);
+    consul_pending_request_clear(to);
     if (body != NULL && (to->body = OPENSSL_strdup(body)) == NULL)
         return false;
     to->path = path;
@@ -50,7 +50,7 @@ static bool copy(consul_question *to, const char *path, const char *last_segment
     return true;
 }
 
-consul_request consul_question_request(const consul_question *question)
+consul_request consul_pending_request_of(const consul_pending_request *question)
 {
     return (consul_request){
         .path = question->path,
@@ -74,13 +74,13 @@ static const consul_scope *scope_of(const consul_request *request)
 }
 
 /* Bodies are not compared: one decision that does not come speaks for the others. */
-static consul_question *find_like(consul_unanswered *all, const consul_request *request)
+static consul_pending_request *find_like(consul_pending *all, const consul_request *request)
 {
     const consul_scope *scope = scope_of(request);
     size_t i;
 
     for (i = 0; i < UNANSWERED_MAX; i++) {
-        consul_question *q = &all->questions[i];
+        consul_pending_request *q = &all->questions[i];
 
         if (q->path != NULL && strcmp(q->path, request->path) == 0
             && strcmp(q->last_segment, segment_of(request)) == 0
@@ -91,14 +91,14 @@ static consul_question *find_like(consul_unanswered *all, const consul_request *
     return NULL;
 }
 
-int consul_unanswered_find(consul_unanswered *all, const consul_request *request)
+int consul_pending_find(consul_pending *all, const consul_request *request)
 {
-    const consul_question *q = find_like(all, request);
+    const consul_pending_request *q = find_like(all, request);
 
     return q == NULL ? 0 : q->reason;
 }
 
-bool consul_unanswered_any(const consul_unanswered *all)
+bool consul_pending_any(const consul_pending *all)
 {
     size_t i;
 
@@ -107,7 +107,7 @@ bool consul_unanswered_any(const consul_unanswered *all)
     return i < UNANSWERED_MAX;
 }
 
-void consul_unanswered_add(consul_unanswered *all, const consul_request *request, int reason)
+void consul_pending_add(consul_pending *all, const consul_request *request, int reason)
 {
     size_t i;
 
@@ -119,12 +119,12 @@ void consul_unanswered_add(consul_unanswered *all, const consul_request *request
         all->questions[i].reason = reason;
 }
 
-bool consul_unanswered_next(consul_unanswered *all, consul_question *question)
+bool consul_pending_next(consul_pending *all, consul_pending_request *question)
 {
     size_t i;
 
     for (i = 0; i < UNANSWERED_MAX; i++) {
-        const consul_question *q = &all->questions[all->next++ % UNANSWERED_MAX];
+        const consul_pending_request *q = &all->questions[all->next++ % UNANSWERED_MAX];
 
         if (q->path != NULL)
             return copy(question, q->path, q->last_segment, &q->scope, q->body);
@@ -132,16 +132,16 @@ bool consul_unanswered_next(consul_unanswered *all, consul_question *question)
     return false;
 }
 
-void consul_unanswered_remove(consul_unanswered *all, const consul_question *question)
+void consul_pending_remove(consul_pending *all, const consul_pending_request *question)
 {
-    consul_request request = consul_question_request(question);
-    consul_question *q = question->path == NULL ? NULL : find_like(all, &request);
+    consul_request request = consul_pending_request_of(question);
+    consul_pending_request *q = question->path == NULL ? NULL : find_like(all, &request);
 
     if (q != NULL)
-        consul_question_clear(q);
+        consul_pending_request_clear(q);
 }
 
-void consul_unanswered_note_crowd(consul_unanswered *all)
+void consul_pending_note_crowd(consul_pending *all)
 {
     size_t i;
 
@@ -149,10 +149,10 @@ void consul_unanswered_note_crowd(consul_unanswered *all)
         all->questions[i].reason = CONSUL_R_AGENT_UNREACHABLE;
 }
 
-void consul_unanswered_forget(consul_unanswered *all)
+void consul_pending_forget(consul_pending *all)
 {
     size_t i;
 
     for (i = 0; i < UNANSWERED_MAX; i++)
-        consul_question_clear(&all->questions[i]);
+        consul_pending_request_clear(&all->questions[i]);
 }

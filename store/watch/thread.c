@@ -1,5 +1,5 @@
 /* The thread of a watch: one, which runs the queries on libcurl's multi interface until it has no use. */
-#include "watch/runner.h"
+#include "watch/thread.h"
 
 #include "agent/slot.h"
 #include "base/lock.h"
@@ -15,16 +15,16 @@
 pthread_mutex_t consul_work_lock = PTHREAD_MUTEX_INITIALIZER;
 
 /* By forks and closed descriptors: libcurl's part can not be freed. Under the lock of base/lock.h. */
-static consul_runner *left_behind;
+static consul_watch_thread *left_behind;
 
-void consul_runner_wake(const consul_runner *r)
+void consul_thread_wake(const consul_watch_thread *r)
 {
     if (consul_descriptor_is_ours(&r->wake[1]))
         send(r->wake[1].fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 /* Do others need the connections more than this process, which can ask? */
-static bool yields(const consul_runner *r)
+static bool yields(const consul_watch_thread *r)
 {
     if (!consul_descriptor_is_ours(&r->slot))
         return false;
@@ -34,7 +34,7 @@ static bool yields(const consul_runner *r)
 }
 
 /* With the work lock held: one round of what there is to do. False when it is to end. */
-static bool work(consul_watch *watch, consul_runner *r)
+static bool work(consul_watch *watch, consul_watch_thread *r)
 {
     bool goes_on;
     CURLMsg *message;
@@ -51,7 +51,7 @@ static bool work(consul_watch *watch, consul_runner *r)
                   && (watch->hangs != 0
                       || (consul_now_ms() < watch->idle_at
                           && (consul_query_is_wanted(watch, r, LANE_ROOTS)
-                              || consul_query_is_wanted(watch, r, QUESTION))));
+                              || consul_query_is_wanted(watch, r, PROBE_REQUEST))));
         consul_unlock();
         if (!goes_on)
             return false;
@@ -72,7 +72,7 @@ static bool work(consul_watch *watch, consul_runner *r)
 }
 
 /* How long nothing is to be done, unless something comes in. */
-static int pause_length(const consul_watch *watch, const consul_runner *r)
+static int pause_length(const consul_watch *watch, const consul_watch_thread *r)
 {
     int64_t now = consul_now_ms(), due = now + watch->idle_after;
     int i;
@@ -89,7 +89,7 @@ static int pause_length(const consul_watch *watch, const consul_runner *r)
     return due <= now ? 0 : (int)(due - now);
 }
 
-static void wait_for_something(const consul_watch *watch, consul_runner *r)
+static void wait_for_something(const consul_watch *watch, consul_watch_thread *r)
 {
     struct curl_waitfd waking[] = {{.fd = r->wake[0].fd, .events = CURL_WAIT_POLLIN},
                                    {.fd = r->slot.fd, .events = CURL_WAIT_POLLIN}};
@@ -106,7 +106,7 @@ static void wait_for_something(const consul_watch *watch, consul_runner *r)
 
 static void *run(void *arg)
 {
-    consul_runner *r = arg;
+    consul_watch_thread *r = arg;
     consul_watch *watch = r->watch;
     int i;
 
@@ -127,10 +127,10 @@ static void *run(void *arg)
     }                      /* else libcurl would close what is the host's */
     OPENSSL_thread_stop(); /* takes libcrypto's locks, so not while the process forks */
     consul_lock();
-    consul_table_doubt_all(watch->table);
+    consul_table_stop_vouching(watch->table);
     watch->hangs = 0;
-    consul_unanswered_forget(watch->unanswered);
-    consul_question_clear(&r->question);
+    consul_pending_forget(watch->pending);
+    consul_pending_request_clear(&r->probe);
     consul_descriptors_close(r);
     r->ended = true;
     consul_unlock();
@@ -138,34 +138,34 @@ static void *run(void *arg)
     return NULL;
 }
 
-void consul_runner_leave_behind(consul_runner *r)
+void consul_thread_leave_behind(consul_watch_thread *r)
 {
     r->next = left_behind;
     left_behind = r;
 }
 
 /* With the lock held; its thread has ended. */
-static void dispose(consul_runner *r)
+static void dispose(consul_watch_thread *r)
 {
     if (r->multi != NULL)
-        consul_runner_leave_behind(r);
+        consul_thread_leave_behind(r);
     else
         OPENSSL_free(r);
 }
 
-void consul_runner_reap(consul_watch *watch)
+void consul_thread_reap(consul_watch *watch)
 {
-    if (watch->runner != NULL && watch->runner->ended) {
-        pthread_join(watch->runner->thread, NULL);
-        dispose(watch->runner);
-        watch->runner = NULL;
+    if (watch->thread != NULL && watch->thread->ended) {
+        pthread_join(watch->thread->thread, NULL);
+        dispose(watch->thread);
+        watch->thread = NULL;
     }
 }
 
 /* All signals are left to the host's threads. */
-void consul_runner_start(consul_watch *watch, bool with_slot)
+void consul_thread_start(consul_watch *watch, bool with_slot)
 {
-    consul_runner *r = OPENSSL_zalloc(sizeof(*r));
+    consul_watch_thread *r = OPENSSL_zalloc(sizeof(*r));
     sigset_t all, old;
     int error = -1;
 
@@ -175,31 +175,31 @@ void consul_runner_start(consul_watch *watch, bool with_slot)
     if ((!with_slot || consul_descriptor_take(&r->slot, consul_slot_take(watch->agent)))
         && consul_descriptors_make_waking(r)) {
         r->watch = watch;
-        watch->runner = r;
+        watch->thread = r;
         sigfillset(&all);
         pthread_sigmask(SIG_SETMASK, &all, &old);
         error = pthread_create(&r->thread, NULL, run, r);
         pthread_sigmask(SIG_SETMASK, &old, NULL);
     }
     if (error != 0) {
-        watch->runner = NULL;
+        watch->thread = NULL;
         consul_descriptors_close(r);
         OPENSSL_free(r);
     }
 }
 
-void consul_runner_stop(consul_watch *watch)
+void consul_thread_stop(consul_watch *watch)
 {
-    consul_runner *r;
+    consul_watch_thread *r;
     pthread_t thread;
 
     consul_lock();
-    r = watch->runner;
+    r = watch->thread;
     if (r != NULL) {
         r->stop = true;
         thread = r->thread;
-        watch->runner = NULL; /* joined here and by nobody else */
-        consul_runner_wake(r);
+        watch->thread = NULL; /* joined here and by nobody else */
+        consul_thread_wake(r);
     }
     consul_unlock();
     if (r != NULL) {
