@@ -62,7 +62,7 @@ def world(programs, listing):
 
 
 def test_what_is_listed(world):
-    """The agent says yes to all of them; tests/unit/test_intentions.c has more lists."""
+    """The agent says yes to all of them; tests/unit/store/agent/test_intentions.c has more lists."""
     for rows, said in (
         ([row("friend", ALLOW, JWT)], "the intention allow friend => web demands a JWT"),
         ([row("friend", ALLOW)], None),

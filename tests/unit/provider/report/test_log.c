@@ -5,8 +5,8 @@ static char folder[] = "/tmp/consul-test-XXXXXX";
 static char socket_path[64], log_path[64];
 
 #define SYSLOG_SOCKET socket_path
-#include "../../provider/report/log.c" /* its state is the process's: each test starts it afresh */
-#include "../../provider/report/log_allowance.c"
+#include "report/log.c" /* its state is the process's: each test starts it afresh */
+#include "report/log_allowance.c"
 
 #include <stdlib.h>
 #include <sys/wait.h>

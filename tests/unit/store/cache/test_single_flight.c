@@ -4,7 +4,7 @@
  */
 static int queued_ms;
 #define QUEUED_MS queued_ms
-#include "../../store/cache/single_flight.c"
+#include "cache/single_flight.c"
 #include "store.h"
 #include "watch/watch.h"
 
