@@ -95,6 +95,17 @@ consul_scope consul_store_scope(const consul_store *store, const consul_scope *a
 
 /* ---- what the agent says now ---- */
 
+/* Return what is known of an agent that nobody waits for. */
+static const char *trouble_of(int reason)
+{
+    if (reason == CONSUL_R_AGENT_TIMEOUT)
+        return "has left requests without an answer";
+    if (reason == CONSUL_R_AGENT_REFUSED)
+        return "has answered HTTP status 429 for some time";
+    return "could not be asked: its name took too long to look up, or a connection or a "
+           "descriptor was missing";
+}
+
 /* Is there use in asking it? One that hangs would hold up everybody for the whole timeout. */
 int consul_store_check_agent(consul_store *store, const consul_request *request, consul_error *err)
 {
@@ -103,10 +114,8 @@ int consul_store_check_agent(consul_store *store, const consul_request *request,
     return reason == 0
            || consul_error_set(
                err, reason,
-               "the agent at %s has %s; it is being tried, and nobody waits for it meanwhile",
-               store->settings->address,
-               reason == CONSUL_R_AGENT_REFUSED ? "answered HTTP status 429 for some time"
-                                                : "left requests without an answer");
+               "the agent at %s %s; it is being tried, and nobody waits for it meanwhile",
+               store->settings->address, trouble_of(reason));
 }
 
 int consul_store_ask(consul_store *store, const consul_entry *entry, uint64_t index, int64_t wait,

@@ -63,18 +63,23 @@ static size_t receive_header(char *data, size_t size, size_t count, void *arg)
     return len;
 }
 
-/*
- * A program that is executed while a request runs must not inherit its socket. Where there is none to
- * be had, libcurl says the same as where nobody listens.
- */
+/* Where there is none to be had, libcurl says the same as where nobody listens. */
+curl_socket_t consul_exchange_note_socket(consul_exchange *x, int fd)
+{
+    if (fd < 0 && errno != EAFNOSUPPORT)
+        x->want = errno;
+    if (fd >= 0) {
+        x->fd = fd;
+        x->was_looked_up |= consul_now_ms() <= x->look_up_until;
+    }
+    return fd;
+}
+
+/* A program that is executed while a request runs must not inherit its socket. */
 static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 {
-    consul_exchange *x = arg;
-
-    x->fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
-    if (x->fd < 0 && errno != EAFNOSUPPORT)
-        x->want = errno;
-    return x->fd;
+    return consul_exchange_note_socket(
+        arg, socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol));
 }
 
 /* Between the connection and the request: the token is told to the agent's user alone. */
@@ -200,6 +205,9 @@ int consul_exchange_prepare(consul_exchange *x, const consul_agent *agent,
     if (timeout <= 0)
         return consul_error_set(err, CONSUL_R_AGENT_TIMEOUT, "%s: no time was left for the request",
                                 x->source);
+    x->look_up_until = consul_deadline_after(
+        (agent->settings->connect_timeout < timeout ? agent->settings->connect_timeout : timeout)
+        / 2);
     x->has_time = timeout >= most || timeout >= agent->settings->authorize_timeout / 2;
     return set_transfer(x, agent, request, (long)timeout)
            || consul_error_set(err, CONSUL_R_INTERNAL, "%s: libcurl refused an option", x->source);
@@ -249,7 +257,8 @@ static int judge(const consul_exchange *x, CURLcode code, long status, consul_er
     if (code != CURLE_OK)
         return consul_error_set(
             err,
-            code == CURLE_OPERATION_TIMEDOUT ? CONSUL_R_AGENT_TIMEOUT : CONSUL_R_AGENT_UNREACHABLE,
+            code == CURLE_OPERATION_TIMEDOUT && x->fd >= 0 ? CONSUL_R_AGENT_TIMEOUT
+                                                           : CONSUL_R_AGENT_UNREACHABLE,
             "%s: %s", x->source, *x->curl_text != '\0' ? x->curl_text : curl_easy_strerror(code));
     if (status != 200)
         return consul_error_set(err, CONSUL_R_AGENT_REFUSED, "%s: HTTP status %ld: %.*s%s",
@@ -268,6 +277,7 @@ int consul_exchange_finish(consul_exchange *x, CURLcode code, consul_answer *ans
     OPENSSL_strlcpy(answer->source, x->source, sizeof(answer->source));
     if (code == CURLE_OK)
         answer->status = status_of(x);
+    answer->unanswered = consul_exchange_was_unanswered(x, code);
     answer->lost = consul_exchange_found_loss(x, code);
     if (!judge(x, code, answer->status, err))
         return 0;
@@ -303,6 +313,11 @@ static bool is_nobody(long error)
            || error == ENETUNREACH || error == ENETDOWN || error == ETIMEDOUT;
 }
 
+bool consul_exchange_was_unanswered(const consul_exchange *x, CURLcode code)
+{
+    return code == CURLE_OPERATION_TIMEDOUT && x->has_time;
+}
+
 bool consul_exchange_found_loss(const consul_exchange *x, CURLcode code)
 {
     long error = 0;
@@ -313,7 +328,7 @@ bool consul_exchange_found_loss(const consul_exchange *x, CURLcode code)
         return curl_easy_getinfo(x->curl, CURLINFO_OS_ERRNO, &error) == CURLE_OK
                && is_nobody(error);
     if (code == CURLE_OPERATION_TIMEDOUT)
-        return x->has_time;
+        return consul_exchange_was_unanswered(x, code) && x->was_looked_up;
     return code == CURLE_OK && status_of(x) >= 500
            && (x->body.data == NULL || strstr(x->body.data, RATE_TEXT) == NULL);
 }

@@ -30,6 +30,7 @@ typedef struct consul_answer {
     bool crowded_out; /* the agent had no connection for us, until no time or try was left */
     bool limited;     /* likewise, it was too much what we insisted on */
     bool cut_off;     /* without a byte, perhaps because of the index that was asked for */
+    bool unanswered;  /* for too long: consul_exchange_was_unanswered */
     bool lost;        /* the agent is: consul_exchange_found_loss */
     int64_t began;    /* when it was first asked for */
     char *body;

@@ -109,14 +109,17 @@ bool consul_pending_any(const consul_pending *all)
 
 void consul_pending_add(consul_pending *all, const consul_request *request, int reason)
 {
+    consul_pending_request *q = find_like(all, request);
     size_t i;
 
-    for (i = 0; i < UNANSWERED_MAX && all->questions[i].path != NULL; i++)
-        ;
-    if (i < UNANSWERED_MAX && find_like(all, request) == NULL
-        && copy(&all->questions[i], request->path, segment_of(request), scope_of(request),
-                request->body))
-        all->questions[i].reason = reason;
+    for (i = 0; q == NULL && i < UNANSWERED_MAX; i++) {
+        if (all->questions[i].path == NULL
+            && copy(&all->questions[i], request->path, segment_of(request), scope_of(request),
+                    request->body))
+            q = &all->questions[i];
+    }
+    if (q != NULL)
+        q->reason = reason;
 }
 
 bool consul_pending_next(consul_pending *all, consul_pending_request *question)
@@ -141,7 +144,7 @@ void consul_pending_remove(consul_pending *all, const consul_pending_request *qu
         consul_pending_request_clear(q);
 }
 
-void consul_pending_note_crowd(consul_pending *all)
+void consul_pending_excuse(consul_pending *all)
 {
     size_t i;
 

@@ -22,12 +22,14 @@ typedef struct consul_pending consul_pending;
 
 consul_pending *consul_pending_new(consul_error *err);
 void consul_pending_free(consul_pending *all);
+
+/* Add one, or note why there is no answer to it now. */
 void consul_pending_add(consul_pending *all, const consul_request *request, int reason);
 void consul_pending_remove(consul_pending *all, const consul_pending_request *question);
 void consul_pending_forget(consul_pending *all);
 
-/* The agent is there, and has no connection to spare: from now on that is why. */
-void consul_pending_note_crowd(consul_pending *all);
+/* The agent may be there, and can not be asked: from now on that is why, and no loss of it. */
+void consul_pending_excuse(consul_pending *all);
 
 /* Is this one of them? Then its reason, else 0. Decisions are alike. */
 int consul_pending_find(consul_pending *all, const consul_request *request);

@@ -4,6 +4,7 @@
  */
 #include "watch/descriptors.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -83,8 +84,10 @@ curl_socket_t consul_descriptors_open_socket(void *arg, curlsocktype purpose,
         if (r->sockets[i].fd < 0 && consul_descriptor_take(&r->sockets[i], fd))
             return fd;
     }
-    if (fd >= 0)
+    if (fd >= 0) {
         close(fd);
+        errno = EMFILE;
+    }
     return CURL_SOCKET_BAD;
 }
 

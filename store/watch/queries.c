@@ -62,8 +62,32 @@ static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_so
 {
     consul_query *q = arg;
 
-    q->exchange.fd = consul_descriptors_open_socket(q->thread, purpose, address);
-    return q->exchange.fd;
+    return consul_exchange_note_socket(&q->exchange,
+                                       consul_descriptors_open_socket(q->thread, purpose, address));
+}
+
+/* Of a probe: the agent is lost, or nobody knows, as others may have seen to it that it was not asked. */
+static void note_no_answer(consul_watch_thread *r, const consul_query *q, bool is_loss)
+{
+    consul_request question = consul_pending_request_of(&r->probe);
+    consul_watch *watch = r->watch;
+
+    consul_lock();
+    if (!is_loss)
+        consul_pending_excuse(watch->pending);
+    else if (q == &r->queries[PROBE_REQUEST])
+        consul_pending_add(watch->pending, &question, CONSUL_R_AGENT_TIMEOUT);
+    if (watch->hangs != 0)
+        watch->hangs = is_loss ? CONSUL_R_AGENT_TIMEOUT : CONSUL_R_AGENT_UNREACHABLE;
+    consul_unlock();
+}
+
+static void did_not_begin(consul_watch_thread *r, consul_query *q)
+{
+    consul_exchange_clear(&q->exchange);
+    if (is_probe_of(r, q))
+        note_no_answer(r, q, false);
+    fail(q, 0);
 }
 
 static void begin_query(const consul_watch *watch, consul_watch_thread *r, consul_query *q)
@@ -80,8 +104,7 @@ static void begin_query(const consul_watch *watch, consul_watch_thread *r, consu
     request.wait = q->index == 0 ? 0 : watch->agent->settings->watch_wait;
     q->began = consul_now_ms();
     if (!consul_exchange_prepare(&q->exchange, watch->agent, &request, NULL)) {
-        consul_exchange_clear(&q->exchange);
-        fail(q, 0);
+        did_not_begin(r, q);
         return;
     }
     curl = q->exchange.curl;
@@ -94,13 +117,13 @@ static void begin_query(const consul_watch *watch, consul_watch_thread *r, consu
         && curl_easy_setopt(curl, CURLOPT_CLOSESOCKETDATA, r) == CURLE_OK
         && curl_easy_setopt(curl, CURLOPT_FORBID_REUSE, is_fresh ? 1L : 0L) == CURLE_OK
         && curl_easy_setopt(curl, CURLOPT_FRESH_CONNECT, is_fresh ? 1L : 0L) == CURLE_OK
+        /* A probe is for handshakes, which look the name up. */
+        && (!is_probe || curl_easy_setopt(curl, CURLOPT_DNS_CACHE_TIMEOUT, 0L) == CURLE_OK)
         && curl_easy_setopt(curl, CURLOPT_TCP_KEEPALIVE, 1L) == CURLE_OK
         && curl_easy_setopt(curl, CURLOPT_PRIVATE, (char *)q) == CURLE_OK
         && curl_multi_add_handle(r->multi, curl) == CURLM_OK;
-    if (!q->active) {
-        consul_exchange_clear(&q->exchange);
-        fail(q, 0);
-    }
+    if (!q->active)
+        did_not_begin(r, q);
 }
 
 static int keep_intentions(const consul_query *q, const consul_answer *answer,
@@ -225,25 +248,23 @@ static void finish_probe(consul_watch *watch, consul_watch_thread *r, consul_que
 {
     bool is_question = q == &r->queries[PROBE_REQUEST];
     bool is_crowd = consul_exchange_was_crowded_out(&q->exchange, code);
-    bool is_too_much = is_crowd
-                       || (is_question && r->probe.body == NULL
-                           && consul_exchange_was_limited(&q->exchange, code));
-    bool answers = code != CURLE_OPERATION_TIMEDOUT && !is_too_much;
+    bool is_limited =
+        is_question && r->probe.body == NULL && consul_exchange_was_limited(&q->exchange, code);
+    bool was_asked = !is_crowd && (code == CURLE_OK || q->exchange.want == 0);
 
-    consul_lock();
-    if (is_crowd)
-        consul_pending_note_crowd(watch->pending);
-    if (answers && is_question)
-        consul_pending_remove(watch->pending, &r->probe);
-    else if (answers)
-        watch->hangs = 0;
-    else if (watch->hangs != 0 && is_crowd)
-        watch->hangs = CONSUL_R_AGENT_UNREACHABLE;
-    else if (watch->hangs != 0 && code == CURLE_OPERATION_TIMEDOUT)
-        watch->hangs = CONSUL_R_AGENT_TIMEOUT;
-    consul_unlock();
-    q->next =
-        consul_deadline_after(consul_jitter(is_too_much ? CROWDED_PROBE_PAUSE_MS : PROBE_PAUSE_MS));
+    if (!was_asked || code == CURLE_OPERATION_TIMEDOUT) {
+        note_no_answer(r, q, consul_exchange_found_loss(&q->exchange, code));
+    } else if (!is_limited) {
+        consul_lock();
+        if (is_question)
+            consul_pending_remove(watch->pending, &r->probe);
+        else
+            watch->hangs = 0;
+        consul_unlock();
+    }
+    q->failures = 0;
+    q->next = consul_deadline_after(
+        consul_jitter(is_crowd || is_limited ? CROWDED_PROBE_PAUSE_MS : PROBE_PAUSE_MS));
 }
 
 void consul_queries_finish(consul_watch *watch, consul_watch_thread *r, CURL *curl, CURLcode code)

@@ -99,11 +99,12 @@ void consul_watch_note_failure(consul_watch *watch, const consul_request *reques
                                const consul_answer *answer, const consul_error *err)
 {
     bool is_too_much = answer->crowded_out || answer->limited;
-    bool is_hang = answer->lost && err->reason == CONSUL_R_AGENT_TIMEOUT;
-    int state;
+    int reason = err->reason, state;
 
-    if (!is_hang && !is_too_much)
+    if (!answer->unanswered && !is_too_much)
         return;
+    if (answer->unanswered) /* by the agent, or by what is between it and us */
+        reason = answer->lost ? CONSUL_R_AGENT_TIMEOUT : CONSUL_R_AGENT_UNREACHABLE;
     /* What was left only the rest of a handshake's time says nothing about the agent. */
     if (request->deadline - answer->began < watch->agent->settings->authorize_timeout / 2)
         return;
@@ -112,9 +113,9 @@ void consul_watch_note_failure(consul_watch *watch, const consul_request *reques
     consul_thread_reap(watch);
     /* Not where a program loads URIs, and will perhaps fork. */
     if (watch->handshakes > 0) {
-        if (is_hang) /* where there are too many, others may have better luck */
-            watch->hangs = CONSUL_R_AGENT_TIMEOUT;
-        consul_pending_add(watch->pending, request, err->reason);
+        if (answer->unanswered) /* where there are too many, others may have better luck */
+            watch->hangs = reason;
+        consul_pending_add(watch->pending, request, reason);
         if (watch->thread == NULL)
             consul_process_start(watch, false);
         else

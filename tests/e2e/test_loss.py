@@ -1,8 +1,11 @@
 """What is no loss of the agent, though it can not be asked just now: nobody is let in by what was known (last-known)."""
 
+import fcntl
 import os
 import resource
 import socket
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -22,10 +25,10 @@ HELD = 5  # connections of a stranger
 WORD = b"GET /hello HTTP/1.0\r\n\r\n"
 
 
-def live_server(programs, config, model):
+def live_server(programs, config, model, env=None):
     files = stand_ins.make(programs, "consul:leaf/web")
     argv = [PYTHON, Path(__file__).with_name("live_server.py"), model, *files, programs.folder]
-    return programs.start(Server, argv, config, programs.leaks_allowed()).ready()
+    return programs.start(Server, argv, config, {**programs.leaks_allowed(), **(env or {})}).ready()
 
 
 def python(programs, config):
@@ -80,6 +83,70 @@ def is_accepted(one, pid):
     inodes = {f"socket:[{row[9]}]" for row in rows if row[2].endswith(":" + local)}
     links = Path(f"/proc/{pid}/fd").iterdir()
     return inodes & {os.readlink(link) for link in links if link.is_symlink()}
+
+
+class Resolver:
+    """Of the host, for the server's agent: it answers while nobody holds it."""
+
+    def __init__(self, programs):
+        self.path = programs.path("resolver")
+        self.path.touch()
+        preload = programs.module.parents[1] / "tests" / "held_resolver.so"
+        preload = " ".join(filter(None, [programs.preload, str(preload)]))
+        self.env = {"LD_PRELOAD": preload, "HELD_RESOLVER": str(self.path)}
+        self.lock = None
+
+    def hold(self):
+        self.lock = open(self.path)
+        fcntl.flock(self.lock, fcntl.LOCK_EX)
+
+    def release(self):
+        self.lock.close()
+
+
+@pytest.fixture
+def resolver(programs):
+    return Resolver(programs)
+
+
+def server_by_name(programs, fake, resolver):
+    """It knows its agent by name. And a friend of its, and its log."""
+    log = programs.path("connect.log")
+    config = programs.config(f"agent.test:{fake.port}", log=log, **LAST_KNOWN)
+    server = live_server(programs, config, "one", resolver.env)
+    friend = Visitor(programs.folder, fake.authority.service("friend"), "friend")
+    assert all(friend.visit(server.port).served for _ in range(3))
+    return server, friend, log
+
+
+def test_a_resolver_that_hangs(programs, fake, resolver):
+    """Others can bring that about, and the agent is there. Nobody waits for it twice, all the same."""
+    server, friend, log = server_by_name(programs, fake, resolver)
+    resolver.hold()
+    assert not friend.visit(server.port).served
+    began = time.monotonic()
+    assert not any(friend.visit(server.port).served for _ in range(5))
+    assert time.monotonic() - began < 2
+    assert "agent unreachable:" in log.read_text() and "took too long to look up" in log.read_text()
+    resolver.release()
+    wait_until(lambda: friend.visit(server.port).served, "an answer")
+    fake.answer(AUTHORIZE, silent)
+    assert all(friend.visit(server.port).served for _ in range(3))
+    fake.stop()
+    wait_until(lambda: friend.visit(server.port).served, "the loss, after connections that were reset")
+
+
+def test_a_resolver_that_leaves_the_agent_no_time(programs, fake, resolver):
+    """Almost all of what a handshake waits for: what is left says nothing about the agent."""
+    server, friend, _ = server_by_name(programs, fake, resolver)
+    for kind in outages.EVERYTHING:
+        fake.answer(kind, silent)
+    resolver.hold()
+    release = threading.Timer(0.8, resolver.release)
+    release.start()
+    assert not friend.visit(server.port).served
+    release.join()
+    wait_until(lambda: friend.visit(server.port).served, "an agent that has had its time, and is lost")
 
 
 @pytest.fixture

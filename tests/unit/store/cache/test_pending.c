@@ -61,6 +61,21 @@ static void test_decisions_are_alike(void **state)
     consul_pending_request_clear(&question);
 }
 
+/* The last word counts: an agent that could not be asked for a while may turn out to be lost. */
+static void test_why(void **state)
+{
+    consul_request web = leaf("web", &here), api = leaf("api", &here);
+
+    consul_pending_add(*state, &web, REASON);
+    consul_pending_add(*state, &api, REASON);
+    consul_pending_excuse(*state);
+    assert_int_equal(consul_pending_find(*state, &web), CONSUL_R_AGENT_UNREACHABLE);
+    assert_int_equal(consul_pending_find(*state, &api), CONSUL_R_AGENT_UNREACHABLE);
+    consul_pending_add(*state, &web, REASON);
+    assert_int_equal(consul_pending_find(*state, &web), REASON);
+    assert_int_equal(consul_pending_find(*state, &api), CONSUL_R_AGENT_UNREACHABLE);
+}
+
 static void test_each_in_turn(void **state)
 {
     consul_request web = leaf("web", &here), api = leaf("api", &there);
@@ -109,6 +124,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_which, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_decisions_are_alike, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_why, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_each_in_turn, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_bounded_number, set_up, tear_down),
     };

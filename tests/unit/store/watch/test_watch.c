@@ -13,6 +13,7 @@
 #include <netinet/in.h>
 #include <semaphore.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -124,17 +125,22 @@ static bool is_vouched_for(consul_entry *entry)
 static void note_timeout(fixture *f)
 {
     consul_request request = consul_entry_request(f->roots);
-    const consul_answer answer = {.began = consul_now_ms(), .lost = true};
+    const consul_answer answer = {.began = consul_now_ms(), .unanswered = true, .lost = true};
     const consul_error err = {.reason = CONSUL_R_AGENT_TIMEOUT};
 
     consul_watch_note_failure(f->watch, &request, &answer, &err);
 }
 
-static bool agent_hangs(fixture *f)
+static int why_agent_hangs(fixture *f)
 {
     consul_request request = consul_entry_request(f->roots);
 
-    return consul_watch_agent_hangs(f->watch, &request) != 0;
+    return consul_watch_agent_hangs(f->watch, &request);
+}
+
+static bool agent_hangs(fixture *f)
+{
+    return why_agent_hangs(f) != 0;
 }
 
 static void pause_a_little(void)
@@ -532,6 +538,65 @@ static void test_probes(void **state)
     assert_int_equal(live_agent_requests(f->agent, LIVE_LEAF), 0);
 }
 
+/* None can be opened from now on. Returns the limit of before. */
+static struct rlimit leave_no_descriptor(void)
+{
+    int first = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0);
+    struct rlimit old, none;
+
+    assert_true(first >= 0);
+    close(first);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+    none = old;
+    none.rlim_cur = (rlim_t)first;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    return old;
+}
+
+/* Nobody has asked the agent then: it is not back, and it is not known to be lost any more. */
+static void test_probes_without_a_descriptor(void **state)
+{
+    fixture *f = *state;
+    struct rlimit old;
+
+    live_agent_behave(f->agent, LIVE_ROOTS, LIVE_HANG);
+    consul_watch_note_handshake(f->watch);
+    note_timeout(f);
+    live_agent_request(f->agent, LIVE_ROOTS, 1); /* so that the thread has what it needs to run */
+    assert_int_equal(why_agent_hangs(f), CONSUL_R_AGENT_TIMEOUT);
+    old = leave_no_descriptor();
+    WAIT_UNTIL(why_agent_hangs(f) == CONSUL_R_AGENT_UNREACHABLE);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+    WAIT_UNTIL(why_agent_hangs(f) == CONSUL_R_AGENT_TIMEOUT);
+    live_agent_behave(f->agent, LIVE_ROOTS, LIVE_ANSWER);
+    WAIT_UNTIL(!agent_hangs(f));
+}
+
+/* Likewise, where a request can not be made at all. */
+static void test_probes_without_a_token(void **state)
+{
+    fixture *f = *state;
+    char path[] = "/tmp/test_watch.XXXXXX";
+    int fd = mkstemp(path);
+
+    assert_true(fd >= 0);
+    f->settings.token_file = path;
+    live_agent_behave(f->agent, LIVE_ROOTS, LIVE_HANG);
+    consul_watch_note_handshake(f->watch);
+    note_timeout(f);
+    live_agent_request(f->agent, LIVE_ROOTS, 1);
+    assert_int_equal(unlink(path), 0);
+    WAIT_UNTIL(why_agent_hangs(f) == CONSUL_R_AGENT_UNREACHABLE);
+    live_agent_behave(f->agent, LIVE_ROOTS, LIVE_ANSWER);
+    close(fd);
+    fd = open(path, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    WAIT_UNTIL(!agent_hangs(f));
+    consul_watch_close(f->watch);
+    unlink(path);
+    close(fd);
+}
+
 /* When the last probe began. */
 static int64_t last_probe(fixture *f)
 {
@@ -837,6 +902,8 @@ int main(void)
         cmocka_unit_test(test_jitter),
         TEST(test_silence),
         TEST(test_probes),
+        TEST(test_probes_without_a_descriptor),
+        TEST(test_probes_without_a_token),
         cmocka_unit_test_setup_teardown(test_connections_that_hang, set_up_in_a_hole, tear_down),
         TEST(test_fork_while_it_watches),
         TEST(test_fork_while_it_works),
