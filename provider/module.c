@@ -49,7 +49,7 @@ static int set_text(OSSL_PARAM params[], const char *name, const char *value)
 
 static int provider_get_params(void *provctx, OSSL_PARAM params[])
 {
-    const prov_ctx *prov = provctx;
+    const prov_instance *prov = provctx;
     OSSL_PARAM *status = OSSL_PARAM_locate(params, OSSL_PROV_PARAM_STATUS);
 
     return set_text(params, OSSL_PROV_PARAM_NAME, "Consul Connect provider")
@@ -67,7 +67,7 @@ static const OSSL_ALGORITHM *provider_query_operation(void *provctx, int operati
     return operation == OSSL_OP_DECODER ? prov_decoder_algorithms() : NULL;
 }
 
-static void free_instance(prov_ctx *prov)
+static void free_instance(prov_instance *prov)
 {
     if (prov == NULL)
         return;
@@ -79,7 +79,7 @@ static void free_instance(prov_ctx *prov)
 
 static void provider_teardown(void *provctx)
 {
-    prov_ctx *prov = provctx;
+    prov_instance *prov = provctx;
 
     prov_instances_remove(prov);
     if (prov->tls_store != NULL)
@@ -96,8 +96,9 @@ static const OSSL_DISPATCH provider_functions[] = {
 };
 
 /*
- * Hooks and objects are those of the libcrypto that this module is linked to. A program that
- * brings another one, a static one say, would be governed in no way: it must not start.
+ * Return true if the program's libcrypto is the one that this module is linked to. Hooks and objects
+ * belong to that one. A program with another libcrypto, a static one say, could not be governed, and
+ * must not start.
  */
 static int is_our_libcrypto(void (*core_function)(void))
 {
@@ -133,18 +134,18 @@ static int take_core(core_functions *core, const OSSL_DISPATCH *in, consul_error
     if (core->get_params == NULL || core->get_libctx == NULL || core->bio_gets == NULL)
         return consul_error_set(err, CONSUL_R_INTERNAL, "OpenSSL's core lacks a function");
     if (!is_our_libcrypto((void (*)(void))core->get_libctx))
-        return consul_error_set(err, CONSUL_R_INTERNAL,
-                                "this program has a libcrypto of its own, not the shared one "
-                                "that the provider is linked to: it can not be governed");
+        return consul_error_set(
+            err, CONSUL_R_INTERNAL,
+            "this program has a libcrypto of its own and cannot be governed; "
+            "start it with the shared libcrypto that the provider is linked to");
     return 1;
 }
 
 /*
- * Whatever is wrong with the configuration, the provider is there: OpenSSL goes on without a
- * provider that fails to load, whatever config_diagnostics says, and TLS would go on ungoverned.
- * So it loads, and then refuses everything.
+ * Configure an instance. OpenSSL goes on without a provider that fails to load, and TLS would go on
+ * ungoverned. So a provider with a faulty configuration loads all the same, and refuses all TLS.
  */
-static void configure(prov_ctx *prov)
+static void configure(prov_instance *prov)
 {
     int has_crypto = prov_crypto_bring(prov, &prov->unusable);
     consul_settings *settings = has_crypto ? prov_config_read(&prov->core, &prov->unusable) : NULL;
@@ -170,7 +171,7 @@ int OSSL_provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in,
 {
     core_functions core = {0};
     consul_error err = {0};
-    prov_ctx *prov = NULL;
+    prov_instance *prov = NULL;
     int fits;
 
     if (!prov_error_init())

@@ -1,6 +1,6 @@
 /*
- * Prints a manual page: the template that is named as argument, with the version in place of @VERSION@
- * and the option table in place of the line @SETTINGS@. The build runs it.
+ * Prints a manual page, by the template that its argument names. @VERSION@ becomes the version, and the
+ * line @SETTINGS@ becomes the option table.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,7 +8,7 @@
 
 #include "store.h"
 
-/* Prints text for roff(7): its escape character and its hyphens are quoted. */
+/* Print text for roff(7), with its escape character and its hyphens quoted. */
 static void print_text(const char *text)
 {
     for (; *text != '\0'; text++) {

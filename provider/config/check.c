@@ -58,7 +58,7 @@ static size_t least(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-/* How many bytes were left out, put in, replaced or swapped with the next? A capital is no slip. */
+/* Count the bytes left out, put in, replaced or swapped with the next. A capital is no slip. */
 static size_t count_slips(const char *a, const char *b)
 {
     size_t rows[3][COMPARED_MAX + 1], *above2 = rows[0], *above = rows[1], *row = rows[2], *spare;
@@ -85,7 +85,7 @@ static size_t count_slips(const char *a, const char *b)
     return row[len_b];
 }
 
-/* The name that was probably meant, or NULL. */
+/* Return the name that was probably meant, or NULL. */
 static const char *nearest(const char *name)
 {
     size_t slips, best = least(SLIPS_MAX, strlen(name) / 2) + 1, i;
@@ -107,7 +107,7 @@ static const char *nearest(const char *name)
     return found;
 }
 
-/* Does this one decide about TLS, so that it is not another program's variable? */
+/* Return true for a setting that decides about TLS. Other names may be another program's variables. */
 static bool makes_a_service(const char *name)
 {
     return strcmp(name, "service") == 0 || strcmp(name, "inbound") == 0
@@ -123,7 +123,7 @@ static int refuse(const config_check *check, const char *section, const char *na
                             text, about);
 }
 
-/* OpenSSL takes the last of several rows, whatever the others say. */
+/* Refuse a section with two rows of one name: OpenSSL takes the last one and ignores the other. */
 static int check_twice(const config_check *check, const char *section)
 {
     const char *name = config_file_twice(&check->file, section);
@@ -235,7 +235,7 @@ static int check_settings(config_check *check, const char *section)
     return check_twice(check, section) && check_top(check, section);
 }
 
-/* A line that was added at the end of the file may have got into the section of another provider. */
+/* Refuse our settings in the section of another provider, where a line added at the end may stand. */
 static int check_other(const config_check *check, const char *section, const char *ours)
 {
     STACK_OF(CONF_VALUE) *rows = NCONF_get_section(check->file.conf, section);
@@ -266,7 +266,7 @@ static bool is_builtin(const char *provider)
            || strcmp(provider, "legacy") == 0 || strcmp(provider, "null") == 0;
 }
 
-/* The section of the provider that goes by our name, as provider_conf.c of OpenSSL finds it. */
+/* Find the section of the provider that has our name, as provider_conf.c of OpenSSL finds it. */
 static int find_settings(const config_check *check, const char *providers, const char **ours)
 {
     STACK_OF(CONF_VALUE) *rows = NCONF_get_section(check->file.conf, providers);
@@ -281,8 +281,8 @@ static int find_settings(const config_check *check, const char *providers, const
             continue;
         if (*ours != NULL || (twice != NULL && strcmp(twice, row->name) == 0))
             return refuse(check, providers, row->name,
-                          "there are two sections of one provider, and OpenSSL ignores one of "
-                          "them: leave one, or give both another name than ",
+                          "one provider has two sections here, and OpenSSL ignores the first; "
+                          "leave one, or give both another name than ",
                           check->provider);
         *ours = row->value;
     }
@@ -290,8 +290,8 @@ static int find_settings(const config_check *check, const char *providers, const
 }
 
 /*
- * A program may have its own name for its section (nodejs_conf), so all that have `providers` are looked
- * at. No interface of OpenSSL's tells which it is.
+ * Check every section that has a row `providers`. A program may have its own name for its section, as
+ * nodejs_conf is, and OpenSSL does not tell that name.
  */
 static int check_providers(const char *providers, void *arg)
 {

@@ -43,7 +43,7 @@ consul_settings *prov_config_read(const prov_core *core, consul_error *err)
     }
     if (name != NULL && !prov_config_check(name, place, err))
         return NULL;
-    /* From a file that is not the default one, if it is from any: there it would say to be active. */
+    /* The section is of another file than the default one: an activated section has this row. */
     if (*place == '\0' && prov_section_value(core, "activate") != NULL
         && !prov_config_check_slips(core, err))
         return NULL;

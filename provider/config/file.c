@@ -10,12 +10,12 @@
 
 /* ---- a table of rows ---- */
 
-/*
- * OpenSSL keeps the rows of a file in a hash table, where a row takes the place of another one of its
- * name. Both types are public, openssl/conftypes.h, so the table is ours, and notes that.
- */
 static _Thread_local STACK_OF(OPENSSL_STRING) *noted; /* of the file that is being read */
 
+/*
+ * Hash a row of a file. OpenSSL keeps rows in a hash table, where a row takes the place of another row
+ * of its name. Both types are public, openssl/conftypes.h. So the table is ours, and notes that.
+ */
 static unsigned long hash_row(const void *row)
 {
     const CONF_VALUE *value = row;
@@ -42,7 +42,7 @@ static void note(const CONF_VALUE *row)
         OPENSSL_free(text);
 }
 
-/* A row that is added has its section's own string; one that is only looked for has the caller's. */
+/* Compare two rows. An added row has its section's own string; a look-up has a string of the caller. */
 static int compare_rows(const void *in_table, const void *other)
 {
     const CONF_VALUE *a = in_table, *b = other;
@@ -56,8 +56,8 @@ static int compare_rows(const void *in_table, const void *other)
 }
 
 /*
- * From 3.3 on libcrypto calls the functions of a table by four others. Its headers set them, but a
- * module that was built with older ones is to run there, too.
+ * Call the functions of a table, as libcrypto does from 3.3 on. Its headers set these four, but a module
+ * built with older headers runs there, too.
  */
 static unsigned long call_hash(const void *row, OPENSSL_LH_HASHFUNC hash)
 {

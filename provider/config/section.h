@@ -9,7 +9,7 @@
 #include <openssl/core_dispatch.h>
 #include <openssl/types.h>
 
-/* What the core has given to an instance; all of it borrowed. */
+/* The core of OpenSSL, as an instance was given it. All fields are borrowed. */
 typedef struct prov_core {
     OSSL_LIB_CTX *libctx;
     const OSSL_CORE_HANDLE *handle;
@@ -17,10 +17,10 @@ typedef struct prov_core {
     OSSL_FUNC_BIO_gets_fn *bio_gets;
 } prov_core;
 
-/* Return the value of a setting as it stands there; NULL if there is none. */
+/* Return the value of a setting as it stands there; NULL without a row. */
 const char *prov_section_value(const prov_core *core, const char *name);
 
-/* Return the value of "<table>.<row>"; NULL if there is none. */
+/* Return the value of "<table>.<row>"; NULL without that row. */
 const char *prov_section_row(const prov_core *core, const char *table, const char *row);
 
 #endif

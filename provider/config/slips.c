@@ -1,6 +1,6 @@
 /*
- * Misspelt settings in a file that the program has loaded by itself. OpenSSL does not tell which, and
- * hands over only what is asked for by name: so we ask for every name that is one slip away.
+ * Misspelt settings in a file that the program has loaded by itself. OpenSSL does not name that file,
+ * and hands over a row only by its name. So each name with one slip is asked for.
  */
 #include "config/slips.h"
 
@@ -16,7 +16,7 @@ typedef struct slips {
     char slip[NAME_MAX_LEN + 2];
 } slips;
 
-/* Is this a setting? Asks for the first `head` bytes of the name, `middle`, and the rest from `tail` on. */
+/* Return true if a row is named by the first `head` bytes, `middle`, and the bytes from `tail` on. */
 static bool is_there(slips *s, size_t head, const char *middle, size_t middle_len, size_t tail)
 {
     size_t rest = strlen(s->name + tail);
@@ -27,7 +27,7 @@ static bool is_there(slips *s, size_t head, const char *middle, size_t middle_le
     return strcmp(s->slip, s->name) != 0 && prov_section_value(s->core, s->slip) != NULL;
 }
 
-/* With the byte at `i` left out, swapped with the next, replaced, or another one before it. */
+/* Find a slip at byte `i`: left out, swapped with the next, replaced, or with a letter before it. */
 static bool find_at(slips *s, size_t i, size_t len)
 {
     char swapped[2];

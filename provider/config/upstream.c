@@ -1,7 +1,7 @@
 /*
  * The table `upstreams`: which hosts are which services. A row is a host name, or "*." and a name, for
- * all that have one label before it. Addresses are no rows: a client names none in its handshake, and
- * many, curl for one, do not let OpenSSL see their socket.
+ * all hosts with one label before it. Addresses are no rows: a handshake does not name them. Many
+ * clients, as curl, do not let OpenSSL see their socket either.
  */
 #include "config/upstream.h"
 

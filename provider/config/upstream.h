@@ -5,10 +5,10 @@
 #include "config/section.h"
 #include "store.h"
 
-/* Can a host be asked for by this row? */
+/* Check that a host can be asked for by this row; 0 otherwise. */
 int prov_upstream_check(const char *row, consul_error *err);
 
-/* What this instance's table says of a host name; borrowed, as prov_config_row. */
+/* Return the service that the table gives to a host, or NULL; borrowed, as prov_section_row. */
 const char *prov_upstream_find(const prov_core *core, const char *host);
 
 #endif

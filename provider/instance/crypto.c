@@ -1,8 +1,8 @@
 /*
- * The cryptography of the process comes with this provider. A file that activates `null` and this one,
- * and nothing else, leaves a process without any where the module can not be loaded: no program starts
- * TLS then, instead of starting TLS that nobody governs. `base` would do that, too; but beside `default` it has
- * OpenSSL 3.0 go through each of its decoders twice, and a handshake costs half as much again.
+ * The cryptography of the process comes with this provider. A file activates `null` and this provider,
+ * and no other. Where the module cannot be loaded, the process has no cryptography and starts no TLS.
+ * It would start ungoverned TLS otherwise. `base` in place of `null` would close the file, too. Beside
+ * `default`, though, OpenSSL 3.0 tries each decoder twice, and a handshake costs half as much again.
  */
 #include "instance/crypto.h"
 
@@ -17,12 +17,12 @@
 /* How often `default` was brought into the default library context without being asked for by name. */
 static atomic_int unasked;
 
-static bool is_global(const prov_ctx *prov)
+static bool is_global(const prov_instance *prov)
 {
     return prov->core.libctx == OSSL_LIB_CTX_get0_global_default();
 }
 
-/* What prov_crypto_sort does, for a program that has never asked us for anything. */
+/* Do as prov_crypto_sort, for a program that has never asked this provider for anything. */
 static void sort_at_exit(void)
 {
     OSSL_PROVIDER_available(OSSL_LIB_CTX_get0_global_default(), "consul");
@@ -35,7 +35,7 @@ static void have_it_sorted_at_exit(void)
 #endif
 }
 
-static int bring(prov_ctx *prov, const char *name, consul_error *err)
+static int bring(prov_instance *prov, const char *name, consul_error *err)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     const char *why;
@@ -49,8 +49,8 @@ static int bring(prov_ctx *prov, const char *name, consul_error *err)
     return prov->crypto != NULL
            || consul_error_set(
                err, CONSUL_R_SETTING_INVALID,
-               "OpenSSL can not load its provider \"%s\": %s; where it has a section in "
-               "the file, that one must be listed before this provider's",
+               "OpenSSL cannot load its provider \"%s\": %s; where it has a section in "
+               "the file, list that section before this provider's",
                name, why == NULL ? "no reason given" : why);
 }
 
@@ -58,15 +58,15 @@ static int bring(prov_ctx *prov, const char *name, consul_error *err)
  * Called while OpenSSL's configuration is being loaded. OpenSSL holds the lock of its configuration
  * module then, and none of those that loading a provider takes.
  */
-int prov_crypto_bring(prov_ctx *prov, consul_error *err)
+int prov_crypto_bring(prov_instance *prov, consul_error *err)
 {
     const char *source = prov_section_value(&prov->core, "crypto");
 
     if (source != NULL && strcmp(source, "fips") == 0)
         return bring(prov, "fips", err);
     if (source != NULL && strcmp(source, "auto") != 0)
-        return 1; /* off, or what is no value: nothing comes by a mistake */
-    /* Whoever has `fips` wants no other, and a file of before has activated `default` by itself. */
+        return 1; /* off, or no known value: a mistake brings no cryptography */
+    /* A program with `fips` wants no other, and an older file activates `default` by itself. */
     if (OSSL_PROVIDER_available(prov->core.libctx, "fips")
         || OSSL_PROVIDER_available(prov->core.libctx, "default"))
         return 1;
@@ -79,17 +79,17 @@ int prov_crypto_bring(prov_ctx *prov, consul_error *err)
 }
 
 /*
- * Looking for a provider has OpenSSL sort them by name. As it ends it takes them down in their order, and what
- * it has taken down before us can not be given back: `default` would stay behind, some hundred bytes.
+ * Have OpenSSL sort its providers by name, as each look for a provider does. It ends them in that order.
+ * A provider that has ended before this one cannot be given back: some hundred bytes would stay.
  */
-void prov_crypto_sort(prov_ctx *prov)
+void prov_crypto_sort(prov_instance *prov)
 {
     if (prov->crypto != NULL
         && !atomic_exchange_explicit(&prov->crypto_sorted, true, memory_order_relaxed))
         OSSL_PROVIDER_available(prov->core.libctx, "consul");
 }
 
-void prov_crypto_release(prov_ctx *prov)
+void prov_crypto_release(prov_instance *prov)
 {
     if (prov->crypto_unasked && is_global(prov))
         atomic_fetch_sub(&unasked, 1);

@@ -5,18 +5,18 @@
 #include "instance/instance.h"
 
 /*
- * Load what the setting `crypto` says into the instance's library context. 0 where that can not be
- * loaded. An instance that has brought something gives it back by prov_crypto_release.
+ * Load the provider that the setting `crypto` names into the instance's library context. Returns 0 on
+ * failure. The instance gives it back by prov_crypto_release.
  */
-int prov_crypto_bring(prov_ctx *prov, consul_error *err);
-void prov_crypto_release(prov_ctx *prov);
+int prov_crypto_bring(prov_instance *prov, consul_error *err);
+void prov_crypto_release(prov_instance *prov);
 
-/* Once the instance is OpenSSL's: make its end come before that of what it has brought. Any thread. */
-void prov_crypto_sort(prov_ctx *prov);
+/* Have OpenSSL end the instance before the provider that it has brought. Any thread. */
+void prov_crypto_sort(prov_instance *prov);
 
 /*
- * 0 where `fips` has come after `default` was brought unasked, and nothing keeps the two apart: who
- * wants the one must not be given the other. Under no lock; any thread.
+ * Return 0 where `fips` was activated after `default` was brought unasked, and no default property keeps
+ * the two apart. A program that asks for `fips` must not get `default`. Under no lock; any thread.
  */
 int prov_crypto_check(consul_error *err);
 

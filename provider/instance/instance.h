@@ -8,15 +8,15 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
-/* OpenSSL's provctx. */
-typedef struct prov_ctx {
+/* OpenSSL's provctx. Its fields are set in provider init, but for the atomic one. */
+typedef struct prov_instance {
     prov_core core;
     consul_store *store;     /* for its URIs, in its own library context */
     consul_store *tls_store; /* for the process's TLS, in the default library context */
-    OSSL_PROVIDER *crypto;   /* whose algorithms it has brought along, or NULL */
+    OSSL_PROVIDER *crypto;   /* the provider of algorithms that it has brought, or NULL */
     atomic_bool crypto_sorted;
-    bool crypto_unasked;   /* and that nobody has named it */
+    bool crypto_unasked;   /* by `auto`: no setting names it */
     consul_error unusable; /* where both are NULL: what is wrong with its configuration */
-} prov_ctx;
+} prov_instance;
 
 #endif

@@ -11,7 +11,7 @@
 
 /* Guards `active`; held for a few instructions, never across a call that could block. */
 static pthread_mutex_t active_lock = PTHREAD_MUTEX_INITIALIZER;
-static prov_ctx *active[PROV_INSTANCES_MAX];
+static prov_instance *active[PROV_INSTANCES_MAX];
 
 static void lock_active(void)
 {
@@ -23,13 +23,13 @@ static void unlock_active(void)
     pthread_mutex_unlock(&active_lock);
 }
 
-/* A fork while another thread holds the lock would leave it locked in the child for ever. */
+/* Take the lock over a fork: another thread could hold it, and the child could never take it. */
 static void keep_lock_sane_over_fork(void)
 {
     pthread_atfork(lock_active, unlock_active, unlock_active);
 }
 
-void prov_instances_remove(const prov_ctx *prov)
+void prov_instances_remove(const prov_instance *prov)
 {
     size_t i;
 
@@ -44,7 +44,7 @@ void prov_instances_remove(const prov_ctx *prov)
     unlock_active();
 }
 
-static const char *provider_name(const prov_ctx *prov)
+static const char *provider_name(const prov_instance *prov)
 {
     char *name = NULL;
     OSSL_PARAM params[] = {
@@ -55,13 +55,13 @@ static const char *provider_name(const prov_ctx *prov)
     return prov->core.get_params(prov->core.handle, params) && name != NULL ? name : "consul";
 }
 
-static bool has_service(const prov_ctx *prov)
+static bool has_service(const prov_instance *prov)
 {
     return prov->tls_store != NULL && consul_store_settings(prov->tls_store)->service != NULL;
 }
 
-/* Do the files of two instances say the same? The environment is not asked: it may change meanwhile. */
-static int check_agreement(const prov_ctx *prov, const prov_ctx *other, consul_error *err)
+/* Check that the files of two instances say the same. The environment does not count: it may change. */
+static int check_agreement(const prov_instance *prov, const prov_instance *other, consul_error *err)
 {
     const consul_option *option;
 
@@ -99,7 +99,7 @@ static void note_requirements(const consul_settings *settings)
  * Several instances with a service are one that was loaded several times, into library contexts say.
  * Where they differ, one of them would be without effect; so this one is unusable, and all TLS refused.
  */
-int prov_instances_add(prov_ctx *prov)
+int prov_instances_add(prov_instance *prov)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     consul_store *store = NULL, *tls_store = NULL;
@@ -129,12 +129,12 @@ int prov_instances_add(prov_ctx *prov)
 }
 
 /*
- * The instance that governs the process's TLS, with the lock held: one with a service, before others,
- * so that it is not without effect. One that is unusable refuses everything.
+ * Return the instance that governs the process's TLS, with the lock held. An unusable instance comes
+ * first, as it refuses all TLS. The first instance with a service comes next, and then the first.
  */
-static const prov_ctx *governing(void)
+static const prov_instance *governing(void)
 {
-    const prov_ctx *best = active[0];
+    const prov_instance *best = active[0];
     size_t i;
 
     for (i = 0; i < PROV_INSTANCES_MAX && active[i] != NULL; i++) {
@@ -149,7 +149,7 @@ static const prov_ctx *governing(void)
 consul_store *prov_active_store(consul_error *why)
 {
     consul_store *store = NULL;
-    const prov_ctx *prov;
+    const prov_instance *prov;
 
     if (!prov_crypto_check(why))
         return NULL;
@@ -157,7 +157,7 @@ consul_store *prov_active_store(consul_error *why)
     prov = governing();
     if (prov == NULL)
         consul_error_set(why, CONSUL_R_NOT_ACTIVE,
-                         "it was unloaded, and nobody can say who may connect");
+                         "it was unloaded, and no peer can be authorized without it");
     else if (prov->tls_store == NULL)
         consul_error_set(why, prov->unusable.reason, "%s", prov->unusable.text);
     else
@@ -188,7 +188,9 @@ bool prov_upstream(const char *host, consul_service *service)
         found = text;
     }
     if (found != NULL && agreed)
-        consul_service_parse(found, service, NULL); /* nobody, if it does not parse */
+        consul_service_parse(
+            found, service,
+            NULL); /* a service without a name, which is no peer, if it does not parse */
     unlock_active();
     return found != NULL;
 }

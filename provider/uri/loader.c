@@ -18,10 +18,10 @@
  * objects are numbered: of a leaf the key, the leaf, the intermediates; of roots each root.
  */
 typedef struct loader_ctx {
-    consul_roots *roots; /* one of these two */
+    consul_roots *roots; /* NULL for a leaf, as `leaf` is for roots */
     consul_leaf *leaf;
     int expect;         /* OSSL_STORE_INFO_…, or 0 for anything */
-    X509_NAME *subject; /* what a certificate's subject must be, or NULL for anything */
+    X509_NAME *subject; /* the subject to find, or NULL for any */
     int next;
 } loader_ctx;
 
@@ -32,7 +32,7 @@ static OSSL_FUNC_store_load_fn loader_load;
 static OSSL_FUNC_store_eof_fn loader_eof;
 static OSSL_FUNC_store_close_fn loader_close;
 
-/* A program may keep what it loads for ever: the TLS hook will know it again. */
+/* Note a leaf that a program has loaded. The program may keep it for ever; the TLS hook knows it again. */
 static int load_leaf(consul_store *store, const consul_uri *uri, consul_leaf **leaf,
                      consul_error *err)
 {
@@ -44,7 +44,7 @@ static int load_leaf(consul_store *store, const consul_uri *uri, consul_leaf **l
 
 static void *loader_open(void *provctx, const char *text)
 {
-    prov_ctx *prov = provctx;
+    prov_instance *prov = provctx;
     loader_ctx *loader = OPENSSL_zalloc(sizeof(*loader));
     consul_error err = {0};
     consul_uri uri;
@@ -108,7 +108,7 @@ static int count(const loader_ctx *loader)
                                  : 2 + sk_X509_num(consul_leaf_chain(loader->leaf));
 }
 
-/* The certificate of this number, or NULL where the private key is. */
+/* Return the certificate of this number, or NULL for the number of the private key. */
 static const X509 *cert_at(const loader_ctx *loader, int number)
 {
     if (loader->roots != NULL)

@@ -1,10 +1,10 @@
 /*
- * A decoder for the private key of a stand-in, provider-decoder(7): a PEM block "CONSUL URI" whose
- * content is the text consul:leaf/<service>. Without the provider nothing reads it, and the program
- * that was to present the stand-in does not start.
+ * A decoder for the private key of a stand-in, provider-decoder(7): a PEM block "CONSUL URI". Its content
+ * is a URI of kind leaf, as text. Without the provider no decoder reads it. A program that was to present
+ * the stand-in does not start then.
  *
- * A program wants the key to match the certificate, so they all have the same one, which is no
- * secret: the live leaf is put in its place before anything is signed.
+ * A program wants the key to match the certificate. So all stand-ins have one key, which is no secret:
+ * the live leaf takes its place before anything is signed.
  */
 #include "uri/stand_in_key.h"
 
@@ -45,10 +45,10 @@ static int decoder_does_selection(void *provctx, int selection)
 }
 
 /*
- * Read one PEM block to its end, whosever it is, as OpenSSL's own decoder does: where one has
- * stopped reading, the next attempt begins. Its text is in `text` if it is ours and fits.
+ * Read one PEM block to its end, whatever its label, as OpenSSL's own decoder does. The next attempt
+ * begins at the place where this one stops. `text` is set if the block is ours and fits.
  */
-static bool read_block(const prov_ctx *prov, OSSL_CORE_BIO *in, char text[BLOCK_MAX])
+static bool read_block(const prov_instance *prov, OSSL_CORE_BIO *in, char text[BLOCK_MAX])
 {
     static const char begin[] = "-----BEGIN ", ours[] = "-----BEGIN " LABEL "-----",
                       end[] = "-----END ";
@@ -72,7 +72,7 @@ static bool read_block(const prov_ctx *prov, OSSL_CORE_BIO *in, char text[BLOCK_
     return false;
 }
 
-/* What the block says. */
+/* Parse the content of the block. */
 static int read_uri(const char *text, consul_uri *uri, consul_error *err)
 {
     BIO *bio = BIO_new_mem_buf(text, -1);
@@ -82,7 +82,7 @@ static int read_uri(const char *text, consul_uri *uri, consul_error *err)
     int ok = 0;
 
     if (bio == NULL || !PEM_read_bio(bio, &name, &header, &data, &len)) {
-        consul_error_set(err, CONSUL_R_URI_INVALID, "the PEM block can not be read");
+        consul_error_set(err, CONSUL_R_URI_INVALID, "the PEM block cannot be read");
     } else if (len > CONSUL_URI_MAX || memchr(data, '\0', (size_t)len) != NULL) {
         consul_error_set(err, CONSUL_R_URI_INVALID, "the PEM block has no text in it, or too much");
     } else {
@@ -99,9 +99,9 @@ static int read_uri(const char *text, consul_uri *uri, consul_error *err)
 }
 
 /*
- * As DER, which OSSL_STORE wants, and as something to refer to, which decoding a key wants, and gives
- * to export_object: it need say nothing, as all stand-ins have the same key. OSSL_STORE would try to
- * export that, too, which it can not, were it told that this is a key: so it finds that out.
+ * Hand over the key twice: as DER for OSSL_STORE, and as a reference for a decoder of keys. The
+ * reference is empty, as all stand-ins have one key. OSSL_STORE would try to export a reference that is
+ * said to be a key, and fail. So the type is left for it to find.
  */
 static int hand_over_key(OSSL_CALLBACK *data_cb, void *data_cbarg)
 {
@@ -119,11 +119,11 @@ static int hand_over_key(OSSL_CALLBACK *data_cb, void *data_cbarg)
     return data_cb(params, data_cbarg);
 }
 
-/* The key itself, for the provider that will work with it. */
+/* Export the key to the provider that will work with it. */
 static int decoder_export_object(void *ctx, const void *reference, size_t reference_size,
                                  OSSL_CALLBACK *export_cb, void *export_cbarg)
 {
-    const prov_ctx *prov = ctx;
+    const prov_instance *prov = ctx;
     const unsigned char *der = consul_stand_in_key;
     EVP_PKEY *key =
         d2i_AutoPrivateKey_ex(NULL, &der, CONSUL_STAND_IN_KEY_LEN, prov->core.libctx, NULL);
@@ -167,12 +167,12 @@ static const OSSL_DISPATCH decoder_functions[] = {
 };
 
 /*
- * Decoders go by the name of what they make. What decodes a key asks for those that make one, and for
- * what these go on with; OSSL_STORE asks for what makes DER, MSBLOB or PVK, whichever key that is of.
- * Where it is told that a file is PEM (openssl pkey -inform PEM), OpenSSL 3.5's asks for DER alone. By that
- * name this one is put before each decoder of the public keys of certificates, too, for nothing: 1 % of a
- * handshake in OpenSSL 3.0, and nothing that can be measured in 3.5. PVK is a format of private keys
- * alone.
+ * The names that these decoders go by. A decoder's name is the type that it makes. A decoder of keys asks
+ * for decoders of that key type, and for decoders whose output it can read. OSSL_STORE asks for DER,
+ * MSBLOB or PVK, whatever the key type. For a file that is said to be PEM (openssl pkey -inform PEM),
+ * OpenSSL 3.5 asks for DER alone. By the name DER these decoders are also put before each decoder of the
+ * public keys of certificates, in vain. The cost is 1 % of a handshake in OpenSSL 3.0, and nothing
+ * measurable in 3.5. PVK is a format of private keys alone.
  */
 static const OSSL_ALGORITHM algorithms[] = {
     {"DER", "provider=consul,fips=yes,input=pem", decoder_functions,

@@ -189,4 +189,4 @@ def test_what_can_not_be_brought_is_said(programs, fake):
     env = {"OPENSSL_MODULES": str(programs.folder)}
     result = programs.openssl("storeutl", "consul:roots", config=config, env=env)
     assert result.code != 0
-    assert 'OpenSSL can not load its provider "fips"' in result.stderr
+    assert 'OpenSSL cannot load its provider "fips"' in result.stderr

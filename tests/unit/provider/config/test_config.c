@@ -104,10 +104,10 @@ static const struct {
     {HEAD US "token = a\n[other]\na = 1\na = 2\nb = ${us::token}\n", NULL},
     {HEAD US "token = a\nlog = /$token\nnamespace = ${us::token}\n", NULL},
     {ROWS "a.b = db\nc.d = db\na.b = web\n", "[rows] a.b: it stands there twice"},
-    {HEAD US "[providers]\nconsul = us\n", "[providers] consul: there are two sections"},
+    {HEAD US "[providers]\nconsul = us\n", "[providers] consul: one provider has two sections"},
     {HEAD US "[second]\nmodule = MODULE\nactivate = 1\nidentity = consul\nservice = web\n"
              "[providers]\nanother = second\n",
-     "there are two sections of one provider"},
+     "one provider has two sections here"},
     /* elsewhere */
     {HEAD US "[default_section]\nservice = web\n",
      "[default_section] service: this is a setting of another provider, and belongs into the "
