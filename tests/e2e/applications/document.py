@@ -18,32 +18,21 @@ BEGINNING = """\
 
 <!-- Made by tests/e2e/applications/document.py from the files in doc/applications; edit those. -->
 
-Unmodified programs on Consul Connect. Each configuration below is what the end-to-end tests run, with other
-ports and paths. Two things belong to all of them:
+Unmodified programs on Consul Connect. Each configuration below is run by the end-to-end tests, with other ports and
+paths. Two things belong to all of them:
 
-* `OPENSSL_CONF` names an openssl.cnf like [openssl.cnf.example](../openssl.cnf.example): for a client with
-  `service =` the service that the client is. That file is closed: where the provider does not load, there is
-  no TLS.
-* A server wants a certificate and a key in files, `/etc/consul-provider/web.pem` and `web.key` here. **Let them
-  be a stand-in**, which [README](../README.md#any-application) makes. It needs no `service`, and without the
-  provider the server does not start. With `service = web` any files will do, as they are never presented; but
-  then a server that does not read openssl.cnf serves everybody by them. A service manager that cleans the
-  environment, file capabilities (`setcap`) and a bundled OpenSSL are such cases.
+* `OPENSSL_CONF` names an openssl.cnf like [openssl.cnf.example](../openssl.cnf.example). For a client it has
+  `service =` and the service of the client. [Installation](install.md#the-environment) has the place of the variable.
+* A server wants a certificate and a key in files, `/etc/consul-provider/web.pem` and `web.key` here. **Let them be a
+  [stand-in](stand-ins.md)**, and the server does not start without the provider. `service = web` does with any files,
+  but a server that does not read openssl.cnf then serves every client.
 
-A server with a stand-in that says `unsupported`, or that no start line was found, has not loaded the provider.
-`OPENSSL_CONF` has to be in its own environment, and `openssl list -providers` shows `consul` with that file. A
-server with `service =` is checked by a client without a certificate, and a client by a server outside of the
-mesh under the name of a service: both have to be refused.
+Clients with a check of the host name have it turned off, as Connect leaves prove no host name. For the name of a
+service this is safe: the provider verifies the server by Consul's roots. The server has to be the very service of that
+name. An impostor, another service and a server outside of the mesh are refused. By **any other name** a server outside
+of the mesh is then not verified, unless `outbound = require` is set ([names](settings.md#names)).
 
-Clients that look for a host name in the certificate have that turned off, as Connect's leaves prove none.
-That is safe where the client asks for the name of a service: the connection is still fully verified, by the
-provider, against Consul's roots, and the server has to be the very service that the name asks for. It is not
-left to the client's options: an impostor, another service and a server outside of the mesh are refused. What
-a client asks for by other names is verified by the provider where the server says to be of the mesh, and is
-refused if its leaf has names of hosts; it is otherwise the client's own business, and `outbound = require`
-refuses it.
-
-An intention counts for connections that are made after it; those that are open stay open.
+An intention counts for connections that are made after it. Open connections stay open.
 """
 
 
@@ -77,7 +66,7 @@ class Module:
         return sorted(file for file in self.folder.iterdir() if file.name != NOTE)
 
     def mentions(self, file):
-        """Is there a string in the module that ends with this file's name?"""
+        """Tell whether a string in the module ends with the name of this file."""
         return any(
             isinstance(node, ast.Constant) and str(node.value).endswith(file.name)
             for node in ast.walk(self.tree))
