@@ -1,4 +1,4 @@
-"""Check the links of the pages: each names a file of the tree, and a heading of it."""
+"""Check the pages: links name a file and a heading, and the architecture names the folders in their order."""
 import pathlib
 import re
 import sys
@@ -31,10 +31,26 @@ def faults(page):
             yield target
 
 
+def folders_in_meson(half):
+    """Return the folders of a half, the lowest first, as the floors are checked."""
+    sources = re.findall(r"'([\w/]+)\.c'", (ROOT / half / "meson.build").read_text())
+    return list(dict.fromkeys(source.rpartition("/")[0] or "the top" for source in sources))
+
+
+def folders_in_page(half):
+    """Return the folders in the table of a half in doc/architecture.md."""
+    page = (ROOT / "doc" / "architecture.md").read_text()
+    table = page[page.index(f"| `{half}/` | knows |"):].split("\n\n")[0]
+    return [name.strip("`/") for name in re.findall(r"^\| (`[a-z]+/`|the top) \|", table, re.MULTILINE)][1:]
+
+
 def main():
-    """Print what leads nowhere. Return 1 where anything does."""
+    """Print the faults. Return 1 where there is one."""
     pages = [*ROOT.glob("*.md"), *ROOT.glob("doc/*.md"), *ROOT.glob("tests/**/*.md"), *ROOT.glob(".github/**/*.md")]
     found = [f"{page.relative_to(ROOT)}: {target}" for page in sorted(pages) for target in faults(page)]
+    for half in ("store", "provider"):
+        if folders_in_page(half) != folders_in_meson(half):
+            found.append(f"doc/architecture.md: {folders_in_page(half)}, meson.build: {folders_in_meson(half)}")
     print("\n".join([f"{len(pages)} pages", *found]))
     return 1 if found else 0
 
