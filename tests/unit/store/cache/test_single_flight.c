@@ -10,6 +10,8 @@ static int queued_ms;
 
 #include "unit.h" /* after it: cmocka has names of its own */
 
+#include <limits.h>
+#include <stdlib.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -79,7 +81,9 @@ static void change_opinion(enum consul_verdict to)
     pthread_mutex_unlock(&lock);
 }
 
+/* While it runs it is a copy of the test's, which may be left by a failed assertion. */
 typedef struct handshake {
+    struct handshake *next, *copy;
     pthread_t thread;
     const consul_store *store;
     const consul_spiffe_id *target;
@@ -89,6 +93,8 @@ typedef struct handshake {
     enum consul_verdict verdict;
     consul_error err;
 } handshake;
+
+static handshake *running;
 
 static void *run(void *arg)
 {
@@ -110,13 +116,40 @@ static void begin(handshake *h)
         h->peer = peer;
     if (h->patience == 0)
         h->patience = LONG_MS;
-    assert_int_equal(pthread_create(&h->thread, NULL, run, h), 0);
+    h->copy = malloc(sizeof(*h));
+    assert_non_null(h->copy);
+    *h->copy = *h;
+    assert_int_equal(pthread_create(&h->copy->thread, NULL, run, h->copy), 0);
+    h->copy->next = running;
+    running = h->copy;
 }
 
 static enum consul_verdict end(handshake *h)
 {
-    pthread_join(h->thread, NULL);
+    handshake **link = &running;
+
+    pthread_join(h->copy->thread, NULL);
+    while (*link != h->copy)
+        link = &(*link)->next;
+    *link = h->copy->next;
+    h->verdict = h->copy->verdict;
+    h->err = h->copy->err;
+    free(h->copy);
     return h->verdict;
+}
+
+/* After a failure some run on, and would be in the way of the next test. */
+static int tear_down(void **state)
+{
+    let_answer(INT_MAX);
+    while (running != NULL) {
+        handshake *h = running;
+
+        running = h->next;
+        pthread_join(h->thread, NULL);
+        free(h);
+    }
+    return 0;
 }
 
 /* Until the question that can be joined is held by so many threads; which is to be let go again. */
@@ -143,7 +176,7 @@ static void wait_until_queued(unsigned holders)
  */
 static void test_later_ones_share(void **state)
 {
-    handshake first = {.thread = 0}, later[20] = {{.thread = 0}};
+    handshake first = {.store = store}, later[20] = {{.store = store}};
     int i;
 
     begin(&first);
@@ -165,7 +198,7 @@ static void test_later_ones_share(void **state)
 /* An agent that takes its time is not waited for twice over. */
 static void test_slow_agent(void **state)
 {
-    handshake handshakes[3] = {{.thread = 0}};
+    handshake handshakes[3] = {{.store = store}};
     int i;
 
     queued_ms = 1;
@@ -208,11 +241,11 @@ static void test_one_at_a_time(void **state)
 /* Another client, another service, another instance of the provider: none waits for any other. */
 static void test_others_are_apart(void **state)
 {
-    handshake first = {.thread = 0}, others[] = {
-                                         {.peer = other_peer},
-                                         {.target = &other_target},
-                                         {.store = other_store},
-                                     };
+    handshake first = {.store = store}, others[] = {
+                                            {.peer = other_peer},
+                                            {.target = &other_target},
+                                            {.store = other_store},
+                                        };
     int i;
 
     begin(&first);
@@ -231,7 +264,7 @@ static void test_others_are_apart(void **state)
 /* Who has joined another's question waits no longer than its own handshake may. */
 static void test_deadline(void **state)
 {
-    handshake first = {.thread = 0}, second = {.thread = 0}, third = {.patience = 1};
+    handshake first = {.store = store}, second = {.store = store}, third = {.patience = 1};
 
     begin(&first);
     wait_until_asked(1);
@@ -249,7 +282,7 @@ static void test_deadline(void **state)
 /* Who has no answer himself does not speak for the others. */
 static void test_failures_are_not_shared(void **state)
 {
-    handshake first = {.thread = 0}, second = {.thread = 0}, third = {.thread = 0};
+    handshake first = {.store = store}, second = {.store = store}, third = {.store = store};
 
     begin(&first);
     wait_until_asked(1);
@@ -277,7 +310,7 @@ static void test_fork(void **state)
     consul_agent *agent = consul_agent_new(&settings, NULL);
     consul_table *live = consul_table_new(NULL);
     consul_watch *watch = consul_watch_new(agent, live, NULL, NULL); /* for its fork handlers */
-    handshake first = {.thread = 0}, second = {.thread = 0};
+    handshake first = {.store = store}, second = {.store = store};
     int status;
     pid_t pid;
 
@@ -309,13 +342,13 @@ static void test_fork(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_later_ones_share, set_up),
-        cmocka_unit_test_setup(test_slow_agent, set_up),
-        cmocka_unit_test_setup(test_one_at_a_time, set_up),
-        cmocka_unit_test_setup(test_others_are_apart, set_up),
-        cmocka_unit_test_setup(test_deadline, set_up),
-        cmocka_unit_test_setup(test_failures_are_not_shared, set_up),
-        cmocka_unit_test_setup(test_fork, set_up),
+        cmocka_unit_test_setup_teardown(test_later_ones_share, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_slow_agent, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_one_at_a_time, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_others_are_apart, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_deadline, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_failures_are_not_shared, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_fork, set_up, tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
