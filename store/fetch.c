@@ -21,7 +21,7 @@ static consul_roots *ask_for_roots(consul_store *store, consul_entry *entry,
     if (consul_store_ask(store, entry, 0, 0, deadline, &answer, err))
         roots = consul_entry_decode_roots(entry, &answer, store->libctx, err);
     if (roots != NULL)
-        consul_entry_keep_roots(entry, roots, CONSUL_ASKED_ANEW, asked);
+        consul_entry_keep_roots(entry, roots, CONSUL_ASKED_ANEW, asked, 0);
     consul_answer_free(&answer);
     return roots;
 }
@@ -113,7 +113,7 @@ static consul_leaf *get_leaf(consul_store *store, consul_entry *entry, consul_en
     ok = stands(store, entry, of_roots, leaf, &asking, anew, &roots, stale, err);
     *stale |= !ok && was_kept && roots != NULL;
     if (ok && !was_kept)
-        consul_entry_keep_leaf(entry, leaf, roots, origin, asked);
+        consul_entry_keep_leaf(entry, leaf, roots, origin, asked, 0);
     if (!ok && !was_kept && roots != NULL)
         consul_error_prefix(err, "%s: ", answer.source);
 

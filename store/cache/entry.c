@@ -188,47 +188,56 @@ consul_leaf *consul_entry_decode_leaf(consul_entry *entry, const consul_answer *
     return leaf;
 }
 
-/* May this answer take the place of what is kept, or is that more than it can know? Then it does. */
+/*
+ * May this answer take the place of what is kept, or is that more than it can know? Then it does. The
+ * answer to a watch may have been on its way since before a handshake had another one.
+ */
 static bool takes_place(consul_entry *entry, bool is_other, enum consul_origin origin,
-                        int64_t moment)
+                        int64_t asked, consul_deadline fresh_until)
 {
     if (origin == CONSUL_WATCHED) {
-        entry->fresh_until = moment;
-        return true;
+        bool may_be_older = is_other && asked < entry->asked;
+
+        entry->fresh_until = may_be_older ? 0 : fresh_until;
+        return !may_be_older;
     }
-    if (moment < entry->asked || (origin == CONSUL_ASKED && is_fresh(entry)))
+    if (asked < entry->asked || (origin == CONSUL_ASKED && is_fresh(entry)))
         return false;
     if (is_other)
         entry->fresh_until = 0; /* the watch has missed it: it may be broken */
-    entry->asked = moment;
+    entry->asked = asked;
     return true;
 }
 
-void consul_entry_keep_roots(consul_entry *entry, consul_roots *roots, enum consul_origin origin,
-                             int64_t moment)
+bool consul_entry_keep_roots(consul_entry *entry, consul_roots *roots, enum consul_origin origin,
+                             int64_t asked, consul_deadline fresh_until)
 {
     consul_roots *old = NULL;
+    bool kept;
 
     consul_lock();
-    if (takes_place(entry, entry->roots != roots, origin, moment)) {
+    kept = takes_place(entry, entry->roots != roots, origin, asked, fresh_until);
+    if (kept) {
         old = entry->roots;
         entry->roots = consul_roots_ref(roots);
     }
     consul_unlock();
     consul_roots_unref(old);
+    return kept;
 }
 
-void consul_entry_keep_leaf(consul_entry *entry, consul_leaf *leaf, consul_roots *checked,
-                            enum consul_origin origin, int64_t moment)
+bool consul_entry_keep_leaf(consul_entry *entry, consul_leaf *leaf, consul_roots *checked,
+                            enum consul_origin origin, int64_t asked, consul_deadline fresh_until)
 {
     time_t until = checked == NULL ? 0 : consul_leaf_next_expiry(leaf, checked);
     consul_roots *old_checked = NULL;
     consul_leaf *old = NULL;
-    bool is_other;
+    bool is_other, kept;
 
     consul_lock();
     is_other = entry->leaf != leaf;
-    if (takes_place(entry, is_other, origin, moment)) {
+    kept = takes_place(entry, is_other, origin, asked, fresh_until);
+    if (kept) {
         old = entry->leaf;
         entry->leaf = consul_leaf_ref(leaf);
     }
@@ -237,6 +246,7 @@ void consul_entry_keep_leaf(consul_entry *entry, consul_leaf *leaf, consul_roots
     consul_unlock();
     consul_leaf_unref(old);
     consul_roots_unref(old_checked);
+    return kept;
 }
 
 void consul_entry_keep_epoch(consul_entry *entry, bool is_news, uint64_t index,

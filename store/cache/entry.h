@@ -80,14 +80,15 @@ consul_leaf *consul_entry_decode_leaf(consul_entry *entry, const consul_answer *
                                       OSSL_LIB_CTX *libctx, consul_error *err);
 
 /*
- * Keep a snapshot that has been checked, with a reference of its own; `checked` are the roots that a
- * leaf leads to, NULL where that is not known. `moment` is when it was asked
- * for, in microseconds, or, of a watch, until when that vouches for it, a deadline.
+ * Keep a snapshot that has been checked, with a reference of its own, unless what is kept is newer, or may
+ * be. `asked` is the moment of the question, in microseconds. A watch vouches for its answer until
+ * `fresh_until`; others give 0. `checked` are the roots that a leaf leads to, NULL where that is not known.
+ * Returns false for an answer that has not been kept.
  */
-void consul_entry_keep_roots(consul_entry *entry, consul_roots *roots, enum consul_origin origin,
-                             int64_t moment);
-void consul_entry_keep_leaf(consul_entry *entry, consul_leaf *leaf, consul_roots *checked,
-                            enum consul_origin origin, int64_t moment);
+bool consul_entry_keep_roots(consul_entry *entry, consul_roots *roots, enum consul_origin origin,
+                             int64_t asked, consul_deadline fresh_until);
+bool consul_entry_keep_leaf(consul_entry *entry, consul_leaf *leaf, consul_roots *checked,
+                            enum consul_origin origin, int64_t asked, consul_deadline fresh_until);
 
 /*
  * A watch of intentions has had an answer, which says that nothing has changed, or not: `is_news` where

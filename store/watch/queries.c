@@ -165,8 +165,7 @@ static int keep(const consul_watch *watch, consul_query *q, const consul_answer 
         /* What may only have been read without memory is asked for. */
         ok = roots != NULL && consul_certs_are_usable(roots->certs);
         *is_news = roots != old_roots;
-        if (ok)
-            consul_entry_keep_roots(q->entry, roots, CONSUL_WATCHED, until);
+        ok = ok && consul_entry_keep_roots(q->entry, roots, CONSUL_WATCHED, q->began * 1000, until);
         consul_roots_unref(roots);
         consul_roots_unref(old_roots);
         return ok;
@@ -178,8 +177,8 @@ static int keep(const consul_watch *watch, consul_query *q, const consul_answer 
     *is_news = leaf != old_leaf;
     ok = leaf != NULL && roots != NULL
          && consul_entry_check_leaf(q->entry, leaf, roots, &stale, NULL);
-    if (ok)
-        consul_entry_keep_leaf(q->entry, leaf, roots, CONSUL_WATCHED, until);
+    ok =
+        ok && consul_entry_keep_leaf(q->entry, leaf, roots, CONSUL_WATCHED, q->began * 1000, until);
     consul_leaf_unref(leaf);
     consul_leaf_unref(old_leaf);
     consul_roots_unref(roots);

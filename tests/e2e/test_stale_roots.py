@@ -1,12 +1,13 @@
 """Roots whose watch is silently broken: it is connected, and hears of nothing any more."""
 
 import json
+import threading
 import time
 
 import pytest
 
 from ca import Authority
-from fake_agent import ROOTS, TRUST_DOMAIN, silent
+from fake_agent import GENEROUS, ROOTS, TRUST_DOMAIN, silent, value
 from processes import wait_until
 from relay import Relay
 from test_decisions import World
@@ -51,6 +52,36 @@ def test_a_root_is_withdrawn(programs, fake, pause):
     assert world.served()
     fake.roots = only
     assert refused_after(lambda: fake.stopping.wait(pause) or world.served()) < AGE + pause + 0.5
+
+
+def test_an_answer_of_before(programs, fake):
+    """It has been on its way to the watch since before the root was withdrawn, and handshakes know better."""
+    other, go = Authority(TRUST_DOMAIN, "Other Root"), threading.Event()
+    only = fake.roots
+    both = {**only(), "Roots": [fake.root(), fake.root(other)]}
+    fake.roots = lambda: both
+    fake.watchable = True
+
+    def late(connection):
+        if not waits(connection.request):
+            fake.usual(ROOTS, connection.request)(connection)
+        elif go.is_set():
+            silent(connection)
+        else:
+            go.wait(GENEROUS)
+            value(both, X_Consul_Index="1")(connection)
+
+    fake.answer(ROOTS, late)
+    world = World(programs, fake, "web", other.service("friend"), **LONG)
+    wait_until(lambda: world.served() and any(waits(request) for request in fake.requests), "the watch")
+    fake.roots = only
+    wait_until(lambda: not world.served(), "a refusal")
+    heard = len(fake.seen(ROOTS))
+    go.set()
+    visits = []
+    wait_until(lambda: visits.append(world.served()) or len(visits) > 20 and any(
+        waits(request) for request in fake.seen(ROOTS)[heard:]), "the watch, again")
+    assert not any(visits)
 
 
 def test_few_ask(programs, fake):

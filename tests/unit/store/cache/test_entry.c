@@ -23,7 +23,7 @@ static int set_up(void **state)
     f.entry = consul_table_entry(f.live, CONSUL_KIND_LEAF, "web", &scope, NULL);
     f.leaf = consul_leaf_new(NULL);
     f.roots = consul_roots_new(NULL, NULL);
-    consul_entry_keep_leaf(f.entry, f.leaf, f.roots, CONSUL_ASKED, ASKED);
+    consul_entry_keep_leaf(f.entry, f.leaf, f.roots, CONSUL_ASKED, ASKED, 0);
     return 0;
 }
 
@@ -69,7 +69,7 @@ static void test_one_of_a_crowd_asks(void **state)
     assert_false(has_one_in_crowd(moment));
     for (i = 0; i < 20; i++)
         assert_true(has_one_in_crowd(moment + i * MS));
-    consul_entry_keep_leaf(f.entry, f.leaf, f.roots, CONSUL_ASKED, moment);
+    consul_entry_keep_leaf(f.entry, f.leaf, f.roots, CONSUL_ASKED, moment, 0);
     for (i = 0; i <= 20; i++)
         assert_true(has_one_in_crowd(moment + i * MS));
     assert_false(has_one_in_crowd(moment + 21 * MS));
@@ -84,6 +84,26 @@ static void test_who_asks_is_slow(void **state)
     assert_true(has_one_in_crowd(ASKED + 60 * MS));
     assert_false(has_one_in_crowd(ASKED + 61 * MS));
     assert_false(has_one_in_crowd(ASKED + 62 * MS));
+}
+
+/* A watch may vouch for what handshakes know, and for what is new; not for what may be of before. */
+static void test_a_watch_that_asked_before(void **state)
+{
+    consul_deadline long_from_now = consul_deadline_after(60000);
+    consul_leaf *before = consul_leaf_new(NULL);
+
+    assert_true(
+        consul_entry_keep_leaf(f.entry, f.leaf, f.roots, CONSUL_WATCHED, ASKED - 1, long_from_now));
+    assert_true(has_one(INT64_MAX));
+    assert_false(
+        consul_entry_keep_leaf(f.entry, before, f.roots, CONSUL_WATCHED, ASKED - 1, long_from_now));
+    assert_false(has_one(INT64_MAX));
+    assert_ptr_equal(f.entry->leaf, f.leaf);
+    assert_true(
+        consul_entry_keep_leaf(f.entry, before, f.roots, CONSUL_WATCHED, ASKED, long_from_now));
+    assert_true(has_one(INT64_MAX));
+    assert_ptr_equal(f.entry->leaf, before);
+    consul_leaf_unref(before);
 }
 
 /* Nobody goes on with nothing. */
@@ -132,6 +152,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_alone, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_one_of_a_crowd_asks, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_who_asks_is_slow, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_watch_that_asked_before, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_no_leaf_yet, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_doubts_have_a_share, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_doubts_of_a_slow_agent, set_up, tear_down),
