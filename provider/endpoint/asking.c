@@ -1,5 +1,7 @@
 #include "endpoint/asking.h"
 
+#include "endpoint/fields.h"
+
 #define ASKED_ONCE_US 1000000 /* of a handshake, in which nothing is asked twice */
 
 consul_asking endpoint_begin_asking(endpoint *e)

@@ -1,17 +1,18 @@
 #include "endpoint/certificates.h"
 
 #include "endpoint/asking.h"
+#include "endpoint/fields.h"
 
 #include <string.h>
 
 #include <openssl/crypto.h>
 
 /* Stands for nothing, where there is no memory to keep what a stand-in says. */
-static const consul_uri unknown = {.kind = CONSUL_URI_ROOTS};
+static const consul_uri no_service = {.kind = CONSUL_URI_ROOTS};
 
 static void free_stand_in(endpoint *e)
 {
-    if (e->stand_in != &unknown)
+    if (e->stand_in != &no_service)
         OPENSSL_free((consul_uri *)e->stand_in);
     e->stand_in = NULL;
 }
@@ -44,7 +45,7 @@ static void take_stand_in(endpoint *e, const consul_uri *uri)
     free_stand_in(e);
     e->stand_in = OPENSSL_memdup(uri, sizeof(*uri));
     if (e->stand_in == NULL)
-        e->stand_in = &unknown;
+        e->stand_in = &no_service;
     X509_free(e->leaf);
     e->leaf = NULL;
 }
@@ -93,7 +94,7 @@ static void find_identity(endpoint *e, X509 *const certs[], size_t count, const 
         take_leaf(e, leaf);
 }
 
-void endpoint_expect(endpoint *e, X509 *cert)
+void endpoint_add_certificate(endpoint *e, X509 *cert)
 {
     find_identity(e, &cert, 1, cert);
     e->ctx = NULL; /* so that it is judged anew */
@@ -179,7 +180,7 @@ int endpoint_present_leaf(endpoint *e, SSL *ssl, consul_error *err)
     consul_leaf *leaf = NULL;
     int ok;
 
-    if (!e->has_service)
+    if (!e->presents_live_leaf)
         return 1;
     if (!get_live_leaf(e, &leaf, err))
         return 0;
@@ -194,4 +195,9 @@ int endpoint_present_leaf(endpoint *e, SSL *ssl, consul_error *err)
                          "OpenSSL does not accept the leaf of \"%s\"",
                          consul_leaf_id(leaf)->service);
     return ok == 1;
+}
+
+bool endpoint_has_certificates(const endpoint *e)
+{
+    return e->seen_count != 0;
 }

@@ -17,7 +17,7 @@ bool endpoint_has_seen(const endpoint *e, const SSL *ssl);
  * The application is giving this certificate to the SSL in its handshake: it is judged with it from now
  * on. The endpoint has been judged before.
  */
-void endpoint_expect(endpoint *e, X509 *cert);
+void endpoint_add_certificate(endpoint *e, X509 *cert);
 
 /* Is this the live leaf, which we have put there? NULL is not. */
 bool endpoint_is_ours(const endpoint *e, const X509 *cert);
@@ -38,6 +38,10 @@ int endpoint_present_leaf(endpoint *e, SSL *ssl, consul_error *err);
 const consul_spiffe_id *endpoint_identity(const endpoint *e, const SSL *ssl,
                                           consul_spiffe_id *space, consul_error *err);
 
+/* Return true if the SSL had a certificate with a key when it was judged. */
+bool endpoint_has_certificates(const endpoint *e);
+
+/* Free all of them, with the endpoint. */
 void endpoint_free_certificates(endpoint *e);
 
 #endif

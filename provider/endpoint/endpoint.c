@@ -2,6 +2,7 @@
 
 #include "endpoint/alive.h"
 #include "endpoint/certificates.h"
+#include "endpoint/fields.h"
 
 #include <openssl/crypto.h>
 
@@ -67,4 +68,81 @@ endpoint *endpoint_get(SSL *ssl)
         e = NULL;
     }
     return e;
+}
+
+enum endpoint_rule endpoint_rule(const endpoint *e)
+{
+    return e->rule;
+}
+
+enum endpoint_peer endpoint_peer(const endpoint *e)
+{
+    return e->peer;
+}
+
+consul_store *endpoint_store(const endpoint *e)
+{
+    return e->store;
+}
+
+void endpoint_govern(endpoint *e)
+{
+    e->rule = ENDPOINT_GOVERNED;
+}
+
+void endpoint_set_peer(endpoint *e, enum endpoint_peer peer)
+{
+    e->peer = peer;
+}
+
+bool endpoint_is_unusable(const endpoint *e)
+{
+    return e->unusable;
+}
+
+bool endpoint_presents_live_leaf(const endpoint *e)
+{
+    return e->presents_live_leaf;
+}
+
+const consul_service *endpoint_wanted(const endpoint *e)
+{
+    return e->has_wanted ? &e->wanted : NULL;
+}
+
+bool endpoint_host_is_service(const endpoint *e)
+{
+    return e->host_is_service;
+}
+
+void endpoint_set_prepared(endpoint *e)
+{
+    e->prepared = true;
+}
+
+bool endpoint_is_prepared(const endpoint *e)
+{
+    return e->prepared;
+}
+
+void endpoint_set_awaiting_certificate(endpoint *e)
+{
+    e->awaits_certificate = true;
+}
+
+bool endpoint_is_awaiting_certificate(const endpoint *e)
+{
+    return e->awaits_certificate;
+}
+
+void endpoint_note_security_call(endpoint *e, const SSL *ssl, int op)
+{
+    e->security_op = op;
+    if (op != 0)
+        e->security_state = SSL_get_state(ssl);
+}
+
+bool endpoint_repeats_security_call(const endpoint *e, const SSL *ssl, int op)
+{
+    return e->security_op == op && e->security_state == SSL_get_state(ssl);
 }

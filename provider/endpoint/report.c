@@ -1,5 +1,6 @@
 #include "endpoint/report.h"
 
+#include "endpoint/fields.h"
 #include "report/error_queue.h"
 #include "report/log.h"
 
@@ -52,4 +53,9 @@ void endpoint_report(endpoint *e, const SSL *ssl, const consul_error *err, const
 {
     endpoint_log(e, ssl, err, context);
     prov_error_queue(err, context);
+}
+
+bool endpoint_was_reported(const endpoint *e)
+{
+    return e->reported;
 }

@@ -13,4 +13,7 @@ void endpoint_log(endpoint *e, const SSL *ssl, const consul_error *err, const ch
 /* The same, and put it on the error queue. */
 void endpoint_report(endpoint *e, const SSL *ssl, const consul_error *err, const char *context);
 
+/* Return true if the cause of its refusal was reported. */
+bool endpoint_was_reported(const endpoint *e);
+
 #endif

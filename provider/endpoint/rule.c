@@ -1,12 +1,13 @@
 #include "endpoint/rule.h"
 
 #include "endpoint/certificates.h"
+#include "endpoint/fields.h"
 #include "instance/instances.h"
 
 #include <string.h>
 
 /* A leaf that the application has from elsewhere is presented as it is. */
-static bool has_service(const endpoint *e)
+static bool presents_live_leaf(const endpoint *e)
 {
     if (e->stand_in != NULL)
         return true;
@@ -56,7 +57,7 @@ static bool was_required(const endpoint *e, bool inbound)
 
 static enum endpoint_rule rule_of_server(const endpoint *e)
 {
-    bool required = e->store != NULL && e->has_service
+    bool required = e->store != NULL && e->presents_live_leaf
                     && consul_store_settings(e->store)->inbound == CONSUL_DEMAND_REQUIRE;
 
     return endpoint_has_identity(e) || required || was_required(e, true) ? ENDPOINT_GOVERNED
@@ -70,7 +71,7 @@ static enum endpoint_rule rule_of_client(endpoint *e, SSL *ssl)
 
     if (was_required(e, false))
         outbound = CONSUL_DEMAND_REQUIRE;
-    else if (e->store != NULL && e->has_service)
+    else if (e->store != NULL && e->presents_live_leaf)
         outbound = consul_store_settings(e->store)->outbound;
     if (!endpoint_has_identity(e) && outbound == CONSUL_DEMAND_OFF)
         return ENDPOINT_LEFT_ALONE;
@@ -95,9 +96,9 @@ static void begin(endpoint *e)
     e->has_wanted = false;
     e->host_is_service = false;
     e->prepared = false;
-    e->unknown = false;
+    e->awaits_certificate = false;
     e->rule = e->unusable ? ENDPOINT_GOVERNED : ENDPOINT_LEFT_ALONE;
-    e->peer = ENDPOINT_PEER_UNKNOWN;
+    e->peer = ENDPOINT_PEER_UNVERIFIED;
     e->begun = true;
 }
 
@@ -129,7 +130,7 @@ enum endpoint_rule endpoint_judge(endpoint *e, SSL *ssl)
     if (changed)
         begin(e);
     changed |= endpoint_look_at_certificates(e, ssl);
-    e->has_service = has_service(e);
+    e->presents_live_leaf = presents_live_leaf(e);
     if (changed && e->rule != ENDPOINT_GOVERNED) {
         rule = SSL_is_server(ssl) ? rule_of_server(e) : rule_of_client(e, ssl);
         if (rule > e->rule) /* never back */

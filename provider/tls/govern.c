@@ -8,7 +8,10 @@
  */
 #include "tls/govern.h"
 
+#include "endpoint/certificates.h"
+#include "endpoint/info.h"
 #include "endpoint/rule.h"
+#include "endpoint/stop.h"
 #include "tls/present.h"
 #include "tls/stop.h"
 
@@ -30,7 +33,7 @@ bool prov_tls_is_in_state(const SSL *ssl, const char *name)
 
 bool prov_tls_is_governed(const endpoint *e)
 {
-    return e != NULL && e->rule == ENDPOINT_GOVERNED;
+    return e != NULL && endpoint_rule(e) == ENDPOINT_GOVERNED;
 }
 
 /* ---- how a governed connection is set up ---- */
@@ -67,19 +70,20 @@ static void enforce(endpoint *e, SSL *ssl)
 {
     /* Exactly this mode: post-handshake authentication, say, would put the question off. */
     SSL_set_verify(ssl, SSL_is_server(ssl) ? PROV_SERVER_VERIFY_MODE : SSL_VERIFY_PEER, NULL);
-    if (e->has_service)
+    if (endpoint_presents_live_leaf(e))
         SSL_set_cert_cb(
             ssl, SSL_is_server(ssl) ? prov_tls_on_certificate : prov_tls_on_client_certificate,
             NULL);
-    if (!e->prepared) {
+    if (!endpoint_is_prepared(e)) {
         close_other_ways(ssl);
-        e->prepared = forget_sessions(ssl);
-        if (!e->prepared)
+        if (forget_sessions(ssl))
+            endpoint_set_prepared(e);
+        else
             prov_tls_stop(ssl, "the connection could not be set up for Consul Connect");
     }
     if (SSL_session_reused(ssl))
         prov_tls_stop(ssl, "a resumed session or a pre-shared key is no proof of who the peer is");
-    if (e->peer == ENDPOINT_PEER_LEFT_ALONE)
+    if (endpoint_peer(e) == ENDPOINT_PEER_LEFT_ALONE)
         prov_tls_stop(ssl, "the Connect leaf came after the peer had been verified without it");
 }
 
@@ -87,28 +91,18 @@ static void enforce(endpoint *e, SSL *ssl)
  * A server that is given its certificate only in the handshake: nobody knows yet what it is. A
  * resumed session would decide that before it is told, and be another service's, or nobody's.
  */
-static void prepare_for_the_unknown(endpoint *e, SSL *ssl)
+static void forbid_resumption(endpoint *e, SSL *ssl)
 {
     if (SSL_get_state(ssl) != TLS_ST_BEFORE && !prov_tls_is_in_state(ssl, READS_CLIENT_HELLO))
         return;
     SSL_set_options(ssl, SSL_OP_NO_TICKET);
-    e->unknown = forget_sessions(ssl);
-    if (!e->unknown)
+    if (forget_sessions(ssl))
+        endpoint_set_awaiting_certificate(e);
+    else
         prov_tls_stop(ssl, "the connection could not be set up without resumption");
 }
 
 static void on_info(const SSL *s, int where, int value);
-
-/* Have all that happens in its handshake come to us, up to the end. Repeated calls are cheap. */
-static void listen_to(endpoint *e, SSL *ssl)
-{
-    void (*there)(const SSL *, int, int) = SSL_get_info_callback(ssl);
-
-    if (there == on_info) /* or it is the copy of an SSL that has it */
-        return;
-    e->next_info = there;
-    SSL_set_info_callback(ssl, on_info);
-}
 
 endpoint *prov_tls_arm(SSL *ssl)
 {
@@ -118,15 +112,16 @@ endpoint *prov_tls_arm(SSL *ssl)
         return NULL;
     e = endpoint_get(ssl);
     if (e != NULL)
-        e->question.op = 0;
+        endpoint_note_security_call(e, ssl, 0);
     if (e == NULL)
         prov_tls_stop(ssl, "no memory to find out whether this connection is governed");
     else if (endpoint_judge(e, ssl) == ENDPOINT_GOVERNED)
         enforce(e, ssl);
-    else if (SSL_is_server(ssl) && e->seen_count == 0 && !e->unknown)
-        prepare_for_the_unknown(e, ssl);
-    if (e != NULL && e->rule != ENDPOINT_LEFT_ALONE)
-        listen_to(e, ssl);
+    else if (SSL_is_server(ssl) && !endpoint_has_certificates(e)
+             && !endpoint_is_awaiting_certificate(e))
+        forbid_resumption(e, ssl);
+    if (e != NULL && endpoint_rule(e) != ENDPOINT_LEFT_ALONE)
+        endpoint_displace_info(e, ssl, on_info);
     return e;
 }
 
@@ -140,10 +135,10 @@ static bool may_finish(const endpoint *e, const SSL *ssl)
 {
     const X509 *cert = SSL_get0_peer_certificate(ssl);
 
-    if (e->peer == ENDPOINT_PEER_AUTHORIZED || e->rule == ENDPOINT_LEFT_ALONE)
+    if (endpoint_peer(e) == ENDPOINT_PEER_AUTHORIZED || endpoint_rule(e) == ENDPOINT_LEFT_ALONE)
         return true;
-    return e->rule == ENDPOINT_BY_PEER
-           && (e->peer == ENDPOINT_PEER_LEFT_ALONE || cert == NULL
+    return endpoint_rule(e) == ENDPOINT_BY_PEER
+           && (endpoint_peer(e) == ENDPOINT_PEER_LEFT_ALONE || cert == NULL
                || !consul_cert_claims_trust_domain(cert, NULL));
 }
 
@@ -167,44 +162,21 @@ static void acknowledge_at_once(const SSL *ssl)
  */
 static void hold_back(endpoint *e, SSL *ssl)
 {
-    if (e->rule == ENDPOINT_LEFT_ALONE)
+    if (endpoint_rule(e) == ENDPOINT_LEFT_ALONE)
         return;
-    e->held_back = true;
-    SSL_set_shutdown(ssl, SSL_get_shutdown(ssl) | SSL_SENT_SHUTDOWN);
+    endpoint_hold_back(e, ssl);
 }
 
 void prov_tls_finish(endpoint *e, SSL *ssl)
 {
     if (!may_finish(e, ssl))
         prov_tls_stop(ssl, "the peer finished the handshake without having been verified");
-    else if (e->held_back && !e->stopped)
-        SSL_set_shutdown(ssl, SSL_get_shutdown(ssl) & ~SSL_SENT_SHUTDOWN);
-    e->held_back = false;
+    endpoint_release(e, ssl);
     /* An SSL_write that has made the handshake goes on, and does not look whether it is shut down. */
-    if (e->stopped)
-        prov_tls_cut_off(e, ssl);
-    else if (e->rule == ENDPOINT_GOVERNED)
+    if (endpoint_is_stopped(e))
+        endpoint_cut_off(e, ssl);
+    else if (endpoint_rule(e) == ENDPOINT_GOVERNED)
         acknowledge_at_once(ssl);
-}
-
-/*
- * Tell the application's own callback: that of the SSL, or else its context's. Either may be made of
- * ours, and call it in its turn. The SSL's then means the context's, and the context's means nobody's.
- */
-static void tell_application(endpoint *e, const SSL *ssl, int where, int value)
-{
-    void (*of_ctx)(const SSL *, int, int) = SSL_CTX_get_info_callback(SSL_get_SSL_CTX(ssl));
-    void (*next)(const SSL *, int, int) = NULL;
-
-    if (e->telling == 0)
-        next = e->next_info != NULL ? e->next_info : of_ctx;
-    else if (e->telling == 1 && e->next_info != NULL)
-        next = of_ctx;
-    if (next == NULL || next == on_info)
-        return;
-    e->telling++;
-    next(ssl, where, value);
-    e->telling--;
 }
 
 /* "Done" is told of a server, too, that looks for early data before the client's certificate. */
@@ -222,7 +194,7 @@ static void on_info(const SSL *s, int where, int value)
     endpoint *e = where == SSL_CB_HANDSHAKE_START || where == SSL_CB_HANDSHAKE_DONE
                       ? prov_tls_arm(ssl)
                       : endpoint_get(ssl);
-    bool is_governed = e != NULL && e->rule == ENDPOINT_GOVERNED;
+    bool is_governed = e != NULL && endpoint_rule(e) == ENDPOINT_GOVERNED;
 
     if (e == NULL)
         return;
@@ -230,10 +202,10 @@ static void on_info(const SSL *s, int where, int value)
         notice_end(e, ssl);
     if (is_governed && (where & SSL_CB_ALERT) != 0 && value >> 8 == SSL3_AL_FATAL)
         prov_tls_log_alert(e, ssl, (where & SSL_CB_WRITE) != 0, value & 0xff);
-    tell_application(e, ssl, where, value);
+    endpoint_tell_info(e, ssl, where, value, on_info);
     /* It may have displaced us; and the next step may be the CertificateRequest. */
-    if (e->rule != ENDPOINT_LEFT_ALONE && e->telling == 0)
-        listen_to(e, ssl);
+    if (endpoint_rule(e) != ENDPOINT_LEFT_ALONE && !endpoint_is_telling_info(e))
+        endpoint_displace_info(e, ssl, on_info);
     if (is_governed && (where & SSL_CB_LOOP) != 0 && SSL_is_server(ssl))
         SSL_set_verify(ssl, PROV_SERVER_VERIFY_MODE, NULL);
 }

@@ -19,8 +19,9 @@ static bool wants_name(const peer_check *check)
 {
     X509_VERIFY_PARAM *param = X509_STORE_CTX_get0_param(check->ctx);
     char *address = X509_VERIFY_PARAM_get1_ip_asc(param);
-    bool wants = address != NULL || X509_VERIFY_PARAM_get0_email(param) != NULL
-                 || (!check->end->host_is_service && X509_VERIFY_PARAM_get0_host(param, 0) != NULL);
+    bool wants =
+        address != NULL || X509_VERIFY_PARAM_get0_email(param) != NULL
+        || (!endpoint_host_is_service(check->end) && X509_VERIFY_PARAM_get0_host(param, 0) != NULL);
 
     OPENSSL_free(address);
     return wants;
@@ -44,7 +45,7 @@ int prov_peer_verify_names(peer_check *check, consul_error *err)
                                 "\"%s\" has a subject or a name that no service has from Consul, "
                                 "and could pass for somebody by it",
                                 check->id.uri);
-    if (!is_server && names > CONSUL_NAMES_NONE && !check->end->has_wanted)
+    if (!is_server && names > CONSUL_NAMES_NONE && endpoint_wanted(check->end) == NULL)
         return consul_error_set(err, CONSUL_R_PEER_NAME_MISMATCH,
                                 "\"%s\" has other names in its leaf, which count for nothing, and "
                                 "no service was asked for (but %s)" CONNECT_BY,
@@ -61,20 +62,20 @@ static void fill_in(char field[CONSUL_NAME_MAX + 1], const char *own)
 int prov_peer_verify_service(peer_check *check, consul_error *err)
 {
     const consul_spiffe_id *own = endpoint_identity(check->end, check->ssl, &check->own, err);
-    consul_service *wanted = &check->end->wanted;
+    consul_service wanted = *endpoint_wanted(check->end);
     char text[CONSUL_ERROR_TEXT_MAX];
 
     if (own == NULL)
         return 0;
-    fill_in(wanted->scope.ns, own->scope.ns);
-    fill_in(wanted->scope.partition, own->scope.partition);
-    fill_in(wanted->scope.dc, own->scope.dc);
-    if (consul_spiffe_id_is(&check->id, wanted->name, &wanted->scope))
+    fill_in(wanted.scope.ns, own->scope.ns);
+    fill_in(wanted.scope.partition, own->scope.partition);
+    fill_in(wanted.scope.dc, own->scope.dc);
+    if (consul_spiffe_id_is(&check->id, wanted.name, &wanted.scope))
         return 1;
     snprintf(text, sizeof(text),
              "\"%s\" is not the service \"%s\" (namespace \"%s\", datacenter \"%s\") that the host "
              "name asks for",
-             check->id.uri, wanted->name, wanted->scope.ns, wanted->scope.dc);
+             check->id.uri, wanted.name, wanted.scope.ns, wanted.scope.dc);
     return prov_peer_refuse(check, X509_V_ERR_HOSTNAME_MISMATCH, err, CONSUL_R_PEER_NAME_MISMATCH,
                             text);
 }

@@ -17,8 +17,8 @@ void prov_tls_replace_chosen(endpoint *e, SSL *ssl)
 {
     consul_error err = {0};
 
-    if (!SSL_is_server(ssl) || !e->has_service || endpoint_is_ours(e, SSL_get_certificate(ssl))
-        || endpoint_present_leaf(e, ssl, &err))
+    if (!SSL_is_server(ssl) || !endpoint_presents_live_leaf(e)
+        || endpoint_is_ours(e, SSL_get_certificate(ssl)) || endpoint_present_leaf(e, ssl, &err))
         return;
     SSL_certs_clear(ssl);
     endpoint_report(e, ssl, &err, "no leaf to present");

@@ -38,9 +38,9 @@ accepts_cipher(endpoint *e, const SSL *ssl, const SSL_CIPHER *cipher)
 {
     consul_error why = {0};
 
-    if (!e->unusable)
+    if (!endpoint_is_unusable(e))
         return prov_tls_authenticates(cipher);
-    if (!e->reported) {
+    if (!endpoint_was_reported(e)) {
         consul_store_unref(prov_active_store(&why));
         endpoint_report(e, ssl, &why, "all TLS of this process is refused");
     }
@@ -63,8 +63,8 @@ static bool takes_the_place_of_the_leaf(SSL *ssl, const X509 *cert)
     if (e == NULL || endpoint_is_ours(e, cert))
         return e == NULL && sent;
     if (!(sent && consul_cert_stands_in(cert, &uri))
-        && !(prov_tls_is_governed(e) && e->has_service
-             && (sent || (!SSL_is_server(ssl) && e->peer == ENDPOINT_PEER_AUTHORIZED))))
+        && !(prov_tls_is_governed(e) && endpoint_presents_live_leaf(e)
+             && (sent || (!SSL_is_server(ssl) && endpoint_peer(e) == ENDPOINT_PEER_AUTHORIZED))))
         return false;
     consul_error_set(&err, CONSUL_R_OWN_IDENTITY_INVALID,
                      "it is not the live leaf that would be presented");
@@ -83,7 +83,7 @@ static bool __attribute__((noinline)) comes_too_late(SSL *ssl, X509 *cert)
 {
     endpoint *e = endpoint_find(ssl);
     bool is_live = prov_tls_is_governed(e) && endpoint_is_ours(e, cert)
-                   && e->peer != ENDPOINT_PEER_LEFT_ALONE,
+                   && endpoint_peer(e) != ENDPOINT_PEER_LEFT_ALONE,
          sent = prov_tls_is_in_state(ssl, SENDS_SERVER_CERTIFICATE), demanded;
     consul_uri uri;
 
@@ -99,10 +99,10 @@ static bool __attribute__((noinline)) comes_too_late(SSL *ssl, X509 *cert)
     if (e == NULL)
         return false; /* and stopped */
     if (!is_live) {
-        endpoint_expect(e, cert);
+        endpoint_add_certificate(e, cert);
         prov_tls_arm(ssl);
     }
-    if (e->peer != ENDPOINT_PEER_LEFT_ALONE
+    if (endpoint_peer(e) != ENDPOINT_PEER_LEFT_ALONE
         && (!sent || demanded || SSL_version(ssl) != TLS1_3_VERSION))
         return false;
     prov_tls_stop(ssl, "the Connect leaf came too late for the peer to be verified with it");
@@ -119,8 +119,7 @@ static endpoint *asked_again(SSL *ssl, int op)
     OSSL_HANDSHAKE_STATE state = SSL_get_state(ssl);
     endpoint *e = state == TLS_ST_BEFORE || state == TLS_ST_OK ? NULL : endpoint_find(ssl);
 
-    if (e == NULL || e->question.op != op || e->question.state != state
-        || !endpoint_has_seen(e, ssl))
+    if (e == NULL || !endpoint_repeats_security_call(e, ssl, op) || !endpoint_has_seen(e, ssl))
         return NULL;
     return e;
 }
@@ -143,7 +142,7 @@ static endpoint *arm_for(SSL *ssl, int op)
     endpoint *e = asked_again(ssl, op);
 
     if (e == NULL && !is_before_the_handshake(ssl, op) && (e = prov_tls_arm(ssl)) != NULL)
-        e->question = (endpoint_question){.op = op, .state = SSL_get_state(ssl)};
+        endpoint_note_security_call(e, ssl, op);
     return e;
 }
 
@@ -186,7 +185,7 @@ static int on_security(const SSL *s, const SSL_CTX *ctx, int op, int bits, int n
         refused = ssl == NULL ? refuses_all_tls() : comes_too_late(ssl, other);
         e = ssl == NULL ? NULL : endpoint_find(ssl);
         if (e != NULL)
-            e->question.op = 0;
+            endpoint_note_security_call(e, ssl, 0);
         break;
     default:
         break;

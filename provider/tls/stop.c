@@ -1,22 +1,10 @@
 #include "tls/stop.h"
 
 #include "endpoint/report.h"
+#include "endpoint/stop.h"
 #include "report/error_queue.h"
 
 #include <openssl/err.h>
-
-/* The application may give another, for the SSL's next handshake say, which is cut off in its turn. */
-void prov_tls_cut_off(endpoint *e, SSL *ssl)
-{
-    BIO *wbio = SSL_get_wbio(ssl), *wall;
-
-    if (wbio == NULL || BIO_test_flags(wbio, BIO_FLAGS_MEM_RDONLY) || !BIO_up_ref(wbio))
-        return;
-    BIO_free_all(e->wbio);
-    e->wbio = wbio;
-    wall = BIO_new_mem_buf("", 0); /* to be read only */
-    SSL_set0_wbio(ssl, wall);      /* none does as well */
-}
 
 void prov_tls_stop(SSL *ssl, const char *why)
 {
@@ -24,15 +12,13 @@ void prov_tls_stop(SSL *ssl, const char *why)
     consul_error err = {0};
     int both = SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN;
 
-    if (e == NULL ? (SSL_get_shutdown(ssl) & both) != both : !e->stopped) {
+    if (e == NULL ? (SSL_get_shutdown(ssl) & both) != both : endpoint_stop(e)) {
         consul_error_set(&err, CONSUL_R_NOT_AUTHORIZED, "%s", why);
         if (e != NULL)
             endpoint_report(e, ssl, &err, NULL);
         else
             prov_error_raise(&err, NULL, NULL);
     }
-    if (e != NULL)
-        e->stopped = true;
     SSL_set_verify(ssl, PROV_SERVER_VERIFY_MODE, NULL);
     SSL_set_shutdown(ssl, both);
 }

@@ -13,12 +13,6 @@
  */
 void prov_tls_stop(SSL *ssl, const char *why);
 
-/*
- * Let nothing more be written to the network by a connection that was stopped. What the application
- * has given us stays alive.
- */
-void prov_tls_cut_off(endpoint *e, SSL *ssl);
-
 /* Write the fatal alert that ends a connection to the log, unless its cause was reported. */
 void prov_tls_log_alert(endpoint *e, const SSL *ssl, bool sent, int alert);
 

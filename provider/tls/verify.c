@@ -30,12 +30,12 @@ static int get_roots(peer_check *check, consul_error *err)
     int ok;
 
     check->x509_error = X509_V_ERR_UNSPECIFIED; /* internal_error: it is not the peer's fault */
-    if (check->end->store == NULL) {
+    if (endpoint_store(check->end) == NULL) {
         consul_store_unref(prov_active_store(err)); /* says why there was none */
         return consul_error_set(err, CONSUL_R_NOT_ACTIVE, "it was not when the handshake began");
     }
     asking = endpoint_begin_asking(check->end);
-    ok = consul_store_roots(check->end->store, NULL, asking, &check->roots, err);
+    ok = consul_store_roots(endpoint_store(check->end), NULL, asking, &check->roots, err);
     endpoint_end_asking(check->end, &asking);
     return ok;
 }
@@ -56,7 +56,8 @@ static bool may_be_of_a_newer_root(peer_check *check, const X509 *cert)
 static bool get_newer_roots(peer_check *check)
 {
     consul_asking asking = endpoint_begin_asking(check->end);
-    bool are_others = consul_store_doubt_roots(check->end->store, NULL, asking, &check->roots);
+    bool are_others =
+        consul_store_doubt_roots(endpoint_store(check->end), NULL, asking, &check->roots);
 
     endpoint_end_asking(check->end, &asking);
     return are_others;
@@ -96,11 +97,11 @@ static int judge_by_peer(peer_check *check, consul_error *err)
     if (cert == NULL || !consul_cert_claims_trust_domain(cert, NULL))
         return 1;
     if (!get_roots(check, err)) { /* nobody knows what our trust domain is */
-        check->end->rule = ENDPOINT_GOVERNED;
+        endpoint_govern(check->end);
         return 0;
     }
     if (consul_cert_claims_trust_domain(cert, consul_roots_trust_domain(check->roots))) {
-        check->end->rule = ENDPOINT_GOVERNED;
+        endpoint_govern(check->end);
         return 1;
     }
     return spoil_session(check, err); /* resumed, it could not be told from one of ours */
@@ -169,7 +170,7 @@ static int verify_identity(peer_check *check, consul_error *err)
     if (!consul_spiffe_id_of_cert(X509_STORE_CTX_get0_cert(check->ctx), &check->id, err))
         return 0;
     if (strcmp(check->id.trust_domain, consul_roots_trust_domain(check->roots)) == 0) {
-        consul_store_note_peer(check->end->store);
+        consul_store_note_peer(endpoint_store(check->end));
         return 1;
     }
     snprintf(text, sizeof(text), "its trust domain \"%s\" is not \"%s\"", check->id.trust_domain,
@@ -185,7 +186,7 @@ static int verify_server(peer_check *check, consul_error *err)
     if (!endpoint_present_leaf(check->end, check->ssl, err))
         return 0;
     check->x509_error = X509_V_ERR_CERT_REJECTED;
-    return !check->end->has_wanted || prov_peer_verify_service(check, err);
+    return endpoint_wanted(check->end) == NULL || prov_peer_verify_service(check, err);
 }
 
 /* Only a server asks: a client has chosen whom to connect to. */
@@ -205,8 +206,9 @@ static int authorize(peer_check *check, consul_error *err)
                                 "\"%s\" is not in the trust domain \"%s\"; load the leaf again",
                                 own->uri, consul_roots_trust_domain(check->roots));
     asking = endpoint_begin_asking(check->end);
-    ok = consul_store_authorize(check->end->store, own, X509_STORE_CTX_get0_cert(check->ctx),
-                                check->digest, &check->id, asking, err);
+    ok = consul_store_authorize(endpoint_store(check->end), own,
+                                X509_STORE_CTX_get0_cert(check->ctx), check->digest, &check->id,
+                                asking, err);
     endpoint_end_asking(check->end, &asking);
     if (ok)
         return 1;
@@ -276,7 +278,7 @@ static int check_peer(peer_check *check, consul_error *err)
 static int leave_alone(peer_check *check)
 {
     if (check->end != NULL)
-        check->end->peer = ENDPOINT_PEER_LEFT_ALONE;
+        endpoint_set_peer(check->end, ENDPOINT_PEER_LEFT_ALONE);
     return X509_verify_cert(check->ctx) > 0; /* as libssl would */
 }
 
@@ -290,9 +292,9 @@ static int verify(peer_check *check, consul_error *err)
         check->end = prov_tls_arm(check->ssl);
     /* Speculation on the way leaves no traces; what is raised below stays. */
     ERR_set_mark();
-    if (check->end != NULL && check->end->rule == ENDPOINT_BY_PEER)
+    if (check->end != NULL && endpoint_rule(check->end) == ENDPOINT_BY_PEER)
         ok = judge_by_peer(check, err);
-    if (check->end == NULL || check->end->rule != ENDPOINT_GOVERNED) {
+    if (check->end == NULL || endpoint_rule(check->end) != ENDPOINT_GOVERNED) {
         ERR_pop_to_mark();
         if (!ok)
             X509_STORE_CTX_set_error(ctx, X509_V_ERR_OUT_OF_MEM);
@@ -303,14 +305,14 @@ static int verify(peer_check *check, consul_error *err)
             ERR_pop_to_mark();
             return 1;
         }
-        check->end->rule = ENDPOINT_GOVERNED;
+        endpoint_govern(check->end);
     }
-    check->end->peer = ENDPOINT_PEER_UNKNOWN;
+    endpoint_set_peer(check->end, ENDPOINT_PEER_UNVERIFIED);
     ok = ok && check_peer(check, err);
     ERR_pop_to_mark();
     ok = ok && tell_of_success(check, err);
     if (ok) {
-        check->end->peer = ENDPOINT_PEER_AUTHORIZED;
+        endpoint_set_peer(check->end, ENDPOINT_PEER_AUTHORIZED);
         X509_STORE_CTX_set_error(ctx, X509_V_OK);
     } else {
         tell_of_refusal(check, err);

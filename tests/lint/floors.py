@@ -93,6 +93,8 @@ def check_includes(half, path, text, place):
             yield f"{half}/{path} includes {name}, which is in none of the folders"
         elif place[folder(name)] > place[folder(path)] and (half, name) != ("provider", DOOR):
             yield f"{half}/{path} includes {name}, which is above it"
+        elif name.endswith("fields.h") and folder(name) != folder(path):
+            yield f"{half}/{path} includes {name}, which is for the files of its own folder"
 
 
 def check_length(half, path, text):
@@ -128,6 +130,7 @@ def check_the_checks():
     assert list(check_headers("x", calls(bad), headers))
     assert not list(check_includes("x", "high/b.c", '#include "low/a.h"\n', place))
     assert list(check_includes("x", "low/a.c", '#include "high/b.h"\n', place))
+    assert list(check_includes("x", "high/b.c", '#include "low/fields.h"\n', place))
     assert list(check_length("x", "a.h", "\n" * (LONGEST_HEADER + 1)))
 
 

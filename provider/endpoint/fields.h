@@ -1,0 +1,45 @@
+/* The fields of an endpoint: for the files of this folder only. */
+#ifndef PROV_ENDPOINT_FIELDS_H
+#define PROV_ENDPOINT_FIELDS_H
+
+#include "endpoint/endpoint.h"
+
+#define ENDPOINT_CERTS_MAX 16 /* OpenSSL has one for each of nine types of key */
+
+struct endpoint {
+    void (*next_info)(const SSL *, int, int); /* the SSL's own, or NULL for its context's */
+    unsigned char telling;                    /* depth of calls of the application's */
+    BIO *wbio;                                /* the SSL's own, which was cut off; or NULL */
+    const SSL_CTX *ctx; /* the SSL's when its certificates were looked at; compared, never used */
+    X509 *current;      /* the SSL's current certificate then */
+    X509 *seen[ENDPOINT_CERTS_MAX]; /* the SSL's certificates with a key then */
+    size_t seen_count;
+    consul_leaf *ours; /* the leaf that endpoint_present_leaf has put there, or NULL */
+    /* The identity that the application's own certificates give it; at most one of these: */
+    X509 *leaf;                 /* a Connect leaf, presented as it is */
+    const consul_uri *stand_in; /* the URI of a stand-in, or by which `leaf` was loaded */
+
+    /* Of the handshake that is going on: */
+    bool begun; /* the fields below are set */
+    bool stopped;
+    bool held_back;                         /* it may not write yet */
+    unsigned char random[SSL3_RANDOM_SIZE]; /* this end's, of which each handshake has its own */
+    int security_op;                        /* SSL_SECOP_..., the last call of the callback; or 0 */
+    OSSL_HANDSHAKE_STATE security_state;    /* the state of that call */
+    bool asked;                             /* the agent may have been asked */
+    int64_t asked_since;                    /* the moment of that, in microseconds */
+    int64_t waited;                         /* for the agent, in milliseconds */
+    bool awaits_certificate;                /* a server without one yet; it resumes nothing */
+    bool prepared;                          /* the SSL has been set up for it */
+    consul_store *store; /* NULL without an active instance, or with an unusable one */
+    bool unusable;       /* the second of these */
+    enum endpoint_rule rule;
+    enum endpoint_peer peer;
+    bool reported;           /* the cause of its refusal */
+    bool presents_live_leaf; /* the stand-in's, or that of the configured service */
+    bool has_wanted;         /* the host name asks for a service: */
+    consul_service wanted;
+    bool host_is_service; /* the SPIFFE ID answers the host check that was left to OpenSSL */
+};
+
+#endif

@@ -1,0 +1,21 @@
+/* How an endpoint is kept from reading and writing. In the thread that drives the SSL. */
+#ifndef PROV_ENDPOINT_STOP_H
+#define PROV_ENDPOINT_STOP_H
+
+#include "endpoint/endpoint.h"
+
+/* Note that it was stopped; return true if it was not before, in this handshake. */
+bool endpoint_stop(endpoint *e);
+bool endpoint_is_stopped(const endpoint *e);
+
+/*
+ * Let nothing more be written to the network by a connection that was stopped. The BIO that the
+ * application has given to the SSL stays alive.
+ */
+void endpoint_cut_off(endpoint *e, SSL *ssl);
+
+/* Keep it from writing until the peer is authorized; and let it write again, unless it was stopped. */
+void endpoint_hold_back(endpoint *e, SSL *ssl);
+void endpoint_release(endpoint *e, SSL *ssl);
+
+#endif
