@@ -30,8 +30,9 @@ from peers import Runtime  # noqa: E402
 from programs import Programs  # noqa: E402
 
 TOPICS = ("instructions", "fresh", "steady", "sidecar", "library", "propagation")
-DOCUMENT = ROOT / "doc" / "cost.md"
-MARKS = ("<!-- by tools/bench -->\n", "<!-- end -->\n")
+PAGE = ROOT / "doc" / "cost.md"
+DOCUMENT = ROOT / "doc" / "cost"  # the tables, and the charts that the page shows
+BEGINNING = "# Measured cost\n\n<!-- Made by tools/bench --document. -->\n\n"
 
 # `warm` are the seconds until a busy server knows its decisions: it watches, and has seen no change for a while.
 FULL = {"rounds": 5, "seconds": 0.5, "threads": "1,2,4,16,64", "handshakes": 40, "flips": 50, "renewals": 50,
@@ -46,7 +47,7 @@ def arguments():
     parser.add_argument("--newer", type=Path, help="another one, of a Debian tree with a newer OpenSSL")
     parser.add_argument("--tree", type=Path, help="that tree")
     parser.add_argument("--quick", action="store_true", help="only to see that everything works")
-    parser.add_argument("--document", action="store_true", help="write the tables into doc/cost.md, too")
+    parser.add_argument("--document", action="store_true", help="write tables and charts into doc/cost, too")
     usual = [topic for topic in TOPICS if topic != "library" or library.is_there()]
     parser.add_argument("--topics", default=",".join(usual), help=f"of {', '.join(TOPICS)}")
     for name, value in FULL.items():
@@ -133,10 +134,13 @@ def write(results, figures):
     return text
 
 
-def write_document(text):
-    before, _, rest = DOCUMENT.read_text().partition(MARKS[0])
-    _, _, after = rest.partition(MARKS[1])
-    DOCUMENT.write_text(f"{before}{MARKS[0]}\n{text}\n{MARKS[1]}{after}")
+def write_document(results):
+    """Write the tables, and the charts that the page shows."""
+    (DOCUMENT / "tables.md").write_text(BEGINNING + report.markdown(results).rstrip("\n") + "\n")
+    charts = report.charts(results)
+    shown = re.findall(r"\(cost/([\w.-]+)\.svg\)", PAGE.read_text())
+    for name in charts.keys() & shown:
+        (DOCUMENT / f"{name}.svg").write_text(charts[name])
 
 
 def main():
@@ -153,7 +157,7 @@ def main():
                 failed.append(topic)
             print(f"bench: {topic} took {time.monotonic() - began:.0f} s", flush=True)
     if options.document and not failed:
-        write_document(text)
+        write_document(bench.results)
     print(f"\n{text}")
     sys.exit(f"bench: failed: {', '.join(failed)}" if failed else 0)
 

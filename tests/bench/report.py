@@ -22,7 +22,7 @@ def value(values, unit=1):
 
 
 def table(title, heading, rows, said=""):
-    lines = [f"### {title}", ""] + ([said, ""] if said else [])
+    lines = [f"## {title}", ""] + ([said, ""] if said else [])
     return "\n".join([*lines, line(heading), "|" + len(heading) * "---|", *map(line, rows)]) + "\n"
 
 
