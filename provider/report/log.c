@@ -9,7 +9,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <paths.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -25,10 +24,6 @@
 #include <openssl/crypto.h>
 
 #define LINE_MAX_BYTES 2048 /* below PIPE_BUF: written whole or not at all */
-
-#ifndef SYSLOG_SOCKET
-#define SYSLOG_SOCKET _PATH_LOG
-#endif
 
 enum target { TARGET_OFF, TARGET_STDERR, TARGET_SYSLOG, TARGET_FILE };
 
@@ -224,7 +219,7 @@ static void send_to_syslog(const char *line, size_t len)
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     int saved = errno, s = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
-    OPENSSL_strlcpy(address.sun_path, SYSLOG_SOCKET, sizeof(address.sun_path));
+    OPENSSL_strlcpy(address.sun_path, _PATH_LOG, sizeof(address.sun_path));
     if (s >= 0) {
         sendto(s, line, len, MSG_NOSIGNAL | MSG_DONTWAIT, (struct sockaddr *)&address,
                sizeof(address));
