@@ -11,13 +11,6 @@
 #include <openssl/evp.h>
 
 #define SETTLING_MS 3000 /* until the agent's decisions have followed a change, with certainty */
-#define DOUBT_MS 1000    /* at least, from one doubt to the next, in the long run */
-#define DOUBTS_AT_ONCE 3
-#define DOUBT_SHARE 10 /* at most the tenth part of the time is spent on them */
-
-/* A leaf is used in a crowd until it is so old; then while somebody asks, who may be slow. */
-#define CROWD_AGE_US 20000
-#define CROWD_AGE_ASKED_US 60000
 
 /*
  * Roots that a watch vouches for are asked for all the same when they are so old, by one handshake at a
@@ -86,9 +79,9 @@ consul_leaf *consul_entry_leaf_when_busy(consul_entry *entry, int64_t since, int
     bool is_asked;
 
     consul_lock();
-    is_asked =
-        now - entry->being_asked < CROWD_AGE_US && is_new_enough(entry, since - CROWD_AGE_ASKED_US);
-    if (entry->leaf != NULL && (is_asked || is_new_enough(entry, since - CROWD_AGE_US)))
+    is_asked = now - entry->being_asked < CONSUL_CROWD_AGE_US
+               && is_new_enough(entry, since - CONSUL_CROWD_AGE_ASKED_US);
+    if (entry->leaf != NULL && (is_asked || is_new_enough(entry, since - CONSUL_CROWD_AGE_US)))
         leaf = consul_leaf_ref(entry->leaf);
     else
         entry->being_asked = now;
@@ -330,7 +323,7 @@ bool consul_entry_begin_doubt(consul_entry *entry)
     bool may;
 
     consul_lock();
-    may = consul_allowance_take(&entry->doubts_paid, now, DOUBT_MS, DOUBTS_AT_ONCE);
+    may = consul_allowance_take(&entry->doubts_paid, now, CONSUL_DOUBT_MS, CONSUL_DOUBTS_AT_ONCE);
     consul_unlock();
     return may;
 }
@@ -338,8 +331,8 @@ bool consul_entry_begin_doubt(consul_entry *entry)
 void consul_entry_end_doubt(consul_entry *entry, int64_t took)
 {
     consul_lock();
-    if (took * DOUBT_SHARE > DOUBT_MS)
-        entry->doubts_paid += took * DOUBT_SHARE - DOUBT_MS;
+    if (took * CONSUL_DOUBT_SHARE > CONSUL_DOUBT_MS)
+        entry->doubts_paid += took * CONSUL_DOUBT_SHARE - CONSUL_DOUBT_MS;
     consul_unlock();
 }
 

@@ -9,6 +9,15 @@
 #include "agent/request.h"
 #include "identity/snapshots.h"
 
+/* A leaf is used in a crowd until it is so old, and then while a handshake asks for the next one. */
+#define CONSUL_CROWD_AGE_US 20000
+#define CONSUL_CROWD_AGE_ASKED_US 60000
+
+/* Doubts: so many at once, one in so long a time in the long run, and such a part of that at most. */
+#define CONSUL_DOUBTS_AT_ONCE 3
+#define CONSUL_DOUBT_MS 1000
+#define CONSUL_DOUBT_SHARE 10
+
 enum consul_kind {
     CONSUL_KIND_ROOTS,
     CONSUL_KIND_LEAF,
@@ -61,7 +70,7 @@ consul_roots *consul_entry_roots_looked_at(consul_entry *entry, int64_t since, i
 
 /*
  * As consul_entry_leaf, for a process with many handshakes at a time, which began `since`, on the same
- * clock as `now`: of those that find the leaf 20 ms old, one is to ask, and is given NULL. The others
+ * clock as `now`: of those that find the leaf CONSUL_CROWD_AGE_US old, one is to ask, and is given NULL. The others
  * go on with it for some time more.
  */
 consul_leaf *consul_entry_leaf_when_busy(consul_entry *entry, int64_t since, int64_t now);

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
+import sources
 import stand_ins
-
 from ca import ec_key
 from fake_agent import AUTHORIZE, INTENTIONS, FakeAgent, silent, value
 from processes import wait_until
 from programs import PYTHON, Server
 
 VERSIONS = (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)
-AGE = 2  # seconds for which a decision is used
+AGE = sources.constant("store/decide.c", "VERDICT_AGE_MS") / 1000  # seconds for which a decision is used
 YES, NO = value({"Authorized": True, "Reason": "yes"}), value({"Authorized": False, "Reason": "no"})
 
 

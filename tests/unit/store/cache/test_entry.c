@@ -4,7 +4,7 @@
 #include "cache/table.h"
 
 #define ASKED 1000000 /* in microseconds, when the leaf was asked for */
-#define MS 1000
+#define AGE CONSUL_CROWD_AGE_US
 
 typedef struct fixture {
     consul_table *live;
@@ -61,29 +61,32 @@ static void test_alone(void **state)
 
 static void test_one_of_a_crowd_asks(void **state)
 {
-    int64_t moment = ASKED + 21 * MS;
+    int64_t moment = ASKED + AGE + 1;
     int i;
 
     for (i = 0; i <= 20; i++)
-        assert_true(has_one_in_crowd(ASKED + i * MS));
+        assert_true(has_one_in_crowd(ASKED + i * AGE / 20));
     assert_false(has_one_in_crowd(moment));
     for (i = 0; i < 20; i++)
-        assert_true(has_one_in_crowd(moment + i * MS));
+        assert_true(has_one_in_crowd(moment + i * AGE / 20));
     consul_entry_keep_leaf(f.entry, f.leaf, f.roots, CONSUL_ASKED, moment, 0);
     for (i = 0; i <= 20; i++)
-        assert_true(has_one_in_crowd(moment + i * MS));
-    assert_false(has_one_in_crowd(moment + 21 * MS));
+        assert_true(has_one_in_crowd(moment + i * AGE / 20));
+    assert_false(has_one_in_crowd(moment + AGE + 1));
 }
 
-/* Who asks may be slow, or get no answer: another one tries, and after 60 ms everybody does. */
+/* Who asks may be slow, or get no answer: another one tries, and when it is too old everybody does. */
 static void test_who_asks_is_slow(void **state)
 {
-    assert_false(has_one_in_crowd(ASKED + 25 * MS));
-    assert_true(has_one_in_crowd(ASKED + 44 * MS));
-    assert_false(has_one_in_crowd(ASKED + 45 * MS));
-    assert_true(has_one_in_crowd(ASKED + 60 * MS));
-    assert_false(has_one_in_crowd(ASKED + 61 * MS));
-    assert_false(has_one_in_crowd(ASKED + 62 * MS));
+    int64_t end = ASKED + CONSUL_CROWD_AGE_ASKED_US, first = ASKED + AGE + 1;
+
+    assert_true(first + AGE < end);
+    assert_false(has_one_in_crowd(first));
+    assert_true(has_one_in_crowd(first + AGE - 1));
+    assert_false(has_one_in_crowd(first + AGE));
+    assert_true(has_one_in_crowd(end < first + 2 * AGE ? end : first + 2 * AGE - 1));
+    assert_false(has_one_in_crowd(end + 1));
+    assert_false(has_one_in_crowd(end + 2));
 }
 
 /* A watch may vouch for what handshakes know, and for what is new; not for what may be of before. */
@@ -128,21 +131,24 @@ static int count_doubts(int64_t took)
 
 static void test_doubts_have_a_share(void **state)
 {
-    assert_int_equal(count_doubts(1), 3);
+    assert_int_equal(count_doubts(1), CONSUL_DOUBTS_AT_ONCE);
     assert_int_equal(count_doubts(1), 0);
 }
 
-/* A tenth of the time: the agent may take long. */
+/* The agent may take long: the next doubt waits until all of them have had their share of the time. */
 static void test_doubts_of_a_slow_agent(void **state)
 {
-    assert_int_equal(count_doubts(100), 3);
+    const int64_t in_share = CONSUL_DOUBT_MS / CONSUL_DOUBT_SHARE, slow = CONSUL_DOUBT_MS;
+    const int64_t paid = slow * CONSUL_DOUBT_SHARE;
+
+    assert_int_equal(count_doubts(in_share), CONSUL_DOUBTS_AT_ONCE);
     f.entry->doubts_paid = 0;
-    assert_int_equal(count_doubts(1000), 1);
-    f.entry->doubts_paid = consul_deadline_after(-1100);
-    assert_int_equal(count_doubts(1000), 1);
-    f.entry->doubts_paid -= 9000;
+    assert_int_equal(count_doubts(slow), 1);
+    f.entry->doubts_paid = consul_deadline_after(-CONSUL_DOUBT_MS - in_share);
+    assert_int_equal(count_doubts(slow), 1);
+    f.entry->doubts_paid -= paid - CONSUL_DOUBT_MS;
     assert_int_equal(count_doubts(1), 0);
-    f.entry->doubts_paid -= 1000;
+    f.entry->doubts_paid -= CONSUL_DOUBT_MS;
     assert_int_equal(count_doubts(1), 1);
 }
 
