@@ -167,20 +167,18 @@ int consul_store_authorize(consul_store *store, const consul_spiffe_id *target, 
                            const unsigned char chain[CONSUL_DIGEST_LEN],
                            const consul_spiffe_id *peer_id, consul_asking asking, consul_error *err)
 {
-    bool has_digest = consul_digest_is_set(chain);
     authorize_call call = {store, target, peer_id, peer, asking.deadline};
     consul_kept_verdict earlier, now = {.asked = consul_now_ms()};
     target_intentions entries = intentions_of(store, target);
     consul_error why = {0};
 
     earlier = consul_verdicts_find(store->verdicts, target, peer_id, chain);
-    if (has_digest && consul_watch_agent_hangs(store->watch, &authorize_request) == 0)
+    if (consul_watch_agent_hangs(store->watch, &authorize_request) == 0)
         now.epoch = epoch_of(&entries);
     if (still_holds(&earlier, &now))
         return yes_stands(&call, &entries, err);
-    now.verdict = has_digest ? consul_single_flight(store, target, chain, asking.deadline,
-                                                    ask_about, &call, &why)
-                             : ask_about(&call, &why);
+    now.verdict =
+        consul_single_flight(store, target, chain, asking.deadline, ask_about, &call, &why);
     if (now.verdict == CONSUL_VERDICT_UNASKED && agent_hangs(store))
         now.verdict = CONSUL_VERDICT_LOST;
     /* It may have been said long after this began: only who asks from now on knows better. */

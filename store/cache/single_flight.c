@@ -3,7 +3,8 @@
  * question that was sent before they came: a denial may have been accepted in between. So who finds
  * that just this is being asked does not join that: it waits for the answer, and asks again, for
  * itself and for all who have come until then. At most two are on their way at a time, but where the
- * agent is slow, one more every QUEUED_MS. Of those that are not about a peer there is one at a time.
+ * agent is slow, one more every CONSUL_QUEUED_MS. Of those that are not about a peer there is one at a
+ * time.
  */
 #include "cache/single_flight.h"
 
@@ -13,10 +14,6 @@
 #include <string.h>
 
 #include <openssl/crypto.h>
-
-#ifndef QUEUED_MS
-#define QUEUED_MS 10 /* for which a question waits for the one before it */
-#endif
 
 enum state {
     QUEUED, /* may be joined */
@@ -114,7 +111,7 @@ static void answer(question *q, enum consul_verdict verdict, const consul_error 
 static enum consul_verdict ask_for_all(question *own, consul_deadline deadline, consul_ask ask,
                                        void *arg, consul_error *why)
 {
-    consul_deadline queued_until = consul_deadline_after(QUEUED_MS);
+    consul_deadline queued_until = consul_deadline_after(CONSUL_QUEUED_MS);
     enum consul_verdict verdict;
     question *sent;
 
@@ -139,7 +136,8 @@ enum consul_verdict consul_single_flight(const void *of, const consul_spiffe_id 
                                          consul_deadline deadline, consul_ask ask, void *arg,
                                          consul_error *err)
 {
-    question *own = make(of, target, chain), *q;
+    bool can_share = target == NULL || consul_digest_is_set(chain);
+    question *own = can_share ? make(of, target, chain) : NULL, *q;
     enum consul_verdict verdict = CONSUL_VERDICT_UNASKED;
     consul_error why = {0};
     bool asks_alone = own == NULL;

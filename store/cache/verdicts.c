@@ -8,9 +8,9 @@
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 
-/* Of each kind, 1024 verdicts of about 60 bytes. */
-#define SETS 128
+/* Verdicts of about 60 bytes. */
 #define SET_SIZE 8
+#define SETS (CONSUL_VERDICTS_KEPT / SET_SIZE)
 
 typedef struct kept_place {
     unsigned char key[CONSUL_DIGEST_LEN]; /* SHA-256 of the target's SPIFFE ID and the peer's */
@@ -144,7 +144,8 @@ void consul_verdicts_note(consul_verdicts *verdicts, const consul_spiffe_id *tar
 
     consul_lock();
     if (made) {
-        note(verdicts->chains, of_chain, verdict);
+        if (consul_digest_is_set(chain))
+            note(verdicts->chains, of_chain, verdict);
         note(verdicts->identities, of_identity, verdict);
     } else {
         forget_all(verdicts->chains, verdict->asked);
@@ -173,7 +174,7 @@ consul_kept_verdict consul_verdicts_find(const consul_verdicts *verdicts,
     consul_kept_verdict found = {.verdict = CONSUL_VERDICT_NONE};
     unsigned char key[CONSUL_DIGEST_LEN];
 
-    if (make_key(target, chain, CONSUL_DIGEST_LEN, key))
+    if (consul_digest_is_set(chain) && make_key(target, chain, CONSUL_DIGEST_LEN, key))
         found = find_kept(verdicts->chains, key);
     if (found.verdict != consul_verdicts_last(verdicts, target, peer_id).verdict)
         found.verdict = CONSUL_VERDICT_NONE;

@@ -1,26 +1,33 @@
 /*
  * Questions that are asked at a time: which are one, and that none is older than who is told. The
- * source is included here, to see who waits, and for as long as it takes.
+ * linker puts two functions of this file before those of base/: meson.build.
  */
-static int queued_ms;
-#define QUEUED_MS queued_ms
-#include "cache/single_flight.c"
-#include "store.h"
-#include "watch/watch.h"
-
-#include "unit.h" /* after it: cmocka has names of its own */
+#include "unit.h"
 
 #include <limits.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "base/lock.h"
+#include "cache/single_flight.h"
+#include "cache/table.h"
+#include "watch/watch.h"
+
 #define LONG_MS 60000 /* longer than any test */
 
-static const consul_store *const store =
-    (const consul_store *)"a store, compared and not looked at";
-static const consul_store *const other_store = (const consul_store *)"another";
+/* Stand between cache/single_flight.c and the functions of base/, which are the __real ones. */
+bool __wrap_consul_condition_wait(pthread_cond_t *condition, consul_deadline deadline);
+bool __real_consul_condition_wait(pthread_cond_t *condition, consul_deadline deadline);
+consul_deadline __wrap_consul_deadline_after(int64_t ms);
+consul_deadline __real_consul_deadline_after(int64_t ms);
+
+static int64_t queued_ms;       /* in place of CONSUL_QUEUED_MS */
+static unsigned waiting, waits; /* threads, and how often any has; under the lock of base/ */
+
+static const char store[] = "a store, compared and not looked at", other_store[] = "another";
 static const unsigned char peer[CONSUL_DIGEST_LEN] = {1}, other_peer[CONSUL_DIGEST_LEN] = {2};
 static consul_spiffe_id target = {.uri = "spiffe://td.consul/ns/default/dc/dc1/svc/web",
                                   .service = "web"},
@@ -33,9 +40,26 @@ static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 static int asked, let; /* how many questions have come, and may be answered */
 static enum consul_verdict opinion;
 
+bool __wrap_consul_condition_wait(pthread_cond_t *condition, consul_deadline deadline)
+{
+    bool goes_on;
+
+    waits++;
+    waiting++;
+    goes_on = __real_consul_condition_wait(condition, deadline);
+    waiting--;
+    return goes_on;
+}
+
+consul_deadline __wrap_consul_deadline_after(int64_t ms)
+{
+    return __real_consul_deadline_after(ms == CONSUL_QUEUED_MS ? queued_ms : ms);
+}
+
 static int set_up(void **state)
 {
     queued_ms = LONG_MS;
+    waiting = waits = 0;
     asked = let = 0;
     opinion = CONSUL_VERDICT_YES;
     return 0;
@@ -85,7 +109,7 @@ static void change_opinion(enum consul_verdict to)
 typedef struct handshake {
     struct handshake *next, *copy;
     pthread_t thread;
-    const consul_store *store;
+    const void *store;
     const consul_spiffe_id *target;
     const unsigned char *peer;
     bool of_no_peer;
@@ -152,22 +176,30 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* Until the question that can be joined is held by so many threads; which is to be let go again. */
-static void wait_until_queued(unsigned holders)
+/* Wait until so many threads wait for another's answer. */
+static void wait_until_waiting(unsigned threads)
 {
     const struct timespec pause = {.tv_nsec = 1000000};
     bool so_many = false;
 
     while (!so_many) {
-        question *q;
-
         consul_lock();
-        for (q = questions; q != NULL && q->state != QUEUED; q = q->next)
-            ;
-        so_many = q != NULL && q->holders == holders;
+        so_many = waiting == threads;
         consul_unlock();
         nanosleep(&pause, NULL);
     }
+}
+
+/* Of the questions of a test none is left that another handshake could wait for. */
+static void assert_nothing_left(bool of_no_peer)
+{
+    handshake next = {.of_no_peer = of_no_peer};
+    unsigned before = waits;
+
+    let_answer(LONG_MS);
+    begin(&next);
+    assert_int_equal(end(&next), opinion);
+    assert_int_equal(waits, before);
 }
 
 /*
@@ -183,7 +215,7 @@ static void test_later_ones_share(void **state)
     wait_until_asked(1);
     for (i = 0; i < 20; i++)
         begin(&later[i]);
-    wait_until_queued(20);
+    wait_until_waiting(20);
     change_opinion(CONSUL_VERDICT_NO);
     let_answer(2);
     assert_int_equal(end(&first), CONSUL_VERDICT_YES);
@@ -192,7 +224,7 @@ static void test_later_ones_share(void **state)
         assert_error(&later[i].err, CONSUL_R_PEER_DENIED, "question 2");
     }
     assert_int_equal(asked, 2);
-    assert_null(questions);
+    assert_nothing_left(false);
 }
 
 /* An agent that takes its time is not waited for twice over. */
@@ -209,7 +241,7 @@ static void test_slow_agent(void **state)
     let_answer(3);
     for (i = 0; i < 3; i++)
         assert_int_equal(end(&handshakes[i]), CONSUL_VERDICT_YES);
-    assert_null(questions);
+    assert_nothing_left(false);
 }
 
 /* What strangers can have asked is asked by one of them at a time, however slow the agent is. */
@@ -225,7 +257,7 @@ static void test_one_at_a_time(void **state)
     wait_until_asked(1);
     for (i = 0; i < 2; i++) {
         begin(&others[i]);
-        wait_until_queued(1 + (unsigned)i);
+        wait_until_waiting(1 + (unsigned)i);
     }
     begin(&others[2]);
     assert_int_equal(end(&others[2]), CONSUL_VERDICT_UNASKED);
@@ -235,7 +267,7 @@ static void test_one_at_a_time(void **state)
     assert_int_equal(end(&others[0]), CONSUL_VERDICT_YES);
     assert_int_equal(end(&others[1]), CONSUL_VERDICT_YES);
     assert_int_equal(asked, 2);
-    assert_null(questions);
+    assert_nothing_left(true);
 }
 
 /* Another client, another service, another instance of the provider: none waits for any other. */
@@ -261,6 +293,25 @@ static void test_others_are_apart(void **state)
         assert_int_equal(end(&others[i]), CONSUL_VERDICT_NO);
 }
 
+/* Chains of which no digest could be made are not one chain. */
+static void test_no_digest(void **state)
+{
+    static const unsigned char none[CONSUL_DIGEST_LEN];
+    handshake handshakes[3] = {{.peer = none}, {.peer = none}, {.peer = none}};
+    int i;
+
+    queued_ms = 1;
+    for (i = 0; i < 3; i++) {
+        change_opinion(i == 1 ? CONSUL_VERDICT_NO : CONSUL_VERDICT_YES);
+        begin(&handshakes[i]);
+        wait_until_asked(i + 1);
+    }
+    let_answer(3);
+    for (i = 0; i < 3; i++)
+        assert_int_equal(end(&handshakes[i]), i == 1 ? CONSUL_VERDICT_NO : CONSUL_VERDICT_YES);
+    assert_int_equal(waits, 0);
+}
+
 /* Who has joined another's question waits no longer than its own handshake may. */
 static void test_deadline(void **state)
 {
@@ -269,14 +320,14 @@ static void test_deadline(void **state)
     begin(&first);
     wait_until_asked(1);
     begin(&second);
-    wait_until_queued(1);
+    wait_until_waiting(1);
     begin(&third);
     assert_int_equal(end(&third), CONSUL_VERDICT_UNASKED);
     assert_error(&third.err, CONSUL_R_AGENT_TIMEOUT, "may connect to \"web\"");
     let_answer(2);
     assert_int_equal(end(&first), CONSUL_VERDICT_YES);
     assert_int_equal(end(&second), CONSUL_VERDICT_YES);
-    assert_null(questions);
+    assert_nothing_left(false);
 }
 
 /* Who has no answer himself does not speak for the others. */
@@ -287,9 +338,9 @@ static void test_failures_are_not_shared(void **state)
     begin(&first);
     wait_until_asked(1);
     begin(&second);
-    wait_until_queued(1);
+    wait_until_waiting(1);
     begin(&third);
-    wait_until_queued(2);
+    wait_until_waiting(2);
     change_opinion(CONSUL_VERDICT_LOST);
     let_answer(1);
     wait_until_asked(2);
@@ -299,7 +350,7 @@ static void test_failures_are_not_shared(void **state)
     assert_int_equal(end(&second), CONSUL_VERDICT_LOST);
     assert_int_equal(end(&third), CONSUL_VERDICT_YES);
     assert_int_equal(asked, 3);
-    assert_null(questions);
+    assert_nothing_left(false);
 }
 
 /* A process that is forked while others ask can ask, too, and waits for none of them. */
@@ -317,7 +368,7 @@ static void test_fork(void **state)
     begin(&first);
     wait_until_asked(1);
     begin(&second);
-    wait_until_queued(1);
+    wait_until_waiting(1);
     pthread_mutex_lock(&lock); /* nobody else has it then, in the child */
     pid = fork();
     if (pid == 0) {
@@ -346,6 +397,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_slow_agent, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_one_at_a_time, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_others_are_apart, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_no_digest, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_deadline, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_failures_are_not_shared, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_fork, set_up, tear_down),
