@@ -7,10 +7,10 @@
 #define ALIVE_ROWS 4096
 #define ALIVE_IN_A_ROW 8
 
-/* By address, in whichever place of its row was free. No lock, which a fork might leave held. */
+/* Keep the addresses, each in a free place of its row. No lock: a fork might leave it held. */
 static _Atomic(const void *) alive[ALIVE_ROWS][ALIVE_IN_A_ROW];
 
-/* Put `now` where `before` is in the row of this address; false if that is nowhere. */
+/* Put `now` in the place of `before`, in the row of this address; false if `before` is not there. */
 static bool exchange_alive(const void *ssl, const void *before, const void *now)
 {
     size_t i, row = (size_t)(((uintptr_t)ssl >> 4) * 0x9e3779b1U >> 8) % ALIVE_ROWS;

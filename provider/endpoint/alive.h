@@ -1,4 +1,4 @@
-/* Which SSLs there are. Any thread; no lock, which a fork might leave held. */
+/* The SSLs of this process, by address. Any thread; no lock, which a fork might leave held. */
 #ifndef PROV_ENDPOINT_ALIVE_H
 #define PROV_ENDPOINT_ALIVE_H
 

@@ -5,8 +5,8 @@
 #include "endpoint/endpoint.h"
 
 /*
- * Before and after anything that may wait for the agent: a handshake waits for it authorize_timeout
- * in all, and asks nothing twice within a second. The endpoint has a store.
+ * Begin and end a request that may wait for the agent. A handshake waits for authorize_timeout in all. It
+ * asks for the same thing once a second at most. The endpoint has a store.
  */
 consul_asking endpoint_begin_asking(endpoint *e);
 void endpoint_end_asking(endpoint *e, const consul_asking *asking);

@@ -27,7 +27,7 @@ void endpoint_free_certificates(endpoint *e)
     free_stand_in(e);
 }
 
-/* One that was loaded by URI is presented live; without memory, as it was loaded. */
+/* Take a leaf. A leaf that was loaded by URI is presented live; without memory, as it was loaded. */
 static void take_leaf(endpoint *e, X509 *leaf)
 {
     consul_uri uri;
@@ -50,7 +50,7 @@ static void take_stand_in(endpoint *e, const consul_uri *uri)
     e->leaf = NULL;
 }
 
-/* The certificates that this SSL may present. OpenSSL has only the current one to be asked for. */
+/* List the certificates that this SSL may present. OpenSSL can be asked for the current one only. */
 static size_t list_certificates(SSL *ssl, X509 *certs[ENDPOINT_CERTS_MAX])
 {
     X509 *current = SSL_get_certificate(ssl);
@@ -68,8 +68,8 @@ static size_t list_certificates(SSL *ssl, X509 *certs[ENDPOINT_CERTS_MAX])
 
 /*
  * Find the stand-in among the certificates that this SSL may present, or else the Connect leaf, the
- * current one first. Where there is neither, what was known stays: a connection that was governed
- * does not cease to be when SNI gives it other certificates.
+ * current one first. Without either the identity stays as it was. A governed connection does not cease
+ * to be governed when SNI gives it other certificates.
  */
 static void find_identity(endpoint *e, X509 *const certs[], size_t count, const X509 *current)
 {
@@ -97,7 +97,7 @@ static void find_identity(endpoint *e, X509 *const certs[], size_t count, const 
 void endpoint_add_certificate(endpoint *e, X509 *cert)
 {
     find_identity(e, &cert, 1, cert);
-    e->ctx = NULL; /* so that it is judged anew */
+    e->ctx = NULL; /* have it judged anew */
 }
 
 bool endpoint_look_at_certificates(endpoint *e, SSL *ssl)
@@ -167,7 +167,8 @@ static int get_live_leaf(endpoint *e, consul_leaf **leaf, consul_error *err)
             "the stand-in certificate does not say of what: it needs one URI in "
             "its subjectAltName, as in URI:consul:leaf/web");
     if (e->store == NULL)
-        return consul_error_set(err, CONSUL_R_NOT_ACTIVE, "nobody can fetch the live leaf");
+        return consul_error_set(err, CONSUL_R_NOT_ACTIVE,
+                                "the live leaf cannot be fetched without the provider");
     asking = endpoint_begin_asking(e);
     ok = consul_store_leaf(e->store, e->stand_in == NULL ? NULL : e->stand_in->service,
                            e->stand_in == NULL ? NULL : &e->stand_in->scope, asking, leaf, err);

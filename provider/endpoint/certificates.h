@@ -4,25 +4,25 @@
 
 #include "endpoint/endpoint.h"
 
-/* Look at the SSL's certificates where they have changed, and tell whether they have. */
+/* Look at the SSL's certificates, and return true if they have changed. */
 bool endpoint_look_at_certificates(endpoint *e, SSL *ssl);
 
 /*
- * Was it judged with the certificate that the SSL presents now? Another that it may present can have
- * come all the same.
+ * Return true if it was judged with the certificate that the SSL presents now. Another certificate of the
+ * SSL may have changed all the same.
  */
 bool endpoint_has_seen(const endpoint *e, const SSL *ssl);
 
 /*
- * The application is giving this certificate to the SSL in its handshake: it is judged with it from now
- * on. The endpoint has been judged before.
+ * Judge it with this certificate from now on, which the application gives to the SSL in its handshake. The
+ * endpoint was judged before.
  */
 void endpoint_add_certificate(endpoint *e, X509 *cert);
 
-/* Is this the live leaf, which we have put there? NULL is not. */
+/* Return true if this is the live leaf that endpoint_present_leaf has put there; false for NULL. */
 bool endpoint_is_ours(const endpoint *e, const X509 *cert);
 
-/* Is it Connect by what the application has given it? */
+/* Return true if a certificate of the application makes it Connect. */
 bool endpoint_has_identity(const endpoint *e);
 
 /*
@@ -32,8 +32,8 @@ bool endpoint_has_identity(const endpoint *e);
 int endpoint_present_leaf(endpoint *e, SSL *ssl, consul_error *err);
 
 /*
- * The Connect identity of this end, as it stands in the certificate that it presents; NULL on failure.
- * Borrowed: of the live leaf, until another is presented, or of `space`.
+ * Return the Connect identity of this end, as its presented certificate has it; NULL on failure. Borrowed:
+ * from the live leaf, until another is presented, or from `space`.
  */
 const consul_spiffe_id *endpoint_identity(const endpoint *e, const SSL *ssl,
                                           consul_spiffe_id *space, consul_error *err);

@@ -7,8 +7,8 @@
 #include <openssl/crypto.h>
 
 /*
- * Some programs keep things of their own with an SSL under numbers that they never asked for, of which
- * 16 is the highest known. Ours is beyond these.
+ * The least number that is ours. Some programs keep data with an SSL under numbers that they never asked
+ * for. The highest known of these is 16.
  */
 #define SSL_INDEX_LEAST 17
 
@@ -33,7 +33,7 @@ static void free_endpoint(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int index
     OPENSSL_free(e);
 }
 
-/* SSL_dup: the copy finds out for itself. */
+/* Leave the endpoint out of a copy by SSL_dup, which is judged by itself. */
 static int dup_endpoint(CRYPTO_EX_DATA *to, const CRYPTO_EX_DATA *from, void **from_d, int index,
                         long argl, void *argp)
 {

@@ -29,9 +29,11 @@ typedef struct endpoint endpoint;
 /* Register with OpenSSL; 0 on failure. Safe in provider init. */
 int endpoint_init(void);
 
-/* The endpoint of an SSL, made if there is none; NULL without memory. Owned by the SSL. */
+/* Return the endpoint of an SSL, which owns it. A missing one is made; NULL without memory. */
 endpoint *endpoint_get(SSL *ssl);
-endpoint *endpoint_find(const SSL *ssl); /* the same, but that none is made */
+
+/* Return the endpoint of an SSL, or NULL. */
+endpoint *endpoint_find(const SSL *ssl);
 
 /* Return its rule, as endpoint_judge found it last; its peer's state; and its store, or NULL. */
 enum endpoint_rule endpoint_rule(const endpoint *e);
@@ -57,8 +59,7 @@ const consul_service *endpoint_wanted(const endpoint *e);
 bool endpoint_host_is_service(const endpoint *e);
 
 /*
- * Note that the SSL was set up for this handshake, as a governed one, or as a server's that awaits its
- * certificate; and return true if that was noted.
+ * Note that the SSL was set up for this handshake: as governed, or as a server awaiting its certificate. Return true if so noted.
  */
 void endpoint_set_prepared(endpoint *e);
 bool endpoint_is_prepared(const endpoint *e);

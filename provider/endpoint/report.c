@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-/* "service web, peer 192.0.2.7:4711", as far as these are known. */
+/* Write "service web, peer 192.0.2.7 port 4711", as far as these are known. */
 static void describe(const endpoint *e, const SSL *ssl, char *text, size_t size)
 {
     struct sockaddr_storage address;

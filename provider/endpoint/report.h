@@ -5,12 +5,12 @@
 #include "endpoint/endpoint.h"
 
 /*
- * Write to the log why its handshake is refused, with who it is and whom it met, if nothing was written
- * of this handshake yet: what follows has the same cause.
+ * Write to the log why its handshake is refused, with its service and the peer's address. Later causes
+ * of the same handshake are left out, as they follow from the first.
  */
 void endpoint_log(endpoint *e, const SSL *ssl, const consul_error *err, const char *context);
 
-/* The same, and put it on the error queue. */
+/* Write it to the log in the same way, and put it on the error queue. */
 void endpoint_report(endpoint *e, const SSL *ssl, const consul_error *err, const char *context);
 
 /* Return true if the cause of its refusal was reported. */

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-/* A leaf that the application has from elsewhere is presented as it is. */
+/* Return true if a live leaf is presented. A leaf of the application from elsewhere stays as it is. */
 static bool presents_live_leaf(const endpoint *e)
 {
     if (e->stand_in != NULL)
@@ -15,20 +15,20 @@ static bool presents_live_leaf(const endpoint *e)
            && (e->store != NULL && consul_store_settings(e->store)->service != NULL);
 }
 
-/* Does this host name ask for a Consul service? Then nothing else will do. */
+/* Return true if this host name asks for a Consul service. No other server will do then. */
 static bool asks_for_service(endpoint *e, const char *host)
 {
     if (!prov_upstream(host, &e->wanted)
         && consul_host_parse(host, consul_store_settings(e->store)->domain, &e->wanted)
                == CONSUL_HOST_OTHER)
         return false;
-    e->has_wanted = true; /* a malformed name is a service without a name, which is nobody */
+    e->has_wanted = true; /* a malformed name is a service without a name, which no peer is */
     return true;
 }
 
 /*
- * The hosts that a client asks for: what it has OpenSSL check, and what it sends as SNI. The SPIFFE
- * ID stands in for OpenSSL's check only where that one asks for the service.
+ * Look at the hosts that a client asks for: in OpenSSL's host check, and in its SNI. The SPIFFE ID stands
+ * in for OpenSSL's check only where the host of that check asks for the service.
  */
 static bool look_at_hosts(endpoint *e, SSL *ssl)
 {
@@ -46,8 +46,8 @@ static bool look_at_hosts(endpoint *e, SSL *ssl)
 }
 
 /*
- * Has a service required Connect whose instance was unloaded? Nobody can say who may connect to it,
- * and an instance without one, that is still there, can not either.
+ * Return true if an instance was unloaded whose service required Connect. No peer can be authorized for
+ * it then. An instance without a service, though still loaded, cannot do so either.
  */
 static bool was_required(const endpoint *e, bool inbound)
 {
@@ -103,8 +103,8 @@ static void begin(endpoint *e)
 }
 
 /*
- * Has another handshake begun than the one that was judged last? Its random number tells, which libssl
- * makes anew for each and no peer chooses; it is all zero until it is made.
+ * Return true if another handshake has begun than the one that was judged last. Its random number tells:
+ * libssl makes it for each handshake, and no peer chooses it. It is all zero until it is made.
  */
 static bool is_another_handshake(endpoint *e, const SSL *ssl)
 {

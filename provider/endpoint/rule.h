@@ -1,4 +1,4 @@
-/* What a connection has to do with Connect. In the thread that drives the SSL. */
+/* The rule of a connection. In the thread that drives the SSL. */
 #ifndef PROV_ENDPOINT_RULE_H
 #define PROV_ENDPOINT_RULE_H
 

@@ -15,7 +15,7 @@ bool endpoint_is_stopped(const endpoint *e)
     return e->stopped;
 }
 
-/* The application may give another, for the SSL's next handshake say, which is cut off in its turn. */
+/* Cut off the SSL again where the application has given it another BIO, for its next handshake say. */
 void endpoint_cut_off(endpoint *e, SSL *ssl)
 {
     BIO *wbio = SSL_get_wbio(ssl), *wall;

@@ -1,10 +1,10 @@
 /*
- * The last stop: how a handshake ends. Nobody passes who was not authorized in it, whatever the
- * application has displaced.
+ * The last stop: how a handshake ends. No peer passes it that was not authorized in this handshake,
+ * whichever callbacks the application has displaced.
  *
- * Every handshake passes the info callback of its SSL: before each of its steps, and when it is done,
- * before the first data. That callback is ours from the first turn of a handshake on that comes to us,
- * and each later turn puts it back. An application's own is called by it.
+ * Every handshake passes the info callback of its SSL, before each step and at its end. The end comes
+ * before the first data. Our callback is put there by the first turn of a handshake that comes to us. Each
+ * later turn puts it back. It calls the application's own.
  */
 #include "tls/govern.h"
 
@@ -38,7 +38,7 @@ bool prov_tls_is_governed(const endpoint *e)
 
 /* ---- how a governed connection is set up ---- */
 
-/* Whatever else could stand in for a certificate, or for its verification. */
+/* Close all other ways by which a peer could do without a certificate, or without verification. */
 static void close_other_ways(SSL *ssl)
 {
     SSL_set_options(ssl, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION);
@@ -52,7 +52,7 @@ static void close_other_ways(SSL *ssl)
     SSL_set_session_secret_cb(ssl, NULL, NULL);
 }
 
-/* Once a handshake: no session that was made before may stand in for this verification. */
+/* Keep earlier sessions from standing in for this verification, once a handshake. */
 static bool forget_sessions(SSL *ssl)
 {
     unsigned char context[SSL_MAX_SID_CTX_LENGTH];
@@ -65,7 +65,7 @@ static bool forget_sessions(SSL *ssl)
     return true;
 }
 
-/* Set up a governed connection for its handshake, and stop it where that comes too late. */
+/* Set up a governed connection for its handshake, or stop it where it is too late. */
 static void enforce(endpoint *e, SSL *ssl)
 {
     /* Exactly this mode: post-handshake authentication, say, would put the question off. */
@@ -88,8 +88,8 @@ static void enforce(endpoint *e, SSL *ssl)
 }
 
 /*
- * A server that is given its certificate only in the handshake: nobody knows yet what it is. A
- * resumed session would decide that before it is told, and be another service's, or nobody's.
+ * Forbid resumption to a server that has no certificate yet. Its rule is known with its certificate. A
+ * resumed session would end the handshake before, and could be of another service, or of no service.
  */
 static void forbid_resumption(endpoint *e, SSL *ssl)
 {
@@ -128,8 +128,8 @@ endpoint *prov_tls_arm(SSL *ssl)
 /* ---- the last stop ---- */
 
 /*
- * Was the peer authorized in this handshake, or is it none of our business? A client that goes by its
- * peer has not met that peer where a session was resumed, or the application verified it by itself.
+ * Return true if the peer was authorized in this handshake, or need not be. A client that goes by its peer has
+ * not looked at it after a resumption, nor after a verification by the application alone.
  */
 static bool may_finish(const endpoint *e, const SSL *ssl)
 {
@@ -143,9 +143,9 @@ static bool may_finish(const endpoint *e, const SSL *ssl)
 }
 
 /*
- * In TLS 1.3 the client has the last word, which a server that sends no tickets leaves without an
- * answer. A client that does not set TCP_NODELAY would wait 40 ms for the acknowledgement before it
- * sends its first request (RFC 1122, 4.2.3.2 and 4.2.3.4).
+ * Acknowledge a client's last message at once. In TLS 1.3 a server without tickets sends no answer to it.
+ * A client without TCP_NODELAY would wait 40 ms for the acknowledgement before its first
+ * request (RFC 1122, 4.2.3.2 and 4.2.3.4).
  */
 static void acknowledge_at_once(const SSL *ssl)
 {
@@ -157,8 +157,8 @@ static void acknowledge_at_once(const SSL *ssl)
 }
 
 /*
- * A server that looks for early data could write, too, before the client's certificate has come
- * (SSL_write_early_data). A governed one cannot until the client is authorized.
+ * Keep a governed server from writing until its client is authorized. A server that looks for early data
+ * could write before the client's certificate has come (SSL_write_early_data).
  */
 static void hold_back(endpoint *e, SSL *ssl)
 {

@@ -8,19 +8,19 @@
 #include "endpoint/endpoint.h"
 
 /*
- * Find out what this connection has to do with Connect and, where it is governed, set it up (again)
- * to demand and verify the peer, whatever the application has set since. Called at every turn of
- * a handshake, so repeated calls are cheap. NULL where there is nothing to be governed: libcurl's
- * own TLS to the agent, and a connection that was stopped for lack of memory.
+ * Find the rule of this connection. Set up a governed one to demand and verify the
+ * peer, at each call anew. The application may have changed its settings since. Repeated calls are cheap. Returns NULL for
+ * libcurl's own TLS to the agent, and for a connection that was stopped for lack of memory.
  */
 endpoint *prov_tls_arm(SSL *ssl);
 
-/* Is the SSL in the state of that name, SSL_state_string(3)? */
+/* Return true if the SSL is in the state of that name, SSL_state_string(3). */
 bool prov_tls_is_in_state(const SSL *ssl, const char *name);
 
+/* Return true for a governed endpoint; false for NULL. */
 bool prov_tls_is_governed(const endpoint *e);
 
-/* The peer has finished the handshake, or both have: stop it, unless the peer was authorized. */
+/* Stop the SSL unless its peer was authorized. The peer has finished the handshake, or both have. */
 void prov_tls_finish(endpoint *e, SSL *ssl);
 
 #endif

@@ -1,16 +1,16 @@
 /*
- * The TLS hook. OpenSSL runs our function whenever an SSL_CTX is made; from there, callbacks at
- * several turns of the handshake lead to prov_tls_arm. An application may displace any of them by its
- * own, but for the last, so each is enough by itself for what comes after it:
+ * The TLS hook. OpenSSL runs our function whenever an SSL_CTX is made. From there, callbacks at several
+ * turns of the handshake lead to prov_tls_arm:
  *
- *   security       both sides, before anything else of a handshake, and all through it
- *   client_hello   server, before a session is looked up
- *   message        both sides, with each handshake message
- *   not_resumable  server, after cipher and certificate are chosen
- *   cert_verify    both sides, in place of libssl's own verification (verify.c)
- *   freed          both sides, when the context of a verification is freed, whoever made that
+ *     security       both sides, before anything else of a handshake, and all through it
+ *     client_hello   server, before a session is looked up
+ *     message        both sides, with each handshake message
+ *     not_resumable  server, after cipher and certificate are chosen
+ *     cert_verify    both sides, in place of libssl's own verification (verify.c)
+ *     freed          both sides, when the context of any verification is freed
  *
- * and each of them sets up the last stop, at which the peer has to have been authorized (govern.c).
+ * An application may displace any of them by its own, except the last. So each of them is enough for the
+ * turns after it. Each sets up the last stop, at which the peer has to have been authorized (govern.c).
  */
 #include "tls/hooks.h"
 
@@ -26,7 +26,7 @@
 
 #include <openssl/crypto.h>
 
-/* Of nothing: they are there for their functions. */
+/* Numbers without data: their functions are what OpenSSL calls. */
 static int store_ctx_index = -1, ssl_ctx_index = -1;
 
 /* ---- the turns of a handshake ---- */
@@ -64,14 +64,14 @@ static int on_new_session(SSL *ssl, int is_forward_secure)
         return 0;
     prov_tls_replace_chosen(e, ssl);
     if (!prov_tls_authenticates(SSL_get_pending_cipher(ssl)))
-        prov_tls_stop(ssl, "the cipher authenticates nobody");
+        prov_tls_stop(ssl, "the cipher authenticates no peer; choose one with certificates");
     return 1;
 }
 
 /*
- * libssl frees the context of its verification before it looks at the result. An application may have
- * contexts of its own, at any time, in which an SSL is named that is no more: none is looked at but
- * one that is alive and in a handshake.
+ * Arm again when libssl frees the context of its verification, before it looks at the result. An
+ * application may free contexts of its own that name an SSL which is gone. So an SSL is looked at only if
+ * it is alive and in a handshake.
  */
 static void on_store_ctx_free(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int index, long argl,
                               void *argp)
@@ -101,10 +101,10 @@ static void on_ssl_ctx_new(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int inde
     SSL_CTX_set_cert_verify_callback(ctx, prov_verify_peer, NULL);
 }
 
-/* In provider init, while OpenSSL's configuration is locked: nothing here may ask for it. */
+/* Install the hooks, in provider init. OpenSSL's configuration is locked, and is not asked for here. */
 static void install(void)
 {
-    /* The tables of hooks belong to what is the thread's default library context just now. */
+    /* The tables of hooks belong to the default library context of this thread. */
     OSSL_LIB_CTX *current = OSSL_LIB_CTX_set0_default(OSSL_LIB_CTX_get0_global_default());
 
     store_ctx_index = CRYPTO_get_ex_new_index(CRYPTO_EX_INDEX_X509_STORE_CTX, 0, NULL, NULL, NULL,

@@ -14,7 +14,7 @@ int prov_peer_refuse(peer_check *check, int x509_error, consul_error *err, int r
     return consul_error_set(err, reason, "%s", text);
 }
 
-/* What the application has OpenSSL look for, and no SPIFFE ID answers: to be found in no leaf. */
+/* Return true if OpenSSL is to look for a name that no SPIFFE ID answers. No leaf has such a name. */
 static bool wants_name(const peer_check *check)
 {
     X509_VERIFY_PARAM *param = X509_STORE_CTX_get0_param(check->ctx);
@@ -42,8 +42,8 @@ int prov_peer_verify_names(peer_check *check, consul_error *err)
                                 "and in a Connect leaf none counts" CONNECT_BY);
     if (is_server && names > CONSUL_NAMES_HOSTS)
         return consul_error_set(err, CONSUL_R_PEER_NOT_A_SERVICE,
-                                "\"%s\" has a subject or a name that no service has from Consul, "
-                                "and could pass for somebody by it",
+                                "\"%s\" has a subject or a name that Consul gives to no service; "
+                                "a program could take it for a user of that name",
                                 check->id.uri);
     if (!is_server && names > CONSUL_NAMES_NONE && endpoint_wanted(check->end) == NULL)
         return consul_error_set(err, CONSUL_R_PEER_NAME_MISMATCH,

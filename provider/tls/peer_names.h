@@ -1,20 +1,20 @@
-/* The names that a peer has, and those it was asked for by. In the thread that drives the SSL. */
+/* The names of a peer, and the names that it was asked for by. In the thread that drives the SSL. */
 #ifndef PROV_TLS_PEER_NAMES_H
 #define PROV_TLS_PEER_NAMES_H
 
 #include "tls/peer_check.h"
 
 /*
- * A leaf's other names let nobody pass for a host or a user: not where OpenSSL looks for them, and not
- * where the application does so by itself, when we are through, for a name that we may never see. Only
- * where a service is asked for, it is that service whatever its leaf says besides. An ingress gateway
- * has DNS names, and is a client like others.
+ * Refuse a peer that could pass for a host or a user by another name of its leaf. OpenSSL may look for
+ * that name, or the application may do so later by itself. A client that asks for a service gets that
+ * service, whatever other names its leaf has. An ingress gateway has DNS names, and is a client like
+ * others. Returns 0 for a refused peer.
  */
 int prov_peer_verify_names(peer_check *check, consul_error *err);
 
 /*
- * The service that the host name asks for, by Consul's DNS or by the table `upstreams`. What a
- * name leaves out is our own: so it is resolved, too.
+ * Check that the peer is the service of the host name, by Consul's DNS or by the table
+ * `upstreams`. Parts that the name leaves out are those of this end, as its resolver takes them.
  */
 int prov_peer_verify_service(peer_check *check, consul_error *err);
 

@@ -4,15 +4,15 @@
 
 #include "endpoint/endpoint.h"
 
-/* A server's SSL_set_cert_cb: the turn to choose what it presents. */
+/* Present the live leaf, as SSL_set_cert_cb of a server. Returns 0 without a leaf. */
 int prov_tls_on_certificate(SSL *ssl, void *arg);
 
-/* A client's: the verification has put the live leaf there, and nothing shall take its place. */
+/* Keep the certificate, as SSL_set_cert_cb of a client: its verification has put the live leaf there. */
 int prov_tls_on_client_certificate(SSL *ssl, void *arg);
 
 /*
- * What a server has chosen to present becomes the live leaf, or nothing: an application's own callback,
- * or a handshake that asks us only after ours was displaced, may have chosen a stand-in.
+ * Replace the certificate that a server has chosen by the live leaf, or by no certificate. It may have
+ * chosen a stand-in: by an application's own callback, or because ours was displaced.
  */
 void prov_tls_replace_chosen(endpoint *e, SSL *ssl);
 

@@ -14,17 +14,17 @@
 typedef int security_fn(const SSL *s, const SSL_CTX *ctx, int op, int bits, int nid, void *other,
                         void *ex);
 
-/* libssl's own security callback; the same for every SSL_CTX, and set before ours can run. */
+/* Keep libssl's own security callback, which every SSL_CTX has at first. It is set before ours can run. */
 static _Atomic(security_fn *) default_security;
 
 /*
- * States of a handshake, by their names of SSL_state_string(3). The numbers of TLS_ST_..., but for
- * BEFORE and OK, are not the same in all of libssl.so.3: 3.2 has put others between them.
+ * States of a handshake, by their names of SSL_state_string(3). Their numbers TLS_ST_... differ among the
+ * releases of libssl.so.3, as 3.2 has added some. BEFORE and OK have the same numbers in all of them.
  */
 #define SENDS_SERVER_CERTIFICATE "TWSC"
 #define SENDS_CLIENT_CERTIFICATE "TWCC"
 
-/* Ciphers without certificates of their own would be asked for none: anonymous, PSK, SRP. */
+/* Leave out the ciphers without certificates: anonymous, PSK, SRP. */
 bool prov_tls_authenticates(const SSL_CIPHER *cipher)
 {
     int nid = cipher == NULL ? NID_auth_null : SSL_CIPHER_get_auth_nid(cipher);
@@ -32,7 +32,7 @@ bool prov_tls_authenticates(const SSL_CIPHER *cipher)
     return nid != NID_auth_null && nid != NID_auth_psk && nid != NID_auth_srp;
 }
 
-/* May this cipher be used on a governed connection? None may where nobody knows what was meant. */
+/* Return true if a governed connection may use this cipher. With an unusable instance it may use none. */
 static bool __attribute__((noinline))
 accepts_cipher(endpoint *e, const SSL *ssl, const SSL_CIPHER *cipher)
 {
@@ -48,9 +48,9 @@ accepts_cipher(endpoint *e, const SSL *ssl, const SSL_CIPHER *cipher)
 }
 
 /*
- * Would a stand-in be sent as it is, or something else instead of the live leaf? libssl asks about
- * the certificate that it is about to send, whoever chose it. A client_cert_cb is asked where the
- * server does not accept the leaf.
+ * Return true if a stand-in would be sent, or another certificate in place of the live leaf. libssl asks
+ * about each certificate that it is about to send, whichever callback chose it. A client_cert_cb is asked
+ * where the server does not accept the leaf.
  */
 static bool takes_the_place_of_the_leaf(SSL *ssl, const X509 *cert)
 {
@@ -73,11 +73,12 @@ static bool takes_the_place_of_the_leaf(SSL *ssl, const X509 *cert)
 }
 
 /*
- * A certificate is being given to a connection in its handshake, by a client_cert_cb say, or is about to
- * be sent. A Connect leaf makes it governed, which is too late where the peer has passed by the
- * application's rules, and where a server of TLS 1.3 is past its CertificateRequest and has sent none.
+ * Return true for a Connect leaf that comes too late. The certificate is given to the SSL in its handshake,
+ * by a client_cert_cb say, or is about to be sent. The leaf makes the connection governed. Too late is
+ * after the peer has passed by the application's rules. So is past the CertificateRequest of a
+ * TLS 1.3 server, where the server has sent no request.
  *
- * Not inlined, as accepts_cipher: their frames would be paid for whatever on_security is asked.
+ * Not inlined, as accepts_cipher: each call of on_security would pay for their frames.
  */
 static bool __attribute__((noinline)) comes_too_late(SSL *ssl, X509 *cert)
 {
@@ -110,9 +111,9 @@ static bool __attribute__((noinline)) comes_too_late(SSL *ssl, X509 *cert)
 }
 
 /*
- * The endpoint, where the same was asked just before, about another cipher, say: libssl goes through
- * a list then, and calls nobody meanwhile who might change anything. Else NULL; so it is
- * between two handshakes, when a list may be another one's.
+ * Return the endpoint if the same was asked just before, about another cipher, say. libssl goes through a
+ * list then, and calls no function meanwhile that might change anything. NULL otherwise, and between two
+ * handshakes, where the list may be for another one.
  */
 static endpoint *asked_again(SSL *ssl, int op)
 {
@@ -125,8 +126,8 @@ static endpoint *asked_again(SSL *ssl, int op)
 }
 
 /*
- * Is it an application that asks for a list, before it connects? Which end the SSL will be is not known
- * then, where its method has both; such a server is asked again when it has read the ClientHello.
+ * Return true if an application asks for a list before it connects. An SSL whose method has both ends is
+ * not known to be client or server then. A server is asked again after its ClientHello.
  */
 static bool is_before_the_handshake(const SSL *ssl, int op)
 {
@@ -147,9 +148,9 @@ static endpoint *arm_for(SSL *ssl, int op)
 }
 
 /*
- * A program is giving a certificate to a context, as servers do before they start and when they check
- * their configuration (nginx -t). Where all TLS is refused, that is the place to say so: it fails, and
- * the program shows why.
+ * Return true if all TLS is refused, and say so. Servers give a certificate to a context before they start,
+ * and when they check their configuration (nginx -t). The check fails here, and the
+ * program shows why.
  */
 static bool __attribute__((noinline)) refuses_all_tls(void)
 {

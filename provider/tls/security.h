@@ -1,4 +1,4 @@
-/* libssl's security callback, and what it lets us refuse. In the thread that drives the SSL. */
+/* The security callback of libssl, by which a handshake can be refused. In the thread that drives the SSL. */
 #ifndef PROV_TLS_SECURITY_H
 #define PROV_TLS_SECURITY_H
 

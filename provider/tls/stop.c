@@ -34,7 +34,7 @@ void prov_tls_log_alert(endpoint *e, const SSL *ssl, bool sent, int alert)
     consul_error err = {0};
 
     if (sent && is_reason(ERR_peek_last_error(), SSL_R_UNEXPECTED_EOF_WHILE_READING)) {
-        /* To libssl a message that can not be decoded: a health check, or the end of a connection. */
+        /* libssl says so of a message without an end: of a health check, or of a closed connection. */
         if (SSL_get_state(ssl) == TLS_ST_BEFORE || SSL_get_state(ssl) == TLS_ST_OK)
             return;
         consul_error_set(&err, CONSUL_R_HANDSHAKE_FAILED, "the peer closed the connection");

@@ -4,7 +4,7 @@
 
 #include "endpoint/endpoint.h"
 
-/* A server's. For a client the second of them means nothing: there is always a certificate. */
+/* The verify mode of a governed server. For a client the second flag means nothing: a server has a certificate. */
 #define PROV_SERVER_VERIFY_MODE (SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT)
 
 /*

@@ -1,11 +1,11 @@
 /*
- * The verify hook: in place of libssl's verification of a peer on a governed connection.
+ * The verify hook, in place of libssl's verification of a peer on a governed connection.
  *
- * The application's own X509_STORE, verify parameters and verify callback let nobody in here:
- * callbacks that accept everything are common. A peer is verified in a context of ours, against
- * the current roots alone. The application's callback is told of the result, as it would be
- * without us, and may refuse what we accept; it can not accept what we refuse. A name that the
- * parameters ask for is not found.
+ * The application's own X509_STORE, verify parameters and verify callback admit no peer here: callbacks
+ * that accept everything are common. A peer is verified in a context of ours, against the current roots
+ * alone. The application's callback is told of the result, as it would be without us. It may refuse a
+ * peer that we accept, and cannot accept a peer that we refuse. A name that the parameters ask for is not
+ * found.
  */
 #include "tls/verify.h"
 
@@ -31,7 +31,7 @@ static int get_roots(peer_check *check, consul_error *err)
 
     check->x509_error = X509_V_ERR_UNSPECIFIED; /* internal_error: it is not the peer's fault */
     if (endpoint_store(check->end) == NULL) {
-        consul_store_unref(prov_active_store(err)); /* says why there was none */
+        consul_store_unref(prov_active_store(err)); /* gives the reason */
         return consul_error_set(err, CONSUL_R_NOT_ACTIVE, "it was not when the handshake began");
     }
     asking = endpoint_begin_asking(check->end);
@@ -41,9 +41,10 @@ static int get_roots(peer_check *check, consul_error *err)
 }
 
 /*
- * Could it be of a root that this process does not know yet? A rotation may reach its peer's agent
- * first. What is signed by itself, or has no identity in our mesh, no root of ours would mend; who
- * makes up the rest can have the agent asked, but not often: consul_store_doubt_roots.
+ * Return true if a root may have issued it that this process does not know yet. A rotation may reach the
+ * peer's agent first. No newer root would mend a certificate that is signed by itself, or has no identity
+ * in our mesh. A peer that makes up the rest can have the agent asked, but not often:
+ * consul_store_doubt_roots.
  */
 static bool may_be_of_a_newer_root(peer_check *check, const X509 *cert)
 {
@@ -64,10 +65,10 @@ static bool get_newer_roots(peer_check *check)
 }
 
 /*
- * A session of this handshake must not be resumed: that would skip all of this. A server refuses
- * it at the look-up already; here its context becomes one that no look-up has, whatever was set.
- * A client that goes by its peer could not know before; its session becomes one of a version that
- * no ClientHello offers, so that the next handshake is, without further ado, a full one.
+ * Make the session of this handshake unusable: a resumption would skip this verification. A server refuses
+ * it at the look-up already, and its context becomes one that no look-up has. A client that goes by its
+ * peer could not know before. Its session gets a version that no ClientHello offers, and the next
+ * handshake is a full one.
  */
 static int spoil_session(peer_check *check, consul_error *err)
 {
@@ -86,8 +87,8 @@ static int spoil_session(peer_check *check, consul_error *err)
 }
 
 /*
- * A client that goes by its peer: is that a member of our mesh, by its own word? Whoever claims to
- * be one is held to it; anyone else is the application's business.
+ * Judge a client's server by its certificate. A server that claims to be of our mesh is held to that. Any
+ * other is left to the application.
  */
 static int judge_by_peer(peer_check *check, consul_error *err)
 {
@@ -96,7 +97,7 @@ static int judge_by_peer(peer_check *check, consul_error *err)
     check->by_peer = true;
     if (cert == NULL || !consul_cert_claims_trust_domain(cert, NULL))
         return 1;
-    if (!get_roots(check, err)) { /* nobody knows what our trust domain is */
+    if (!get_roots(check, err)) { /* our trust domain is not known */
         endpoint_govern(check->end);
         return 0;
     }
@@ -108,9 +109,9 @@ static int judge_by_peer(peer_check *check, consul_error *err)
 }
 
 /*
- * Has the mesh issued this to a client that goes by its peer? That is decided by the peer's word before;
- * by the chain now, which the application's CAs have verified, and Consul's roots may be among these.
- * Consul signs URIs of which the leaf alone does not show it: spiffe://x@..., or spiffe:/agent/...
+ * Return true if the mesh has issued the certificate of a server that was left to the application. The
+ * chain tells, after the application's CAs have verified it: Consul's roots may be among them. Consul signs
+ * URIs in which the leaf alone does not show it: spiffe://x@..., or spiffe:/agent/...
  */
 static bool is_issued_by_the_mesh(peer_check *check, consul_error *err)
 {
@@ -123,7 +124,7 @@ static bool is_issued_by_the_mesh(peer_check *check, consul_error *err)
     if (!by_a_mesh)
         return false;
     if (check->roots == NULL && !get_roots(check, err))
-        return true; /* nobody knows, and so it is refused */
+        return true; /* not known, and so refused */
     for (i = 0; i < sk_X509_num(chain); i++) {
         const X509 *cert = sk_X509_value(chain, i);
 
@@ -179,7 +180,7 @@ static int verify_identity(peer_check *check, consul_error *err)
                             text);
 }
 
-/* A server that has turned out to be one of ours is given our leaf, and no other server is. */
+/* Give our leaf to a server that is one of ours, and check that it is the wanted one. */
 static int verify_server(peer_check *check, consul_error *err)
 {
     check->x509_error = X509_V_ERR_UNSPECIFIED;
@@ -189,7 +190,7 @@ static int verify_server(peer_check *check, consul_error *err)
     return endpoint_wanted(check->end) == NULL || prov_peer_verify_service(check, err);
 }
 
-/* Only a server asks: a client has chosen whom to connect to. */
+/* Ask whether this client may connect. Only a server asks: a client chooses its server itself. */
 static int authorize(peer_check *check, consul_error *err)
 {
     const consul_spiffe_id *own = endpoint_identity(check->end, check->ssl, &check->own, err);
@@ -217,7 +218,7 @@ static int authorize(peer_check *check, consul_error *err)
     return 0;
 }
 
-/* The application's callback may look at the chain: what was built, or the peer's certificate. */
+/* Hand over the chain to the application's callback: the verified chain, or the certificate alone. */
 static int hand_over_chain(peer_check *check)
 {
     X509 *cert = X509_STORE_CTX_get0_cert(check->ctx);
@@ -259,7 +260,7 @@ static int tell_of_success(peer_check *check, consul_error *err)
     return 1;
 }
 
-/* Its answer changes nothing. It is not told of what it has refused itself. */
+/* Tell the callback of a refusal, unless it was its own. Its answer changes nothing. */
 static void tell_of_refusal(peer_check *check, const consul_error *err)
 {
     if (err->reason != CONSUL_R_PEER_REFUSED_BY_APPLICATION && hand_over_chain(check))
@@ -282,7 +283,7 @@ static int leave_alone(peer_check *check)
     return X509_verify_cert(check->ctx) > 0; /* as libssl would */
 }
 
-/* The whole way of one verification; 1 if the peer has passed. */
+/* Verify one peer, and return 1 if it has passed. */
 static int verify(peer_check *check, consul_error *err)
 {
     X509_STORE_CTX *ctx = check->ctx;
@@ -290,7 +291,7 @@ static int verify(peer_check *check, consul_error *err)
 
     if (check->ssl != NULL)
         check->end = prov_tls_arm(check->ssl);
-    /* Speculation on the way leaves no traces; what is raised below stays. */
+    /* Errors of attempts on the way leave no traces. The errors raised below stay. */
     ERR_set_mark();
     if (check->end != NULL && endpoint_rule(check->end) == ENDPOINT_BY_PEER)
         ok = judge_by_peer(check, err);
@@ -330,7 +331,7 @@ int prov_verify_peer(X509_STORE_CTX *ctx, void *arg)
     consul_error err = {0};
     int ok;
 
-    if (check == NULL) { /* and nobody authorized, so that a governed connection is stopped */
+    if (check == NULL) { /* the peer is not authorized, and a governed connection is stopped */
         X509_STORE_CTX_set_error(ctx, X509_V_ERR_OUT_OF_MEM);
         return 0;
     }

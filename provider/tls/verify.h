@@ -1,10 +1,10 @@
-/* Is this peer who it says, and may it connect? */
+/* The verification of a peer. In the thread that drives the SSL. */
 #ifndef PROV_TLS_VERIFY_H
 #define PROV_TLS_VERIFY_H
 
 #include <openssl/ssl.h>
 
-/* An SSL_CTX_set_cert_verify_callback: all of libssl's peer verifications. */
+/* Verify a peer in place of libssl, as SSL_CTX_set_cert_verify_callback. Returns 1 if it has passed. */
 int prov_verify_peer(X509_STORE_CTX *ctx, void *arg);
 
 #endif
