@@ -64,11 +64,13 @@ static size_t receive_header(char *data, size_t size, size_t count, void *arg)
 }
 
 /* Where there is none to be had, libcurl says the same as where nobody listens. */
-curl_socket_t consul_exchange_note_socket(consul_exchange *x, int fd)
+curl_socket_t consul_exchange_note_socket(consul_exchange *x, const struct curl_sockaddr *address,
+                                          int fd)
 {
     if (fd < 0 && errno != EAFNOSUPPORT)
         x->want = errno;
     if (fd >= 0) {
+        consul_attempts_add(&x->attempts, &address->addr, address->addrlen);
         x->fd = fd;
         x->was_looked_up |= consul_now_ms() <= x->look_up_until;
     }
@@ -79,7 +81,7 @@ curl_socket_t consul_exchange_note_socket(consul_exchange *x, int fd)
 static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 {
     return consul_exchange_note_socket(
-        arg, socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol));
+        arg, address, socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol));
 }
 
 /* Between the connection and the request: the token is told to the agent's user alone. */
@@ -306,13 +308,6 @@ bool consul_exchange_was_limited(const consul_exchange *x, CURLcode code)
     return code == CURLE_OK && status_of(x) == 429;
 }
 
-/* Is this what a connection ends with where nobody listens, or where no way leads? */
-static bool is_nobody(long error)
-{
-    return error == ECONNREFUSED || error == ENOENT || error == EHOSTUNREACH || error == EHOSTDOWN
-           || error == ENETUNREACH || error == ENETDOWN || error == ETIMEDOUT;
-}
-
 bool consul_exchange_was_unanswered(const consul_exchange *x, CURLcode code)
 {
     return code == CURLE_OPERATION_TIMEDOUT && x->has_time;
@@ -326,7 +321,7 @@ bool consul_exchange_found_loss(const consul_exchange *x, CURLcode code)
         return false;
     if (code == CURLE_COULDNT_CONNECT)
         return curl_easy_getinfo(x->curl, CURLINFO_OS_ERRNO, &error) == CURLE_OK
-               && is_nobody(error);
+               && consul_attempts_found_nobody(&x->attempts, error);
     if (code == CURLE_OPERATION_TIMEDOUT)
         return consul_exchange_was_unanswered(x, code) && x->was_looked_up;
     return code == CURLE_OK && status_of(x) >= 500

@@ -5,6 +5,7 @@
 #ifndef CONSUL_AGENT_EXCHANGE_H
 #define CONSUL_AGENT_EXCHANGE_H
 
+#include "agent/attempts.h"
 #include "agent/request.h"
 
 #include <sys/types.h>
@@ -24,6 +25,7 @@ typedef struct consul_exchange {
     int fd;                          /* of its connection, libcurl's; -1 for one that is reused */
     consul_error stranger;           /* why that is no connection to the agent, if so */
     uint64_t index;                  /* X-Consul-Index, 0 where there was none */
+    consul_attempts attempts;        /* to connect */
     int want;                        /* errno, where this process had no socket to ask by */
     bool has_time;                   /* enough for an agent that is there to answer in */
     consul_deadline look_up_until;   /* for a name, or the agent has no more than the rest of it */
@@ -40,7 +42,8 @@ int consul_exchange_prepare(consul_exchange *exchange, const consul_agent *agent
                             const consul_request *request, consul_error *err);
 
 /* In CURLOPT_OPENSOCKETFUNCTION: note this socket, or, by errno, that there was none. Returns it. */
-curl_socket_t consul_exchange_note_socket(consul_exchange *exchange, int fd);
+curl_socket_t consul_exchange_note_socket(consul_exchange *exchange,
+                                          const struct curl_sockaddr *address, int fd);
 
 /* Take the answer after libcurl has ended with `code`. */
 int consul_exchange_finish(consul_exchange *exchange, CURLcode code, consul_answer *answer,

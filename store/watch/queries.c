@@ -62,7 +62,7 @@ static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_so
 {
     consul_query *q = arg;
 
-    return consul_exchange_note_socket(&q->exchange,
+    return consul_exchange_note_socket(&q->exchange, address,
                                        consul_descriptors_open_socket(q->thread, purpose, address));
 }
 
