@@ -5,8 +5,8 @@
 #include <unistd.h>
 
 /*
- * What was said before the machine slept is old, also for who was not there meanwhile. One clock for
- * the whole process; where it can be read no longer, all there is, is old.
+ * Read the clock of the process. After a sleep of the machine, an earlier answer is old. The first call
+ * chooses the clock for all later ones. Where it cannot be read any more, every answer is old.
  */
 static void read_clock(struct timespec *now)
 {

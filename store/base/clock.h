@@ -1,6 +1,6 @@
 /*
- * Time: one monotonic clock for the whole process, which goes on while the machine sleeps, where there
- * is one. Any thread; no call fails.
+ * Time: one monotonic clock for the whole process. It goes on while the machine sleeps, where the
+ * system has such a clock (CLOCK_BOOTTIME). Pure functions, for any thread. No call fails.
  */
 #ifndef CONSUL_BASE_CLOCK_H
 #define CONSUL_BASE_CLOCK_H
@@ -8,29 +8,28 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/*
- * A moment in milliseconds, by which a call must have returned. Each request is also bounded by
- * request_timeout.
- */
+/* The latest moment for the return of a call, in milliseconds. request_timeout bounds each request, too. */
 typedef int64_t consul_deadline;
 #define CONSUL_NO_DEADLINE INT64_MAX
+
+/* Return the moment so many milliseconds from now. */
 consul_deadline consul_deadline_after(int64_t milliseconds);
 
-/* Return this moment on the clock, in milliseconds and in microseconds. */
+/* Return the present moment on the clock, in milliseconds and in microseconds. */
 int64_t consul_now_ms(void);
 int64_t consul_now_us(void);
 
-/* What a handshake, or whoever else asks, puts up with. */
+/* How new the store's answer to one caller must be, and how long the caller waits for it. */
 typedef struct consul_asking {
-    int64_t since; /* what was asked from here on is new enough; the same clock, in microseconds */
+    int64_t since; /* the earliest request whose answer is new enough, in microseconds */
     consul_deadline deadline;
-    bool hurries; /* a leaf is not held against roots that would have to be asked for */
+    bool hurries; /* true where a leaf is not checked against roots that need a request */
 } consul_asking;
 
-/* Nothing from before now, and no deadline. */
+/* Return the needs of a caller for an answer from now on, without a deadline. */
 consul_asking consul_asking_now(void);
 
-/* About half of `most` to `most`, at random: so that processes do not act in step. */
+/* Return a random time from half of `most` to `most`, in its unit. Processes then act out of step. */
 int64_t consul_jitter(int64_t most);
 
 #endif

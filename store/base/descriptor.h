@@ -1,6 +1,7 @@
 /*
- * A descriptor that is ours: a host may close it, and give its number to something of its own. It is
- * known by its inode. Not locked: each belongs to one thread, or to whoever holds its lock.
+ * A descriptor of the store's own. A host program may close it, and may use its number for another
+ * file. The inode tells the two apart. Without a lock: a descriptor belongs to one thread, or to the
+ * holder of its lock. The child of a fork inherits descriptors and may close them here.
  */
 #ifndef CONSUL_BASE_DESCRIPTOR_H
 #define CONSUL_BASE_DESCRIPTOR_H
@@ -9,18 +10,21 @@
 #include <sys/types.h>
 
 typedef struct consul_descriptor {
-    int fd; /* -1 for none */
-    dev_t dev;
+    int fd;    /* the number, -1 without a descriptor */
+    dev_t dev; /* the device and the inode of the file when it was opened */
     ino_t ino;
 } consul_descriptor;
 
+/* The value without a descriptor. */
 extern const consul_descriptor consul_no_descriptor;
 
-/* Take a descriptor that has just been opened; false for one that is none. */
+/* Take a descriptor that has just been opened. Return false for a number without an open file. */
 bool consul_descriptor_take(consul_descriptor *d, int fd);
+
+/* Return true while the number still leads to the file that was opened. */
 bool consul_descriptor_is_ours(const consul_descriptor *d);
 
-/* Close it if it is ours, and forget it. */
+/* Close the descriptor where it is still ours, and forget it. */
 void consul_descriptor_close(consul_descriptor *d);
 
 #endif

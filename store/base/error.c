@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Text from agents and peers ends up in logs: one line, printable, whatever they sent. */
+/* Make a text one printable line. Text from agents and peers ends up in logs. */
 static void make_printable(char *text)
 {
     size_t len = strlen(text);

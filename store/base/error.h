@@ -1,8 +1,9 @@
 /*
- * Errors: what happened, to what, what to do.
+ * Errors. A text says what happened, to which object, and how to mend it.
  *
- * Functions that take a consul_error return 1 on success. On failure they return 0 and describe the
- * first thing that went wrong. A NULL consul_error is allowed everywhere. Any thread.
+ * Functions that take a consul_error return 1 on success. On failure they return 0 and record the
+ * first error. NULL in the place of a consul_error is allowed everywhere. Any thread; an error belongs
+ * to its caller.
  */
 #ifndef CONSUL_BASE_ERROR_H
 #define CONSUL_BASE_ERROR_H
@@ -26,29 +27,29 @@ enum consul_reason {
     CONSUL_R_NOT_AUTHORIZED,
     CONSUL_R_NOT_ACTIVE,
     CONSUL_R_HANDSHAKE_FAILED,
-    CONSUL_R_END /* one past the last */
+    CONSUL_R_END /* the number after the last reason */
 };
 
 #define CONSUL_ERROR_TEXT_MAX 1024
 
-/* Caller-owned; zero-initialise. `text` is one printable ASCII line, whatever was put into it. */
+/* An error of its caller's, all zeros at first. */
 typedef struct consul_error {
-    int reason; /* 0 = no error, else enum consul_reason */
-    char text[CONSUL_ERROR_TEXT_MAX];
+    int reason;                       /* 0 without an error, else enum consul_reason */
+    char text[CONSUL_ERROR_TEXT_MAX]; /* one line of printable ASCII, whatever its arguments were */
 } consul_error;
 
-/* Record an error. The first one wins; returns 0, so that `return consul_error_set(...)` fails. */
+/* Record an error, unless an earlier one stands there. Return 0, for `return consul_error_set(...)`. */
 int consul_error_set(consul_error *err, int reason, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* Put `format` before the text of an error that is already set. Returns 0. */
+/* Put `format` before the text of an error that is already recorded. Return 0. */
 int consul_error_prefix(consul_error *err, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* Record the error that `other` is, as consul_error_set does. Returns 0. */
+/* Record a copy of `other`, unless an earlier error stands there. Return 0. */
 int consul_error_copy(consul_error *err, const consul_error *other);
 
-/* The short name of a reason, as it stands on OpenSSL's error queue; never NULL. */
+/* Return the short name of a reason, as it stands on OpenSSL's error queue. The name is never NULL. */
 const char *consul_reason_text(int reason);
 
 #endif

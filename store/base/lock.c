@@ -2,7 +2,7 @@
 
 #include <time.h>
 
-#define LONGEST_WAIT_MS 3600000 /* before the deadline is looked at again */
+#define LONGEST_WAIT_MS 3600000 /* between two looks at the deadline */
 
 static pthread_mutex_t live_lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -29,7 +29,7 @@ bool consul_condition_make(pthread_cond_t *condition)
     return made;
 }
 
-/* Conditions know no clock that goes on while the machine sleeps: they are told how much is left. */
+/* Wait by the remaining time. Conditions know no clock that goes on while the machine sleeps. */
 bool consul_condition_wait(pthread_cond_t *condition, consul_deadline deadline)
 {
     int64_t left = deadline - consul_now_ms();

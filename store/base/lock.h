@@ -1,6 +1,6 @@
 /*
- * The one lock of this process's stores, held for a few instructions and never across I/O. A fork
- * waits for it. It is the innermost of our locks.
+ * The one lock of all stores of this process. It is held for a few instructions and never across I/O.
+ * It is the innermost of our locks. A fork waits for it, and the child gets it unlocked. Any thread.
  */
 #ifndef CONSUL_BASE_LOCK_H
 #define CONSUL_BASE_LOCK_H
@@ -10,18 +10,23 @@
 #include <pthread.h>
 #include <stdbool.h>
 
+/* Take the lock, and release it. */
 void consul_lock(void);
 void consul_unlock(void);
 
-/* A condition to wait for with the lock held, which is let go meanwhile; false is no longer. */
+/* Make a condition to wait for. Return false where the system has no resources for it. */
 bool consul_condition_make(pthread_cond_t *condition);
+
+/* Wait with the lock held, and without it meanwhile. Return false after the deadline. */
 bool consul_condition_wait(pthread_cond_t *condition, consul_deadline deadline);
 
 /*
- * Keep the host from cancelling this thread while it holds a lock or a request; the value returned is
+ * Keep the host from cancelling this thread while the thread holds a lock or a request. Return the state
  * for consul_allow_cancel.
  */
 int consul_forbid_cancel(void);
+
+/* Restore the state that consul_forbid_cancel returned. */
 void consul_allow_cancel(int state);
 
 #endif

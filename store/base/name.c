@@ -13,7 +13,7 @@ int consul_name_check(const char *what, const char *name, int reason, consul_err
         return consul_error_set(err, reason, "%s is empty", what);
     if (len > CONSUL_NAME_MAX)
         return consul_error_set(err, reason, "%s is longer than %d bytes", what, CONSUL_NAME_MAX);
-    /* As path segments these two mean another path. */
+    /* As segments of an HTTP path, these two lead to another path. */
     if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
         return consul_error_set(err, reason, "%s may not be \"%s\"", what, name);
     for (; *name != '\0'; name++) {

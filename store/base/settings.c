@@ -95,8 +95,8 @@ static int parse_text(const consul_option *option, const char *value, char **res
         return 0;
     if (option->type == CONSUL_OPTION_HOST && !consul_host_is_valid(value))
         return consul_error_set(err, CONSUL_R_SETTING_INVALID,
-                                "%s = \"%s\": allowed is the name of a domain, as in consul or "
-                                "mesh.example, in lower case and without a dot around it",
+                                "%s = \"%s\": allowed is the name of a domain in lower case, "
+                                "without a dot around it, as in mesh.example",
                                 option->name, value);
     if (option->type == CONSUL_OPTION_LOG && *value != '/' && strcmp(value, "off") != 0
         && strcmp(value, "stderr") != 0 && strcmp(value, "syslog") != 0)
@@ -106,7 +106,8 @@ static int parse_text(const consul_option *option, const char *value, char **res
     for (p = value; *p != '\0'; p++) {
         if ((unsigned char)*p < 0x20 || *p == 0x7f)
             return consul_error_set(err, CONSUL_R_SETTING_INVALID,
-                                    "%s: its value has a control character in it", option->name);
+                                    "%s: the value has a control character in it; take it out",
+                                    option->name);
     }
     *result = OPENSSL_strdup(value);
     return *result != NULL || consul_error_set(err, CONSUL_R_OUT_OF_MEMORY, "%s", option->name);
@@ -177,7 +178,7 @@ static int parse_duration(const consul_option *option, const char *value, int64_
     size_t i;
 
     if (*value >= '0' && *value <= '9') {
-        number = strtol(value, &unit, 10); /* LONG_MAX on overflow, refused below */
+        number = strtol(value, &unit, 10); /* LONG_MAX after an overflow, refused below */
         for (i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
             if (strcmp(unit, units[i].name) == 0 && number > 0
                 && number <= DURATION_MAX_MS / units[i].milliseconds) {
@@ -202,8 +203,8 @@ static int parse_value(consul_settings *settings, const consul_option *option, c
         return parse_bool(option, value, (bool *)(void *)member, err);
     if (option->type == CONSUL_OPTION_TABLE)
         return consul_error_set(err, CONSUL_R_SETTING_INVALID,
-                                "%s = \"%s\": there is no section of that name", option->name,
-                                value);
+                                "%s = \"%s\": there is no section of that name; add it to the file",
+                                option->name, value);
     if (option->type == CONSUL_OPTION_INBOUND || option->type == CONSUL_OPTION_OUTBOUND)
         return parse_demand(option, value, (enum consul_demand *)(void *)member, err);
     if (option->type == CONSUL_OPTION_LOSS)
@@ -211,11 +212,11 @@ static int parse_value(consul_settings *settings, const consul_option *option, c
     return parse_duration(option, value, (int64_t *)(void *)member, err);
 }
 
-/* What configuration says, of which something follows for other settings. */
+/* The configured settings that other settings depend on. */
 typedef struct configured {
     bool token, token_file;
-    const consul_option *demand; /* inbound or outbound, where it demands something */
-    const consul_option *https;  /* what is for HTTPS alone */
+    const consul_option *demand; /* inbound or outbound, unless it is off; or NULL */
+    const consul_option *https;  /* a setting for HTTPS alone, or NULL */
 } configured;
 
 static void note_configured(configured *said, const consul_settings *settings,
@@ -233,27 +234,28 @@ static void note_configured(configured *said, const consul_settings *settings,
         said->https = option;
 }
 
-/* What no single row can say. */
+/* Check the settings that depend on each other. Return 0 with an error where they contradict. */
 static int check_together(consul_settings *settings, const configured *said, consul_error *err)
 {
     if ((settings->client_cert == NULL) != (settings->client_key == NULL))
         return consul_error_set(err, CONSUL_R_SETTING_INVALID,
-                                "client_cert and client_key: one is set without the other");
+                                "client_cert and client_key: one is set without the other; set "
+                                "both or neither");
     if (said->demand != NULL && settings->service == NULL)
         return consul_error_set(
             err, CONSUL_R_SETTING_INVALID,
-            "%s says what becomes of the connections of a service, and there is none: set service "
-            "too, or take %s out (a stand-in governs what loads it without either)",
+            "%s is for the connections of a service, and service is not set: set service too, or "
+            "take %s out. A stand-in needs neither",
             said->demand->name, said->demand->name);
     if (said->https != NULL && !settings->tls && strncasecmp(settings->address, "https://", 8) != 0)
         return consul_error_set(
             err, CONSUL_R_SETTING_INVALID,
-            "%s is for an agent that speaks HTTPS, and address = \"%s\" does not: "
-            "write https:// there, or set tls = yes",
+            "%s is for an agent that speaks HTTPS; address = \"%s\" does not say so: write "
+            "https:// there, or set tls = yes",
             said->https->name,
             strchr(settings->address, '@') == NULL ? settings->address
                                                    : "(not shown: it may hold a password)");
-    /* Configuration beats the environment, also where a token file beats a token. */
+    /* A configured token overrules a token file of the environment. */
     if (said->token && !said->token_file) {
         OPENSSL_free(settings->token_file);
         settings->token_file = NULL;
@@ -262,8 +264,8 @@ static int check_together(consul_settings *settings, const configured *said, con
 }
 
 /*
- * Nothing may be said by nothing: an empty value is mostly a variable that was to say something. Only
- * where the environment is to be contradicted, it means that there is none.
+ * Read a configured value. An empty value is an error: mostly a variable was not set. In some rows it is
+ * allowed, so that it can overrule the environment.
  */
 static int read_configured(consul_settings *settings, const consul_option *option,
                            const char *value, configured *said, consul_error *err)

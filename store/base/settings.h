@@ -1,6 +1,6 @@
 /*
- * The settings of one provider instance, and the option table that they are made from. Immutable once
- * made; any thread.
+ * The settings of one provider instance, and the option table that they are made from. The settings
+ * own their texts and never change, so that any thread may read them. They stay valid in a forked child.
  */
 #ifndef CONSUL_BASE_SETTINGS_H
 #define CONSUL_BASE_SETTINGS_H
@@ -13,39 +13,40 @@
 
 enum consul_option_type {
     CONSUL_OPTION_TEXT,     /* any printable text */
-    CONSUL_OPTION_SECRET,   /* the same, but its value is never shown */
+    CONSUL_OPTION_SECRET,   /* any printable text that is never shown */
     CONSUL_OPTION_NAME,     /* a Consul name: service, namespace, partition, datacenter */
     CONSUL_OPTION_HOST,     /* a host name */
     CONSUL_OPTION_INBOUND,  /* require or off */
     CONSUL_OPTION_OUTBOUND, /* auto, require or off */
-    CONSUL_OPTION_TABLE,    /* the name of a section; its rows are looked up one by one */
+    CONSUL_OPTION_TABLE,    /* the name of a section, whose rows the provider looks up one by one */
     CONSUL_OPTION_LOG,      /* off, stderr, syslog or a path */
-    CONSUL_OPTION_CRYPTO,   /* auto, fips or off; the provider reads it */
+    CONSUL_OPTION_CRYPTO,   /* auto, fips or off, for the provider */
     CONSUL_OPTION_LOSS,     /* refuse or last-known */
     CONSUL_OPTION_BOOL,     /* yes/no, true/false, on/off, 1/0 */
-    CONSUL_OPTION_DURATION  /* a number with ms, s or m; kept in milliseconds */
+    CONSUL_OPTION_DURATION  /* a number with ms, s or m, kept in milliseconds */
 };
 
-/* One row of the option table, from which everything else about settings is derived. */
+/* One row of the option table. The pages, the man page and the example are tested against it. */
 typedef struct consul_option {
-    const char *name;          /* in the provider's section of openssl.cnf */
-    const char *env;           /* the environment variable that stands in for it, or NULL */
-    const char *default_value; /* as it would be written, or NULL for none */
+    const char *name;          /* the name in the provider's section of openssl.cnf */
+    const char *env;           /* the environment variable in its place, or NULL */
+    const char *default_value; /* the text of the default value, or NULL without a default */
     enum consul_option_type type;
-    size_t offset;     /* of its value in consul_settings */
-    bool may_be_empty; /* in openssl.cnf: there is none, whatever the environment says */
+    size_t offset;     /* the place of the value in consul_settings, in bytes */
+    bool may_be_empty; /* true where an empty value in openssl.cnf overrules the environment */
     const char *description;
 } consul_option;
 
-/* The rows of the option table; a row with a NULL name ends it. */
+/* The rows of the option table. A row with a NULL name ends it. */
 extern const consul_option consul_options[];
 
-/* Which connections of the configured service have to be Connect. */
+/* The connections of the configured service that have to be Connect. */
 enum consul_demand { CONSUL_DEMAND_OFF, CONSUL_DEMAND_AUTO, CONSUL_DEMAND_REQUIRE };
 
-/* What becomes of decisions while the agent can not be asked. */
+/* The decision on peers while the agent is lost. */
 enum consul_loss { CONSUL_LOSS_REFUSE, CONSUL_LOSS_LAST_KNOWN };
 
+/* A value for each row of the table, under its name. A text is NULL without a value. */
 typedef struct consul_settings {
     char *address;
     bool tls;
@@ -63,10 +64,10 @@ typedef struct consul_settings {
     enum consul_demand inbound;
     enum consul_demand outbound;
     char *domain;
-    char *ns; /* "namespace" */
+    char *ns; /* of the row "namespace" */
     char *partition;
     char *datacenter;
-    int64_t connect_timeout; /* milliseconds, as all durations */
+    int64_t connect_timeout; /* in milliseconds, like every duration */
     int64_t request_timeout;
     int64_t authorize_timeout;
     int64_t watch_wait;
@@ -75,16 +76,19 @@ typedef struct consul_settings {
     char *crypto;
 } consul_settings;
 
-/* The configured value of an option, borrowed until settings_new returns; NULL if there is none. */
+/* A function that returns the configured value of an option, or NULL. consul_settings_new borrows it. */
 typedef const char *consul_settings_lookup_fn(const char *name, void *arg);
 
 /*
- * Read the settings: what `lookup` finds, else the environment (ignored in set-user-ID programs),
- * else the default. The environment is read here and never again: nginx workers wipe it.
- * NULL on the first value that does not parse. Free with consul_settings_free.
+ * Return the settings, for consul_settings_free. Each value is the configured one, else that of the
+ * environment, else the default. A set-user-ID program gets no values from its environment. The environment
+ * is read here and never again, because nginx workers wipe it. Return NULL after a value that does not
+ * parse.
  */
 consul_settings *consul_settings_new(consul_settings_lookup_fn *lookup, void *arg,
                                      consul_error *err);
+
+/* Cleanse the texts of the settings and free them. NULL is allowed. */
 void consul_settings_free(consul_settings *settings);
 
 #endif

@@ -84,7 +84,7 @@ static const struct {
     {HEAD US "service = web\noutbound =   # auto\n", "[us] outbound = \"\": it has no value"},
     {HEAD US "token =\nnamespace =\n", NULL},
     {HEAD US "upstreams =\n", "[us] upstreams = \"\": it has no value"},
-    {HEAD US "outbound = require\n", "[us] outbound says what becomes of"},
+    {HEAD US "outbound = require\n", "[us] outbound is for the connections of a service"},
     {HEAD US "service = Web\ninbound = on\n", "[us] inbound = \"on\": allowed are"},
     /* names */
     {HEAD US "sevice = web\n", "[us] sevice: there is no such setting; the nearest is service"},

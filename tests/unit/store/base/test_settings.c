@@ -426,9 +426,9 @@ static void test_demands_without_a_service(void **state)
 
     assert_non_null(settings);
     consul_settings_free(settings);
-    refuse(CONFIG("inbound", "require"), "inbound says what becomes of the connections");
-    refuse(CONFIG("outbound", "require"), "outbound says what becomes of the connections");
-    refuse(CONFIG("outbound", "auto"), "there is none: set service");
+    refuse(CONFIG("inbound", "require"), "inbound is for the connections of a service");
+    refuse(CONFIG("outbound", "require"), "outbound is for the connections of a service");
+    refuse(CONFIG("outbound", "auto"), "service is not set: set service");
     refuse(CONFIG("inbound", "off", "outbound", "require"), "take outbound out");
 }
 
