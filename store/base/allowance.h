@@ -10,8 +10,8 @@
 
 /*
  * Take one use. Return false where no use is left. `*spent_until` is the moment up to which the
- * allowance is spent, and 0 at first. It has the unit of `now` and `interval`. `at_once` is a number of
- * uses.
+ * allowance is spent, and 0 at first. It has the unit of `now` and `interval`. `at_once` is a
+ * number of uses.
  */
 bool consul_allowance_take(int64_t *spent_until, int64_t now, int64_t interval, int at_once);
 

@@ -5,8 +5,8 @@
 #include <unistd.h>
 
 /*
- * Read the clock of the process. After a sleep of the machine, an earlier answer is old. The first call
- * chooses the clock for all later ones. Where it cannot be read any more, every answer is old.
+ * Read the clock of the process. After a sleep of the machine, an earlier answer is old. The first
+ * call chooses the clock for all later ones. Where it cannot be read any more, every answer is old.
  */
 static void read_clock(struct timespec *now)
 {

@@ -8,7 +8,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* The latest moment for the return of a call, in milliseconds. request_timeout bounds each request, too. */
+/*
+ * The latest moment for the return of a call, in milliseconds. request_timeout bounds each request,
+ * too.
+ */
 typedef int64_t consul_deadline;
 #define CONSUL_NO_DEADLINE INT64_MAX
 
@@ -29,7 +32,9 @@ typedef struct consul_asking {
 /* Return the needs of a caller for an answer from now on, without a deadline. */
 consul_asking consul_asking_now(void);
 
-/* Return a random time from half of `most` to `most`, in its unit. Processes then act out of step. */
+/*
+ * Return a random time from half of `most` to `most`, in its unit. Processes then act out of step.
+ */
 int64_t consul_jitter(int64_t most);
 
 #endif

@@ -1,7 +1,7 @@
 /*
  * A descriptor of the store's own. A host program may close it, and may use its number for another
- * file. The inode tells the two apart. Without a lock: a descriptor belongs to one thread, or to the
- * holder of its lock. The child of a fork inherits descriptors and may close them here.
+ * file. The inode tells the two apart. Without a lock: a descriptor belongs to one thread, or to
+ * the holder of its lock. The child of a fork inherits descriptors and may close them here.
  */
 #ifndef CONSUL_BASE_DESCRIPTOR_H
 #define CONSUL_BASE_DESCRIPTOR_H

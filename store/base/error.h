@@ -2,8 +2,8 @@
  * Errors. A text says what happened, to which object, and how to mend it.
  *
  * Functions that take a consul_error return 1 on success. On failure they return 0 and record the
- * first error. NULL in the place of a consul_error is allowed everywhere. Any thread; an error belongs
- * to its caller.
+ * first error. NULL in the place of a consul_error is allowed everywhere. Any thread; an error
+ * belongs to its caller.
  */
 #ifndef CONSUL_BASE_ERROR_H
 #define CONSUL_BASE_ERROR_H
@@ -38,7 +38,10 @@ typedef struct consul_error {
     char text[CONSUL_ERROR_TEXT_MAX]; /* one line of printable ASCII, whatever its arguments were */
 } consul_error;
 
-/* Record an error, unless an earlier one stands there. Return 0, for `return consul_error_set(...)`. */
+/*
+ * Record an error, unless an earlier one stands there. Return 0, for `return
+ * consul_error_set(...)`.
+ */
 int consul_error_set(consul_error *err, int reason, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
@@ -49,7 +52,9 @@ int consul_error_prefix(consul_error *err, const char *format, ...)
 /* Record a copy of `other`, unless an earlier error stands there. Return 0. */
 int consul_error_copy(consul_error *err, const consul_error *other);
 
-/* Return the short name of a reason, as it stands on OpenSSL's error queue. The name is never NULL. */
+/*
+ * Return the short name of a reason, as it stands on OpenSSL's error queue. The name is never NULL.
+ */
 const char *consul_reason_text(int reason);
 
 #endif

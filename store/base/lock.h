@@ -1,6 +1,7 @@
 /*
- * The one lock of all stores of this process. It is held for a few instructions and never across I/O.
- * It is the innermost of our locks. A fork waits for it, and the child gets it unlocked. Any thread.
+ * The one lock of all stores of this process. It is held for a few instructions and never across
+ * I/O. It is the innermost of our locks. A fork waits for it, and the child gets it unlocked. Any
+ * thread.
  */
 #ifndef CONSUL_BASE_LOCK_H
 #define CONSUL_BASE_LOCK_H
@@ -21,8 +22,8 @@ bool consul_condition_make(pthread_cond_t *condition);
 bool consul_condition_wait(pthread_cond_t *condition, consul_deadline deadline);
 
 /*
- * Keep the host from cancelling this thread while the thread holds a lock or a request. Return the state
- * for consul_allow_cancel.
+ * Keep the host from cancelling this thread while the thread holds a lock or a request. Return the
+ * state for consul_allow_cancel.
  */
 int consul_forbid_cancel(void);
 

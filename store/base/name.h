@@ -1,6 +1,6 @@
 /*
- * Names from outside: their length, their characters, their case. Pure functions, for any thread. They
- * own nothing. Host names follow RFC 1035 2.3, and Consul's names allow more characters.
+ * Names from outside: their length, their characters, their case. Pure functions, for any thread.
+ * They own nothing. Host names follow RFC 1035 2.3, and Consul's names allow more characters.
  */
 #ifndef CONSUL_BASE_NAME_H
 #define CONSUL_BASE_NAME_H
@@ -21,14 +21,14 @@ typedef struct consul_scope {
 } consul_scope;
 
 /*
- * Check that a Consul name has 1 to CONSUL_NAME_MAX bytes and no control character. An error has the
- * reason `reason` and calls the name `what`.
+ * Check that a Consul name has 1 to CONSUL_NAME_MAX bytes and no control character. An error has
+ * the reason `reason` and calls the name `what`.
  */
 int consul_name_check(const char *what, const char *name, int reason, consul_error *err);
 
 /*
- * Return true for a host name: labels of a-z, 0-9, '-' and '_', in lower case. The last label is not a
- * number, so that no address passes.
+ * Return true for a host name: labels of a-z, 0-9, '-' and '_', in lower case. The last label is
+ * not a number, so that no address passes.
  */
 bool consul_host_is_valid(const char *host);
 
@@ -38,7 +38,10 @@ char consul_lower(char c);
 /* Write the letters A-Z of a text in lower case, in place. */
 void consul_lower_case(char *text);
 
-/* Return the first place of `word` in `data`, or NULL. The case does not count. `data` may be binary. */
+/*
+ * Return the first place of `word` in `data`, or NULL. The case does not count. `data` may be
+ * binary.
+ */
 const unsigned char *consul_find_word(const unsigned char *data, size_t len, const char *word);
 
 #endif

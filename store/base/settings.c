@@ -264,8 +264,8 @@ static int check_together(consul_settings *settings, const configured *said, con
 }
 
 /*
- * Read a configured value. An empty value is an error: mostly a variable was not set. In some rows it is
- * allowed, so that it can overrule the environment.
+ * Read a configured value. An empty value is an error: mostly a variable was not set. In some rows
+ * it is allowed, so that it can overrule the environment.
  */
 static int read_configured(consul_settings *settings, const consul_option *option,
                            const char *value, configured *said, consul_error *err)

@@ -1,6 +1,7 @@
 /*
  * The settings of one provider instance, and the option table that they are made from. The settings
- * own their texts and never change, so that any thread may read them. They stay valid in a forked child.
+ * own their texts and never change, so that any thread may read them. They stay valid in a forked
+ * child.
  */
 #ifndef CONSUL_BASE_SETTINGS_H
 #define CONSUL_BASE_SETTINGS_H
@@ -76,14 +77,17 @@ typedef struct consul_settings {
     char *crypto;
 } consul_settings;
 
-/* A function that returns the configured value of an option, or NULL. consul_settings_new borrows it. */
+/*
+ * A function that returns the configured value of an option, or NULL. consul_settings_new borrows
+ * it.
+ */
 typedef const char *consul_settings_lookup_fn(const char *name, void *arg);
 
 /*
  * Return the settings, for consul_settings_free. Each value is the configured one, else that of the
- * environment, else the default. A set-user-ID program gets no values from its environment. The environment
- * is read here and never again, because nginx workers wipe it. Return NULL after a value that does not
- * parse.
+ * environment, else the default. A set-user-ID program gets no values from its environment. The
+ * environment is read here and never again, because nginx workers wipe it. Return NULL after a
+ * value that does not parse.
  */
 consul_settings *consul_settings_new(consul_settings_lookup_fn *lookup, void *arg,
                                      consul_error *err);

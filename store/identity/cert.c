@@ -9,13 +9,13 @@
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
-/* Never ask anybody for a passphrase: the agent's answer is not a file of the user's. */
+/* Give no passphrase, so that OpenSSL does not ask at a terminal for one. */
 static int no_passphrase(char *buf, int size, int rwflag, void *arg)
 {
     return -1;
 }
 
-/* Why OpenSSL could not read something. */
+/* Return OpenSSL's reason for its last error. */
 static const char *last_reason(void)
 {
     const char *reason = ERR_reason_error_string(ERR_peek_last_error());
@@ -34,7 +34,9 @@ bool consul_certs_contain(const STACK_OF(X509) *certs, const X509 *cert)
     return false;
 }
 
-/* Read one certificate. 1 = read, 0 = no more in the text, -1 = error. */
+/*
+ * Read one certificate. Return 1 for a certificate, 0 at the end of the text, and -1 for an error.
+ */
 static int read_cert(BIO *bio, OSSL_LIB_CTX *libctx, X509 **result, consul_error *err)
 {
     X509 *cert = X509_new_ex(libctx, NULL);
@@ -55,7 +57,7 @@ static int read_cert(BIO *bio, OSSL_LIB_CTX *libctx, X509 **result, consul_error
                && ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE) {
         ret = 0;
     } else {
-        consul_error_set(err, CONSUL_R_AGENT_ANSWER_INVALID, "a certificate can not be read: %s",
+        consul_error_set(err, CONSUL_R_AGENT_ANSWER_INVALID, "a certificate cannot be read: %s",
                          last_reason());
     }
     ERR_pop_to_mark();
@@ -117,10 +119,11 @@ EVP_PKEY *consul_key_parse(const char *pem, OSSL_LIB_CTX *libctx, consul_error *
     ERR_set_mark();
     key = PEM_read_bio_PrivateKey_ex(bio, NULL, no_passphrase, NULL, libctx, NULL);
     if (key == NULL) {
-        consul_error_set(err, CONSUL_R_AGENT_ANSWER_INVALID,
-                         "the private key can not be read: %s (in openssl.cnf, is the default "
-                         "provider activated too?)",
-                         last_reason());
+        consul_error_set(
+            err, CONSUL_R_AGENT_ANSWER_INVALID,
+            "the private key cannot be read: %s. Does openssl.cnf activate the default "
+            "provider, too?",
+            last_reason());
     }
     ERR_pop_to_mark();
     BIO_free(bio);

@@ -1,4 +1,8 @@
-/* PEM to X509 and EVP_PKEY. Any thread. */
+/*
+ * Certificates and keys from the PEM texts of the agent (RFC 7468). Functions give objects to the
+ * caller and keep no state, so that any thread may call them. OpenSSL's error queue stays as it
+ * was.
+ */
 #ifndef CONSUL_IDENTITY_CERT_H
 #define CONSUL_IDENTITY_CERT_H
 
@@ -11,23 +15,33 @@
 
 #define CONSUL_CERTS_MAX 64 /* certificates in one answer */
 
+/* Return true where `certs` has a certificate with the bytes of `cert`. */
 bool consul_certs_contain(const STACK_OF(X509) *certs, const X509 *cert);
 
-/* Append every certificate of a PEM text to `certs`, leaving out exact duplicates. */
+/*
+ * Append every certificate of a PEM text to `certs`, without exact duplicates. Return 0 with an
+ * error for a text without a certificate, or with one that cannot be read.
+ */
 int consul_certs_parse(const char *pem, OSSL_LIB_CTX *libctx, STACK_OF(X509) *certs,
                        consul_error *err);
 
 /*
- * OpenSSL reads a certificate also where it has no memory left for its key or its extensions, and does
- * not try again: it is of no use then, for as long as it is kept. So is one whose key or extensions
- * OpenSSL does not know at all.
+ * Return true where OpenSSL has the key and the extensions of each certificate. Without memory for
+ * them OpenSSL reads a certificate all the same, and never tries again. Such a certificate is
+ * useless. A certificate with an unknown key type or with invalid extensions is useless, too.
  */
 bool consul_certs_are_usable(const STACK_OF(X509) *certs);
 
-/* The private key of an unencrypted PEM text (SEC1, PKCS#1 or PKCS#8); NULL on error. */
+/*
+ * Return the private key of an unencrypted PEM text (SEC1, PKCS#1 or PKCS#8), for EVP_PKEY_free.
+ * Return NULL with an error otherwise.
+ */
 EVP_PKEY *consul_key_parse(const char *pem, OSSL_LIB_CTX *libctx, consul_error *err);
 
-/* The serial number as Consul writes it: lower-case hexadecimal bytes joined by colons. */
-char *consul_cert_serial(const X509 *cert, consul_error *err); /* free with OPENSSL_free */
+/*
+ * Return the serial number as Consul writes it, for OPENSSL_free: hexadecimal bytes in lower case,
+ * joined by colons. Return NULL without memory.
+ */
+char *consul_cert_serial(const X509 *cert, consul_error *err);
 
 #endif

@@ -1,7 +1,3 @@
-/*
- * Services named by host names of Consul's DNS interface,
- * https://developer.hashicorp.com/consul/docs/services/discovery/dns-static-lookups
- */
 #include "identity/dns_name.h"
 
 #include <string.h>
@@ -10,7 +6,7 @@
 
 #define LABELS_MAX (CONSUL_HOST_MAX / 2 + 1)
 
-/* Does `host` end in ".<domain>"? If so, cut that off. Both are lower case. */
+/* Cut ".<domain>" off the end of `host`. Return false for another end. Both are in lower case. */
 static bool cut_domain(char *host, const char *domain)
 {
     size_t host_len = strlen(host), len = strlen(domain);
@@ -38,7 +34,7 @@ static bool is_service_kind(const char *label)
            || strcmp(label, "virtual") == 0;
 }
 
-/* What follows the kind: nothing, a datacenter, or pairs as in "<name>.ns.<name>.ap.<name>.dc". */
+/* Read the labels after the kind: a datacenter, or pairs as in "<name>.ns.<name>.ap.<name>.dc". */
 static bool parse_scope(char *labels[], size_t count, consul_scope *scope)
 {
     size_t i;
@@ -60,7 +56,9 @@ static bool parse_scope(char *labels[], size_t count, consul_scope *scope)
     return true;
 }
 
-/* The service's label: the last one before the kind, or RFC 2782's _name._protocol. */
+/*
+ * Return the label of the service: the last label before the kind, or RFC 2782's _name._protocol.
+ */
 static const char *service_label(char *labels[], size_t count)
 {
     const char *label = labels[count - 1];
@@ -80,7 +78,7 @@ enum consul_host_kind consul_host_parse(const char *host, const char *domain,
     memset(service, 0, sizeof(*service));
     if (OPENSSL_strlcpy(copy, host, sizeof(copy)) >= sizeof(copy)
         || OPENSSL_strlcpy(zone, domain, sizeof(zone)) >= sizeof(zone))
-        return CONSUL_HOST_MALFORMED; /* no host name at all: nobody */
+        return CONSUL_HOST_MALFORMED; /* too long for a host name */
     consul_lower_case(copy);
     consul_lower_case(zone);
     len = strlen(copy);
@@ -94,7 +92,7 @@ enum consul_host_kind consul_host_parse(const char *host, const char *domain,
     for (kind = count; kind > 0 && !is_service_kind(labels[kind - 1]); kind--)
         ;
     if (kind == 0)
-        return CONSUL_HOST_OTHER; /* a node, a prepared query */
+        return CONSUL_HOST_OTHER; /* the name of a node or of a prepared query */
     name = kind == 1 ? NULL : service_label(labels, kind - 1);
     if (name == NULL || !parse_scope(labels + kind, count - kind, &service->scope))
         return CONSUL_HOST_MALFORMED;

@@ -1,5 +1,5 @@
 /*
- * Services named by host names of Consul's DNS interface,
+ * Services named by host names of Consul's DNS interface. Pure functions, for any thread.
  * https://developer.hashicorp.com/consul/docs/services/discovery/dns-static-lookups
  */
 #ifndef CONSUL_IDENTITY_DNS_NAME_H
@@ -9,13 +9,15 @@
 
 enum consul_host_kind {
     CONSUL_HOST_OTHER,     /* not the name of a service in Consul's domain */
-    CONSUL_HOST_MALFORMED, /* such a name, but of which service is not to be told */
+    CONSUL_HOST_MALFORMED, /* a name of that form, without a valid service or scope */
     CONSUL_HOST_SERVICE
 };
 
 /*
- * Which service does a host name of Consul's DNS mean? <service>.service, .connect or .virtual,
- * with tags before and a datacenter or ns, ap and dc after, in `domain` ("consul").
+ * Find the service that a host name of Consul's DNS means, and return the kind of the name. Such a
+ * name is <service>.service, .connect or .virtual in `domain` ("consul"). Tags may stand before it.
+ * A datacenter, or ns, ap and dc, may stand after it. `*service` is empty unless the kind is
+ * CONSUL_HOST_SERVICE.
  */
 enum consul_host_kind consul_host_parse(const char *host, const char *domain,
                                         consul_service *service);

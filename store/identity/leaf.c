@@ -66,7 +66,8 @@ int consul_leaf_check(const consul_leaf *leaf, const consul_roots *roots, const 
     *stale = false;
     if (!consul_spiffe_id_is(id, service, scope))
         return consul_error_set(err, CONSUL_R_AGENT_ANSWER_INVALID,
-                                "the leaf is for \"%s\", which is not what was asked for", id->uri);
+                                "the leaf is for \"%s\", and not for the service of the request",
+                                id->uri);
     valid =
         X509_cmp_timeframe(NULL, X509_get0_notBefore(leaf->cert), X509_get0_notAfter(leaf->cert));
     *stale = valid > 0;
@@ -92,7 +93,7 @@ int consul_leaf_check(const consul_leaf *leaf, const consul_roots *roots, const 
     return 1;
 }
 
-/* Seconds from now; none for what has expired. */
+/* Return the seconds until a certificate expires, or 0 after that. */
 static int64_t time_left_of(const X509 *cert)
 {
     int days = 0, seconds = 0;

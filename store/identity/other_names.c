@@ -1,7 +1,3 @@
-/*
- * What a leaf is called besides its SPIFFE ID. Consul signs whatever DNS names and addresses a service
- * asks for; Vault and AWS sign its subject too. So none of these says who a peer is.
- */
 #include "identity/other_names.h"
 
 #include <string.h>
@@ -9,15 +5,15 @@
 #include <openssl/x509v3.h>
 
 /* The common names of Consul 1.8 are "<service>.svc.<namespace>.<trust domain>.consul". */
-#define COMMON_NAME_LEN 64   /* where the service or its namespace was cut to fit */
-#define TRUST_DOMAIN_SHOWN 8 /* bytes of its beginning */
+#define COMMON_NAME_LEN 64   /* bytes, to which Consul cuts the service or its namespace */
+#define TRUST_DOMAIN_SHOWN 8 /* first bytes of the trust domain */
 
 static bool in_common_name(char c)
 {
     return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
 }
 
-/* Copy what of a service's name is in its common name. */
+/* Copy the characters of a service's name that its common name has. */
 static void sanitize(const char *service, char *copy)
 {
     for (; *service != '\0'; service++) {
@@ -29,7 +25,10 @@ static void sanitize(const char *service, char *copy)
     *copy = '\0';
 }
 
-/* Take the next label off the front of *text, which `whole` has to begin with; *cut if that is longer. */
+/*
+ * Take the next label off the front of *text. Return false unless `whole` begins with that label.
+ * Set *cut where `whole` is longer.
+ */
 static bool take_label(const char **text, const char *whole, bool *cut)
 {
     size_t len = strcspn(*text, ".");
@@ -42,7 +41,7 @@ static bool take_label(const char **text, const char *whole, bool *cut)
     return true;
 }
 
-/* Is this what Consul 1.8 calls the service of that ID? */
+/* Return true for the common name that Consul 1.8 gives to the service of this ID. */
 static bool is_common_name(const char *name, const consul_spiffe_id *id)
 {
     char service[CONSUL_NAME_MAX + 1], rest[TRUST_DOMAIN_SHOWN + sizeof("..consul")];
@@ -70,7 +69,7 @@ static bool is_consuls(const ASN1_STRING *value, const consul_spiffe_id *id)
     return strlen(name) == len && is_common_name(name, id);
 }
 
-/* Is there no subject, or only the one that Consul 1.8 gives? */
+/* Return true for an empty subject, or the subject that Consul 1.8 gives. */
 static bool has_consuls_subject(const X509 *cert, const consul_spiffe_id *id)
 {
     const X509_NAME *subject = X509_get_subject_name(cert);
@@ -82,7 +81,9 @@ static bool has_consuls_subject(const X509 *cert, const consul_spiffe_id *id)
                && is_consuls(X509_NAME_ENTRY_get_data(entry), id));
 }
 
-/* Vault makes a DNS name of the common name, too. */
+/*
+ * Return the kind of one name. Vault repeats the common name as a DNS name, which does not count.
+ */
 static enum consul_names kind_of(const GENERAL_NAME *name, const consul_spiffe_id *id)
 {
     int type;
@@ -99,7 +100,7 @@ enum consul_names consul_cert_names(const X509 *cert, const consul_spiffe_id *id
     enum consul_names found = CONSUL_NAMES_NONE;
     int i;
 
-    /* It had a URI: there is no memory to tell which names it has. */
+    /* A leaf has at least a URI. So NULL is a lack of memory, and the names are unknown. */
     if (names == NULL || !has_consuls_subject(cert, id))
         found = CONSUL_NAMES_FOREIGN;
     for (i = 0; i < sk_GENERAL_NAME_num(names); i++) {

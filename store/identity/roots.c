@@ -57,7 +57,7 @@ bool consul_roots_contain(const consul_roots *roots, const X509 *cert)
     return consul_certs_contain(roots->certs, cert);
 }
 
-/* The X509_V_ERR_ code of a verification that has not succeeded, never X509_V_OK. */
+/* Return the X509_V_ERR_ code of a verification that has failed. X509_V_OK is never returned. */
 static int verify_error(X509_STORE_CTX *ctx)
 {
     int error = ctx == NULL ? X509_V_ERR_OUT_OF_MEM : X509_STORE_CTX_get_error(ctx);
@@ -76,7 +76,7 @@ int consul_roots_verify(const consul_roots *roots, X509 *cert, STACK_OF(X509) *u
     if (ctx == NULL || !X509_STORE_CTX_init(ctx, NULL, cert, untrusted))
         goto done;
     X509_STORE_CTX_set0_trusted_stack(ctx, roots->certs); /* borrowed by the context */
-    /* What Consul lists is an anchor, also where an outer CA has signed it. */
+    /* A root that Consul lists is an anchor, also where an outer CA has signed it. */
     X509_STORE_CTX_set_flags(ctx, X509_V_FLAG_PARTIAL_CHAIN);
     if (!X509_VERIFY_PARAM_set_purpose(X509_STORE_CTX_get0_param(ctx), purpose))
         goto done;

@@ -1,18 +1,3 @@
-/*
- * Chains whose signatures have been verified. Nearly all that verifying a chain costs are the
- * signatures, a sixth of the instructions of a handshake of both ends (OpenSSL 3.0, P-256), and mostly
- * on chains that came before.
- *
- * Whether each certificate of a chain is signed by the key of the next depends on nothing but their
- * bytes: not on the time, the purpose or who asks. So that, and only that, is remembered, of the exact
- * bytes of the whole chain, root included, and for as long as these roots are the agent's. OpenSSL
- * builds that chain anew each time, with all its checks of names, extensions, purpose, key strength and
- * path lengths, and comes here only for the rest: the validity times, which are checked below, and the
- * signatures.
- *
- * Nobody waits here: whoever finds a place in use verifies for himself. So it is too in a child of
- * a fork that happened just then.
- */
 #include "identity/signatures.h"
 
 #include <stdatomic.h>
@@ -22,10 +7,10 @@
 #include <openssl/evp.h>
 #include <openssl/x509_vfy.h>
 
-#define CHAINS_KEPT 1024 /* of 34 bytes; each has the last chain that fell on it */
+#define CHAINS_KEPT 1024 /* places of 34 bytes; each has the last chain that fell on it */
 
 typedef struct place {
-    atomic_flag in_use;
+    atomic_flag in_use; /* taken by one thread, for the length of a copy */
     bool has_chain;
     unsigned char digest[CONSUL_DIGEST_LEN];
 } place;
@@ -44,7 +29,7 @@ void consul_signatures_free(consul_signatures *verified)
     OPENSSL_free(verified);
 }
 
-/* SHA-256 of all certificates; X.509's DER tells by itself where each ends. */
+/* Compute the SHA-256 of all certificates. DER shows where each certificate ends. */
 static bool digest_chain(const STACK_OF(X509) *chain, unsigned char digest[CONSUL_DIGEST_LEN])
 {
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
@@ -88,7 +73,10 @@ static void remember(place *p, const unsigned char digest[CONSUL_DIGEST_LEN])
     atomic_flag_clear_explicit(&p->in_use, memory_order_release);
 }
 
-/* RFC 5280, 6.1.3 (a)(2); the result of a comparison that fails, 0, is neither. */
+/*
+ * Check the validity times (RFC 5280, 6.1.3 (a)(2)). A time that cannot be read compares as 0. It
+ * counts as a time outside the validity.
+ */
 static int check_times(X509_STORE_CTX *ctx, const STACK_OF(X509) *chain)
 {
     int i;
@@ -107,14 +95,14 @@ static int check_times(X509_STORE_CTX *ctx, const STACK_OF(X509) *chain)
     return 1;
 }
 
-/* What `verify` is to know of the verification that calls it. */
+/* The arguments of `verify`, for the verification that calls it. */
 typedef struct task {
     consul_signatures *verified;
     X509_STORE_CTX_verify_fn openssls;
     unsigned char *digest;
 } task;
 
-/* In place of OpenSSL's internal_verify, which is called where these are not known. */
+/* Verify in place of OpenSSL's internal_verify, which is called for a new chain. */
 static int verify(X509_STORE_CTX *ctx)
 {
     const task *t = X509_STORE_CTX_get_app_data(ctx);

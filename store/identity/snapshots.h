@@ -1,4 +1,7 @@
-/* The fields of roots and leaves: for their decoder and their cache, not for the provider. */
+/*
+ * The fields of roots and leaves, for their decoder and their cache, and not for the provider. Only
+ * the decoder writes them, before it shares the snapshot. Any thread.
+ */
 #ifndef CONSUL_IDENTITY_SNAPSHOTS_H
 #define CONSUL_IDENTITY_SNAPSHOTS_H
 
@@ -10,16 +13,16 @@
 
 struct consul_roots {
     atomic_int refs;
-    unsigned char digest[CONSUL_DIGEST_LEN]; /* of the answer that they were, or zeros */
+    unsigned char digest[CONSUL_DIGEST_LEN]; /* the digest of the agent's answer, or zeros */
     OSSL_LIB_CTX *libctx;                    /* borrowed */
     char *trust_domain;
     STACK_OF(X509) *certs;
-    consul_signatures *verified; /* of chains to these */
+    consul_signatures *verified; /* the verified chains to these roots */
 };
 
 struct consul_leaf {
     atomic_int refs;
-    unsigned char digest[CONSUL_DIGEST_LEN]; /* of the answer that it was, or zeros */
+    unsigned char digest[CONSUL_DIGEST_LEN]; /* the digest of the agent's answer, or zeros */
     EVP_PKEY *key;
     X509 *cert;
     STACK_OF(X509) *chain;

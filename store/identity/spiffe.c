@@ -1,7 +1,3 @@
-/*
- * SPIFFE IDs of Connect services, held to the SPIFFE-ID and X509-SVID standards. Consul's own
- * parsing is more lenient (it percent-decodes, it accepts any host): as a verifier we are not.
- */
 #include "identity/spiffe.h"
 
 #include <string.h>
@@ -15,7 +11,7 @@ static bool is_path_char(char c)
            || c == '-' || c == '_';
 }
 
-/* Names are compared byte for byte; the trust domain is a host name and loses its case. */
+/* Copy the trust domain in lower case, as it is a host name. Other names keep their case. */
 static int parse_trust_domain(const char *text, size_t len, consul_spiffe_id *id, consul_error *err)
 {
     size_t i;
@@ -33,7 +29,7 @@ static int parse_trust_domain(const char *text, size_t len, consul_spiffe_id *id
     return 1;
 }
 
-/* Take "/<label>/<value>" off the front of *text. 0 if it does not stand there. */
+/* Take "/<label>/<value>" off the front of *text. Return 0 where *text begins otherwise. */
 static int take_pair(const char **text, const char *end, const char *label,
                      char value[CONSUL_NAME_MAX + 1])
 {
@@ -83,7 +79,7 @@ int consul_spiffe_id_parse(const char *text, size_t len, consul_spiffe_id *id, c
     return 1;
 }
 
-/* Was `asked` asked for, and is it something else than what is there? */
+/* Return true where a wanted name is not empty and is not the actual one. */
 static bool differs(const char *asked, const char *is)
 {
     return *asked != '\0' && strcmp(asked, is) != 0;
@@ -103,7 +99,10 @@ static const ASN1_IA5STRING *uri_of(const GENERAL_NAME *name)
     return type == GEN_URI ? value : NULL;
 }
 
-/* X509-SVID 5.2 and 4.3: a leaf is no CA and may not sign certificates or revocation lists. */
+/*
+ * Check that a leaf is no CA and may not sign certificates or revocation lists (X509-SVID 4.3 and
+ * 5.2).
+ */
 static int check_leaf_profile(const X509 *cert, consul_error *err)
 {
     /* The functions that read extensions cache them in the certificate, hence no const. */
@@ -129,7 +128,7 @@ int consul_spiffe_id_of_cert(const X509 *cert, consul_spiffe_id *id, consul_erro
     memset(id, 0, sizeof(*id));
     if (!check_leaf_profile(cert, err))
         return 0;
-    /* NULL too where the extension occurs twice. */
+    /* NULL too for an extension that occurs twice. */
     names = X509_get_ext_d2i(cert, NID_subject_alt_name, &critical, NULL);
     for (i = 0; i < sk_GENERAL_NAME_num(names); i++) {
         const ASN1_IA5STRING *uri = uri_of(sk_GENERAL_NAME_value(names, i));
@@ -166,9 +165,9 @@ static bool claims_trust_domain(const unsigned char *id, size_t len, const char 
 typedef bool claim_fn(const unsigned char *id, size_t len, const char *trust_domain);
 
 /*
- * Is there, in any of the certificate's subjectAltNames, a SPIFFE ID that claims that? `claims`
- * sees what follows "spiffe://". The bytes are searched as they are and not decoded: that would
- * need memory, and without memory a Connect leaf must not look like an ordinary certificate.
+ * Return true where a subjectAltName has a SPIFFE ID for which `claims` returns true. `claims` gets
+ * the bytes after "spiffe://". The bytes are searched and not decoded, which would take memory.
+ * Without memory, a Connect leaf must not look like an ordinary certificate.
  */
 static bool any_id_claims(const X509 *cert, claim_fn *claims, const char *trust_domain)
 {

@@ -7,7 +7,7 @@
 
 #define URI_TAG (0x80 | GEN_URI) /* RFC 5280, GeneralName: [6] IMPLICIT IA5String */
 
-#define POINT_LEN 65 /* of the public key, uncompressed, at the end of that */
+#define POINT_LEN 65 /* bytes of the uncompressed public key, at the end of the PKCS#8 key */
 
 const unsigned char consul_stand_in_key[CONSUL_STAND_IN_KEY_LEN] = {
     0x30, 0x81, 0x87, 0x02, 0x01, 0x00, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02,
@@ -21,7 +21,10 @@ const unsigned char consul_stand_in_key[CONSUL_STAND_IN_KEY_LEN] = {
     0x5e, 0xce, 0xcb, 0xb6, 0x40, 0x68, 0x37, 0xbf, 0x51, 0xf5,
 };
 
-/* The length of the URI whose text begins at `text`, by the DER before it; 0 if it is none. */
+/*
+ * Return the length of the URI that begins at `text`, by the DER before it. Return 0 for other
+ * bytes.
+ */
 static size_t length_of_uri(const unsigned char *begin, const unsigned char *text)
 {
     size_t before = (size_t)(text - begin);
@@ -35,7 +38,7 @@ static size_t length_of_uri(const unsigned char *begin, const unsigned char *tex
     return 0;
 }
 
-/* What a consul: URI in a certificate says; one that says nothing is not of kind LEAF. */
+/* Parse a consul: URI of a certificate. The kind of a malformed URI is not LEAF. */
 static void parse(const unsigned char *text, size_t len, consul_uri *uri)
 {
     char copy[CONSUL_URI_MAX + 1];
@@ -51,8 +54,9 @@ static void parse(const unsigned char *text, size_t len, consul_uri *uri)
 }
 
 /*
- * OpenSSL also reads what DER does not allow: long forms of a length, texts in pieces. A name that
- * can not be decoded, for want of memory say, counts as a stand-in of nothing.
+ * Count the consul: URIs in OpenSSL's reading of an extension. OpenSSL reads more than DER allows:
+ * long forms of a length, and texts in pieces. An extension that cannot be decoded, for lack of
+ * memory too, counts as a stand-in without a service.
  */
 static int count_decoded(const X509_EXTENSION *ext, consul_uri *uri)
 {
@@ -80,7 +84,9 @@ static int count_decoded(const X509_EXTENSION *ext, consul_uri *uri)
     return count;
 }
 
-/* Only these are worth decoding: nearly all certificates have none. */
+/*
+ * Return true for bytes that may hold a URI outside DER. Nearly all certificates save the decoding.
+ */
 static bool is_irregular(const unsigned char *begin, size_t len)
 {
     size_t i;
@@ -93,7 +99,10 @@ static bool is_irregular(const unsigned char *begin, size_t len)
     return false;
 }
 
-/* A certificate with the key that everybody has can be nothing else, whatever its names. */
+/*
+ * Return true for the public key of stand-ins. Its private key is public, so that the certificate
+ * can be nothing else, whatever its names are.
+ */
 static bool has_the_key(const X509 *cert)
 {
     const ASN1_BIT_STRING *key = X509_get0_pubkey_bitstr(cert);
@@ -105,8 +114,8 @@ static bool has_the_key(const X509 *cert)
 }
 
 /*
- * The bytes are searched as they are and not decoded: that would need memory, and without memory
- * a stand-in must not look like an ordinary certificate.
+ * Search the bytes, and do not decode them, which would take memory. Without memory, a stand-in
+ * must not look like an ordinary certificate.
  */
 bool consul_cert_stands_in(const X509 *cert, consul_uri *uri)
 {
@@ -133,7 +142,7 @@ bool consul_cert_stands_in(const X509 *cert, consul_uri *uri)
         memset(uri, 0, sizeof(*uri));
         count = -1;
     }
-    if (count != 1) /* of which service is not to be told */
+    if (count != 1) /* the service is ambiguous or missing */
         uri->kind = CONSUL_URI_ROOTS;
     return count != 0;
 }

@@ -4,8 +4,8 @@
 #include <string.h>
 #include <strings.h>
 
-#define ALLOWED                                                                                 \
-    "; allowed are consul:leaf/<service>, consul:leaf (of the service that is configured) and " \
+#define ALLOWED                                                                         \
+    "; allowed are consul:leaf/<service>, consul:leaf (of the configured service) and " \
     "consul:roots, or consul:// for each, with ?ns=, partition= and dc="
 
 static int hex_digit(char c)
@@ -19,7 +19,9 @@ static int hex_digit(char c)
     return -1;
 }
 
-/* Percent-decode text[0..len) into a name. */
+/*
+ * Decode the percent signs of text[0..len) into a name. Return 0 with an error for an invalid name.
+ */
 static int decode_name(const char *what, const char *text, size_t len,
                        char name[CONSUL_NAME_MAX + 1], consul_error *err)
 {
@@ -49,7 +51,7 @@ static int decode_name(const char *what, const char *text, size_t len,
     return consul_name_check(what, name, CONSUL_R_URI_INVALID, err);
 }
 
-/* One key=value of the query. */
+/* Parse one key=value of the query. */
 static int parse_parameter(const char *text, size_t len, consul_scope *scope, consul_error *err)
 {
     struct {

@@ -230,7 +230,7 @@ def test_a_namespace_is_refused(programs, ours):
 
 def test_a_partition_is_refused(programs, ours):
     """By an agent that knows of them; one that does not gives a leaf, which is of no partition."""
-    said = ("400", "Enterprise feature") if VERSION >= (1, 14) else ("not what was asked for",)
+    said = ("400", "Enterprise feature") if VERSION >= (1, 14) else ("not for the service of the request",)
     for uri, settings in (("consul:leaf/web?partition=part", {}), ("consul:leaf/web", {"partition": "part"})):
         result = programs.storeutl(uri, config=programs.config(ours, **settings))
         refused(result, *said)

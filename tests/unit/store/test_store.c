@@ -404,7 +404,7 @@ static void test_wrong_leaf(void **state)
     consul_error err = {0};
 
     assert_int_equal(get_leaf(f, "db", NULL, &err), 0);
-    assert_error(&err, CONSUL_R_AGENT_ANSWER_INVALID, "which is not what was asked for");
+    assert_error(&err, CONSUL_R_AGENT_ANSWER_INVALID, "and not for the service of the request");
     assert_contains(err.text, "/v1/agent/connect/ca/leaf/db");
     assert_int_equal(f->leaves, 1); /* asking again does not mend that */
 }
