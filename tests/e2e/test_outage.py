@@ -20,7 +20,7 @@ from programs import PYTHON, Server
 from visitors import Visit, Visitor
 
 FOLDER = Path(__file__).parent
-DOCUMENT = FOLDER.parents[1] / "doc" / "live.md"
+DOCUMENT = FOLDER.parents[1] / "doc" / "live" / "outage.md"
 TITLE = "Outages"
 REFUSE, LAST_KNOWN = POLICIES = ("refuse", "last-known")
 AT_ONCE = 2.5  # seconds: one wait of authorize_timeout that had begun before, and a busy machine

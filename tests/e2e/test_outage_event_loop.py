@@ -15,7 +15,7 @@ from load import figures
 from processes import wait_until
 from visitors import Visitor
 
-DOCUMENT = Path(__file__).resolve().parents[2] / "doc" / "live.md"
+DOCUMENT = Path(__file__).resolve().parents[2] / "doc" / "live" / "event-loop.md"
 TITLE = "Twenty connections at the same time to nginx with one worker"
 CROWD = 20
 IN_ALL = 3  # seconds that twenty connections may take together
