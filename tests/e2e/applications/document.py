@@ -1,7 +1,7 @@
-"""Prints doc/applications.md: python3 tests/e2e/applications/document.py > doc/applications.md
+"""Print doc/applications.md: python3 tests/e2e/applications/document.py > doc/applications.md
 
-It is made of what the tests run: the files in doc/applications, and the modules beside this one, which
-are read and not imported, so that nothing needs to be installed.
+The page is made of the files in doc/applications, which the tests run, and of the modules beside this one. The
+modules are read and not imported, so that no application needs to be installed.
 """
 
 import ast
@@ -38,7 +38,7 @@ An intention counts for connections that are made after it. Open connections sta
 
 @dataclass
 class Module:
-    """What there is to know of an application's module without running it."""
+    """The facts about an application's module that need no run of it."""
 
     path: Path
     tree: ast.Module
