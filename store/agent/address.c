@@ -1,4 +1,3 @@
-/* The agent's address, as every Consul tool takes it (CONSUL_HTTP_ADDR). */
 #include "agent/address.h"
 
 #include <stdio.h>
@@ -19,7 +18,7 @@ static int address_error(const consul_settings *settings, consul_error *err, con
                             why);
 }
 
-/* Replace the host by tls_server_name, and remember where to connect instead. */
+/* Put tls_server_name in the place of the host, and note the host in connect_to. */
 static int set_server_name(const consul_settings *settings, consul_address *result, CURLU *url)
 {
     char *host = NULL, *port = NULL;
@@ -88,7 +87,7 @@ static int parse_address(const consul_settings *settings, consul_address *result
             return address_error(settings, err, "unknown scheme");
         address = colon + 3;
     }
-    /* Without a scheme of its own, curl takes the one that is set afterwards. */
+    /* curl takes the scheme that is set afterwards, as the text has none. */
     code = curl_url_set(url, CURLUPART_URL, address, CURLU_DEFAULT_SCHEME);
     if (code == CURLUE_OK)
         code = curl_url_set(url, CURLUPART_SCHEME, https ? "https" : "http", 0);
@@ -108,7 +107,7 @@ static int parse_address(const consul_settings *settings, consul_address *result
 
 int consul_address_parse(const consul_settings *settings, consul_address *result, consul_error *err)
 {
-    CURLU *url = curl_url(); /* parses only; needs no curl_global_init */
+    CURLU *url = curl_url(); /* a parser, which needs no curl_global_init */
     int ok;
 
     if (url == NULL)

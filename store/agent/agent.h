@@ -1,4 +1,7 @@
-/* The agent of a store: its address, and whose program it has to be. Immutable; any thread. */
+/*
+ * The agent of a store: its address, and the user that runs it. An agent is immutable after
+ * consul_agent_new, so that any thread may use it. It stays valid in a forked child.
+ */
 #ifndef CONSUL_AGENT_AGENT_H
 #define CONSUL_AGENT_AGENT_H
 
@@ -8,14 +11,19 @@
 
 typedef struct consul_agent consul_agent;
 
-/* Borrows the settings, which must outlive the agent. Checks the address; makes no request. */
+/*
+ * Return an agent for consul_agent_free. It borrows the settings, which must outlive it. Return
+ * NULL with an error for an invalid address or user. No request is made.
+ */
 consul_agent *consul_agent_new(const consul_settings *settings, consul_error *err);
+
+/* Free the agent. NULL is allowed. */
 void consul_agent_free(consul_agent *agent);
 
 struct consul_agent {
     const consul_settings *settings; /* borrowed */
     consul_address address;
-    uid_t user; /* of agent_user, where that is set */
+    uid_t user; /* the user of the setting agent_user, where it is set */
 };
 
 #endif

@@ -1,8 +1,3 @@
-/*
- * The user at the other end of a connection to the agent, as the kernel knows it: the setting agent_user.
- * A port of 127.0.0.1 belongs to the first program that binds it, so any local user can be the agent
- * while the agent is down. A connection is looked at before the token is sent.
- */
 #include "agent/agent_user.h"
 
 #include <arpa/inet.h>
@@ -41,7 +36,7 @@ int consul_agent_user_parse(const char *text, uid_t *uid, consul_error *err)
     return 1;
 }
 
-/* Parse an address and a port as libcurl tells them; returns the family, or -1. */
+/* Parse an address and a port in libcurl's form. Return the address family, or -1. */
 static int parse_end(const char *ip, int port, __be32 address[4], __be16 *network_port)
 {
     int family = strchr(ip, ':') == NULL ? AF_INET : AF_INET6;
@@ -51,8 +46,8 @@ static int parse_end(const char *ip, int port, __be32 address[4], __be16 *networ
 }
 
 /*
- * Ask the kernel for the socket with these ends; returns whether there is one. With a port of 0 at
- * the other end it is the socket that listens.
+ * Ask the kernel for the socket with these ends. Return false without such a socket. With port 0 at
+ * the other end, the kernel finds the socket that listens.
  */
 static bool find_socket(int kernel, int family, const struct inet_diag_sockid *ends,
                         struct inet_diag_msg *found)
@@ -86,9 +81,9 @@ static bool find_socket(int kernel, int family, const struct inet_diag_sockid *e
 }
 
 /*
- * Find the user at the server's end. A connection that no program has accepted yet has no inode, and
- * belongs to the program that listens: it ends with that program's socket. Where the other end is not
- * in this network namespace, the kernel finds a socket that listens at that port here, or none.
+ * Find the user at the server's end. A connection that no program has accepted yet has no inode. It
+ * belongs to the program that listens, and ends with its socket. For an end in another network
+ * namespace, the kernel finds at most a socket that listens here.
  */
 static bool find_user(int kernel, const consul_connection *connection, uid_t *uid)
 {
@@ -145,14 +140,14 @@ int consul_agent_user_check(const consul_connection *connection, const char *wan
     if (!(connection->is_unix ? find_unix_user(connection->fd, &uid)
                               : find_tcp_user(connection, &uid)))
         return consul_error_set(err, CONSUL_R_AGENT_ANSWER_INVALID,
-                                "agent_user = %s: the kernel does not tell which user has the "
-                                "agent's end of the connection; it does on this host alone, for "
-                                "unix sockets and loopback addresses",
+                                "agent_user = %s: the kernel does not know the user at the "
+                                "agent's end of the connection; take a unix socket or a loopback "
+                                "address of this host",
                                 wanted);
     if (uid == wanted_uid)
         return 1;
     return consul_error_set(err, CONSUL_R_AGENT_ANSWER_INVALID,
                             "agent_user = %s: a program of the user with the number %lu has the "
-                            "agent's address, and was told nothing",
+                            "agent's address, and got no token",
                             wanted, (unsigned long)uid);
 }

@@ -13,14 +13,14 @@ void consul_attempts_add(consul_attempts *attempts, const struct sockaddr *addre
     attempts->count++;
 }
 
-/* Return true for the end of a connection where no program listens, or where no way leads. */
+/* Return true for the errno of an address without a route, or without a program that listens. */
 static bool is_nobody(long error)
 {
     return error == ECONNREFUSED || error == ENOENT || error == EHOSTUNREACH || error == EHOSTDOWN
            || error == ENETUNREACH || error == ENETDOWN || error == ETIMEDOUT;
 }
 
-/* Return the errno of a connection that is begun, and given up at once; 0 where it is there at once. */
+/* Begin a connection and give it up at once. Return its errno, or 0 where it was there at once. */
 static int try(const struct sockaddr *address, int type)
 {
     socklen_t len =
@@ -35,8 +35,8 @@ static int try(const struct sockaddr *address, int type)
 }
 
 /*
- * Return true where no program of this host could connect. A host without an address of that family
- * says the same as one without a port, but also of UDP.
+ * Return true where no program of this host could connect. EADDRNOTAVAIL is also the error of a
+ * host without a free TCP port. A host without an address of the family gives it for UDP, too.
  */
 static bool leads_nowhere(const struct sockaddr *address)
 {

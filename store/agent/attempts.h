@@ -1,6 +1,6 @@
 /*
- * The addresses at which an exchange has tried to reach the agent. libcurl tells the error of the last one
- * only. Plain data, of one thread at a time.
+ * The addresses at which an exchange has tried to reach the agent. libcurl reports the error of the
+ * last attempt only. Plain data, for one thread at a time.
  */
 #ifndef CONSUL_AGENT_ATTEMPTS_H
 #define CONSUL_AGENT_ATTEMPTS_H
@@ -12,21 +12,21 @@
 #define CONSUL_ATTEMPTS_MAX 8 /* addresses; an agent with more is never taken for lost */
 
 typedef struct consul_attempts {
-    size_t count; /* also of those beyond the limit */
+    size_t count; /* the number of attempts, also beyond the limit */
     union {
         struct sockaddr any;
         struct sockaddr_in v4;
         struct sockaddr_in6 v6;
-    } addresses[CONSUL_ATTEMPTS_MAX]; /* of TCP; others are all zeros */
+    } addresses[CONSUL_ATTEMPTS_MAX]; /* TCP addresses, and zeros for others */
 } consul_attempts;
 
-/* Add an address that a connection is about to be made to. */
+/* Add the address of a connection that begins. */
 void consul_attempts_add(consul_attempts *attempts, const struct sockaddr *address, size_t len);
 
 /*
- * Return true where no program listens at any of them, or no way leads there. `error` is the errno of the
- * last attempt. A want of this host is another reason, as any local user can bring it about. Of several
- * addresses each is tried once more, without a wait.
+ * Return true where each address has no route or no program that listens. `error` is the errno of
+ * the last attempt. A lack of this host's resources does not count, as a local user could cause it.
+ * Each of several addresses is tried once more, without a wait.
  */
 bool consul_attempts_found_nobody(const consul_attempts *attempts, long error);
 

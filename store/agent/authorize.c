@@ -1,4 +1,3 @@
-/* Authorize decisions, https://developer.hashicorp.com/consul/api-docs/agent/connect#authorize */
 #include "agent/authorize.h"
 
 #include "agent/decode.h"
@@ -10,7 +9,10 @@
 #include <jansson.h>
 #include <openssl/crypto.h>
 
-/* Consul Enterprise has these, and takes the token's where they are missing; others refuse them. */
+/*
+ * Add a namespace or a partition. Consul Enterprise takes the token's where it is missing. Other
+ * editions refuse a request that has one. Return 0, or -1 without memory.
+ */
 static int set_scope(json_t *json, const char *name, const char *value, bool is_explicit)
 {
     if (*value == '\0' || (strcmp(value, "default") == 0 && !is_explicit))

@@ -1,7 +1,3 @@
-/*
- * The JSON answers of the agent's Connect API,
- * https://developer.hashicorp.com/consul/api-docs/agent/connect
- */
 #include "agent/decode.h"
 
 #include "base/name.h"
@@ -16,7 +12,10 @@
 
 #define DEPTH_MAX 16 /* nested arrays and objects; the deepest answer has 4 */
 
-/* jansson descends by recursion, up to 2048 times; some of our callers have little stack. */
+/*
+ * Return true for a body that is not nested too deeply. jansson recurses up to 2048 times, and some
+ * callers have little stack.
+ */
 static bool is_shallow(const char *body, size_t len)
 {
     bool in_string = false;
@@ -25,7 +24,7 @@ static bool is_shallow(const char *body, size_t len)
 
     for (i = 0; i < len && depth <= DEPTH_MAX; i++) {
         if (in_string && body[i] == '\\')
-            i++; /* and what it escapes */
+            i++; /* over the escaped byte */
         else if (body[i] == '"')
             in_string = !in_string;
         else if (!in_string)
@@ -43,7 +42,7 @@ json_t *consul_json_load_object(const char *body, size_t len, consul_error *err)
         consul_error_set(err, CONSUL_R_AGENT_ANSWER_INVALID, "nested deeper than %d", DEPTH_MAX);
         return NULL;
     }
-    /* A root's SerialNumber is an unsigned 64-bit number, which jansson's integers can not hold. */
+    /* The SerialNumber of a root has 64 bits and no sign. It does not fit into jansson's integers. */
     json = json_loadb(body, len, JSON_REJECT_DUPLICATES | JSON_DECODE_INT_AS_REAL, &where);
     if (json == NULL)
         consul_error_set(err, CONSUL_R_AGENT_ANSWER_INVALID, "not JSON: %s", where.text);
@@ -74,7 +73,9 @@ static bool trust_domain_is_valid(const char *text)
     return len > 0 && len <= CONSUL_NAME_MAX && text[len] == '\0';
 }
 
-/* Case is lost here, once: SPIFFE IDs lose theirs when they are parsed. */
+/*
+ * Copy a trust domain in lower case, for OPENSSL_free. SPIFFE IDs have theirs in lower case, too.
+ */
 static char *lower_case(const char *text)
 {
     char *copy = OPENSSL_strdup(text);
@@ -126,7 +127,7 @@ err:
     return NULL;
 }
 
-/* jansson frees without cleansing, so the key is overwritten where it lies. */
+/* Overwrite a text in its place, as jansson does not cleanse. */
 static void cleanse_text(const json_t *object, const char *name)
 {
     const json_t *value = json_object_get(object, name);
@@ -135,7 +136,7 @@ static void cleanse_text(const json_t *object, const char *name)
         OPENSSL_cleanse((char *)(uintptr_t)json_string_value(value), json_string_length(value));
 }
 
-/* The leaf comes first in CertPEM, its intermediates after it. */
+/* Decode the leaf's parts. The leaf comes first in CertPEM, and its intermediates follow. */
 static int fill_leaf(consul_leaf *leaf, const json_t *json, OSSL_LIB_CTX *libctx, consul_error *err)
 {
     const char *certs = get_text(json, "CertPEM", err);
@@ -147,7 +148,7 @@ static int fill_leaf(consul_leaf *leaf, const json_t *json, OSSL_LIB_CTX *libctx
         return 0;
     if (!consul_certs_are_usable(leaf->chain))
         return consul_error_set(err, CONSUL_R_AGENT_ANSWER_INVALID,
-                                "OpenSSL can not use the leaf or an intermediate of it");
+                                "OpenSSL cannot use the leaf or an intermediate of it");
     leaf->cert = sk_X509_shift(leaf->chain);
     ERR_set_mark();
     matches = X509_check_private_key(leaf->cert, leaf->key);

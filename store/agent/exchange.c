@@ -17,9 +17,9 @@
 #include <openssl/crypto.h>
 #include <openssl/ssl.h>
 
-#define AGENT_TEXT_SHOWN 400 /* bytes of the agent's own error text in ours */
-#define CROWDED_TEXT "too many concurrent connections" /* in a newer agent's words */
-#define RATE_TEXT "rate limit"                         /* of limits.request_limits */
+#define AGENT_TEXT_SHOWN 400 /* bytes of the agent's own words in an error text */
+#define CROWDED_TEXT "too many concurrent connections" /* the words of a newer agent */
+#define RATE_TEXT "rate limit" /* the words of an agent at its limits.request_limits */
 
 static size_t receive_body(char *data, size_t size, size_t count, void *arg)
 {
@@ -45,7 +45,7 @@ static size_t receive_body(char *data, size_t size, size_t count, void *arg)
     return more;
 }
 
-/* Of an answer's header lines, which need not be text. */
+/* Take the index from a header line, which may be binary. Return the length of the line. */
 static size_t receive_header(char *data, size_t size, size_t count, void *arg)
 {
     static const char name[] = "X-Consul-Index:";
@@ -59,11 +59,11 @@ static size_t receive_header(char *data, size_t size, size_t count, void *arg)
         ;
     for (; i < len && data[i] >= '0' && data[i] <= '9' && index < UINT64_MAX / 10 - 1; i++)
         index = 10 * index + (uint64_t)(data[i] - '0');
-    x->index = index == 0 ? 1 : index; /* below 1 a question would not block */
+    x->index = index == 0 ? 1 : index; /* a request with index 0 does not block */
     return len;
 }
 
-/* Where there is none to be had, libcurl says the same as where nobody listens. */
+/* Note the errno, because libcurl reports a lack of sockets like an agent that does not listen. */
 curl_socket_t consul_exchange_note_socket(consul_exchange *x, const struct curl_sockaddr *address,
                                           int fd)
 {
@@ -77,14 +77,14 @@ curl_socket_t consul_exchange_note_socket(consul_exchange *x, const struct curl_
     return fd;
 }
 
-/* A program that is executed while a request runs must not inherit its socket. */
+/* Open a socket that no executed program inherits. */
 static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 {
     return consul_exchange_note_socket(
         arg, address, socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol));
 }
 
-/* Between the connection and the request: the token is told to the agent's user alone. */
+/* Check the agent's user after the connection and before the request, which has the token. */
 static int check_user(void *arg, char *agent_ip, char *own_ip, int agent_port, int own_port)
 {
     consul_exchange *x = arg;
@@ -106,7 +106,10 @@ static int check_user(void *arg, char *agent_ip, char *own_ip, int agent_port, i
 #define SET(option, value) (curl_easy_setopt(curl, (option), (value)) == CURLE_OK)
 #define SET_TEXT(option, value) ((value) == NULL || SET(option, value))
 
-/* libcurl would write the secrets of this connection, and so the token, where SSLKEYLOGFILE says. */
+/*
+ * Keep libcurl from writing the keys of this connection to SSLKEYLOGFILE. They would show the
+ * token.
+ */
 static CURLcode log_no_keys(CURL *curl, void *ssl_ctx, void *arg)
 {
     SSL_CTX_set_keylog_callback(ssl_ctx, NULL);
@@ -115,10 +118,10 @@ static CURLcode log_no_keys(CURL *curl, void *ssl_ctx, void *arg)
 
 static int set_tls(CURL *curl, const consul_settings *settings)
 {
-    /* Left alone, libcurl trusts the system's CAs by the one that is not configured. */
+    /* Set both where either is configured. The other would have the system's CAs by default. */
     bool own_cas = settings->ca_file != NULL || settings->ca_path != NULL;
 
-    /* Without OpenSSL in libcurl this fails, and nothing has to be done. */
+    /* The call fails where libcurl has no OpenSSL. The keys are not logged then. */
     curl_easy_setopt(curl, CURLOPT_SSL_CTX_FUNCTION, log_no_keys);
     return SET(CURLOPT_SSL_VERIFYPEER, settings->tls_verify ? 1L : 0L)
            && SET(CURLOPT_SSL_VERIFYHOST, settings->tls_verify ? 2L : 0L)
@@ -130,7 +133,7 @@ static int set_tls(CURL *curl, const consul_settings *settings)
            && SET_TEXT(CURLOPT_SSLKEY, settings->client_key);
 }
 
-/* What every request has in common, whatever the host application's environment says. */
+/* Set the options of every request. No option is left to the host's environment. */
 static int set_transfer(consul_exchange *x, const consul_agent *agent,
                         const consul_request *request, long timeout)
 {
@@ -145,7 +148,7 @@ static int set_transfer(consul_exchange *x, const consul_agent *agent,
            && SET(CURLOPT_PROTOCOLS_STR, "http,https") && SET(CURLOPT_PROXY, "")
            && SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1)
            && SET(CURLOPT_USERAGENT, "consul-provider") && SET(CURLOPT_FORBID_REUSE, 1L)
-           && SET(CURLOPT_QUICK_EXIT, 1L) /* a resolver that hangs is not waited for */
+           && SET(CURLOPT_QUICK_EXIT, 1L) /* libcurl does not wait for a resolver that hangs */
            && SET(CURLOPT_TIMEOUT_MS, timeout)
            && SET(CURLOPT_CONNECTTIMEOUT_MS, connect_timeout < timeout ? connect_timeout : timeout)
            && SET(CURLOPT_WRITEFUNCTION, receive_body) && SET(CURLOPT_WRITEDATA, x)
@@ -164,14 +167,16 @@ static int64_t time_left(consul_deadline deadline, int64_t most)
     return left < most ? left : most;
 }
 
-static const char *curl_trouble; /* why libcurl is not used in this process, or NULL */
+static const char *curl_trouble; /* the reason not to use libcurl in this process, or NULL */
 
 /*
- * Not in OSSL_provider_init: it may call libcrypto, whose configuration is locked then.
+ * Initialise libcurl. OSSL_provider_init does not, as it holds the lock of libcrypto's
+ * configuration, and libcurl may call libcrypto.
  *
- * libcurl creates the file that SSLKEYLOGFILE names here, by plain getenv and for plain HTTP too. In a
- * set-user-ID program a stranger would have chosen that file. The host's threads may read its
- * environment, so the variable is not taken away: the program is asked to be started without it.
+ * libcurl creates the file that SSLKEYLOGFILE names here, by plain getenv and for plain HTTP too.
+ * In a set-user-ID program, a stranger would have chosen that file. The variable stays, as the
+ * host's threads may read the environment. Requests fail instead, until the program is started
+ * without the variable.
  */
 static void init_curl(void)
 {
@@ -202,7 +207,7 @@ int consul_exchange_prepare(consul_exchange *x, const consul_agent *agent,
     consul_url_describe(x->url, agent, request, x->source);
     if (!consul_append_token(agent->settings, &x->headers, err))
         return 0;
-    /* Servers spread the ends of blocking queries over a sixteenth more than was asked for. */
+    /* Servers spread the ends of blocking queries over a sixteenth of `wait` more. */
     timeout = time_left(request->deadline, most + request->wait + request->wait / 16);
     if (timeout <= 0)
         return consul_error_set(err, CONSUL_R_AGENT_TIMEOUT, "%s: no time was left for the request",
@@ -223,8 +228,9 @@ static long status_of(const consul_exchange *x)
 }
 
 /*
- * Newer agents say so, unasked, and close. Where our request meets that, the connection is reset after
- * their words. Other limits have the same status.
+ * Return true where a newer agent has said that it is crowded. It says so before it has read a
+ * request, and closes the connection. A request on its way then makes it a reset. Other limits have
+ * the same status.
  */
 static bool was_told_of_crowd(const consul_exchange *x)
 {
@@ -235,8 +241,7 @@ static bool was_told_of_crowd(const consul_exchange *x)
 static const char *hint_of(long status)
 {
     if (status == 403)
-        return " (which ACL token was sent, and has it service:write on the service, with "
-               "intentions:read?)";
+        return " (the ACL token needs service:write on the service, with intentions:read)";
     return status == 429 ? " (see limits.rpc_rate of the agent, csr_max_per_second of the CA)" : "";
 }
 

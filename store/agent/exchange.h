@@ -1,6 +1,6 @@
 /*
- * One HTTP exchange with the agent, made ready for libcurl: by request.c, which waits for it, and by
- * watch/queries.c, which lets it run beside others.
+ * One HTTP exchange with the agent on libcurl. request.c waits for an exchange, and watch/queries.c
+ * runs several at a time. An exchange belongs to one thread, and does not survive a fork.
  */
 #ifndef CONSUL_AGENT_EXCHANGE_H
 #define CONSUL_AGENT_EXCHANGE_H
@@ -17,57 +17,72 @@ typedef struct consul_exchange {
     CURL *curl;
     CURLU *url;
     struct curl_slist *headers, *connect_to;
-    struct {
+    struct { /* the body of the answer, in bytes, with a NUL after it */
         char *data;
         size_t len, size;
         bool too_large;
     } body;
-    int fd;                          /* of its connection, libcurl's; -1 for one that is reused */
-    consul_error stranger;           /* why that is no connection to the agent, if so */
-    uint64_t index;                  /* X-Consul-Index, 0 where there was none */
-    consul_attempts attempts;        /* to connect */
-    int want;                        /* errno, where this process had no socket to ask by */
-    bool has_time;                   /* enough for an agent that is there to answer in */
-    consul_deadline look_up_until;   /* for a name, or the agent has no more than the rest of it */
-    bool was_looked_up;              /* by then: a connection to the agent was begun */
-    char source[CONSUL_URI_MAX];     /* "GET http://…" */
-    char curl_text[CURL_ERROR_SIZE]; /* its own words for an error */
+    int fd;                          /* libcurl's new socket, -1 on a reused connection */
+    consul_error stranger;           /* the error where another user has the agent's address */
+    uint64_t index;                  /* X-Consul-Index, 0 without it */
+    consul_attempts attempts;        /* the addresses of all connections that were begun */
+    int want;                        /* errno, where this process got no socket */
+    bool has_time;                   /* true where the timeout is long enough for a healthy agent */
+    consul_deadline look_up_until;   /* the latest moment for the address of the agent's name */
+    bool was_looked_up;              /* true where a connection was begun by then */
+    char source[CONSUL_URI_MAX];     /* "GET http://…", for error texts */
+    char curl_text[CURL_ERROR_SIZE]; /* libcurl's words for an error */
 } consul_exchange;
 
 /*
- * Make a request ready to run on a connection of its own. It borrows the agent and nothing else. At
- * the same place in memory as long as it lives; clear it also after an error.
+ * Make a request ready to run on a connection of its own. The exchange borrows the agent, and
+ * nothing of `request`. It must not move in memory. Return 0 with an error where it cannot run. The
+ * caller clears it in both cases.
  */
 int consul_exchange_prepare(consul_exchange *exchange, const consul_agent *agent,
                             const consul_request *request, consul_error *err);
 
-/* In CURLOPT_OPENSOCKETFUNCTION: note this socket, or, by errno, that there was none. Returns it. */
+/*
+ * Note the new socket of CURLOPT_OPENSOCKETFUNCTION, or the errno of a failure to open it. Return
+ * the socket.
+ */
 curl_socket_t consul_exchange_note_socket(consul_exchange *exchange,
                                           const struct curl_sockaddr *address, int fd);
 
-/* Take the answer after libcurl has ended with `code`. */
+/*
+ * Take the answer after libcurl has ended with `code`. Return 0 with an error unless the agent has
+ * answered with status 200 and a body.
+ */
 int consul_exchange_finish(consul_exchange *exchange, CURLcode code, consul_answer *answer,
                            consul_error *err);
 
 /*
- * Had the agent no connection left for us? Then it cuts us off before any answer, or after words to
- * that effect, as a newer one.
+ * Return true where the agent was crowded. It cuts a connection off before any answer then. A newer
+ * agent gives the reason first.
  */
 bool consul_exchange_was_crowded_out(const consul_exchange *exchange, CURLcode code);
 
-/* Did the agent refuse because there are too many requests, as for more leaves than it may sign? */
+/*
+ * Return true where the agent refused one request of too many, as for more leaves than it may sign.
+ */
 bool consul_exchange_was_limited(const consul_exchange *exchange, CURLcode code);
 
-/* Did it end because it took too long, and not because of a handshake that had no time left? */
+/*
+ * Return true where the exchange took too long. A handshake with too little time left does not
+ * count.
+ */
 bool consul_exchange_was_unanswered(const consul_exchange *exchange, CURLcode code);
 
 /*
- * Is the agent lost? That is one which nobody of this host reaches, which has left a request without
- * an answer for long enough, or which says 5xx. What this process or the agent has too little of for
- * us is no loss: anybody who takes it away could bring that about. Nor is a resolver that hangs.
+ * Return true where the agent is lost. Then no program of this host reaches it, it hangs, or it
+ * answers with status 5xx. A lack of resources in this process or in the agent is no loss. A local
+ * user could cause it. A resolver that hangs is no loss, either.
  */
 bool consul_exchange_found_loss(const consul_exchange *exchange, CURLcode code);
 
-void consul_exchange_clear(consul_exchange *exchange); /* cleanses */
+/*
+ * Cleanse the token and the body, and free the exchange's parts. An exchange of zeros is allowed.
+ */
+void consul_exchange_clear(consul_exchange *exchange);
 
 #endif

@@ -1,9 +1,3 @@
-/*
- * Intentions with a condition that the agent does not heed when it is asked for a decision: it takes one
- * about a service of a peer (another cluster) for one about the local service of that name (1.14), and
- * does not know whether a client has the JWT that one demands (1.16). Its yes to whom such a one covers
- * is none of the mesh.
- */
 #include "agent/intentions.h"
 
 #include "agent/decode.h"
@@ -14,10 +8,9 @@
 #include <jansson.h>
 #include <openssl/crypto.h>
 
-/* Immutable, in the order in which they are evaluated. */
 struct consul_intentions {
     atomic_int refs;
-    json_t *rows;
+    json_t *rows; /* an array of objects, in the order of evaluation */
 };
 
 static const char *text_of(const json_t *row, const char *name)
@@ -39,7 +32,7 @@ static bool demands_jwt(const json_t *row)
     return jwt != NULL && !json_is_null(jwt);
 }
 
-/* Everything that the answer lists, whatever it is listed under. */
+/* Return all rows of an answer, whatever their list is called. Return NULL without memory. */
 static json_t *rows_of(const json_t *answer, bool *unheeded)
 {
     json_t *rows = json_array(), *list, *row;
@@ -98,7 +91,7 @@ void consul_intentions_unref(consul_intentions *intentions)
     OPENSSL_free(intentions);
 }
 
-/* Consul leaves out what is "default". */
+/* Return true where a field covers `value`. Consul leaves a field out where it is "default". */
 static bool covers(const json_t *row, const char *name, const char *value)
 {
     const char *text = text_of(row, name);
@@ -113,8 +106,10 @@ static bool covers_peer(const json_t *row, const consul_spiffe_id *id)
 }
 
 /*
- * The first one decides that covers the client and is about a local service; so one about a peer's only
- * counts where the agent, which takes it for such a one, has come to it before.
+ * Return the unheeded intention that makes a yes wrong, or NULL. In the mesh, the first intention
+ * that covers the client decides, if its source is a local service. The agent also evaluates
+ * intentions about cluster peers like that. So such an intention counts only where it allows, and
+ * comes before the deciding one.
  */
 static const json_t *find_unheeded(const json_t *rows, const consul_spiffe_id *id)
 {

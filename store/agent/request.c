@@ -1,8 +1,3 @@
-/*
- * HTTP with the local agent, one request at a time. Each has a connection of its own, closed when
- * it returns: nothing is inherited over a fork, and no place among the agent's few connections per
- * host (limits.http_max_conns_per_client) is held for nothing.
- */
 #include "agent/request.h"
 
 #include "agent/exchange.h"
@@ -17,11 +12,10 @@
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
 
-#define TRIES_MAX 7 /* of one request */
-#define CROWDED_TRY_PAUSE_MS \
-    10              /* between the first two, crowded out; then twice as long, and so on */
-#define LEAST_MS 20 /* for another try */
-#define LIMITED_TRY_PAUSE_MS 80 /* the same, after a refusal for being too many */
+#define TRIES_MAX 7             /* tries of one request */
+#define CROWDED_TRY_PAUSE_MS 10 /* after a crowded try; each further pause is twice as long */
+#define LIMITED_TRY_PAUSE_MS 80 /* after an answer of "too many requests"; likewise */
+#define LEAST_MS 20             /* the least time for another try */
 
 static _Thread_local bool in_request;
 
@@ -51,9 +45,9 @@ static void *run_transfer(void *arg)
 }
 
 /*
- * Plain HTTP runs here. HTTPS runs in a thread that lives as long as the request: libcurl's OpenSSL
- * code empties the calling thread's error queue, marks and all, which belong to our caller, and it
- * writes to sockets in a way that raises SIGPIPE.
+ * Run a request, and return libcurl's result. HTTPS runs in a thread of its own. There libcurl
+ * empties the thread's error queue, marks included, and its writes may raise SIGPIPE. The caller's
+ * queue and signals stay untouched.
  */
 static CURLcode perform(CURL *curl, bool https)
 {
@@ -75,7 +69,10 @@ static CURLcode perform(CURL *curl, bool https)
     return t.code;
 }
 
-/* A pause before the next try, so that those who were refused together do not come back together. */
+/*
+ * Pause before the next try. Return false where too little time is left. The pause is random, so
+ * that processes that were refused together come back apart.
+ */
 static bool pause_before(int try, int64_t first, consul_deadline deadline)
 {
     int64_t length = consul_jitter(first << (try - 1));
@@ -88,8 +85,9 @@ static bool pause_before(int try, int64_t first, consul_deadline deadline)
 }
 
 /*
- * After so many tries; the last one begins before `deadline`. That there was no connection for us may
- * be a moment's chance; from the second time on, watches must go.
+ * Return true for another try after so many, with the pause behind it. The last one begins before
+ * `deadline`. One refused connection may be chance. From the second one on, watches are asked for
+ * theirs.
  */
 static bool tries_again(const consul_agent *agent, const consul_request *request,
                         consul_deadline deadline, const consul_exchange *exchange, CURLcode code,
@@ -98,7 +96,7 @@ static bool tries_again(const consul_agent *agent, const consul_request *request
     if (tries == TRIES_MAX)
         return false;
     if (code == CURLE_GOT_NOTHING && request->index != 0)
-        return false; /* that may be the question's fault */
+        return false; /* the index may be the reason */
     if (consul_exchange_was_crowded_out(exchange, code)) {
         if (tries > 1)
             consul_slot_ask_for_some(agent);
@@ -142,8 +140,8 @@ static int request_answer(const consul_agent *agent, const consul_request *reque
 }
 
 /*
- * A host that cancels its thread meanwhile has to wait for the answer: libcurl would be left half
- * done, and a thread that runs a request for it would write to a stack that is gone.
+ * Make the request with cancellation off. A cancelled thread would leave libcurl half done. A
+ * thread with its HTTPS request would write to a stack that is gone.
  */
 int consul_agent_request(const consul_agent *agent, const consul_request *request,
                          consul_answer *answer, consul_error *err)

@@ -1,11 +1,3 @@
-/*
- * The slots of the processes that watch: names in Linux's abstract socket namespace, each free
- * again when its owner has ended, however that ended.
- *
- * Watches hold connections that others may need for a question. So who has been refused one twice
- * sends a word to some slots, and their owners give up what they hold; those that are not asked keep
- * it. A local user who takes all slots, or asks for all the time, slows others down and no more.
- */
 #include "agent/slot.h"
 
 #include "base/clock.h"
@@ -16,9 +8,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define SLOTS 32         /* watching processes on a host, for one agent */
-#define SLOTS_ASKED 4    /* of them, by one request that was refused again */
-#define CROWDED_MS 10000 /* about as long, who has met this does not watch */
+#define SLOTS 32         /* processes of a host that watch one agent */
+#define SLOTS_ASKED 4    /* slots that one refused request asks for */
+#define CROWDED_MS 10000 /* the longest time without a slot after a crowd */
 
 static _Atomic(consul_deadline) crowded_until;
 

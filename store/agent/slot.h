@@ -1,21 +1,34 @@
-/* The slots of the processes of this host that may watch. Any thread. */
+/*
+ * The slots of the processes of this host that may watch. A slot is a name in Linux's abstract
+ * socket namespace. The kernel frees it at the end of its owner. A forked child closes the
+ * descriptor it inherits. Any thread.
+ *
+ * Watches hold connections that another process may need for a question. A process that was refused
+ * a connection twice sends a word to some slots. Their owners end their watches. Other watches
+ * stay. A local user who takes all slots, or sends words all the time, slows others down and no
+ * more.
+ */
 #ifndef CONSUL_AGENT_SLOT_H
 #define CONSUL_AGENT_SLOT_H
 
 #include "agent/agent.h"
 #include <stdbool.h>
 
-/* A slot, as a descriptor to be closed; -1 where all are taken. */
+/*
+ * Take a slot, and return its descriptor, which the caller closes. Return -1 where all are taken.
+ */
 int consul_slot_take(const consul_agent *agent);
 
-/* Has somebody asked for this slot? It is readable when that may be so. */
+/* Return true where another process has asked for this slot. The descriptor is readable then. */
 bool consul_slot_is_asked_for(int fd);
 
-/* The agent has too many connections: ask some who watch for what they hold. */
+/* Ask some watches for their slots, as the agent is crowded, and note the crowd. */
 void consul_slot_ask_for_some(const consul_agent *agent);
 
-/* Take no slot in this process for a while; and is that so now? */
+/* Take no slot in this process for some seconds. */
 void consul_slot_note_crowd(void);
+
+/* Return true during these seconds. */
 bool consul_slot_is_crowd(void);
 
 #endif

@@ -1,4 +1,3 @@
-/* The ACL token of a request, https://developer.hashicorp.com/consul/api-docs#authentication */
 #include "agent/token.h"
 
 #include <errno.h>
@@ -9,7 +8,7 @@
 
 #define TOKEN_MAX 4096 /* bytes of a token file */
 
-/* Read token_file into `token`, trimmed: "" where it is empty. */
+/* Read token_file into `token`, without white space around it. An empty file gives "". */
 static int read_token_file(const char *path, char token[TOKEN_MAX + 1], consul_error *err)
 {
     FILE *file = fopen(path, "re");
@@ -19,13 +18,13 @@ static int read_token_file(const char *path, char token[TOKEN_MAX + 1], consul_e
     if (file == NULL)
         return consul_error_set(err, CONSUL_R_SETTING_INVALID, "token_file \"%s\": %s", path,
                                 strerror(errno));
-    setvbuf(file, NULL, _IONBF, 0); /* so that stdio keeps no copy */
+    setvbuf(file, NULL, _IONBF, 0); /* stdio keeps no copy of the token then */
     len = fread(token, 1, TOKEN_MAX + 1, file);
     if (ferror(file) || len > TOKEN_MAX) {
         fclose(file);
         return consul_error_set(err, CONSUL_R_SETTING_INVALID,
-                                "token_file \"%s\" can not be read or is longer than %d bytes",
-                                path, TOKEN_MAX);
+                                "token_file \"%s\" cannot be read or is longer than %d bytes", path,
+                                TOKEN_MAX);
     }
     fclose(file);
     token[len] = '\0';
@@ -68,7 +67,7 @@ static int append_token_line(const consul_settings *settings, char token[TOKEN_M
            || consul_error_set(err, CONSUL_R_OUT_OF_MEMORY, "a request");
 }
 
-/* Not on the stack: it may be that of a fibre of OpenSSL's ASYNC jobs, which has 32 kB. */
+/* Build the line in heap memory. The stack of an OpenSSL ASYNC job has only 32 kB. */
 int consul_append_token(const consul_settings *settings, struct curl_slist **headers,
                         consul_error *err)
 {

@@ -1,15 +1,21 @@
-/* The ACL token and other header lines of a request. */
+/*
+ * The ACL token and other header lines of a request. Lists belong to the caller. Any thread.
+ * https://developer.hashicorp.com/consul/api-docs#authentication
+ */
 #ifndef CONSUL_AGENT_TOKEN_H
 #define CONSUL_AGENT_TOKEN_H
 
 #include "base/settings.h"
 #include <curl/curl.h>
 
-/* Append the header with the ACL token, if there is one. */
+/*
+ * Append the header with the ACL token, if the settings have it. Return 0 with an error where
+ * token_file cannot be read or has no valid token.
+ */
 int consul_append_token(const consul_settings *settings, struct curl_slist **headers,
                         consul_error *err);
 
-/* Append one line; 0 without memory. */
+/* Append one line. Return 0 without memory. */
 int consul_append_header(struct curl_slist **headers, const char *line);
 
 #endif

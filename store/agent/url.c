@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The path: prefix of the address, path of the API, one encoded segment. */
+/* Set the path: the prefix of the address, the path of the API, one encoded segment. */
 static int set_path(CURLU *url, const consul_request *request)
 {
     char *prefix = NULL, *segment = NULL, *path = NULL;
@@ -41,13 +41,13 @@ static int set_parameter(CURLU *url, const char *name, const char *value)
            == CURLUE_OK;
 }
 
-/* https://developer.hashicorp.com/consul/api-docs/features/blocking */
+/* Set the parameters of https://developer.hashicorp.com/consul/api-docs/features/blocking */
 static int set_blocking(CURLU *url, const consul_request *request)
 {
     char index[32], wait[32];
 
     snprintf(index, sizeof(index), "%" PRIu64, request->index);
-    /* Below a microsecond would be the agent's ten minutes. */
+    /* For a wait of less than a microsecond, the agent takes its default of ten minutes. */
     if (request->wait == 0)
         strcpy(wait, "1us");
     else

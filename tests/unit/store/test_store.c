@@ -289,7 +289,7 @@ static void test_an_intermediate_of_no_use(void **state)
 
     f->leaf_with_odd = true;
     assert_int_equal(get_leaf(f, NULL, NULL, &err), 0);
-    assert_error(&err, CONSUL_R_AGENT_ANSWER_INVALID, "can not use the leaf or an intermediate");
+    assert_error(&err, CONSUL_R_AGENT_ANSWER_INVALID, "cannot use the leaf or an intermediate");
 }
 
 /* Do these roots turn out to be others, for a handshake that began then? */

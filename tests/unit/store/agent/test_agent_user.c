@@ -132,7 +132,7 @@ static void test_another_host(void **state)
 
     f->connection.agent_ip = "192.0.2.1";
     assert_int_equal(consul_agent_user_check(&f->connection, "me", getuid(), &err), 0);
-    assert_contains(err.text, "the kernel does not tell");
+    assert_contains(err.text, "the kernel does not know");
 }
 
 static void test_a_connection_that_is_gone(void **state)
@@ -142,7 +142,7 @@ static void test_a_connection_that_is_gone(void **state)
 
     f->connection.own_port = 1;
     assert_int_equal(consul_agent_user_check(&f->connection, "me", getuid(), &err), 0);
-    assert_contains(err.text, "the kernel does not tell");
+    assert_contains(err.text, "the kernel does not know");
 }
 
 static void test_values(void **state)

@@ -18,7 +18,7 @@ static const struct {
     {"denied",
      {.status = 403, .body = "Permission denied: token lacks permission"},
      CONSUL_R_AGENT_REFUSED,
-     "HTTP status 403: Permission denied: token lacks permission (which ACL token"},
+     "HTTP status 403: Permission denied: token lacks permission (the ACL token needs"},
     {"no leader",
      {.status = 500, .body = "No cluster leader\n"},
      CONSUL_R_AGENT_REFUSED,

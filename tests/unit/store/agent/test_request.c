@@ -300,7 +300,7 @@ static void test_bad_token_files(void **state)
     f->settings.token_file = f->folder; /* a directory opens, and does not read */
     err = (consul_error){0};
     assert_int_equal(agent_ask_plainly(f, &err), 0);
-    assert_error(&err, CONSUL_R_SETTING_INVALID, "can not be read");
+    assert_error(&err, CONSUL_R_SETTING_INVALID, "cannot be read");
     assert_int_equal(http_server_requests(f->server), 0); /* nothing was asked with another token */
     free(too_long);
 }
