@@ -4,6 +4,8 @@ import pytest
 
 from programs import SLACK, TLS13, VERSIONS
 
+pytestmark = pytest.mark.consul
+
 WRONG_TOKEN = "deadbeef-0000-4000-8000-00000badc0de"
 
 

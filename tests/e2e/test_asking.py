@@ -2,10 +2,14 @@
 
 from pathlib import Path
 
+import pytest
+
 import stand_ins
 from processes import wait_until
 from programs import PYTHON, Server
 from test_live import rotate
+
+pytestmark = pytest.mark.consul
 
 SCRIPT = Path(__file__).with_name("live_server.py")
 

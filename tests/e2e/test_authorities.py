@@ -13,6 +13,8 @@ from processes import wait_until
 from programs import TLS13, VERSIONS
 from test_live import certificates, presented, rotate
 
+pytestmark = pytest.mark.consul
+
 KEYS = [("ec", 256), ("ec", 384), ("ec", 521), ("rsa", 2048), ("rsa", 4096)]
 
 

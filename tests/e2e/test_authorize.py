@@ -6,6 +6,8 @@ from ca import build, common_name, ec_key, key_pem, pem, Identity, service_uri
 from fake_agent import AUTHORIZE, INTENTIONS, LEAF, ROOTS, TRUST_DOMAIN
 from programs import TLS13, VERSIONS
 
+pytestmark = pytest.mark.faults
+
 
 @pytest.fixture(params=VERSIONS, ids=lambda option: option.lstrip("-"))
 def version(request):

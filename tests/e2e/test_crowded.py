@@ -9,6 +9,8 @@ from processes import wait_until
 from programs import TLS13
 from test_live import connections
 
+pytestmark = pytest.mark.consul
+
 LIMIT = 8  # connections that the agent takes from this host
 WATCHING = LIMIT // 2  # processes that use them up
 

@@ -11,6 +11,8 @@ from relay import Relay
 from test_acl import refused
 from test_decisions import World
 
+pytestmark = pytest.mark.consul
+
 VERSION = consul_version(consul_binary())
 WATCHED = {INTENTIONS + "/match"} if VERSION >= (1, 9) else {INTENTIONS + "/match", INTENTIONS}
 

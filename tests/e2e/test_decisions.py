@@ -14,6 +14,8 @@ from fake_agent import AUTHORIZE, INTENTIONS, FakeAgent, silent, value
 from processes import wait_until
 from programs import PYTHON, Server
 
+pytestmark = pytest.mark.faults
+
 VERSIONS = (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)
 AGE = sources.constant("store/decide.c", "VERDICT_AGE_MS") / 1000  # seconds for which a decision is used
 YES, NO = value({"Authorized": True, "Reason": "yes"}), value({"Authorized": False, "Reason": "no"})
@@ -217,6 +219,7 @@ def test_without_permission_to_read_intentions(world):
         assert not world.unasked()
 
 
+@pytest.mark.consul
 def test_a_deny_reaches_a_real_agent(programs, agent, service):
     """The whole way: known, denied, allowed, known."""
     world = World(programs, agent, service, agent.leaf(f"friend-{service}"), watch_wait="1s")

@@ -13,6 +13,8 @@ from programs import PYTHON, SHORT_TIMEOUTS
 from test_decisions import AGE, NO, YES, World, fake, only_the_list_blocks  # noqa: F401
 from test_outage_validity import expiry, in_seconds
 
+pytestmark = pytest.mark.faults
+
 HOUR = 3600
 LIFE = 15  # seconds: some of them until a decision is known
 

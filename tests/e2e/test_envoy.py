@@ -22,7 +22,7 @@ RENEWAL = 90  # seconds: the agent itself takes up to 30 after a new root
 RESUMED = r".*ssl\.session_reused"
 WRONG_NAME = r"cluster\..*ssl\.fail_verify_san"
 
-pytestmark = pytest.mark.usefixtures("envoys")
+pytestmark = [pytest.mark.consul, pytest.mark.usefixtures("envoys")]
 
 
 @pytest.fixture(scope="module", params=VERSIONS, ids=lambda option: option.lstrip("-"))

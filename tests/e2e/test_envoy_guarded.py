@@ -13,7 +13,7 @@ from tls_agent import TlsAgent
 
 AGENTS = {"HTTP": Agent, "TLS": TlsAgent}
 
-pytestmark = pytest.mark.usefixtures("envoys")
+pytestmark = [pytest.mark.consul, pytest.mark.usefixtures("envoys")]
 
 
 @pytest.fixture(scope="module", params=AGENTS)

@@ -14,7 +14,7 @@ PERMISSIONS = [
     {"Action": "deny", "HTTP": {"PathPrefix": "/"}},
 ]
 
-pytestmark = pytest.mark.usefixtures("envoys")
+pytestmark = [pytest.mark.consul, pytest.mark.usefixtures("envoys")]
 
 
 @pytest.mark.parametrize("fetch", CLIENTS.values(), ids=CLIENTS.keys())

@@ -7,6 +7,8 @@ from ca import PKCS8, TRADITIONAL, Authority, Identity, ec_key, key_pem, rsa_key
 from fake_agent import LEAF, ROOTS, TRUST_DOMAIN, value
 from test_faults_store import fails
 
+pytestmark = pytest.mark.faults
+
 GARBAGE = "-----BEGIN CERTIFICATE-----\nZ2FyYmFnZQ==\n-----END CERTIFICATE-----\n"
 UNREADABLE = "-----BEGIN CERTIFICATE-----\n%%%%\n-----END CERTIFICATE-----\n"
 

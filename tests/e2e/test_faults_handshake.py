@@ -10,6 +10,8 @@ from faults import FAULTS, TIME
 from processes import wait_until
 from programs import SHORT_TIMEOUTS, SLACK, TLS12, TLS13, reasons
 
+pytestmark = pytest.mark.faults
+
 BAD_CERTIFICATE, UNKNOWN_CA, INTERNAL_ERROR = 42, 48, 80
 
 

@@ -9,6 +9,8 @@ from fake_agent import LEAF, ROOTS, FakeAgent, closed_port, redirect
 from faults import FAULTS, TIME
 from programs import SHORT_TIMEOUTS, SLACK
 
+pytestmark = pytest.mark.faults
+
 URIS = {ROOTS: "consul:roots", LEAF: "consul:leaf/web"}
 
 

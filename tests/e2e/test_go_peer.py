@@ -15,8 +15,11 @@ from processes import PATIENCE, Process, wait_until
 from programs import TLS12, TLS13
 from test_live import rotate
 
-pytestmark = pytest.mark.skipif(
-    go_peer.WANTED not in os.environ, reason="no program on the Go library: tools/check --consul=current makes one")
+pytestmark = [
+    pytest.mark.consul,
+    pytest.mark.skipif(
+        go_peer.WANTED not in os.environ, reason="no program on the Go library: tools/check --consul=current makes one"),
+]
 
 TEXT = "from-go"
 ASKED = "db.service.consul"  # whom all of our clients want

@@ -14,6 +14,8 @@ from applications.common import HTTP_REQUEST, launch, program
 from ca import self_signed
 from programs import VERSIONS
 
+pytestmark = pytest.mark.faults
+
 CONNECT, PUBLIC = "from-connect", "from-public"
 BY_CALLBACK = "$server_name"  # which is empty
 

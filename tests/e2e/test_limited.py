@@ -15,6 +15,8 @@ from programs import PYTHON, Server
 from relay import Relay
 from visitors import Visitor
 
+pytestmark = pytest.mark.consul
+
 SCRIPT = Path(__file__).with_name("live_server.py")
 VISITS = 20
 EACH = 4  # requests for a handshake of one that has been served: twice for the leaf, the roots, the decision

@@ -11,6 +11,8 @@ from ca import Authority, TRADITIONAL, ec_key, key_pem
 from processes import wait_until
 from programs import TLS12, TLS13, VERSIONS
 
+pytestmark = pytest.mark.consul
+
 CONFIGURED, BY_URI, STAND_IN = "configured", "by URI", "stand-in"
 KINDS = (CONFIGURED, BY_URI, STAND_IN)
 CONNECTIONS_MAX = 2  # to the agent, that a process holds

@@ -13,6 +13,8 @@ from fake_agent import AUTHORIZE, LEAF, ROOTS
 from processes import wait_until
 from programs import TLS13
 
+pytestmark = pytest.mark.faults
+
 STRANGERS = 200
 AT_ONCE, A_SECOND = 3, 1  # questions about newer roots that strangers can bring about
 

@@ -2,6 +2,8 @@
 
 import pytest
 
+pytestmark = pytest.mark.faults
+
 LONG = "a" * 5000
 
 

@@ -20,6 +20,8 @@ from test_decisions import World
 from test_decisions_attacked import HOUR, SteppedWorld
 from visitors import Visitor
 
+pytestmark = pytest.mark.faults
+
 LAST_KNOWN = {"on_agent_loss": "last-known"}
 HELD = 5  # connections of a stranger
 WORD = b"GET /hello HTTP/1.0\r\n\r\n"

@@ -16,6 +16,7 @@ from conftest import programs_in
 from programs import TLS13
 
 pytestmark = [
+    pytest.mark.consul,
     pytest.mark.skipif(
         go_peer.WANTED not in os.environ,
         reason="no program on the Go library: tools/check --consul=current makes one"),

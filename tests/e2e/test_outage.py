@@ -19,6 +19,8 @@ from processes import PATIENCE, Process, wait_until
 from programs import PYTHON, Server
 from visitors import Visit, Visitor
 
+pytestmark = [pytest.mark.faults, pytest.mark.consul]
+
 FOLDER = Path(__file__).parent
 DOCUMENT = FOLDER.parents[1] / "doc" / "live" / "outage.md"
 TITLE = "Outages"

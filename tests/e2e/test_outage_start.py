@@ -10,6 +10,8 @@ import stand_ins
 from processes import PATIENCE, wait_until
 from programs import SLACK, TLS12, TLS13
 
+pytestmark = pytest.mark.faults
+
 REQUEST_TIMEOUT, AUTHORIZE_TIMEOUT = 5, 1  # seconds, by default
 ROWS = [outages.Stopped, outages.Hung, outages.LeaderLostAndRestarted]
 

@@ -17,6 +17,8 @@ from processes import wait_until
 from programs import PYTHON, Server
 from test_live import connections, threads
 
+pytestmark = pytest.mark.faults
+
 SCRIPT = Path(__file__).with_name("live_server.py")
 PROMPTLY = 3  # seconds until a program has ended that was told to
 

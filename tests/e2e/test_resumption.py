@@ -6,6 +6,8 @@ import pytest
 
 from programs import TLS12, VERSIONS
 
+pytestmark = pytest.mark.faults
+
 SERVER_OPTIONS = [
     [], ["-no_ticket"], ["-no_cache"], ["-ext_cache"], ["-num_tickets", "4"], ["-id_prefix", "prefix"],
     ["-msg"], ["-security_debug"], ["-msg", "-security_debug"], ["-verify", "1"],

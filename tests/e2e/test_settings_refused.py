@@ -9,6 +9,8 @@ import pytest
 from ca import self_signed
 from programs import TLS13, VERSIONS
 
+pytestmark = pytest.mark.faults
+
 
 def refused(programs, fake, *words, env=None, more="", **settings):
     """A URI gives one error that has each of the words; nothing was asked of the agent."""

@@ -13,6 +13,8 @@ from relay import Relay
 from test_decisions import World
 from test_live import rotate
 
+pytestmark = [pytest.mark.faults, pytest.mark.consul]
+
 AGE = 3  # seconds: older roots are not used while the agent can be asked
 LONG = {"watch_wait": "2m"}
 

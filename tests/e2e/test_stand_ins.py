@@ -10,6 +10,8 @@ from agent import free_ports
 from ca import self_signed
 from programs import VERSIONS
 
+pytestmark = pytest.mark.faults
+
 GET = b"GET / HTTP/1.0\r\n\r\n"
 TEXTS = ["from-one", "from-two", "from-public"]
 

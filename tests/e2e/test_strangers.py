@@ -23,6 +23,8 @@ from test_live import rotate
 from test_log import lines
 from visitors import PATIENCE, Visitor
 
+pytestmark = pytest.mark.faults
+
 SCRIPT = Path(__file__).with_name("live_server.py")
 KINDS = (ROOTS, LEAF, AUTHORIZE, INTENTIONS)
 STRANGERS = 8

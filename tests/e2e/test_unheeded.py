@@ -8,6 +8,8 @@ from relay import Relay
 from test_current_consul import Entry, since_1_14
 from test_decisions import World
 
+pytestmark = pytest.mark.consul
+
 ALLOW = {"Action": "allow"}
 JWT = {"JWT": {"Providers": [{"Name": "okta"}]}}
 OF_PEER = {"SourcePeer": "cluster-02"}

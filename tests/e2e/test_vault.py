@@ -19,8 +19,11 @@ from programs import TLS13, VERSIONS
 from test_authorities import between, deny, roots
 from test_live import presented
 
-pytestmark = pytest.mark.skipif(
-    vault_server.WANTED not in os.environ, reason="no Vault: tools/check --consul=current makes one")
+pytestmark = [
+    pytest.mark.consul,
+    pytest.mark.skipif(
+        vault_server.WANTED not in os.environ, reason="no Vault: tools/check --consul=current makes one"),
+]
 
 VERSION = consul_version(consul_binary())
 since_1_14 = pytest.mark.skipif(VERSION < (1, 14), reason="this Consul issues nothing there: backend not mounted")
