@@ -1,8 +1,8 @@
 """Unmodified applications on Connect, one module each; the tests find them here by themselves.
 
-What the documentation shows is what the tests run: the configuration of each application is a file of
-doc/applications, in which a test only replaces the values of the example (paths, ports) by its own.
-doc/applications/<application>/note.md says what there is to say about it.
+The tests run the documented configuration. It stands in doc/applications, one file for each application. A test
+replaces only the values of the example (paths, ports) by its own.
+doc/applications/<application>/note.md has the notes about an application.
 
 A module of a *server* has
 

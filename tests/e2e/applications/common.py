@@ -1,4 +1,4 @@
-"""What several applications need: a free port, something plain behind them, a client that stays."""
+"""Pieces for several applications: a free port, a plain backend, a client that stays."""
 
 import http.server
 import pwd
@@ -15,7 +15,7 @@ from programs import Result
 ATTEMPTS = 5
 TEXT = "served to who may be served"
 HTTP_REQUEST = b"GET / HTTP/1.0\r\n\r\n"
-# One for all servers of a kind, as where several hosts share them: any of them could resume.
+# All servers of a kind have one key, as several hosts may share it: any of them could resume.
 TICKET_KEY = bytes(range(80))
 
 
@@ -27,7 +27,7 @@ def program(name):
 
 
 def user(name):
-    """The user that Debian made for a server, or nobody."""
+    """Return the user that Debian made for a server, or `nobody`."""
     try:
         return pwd.getpwnam(name).pw_name
     except KeyError:
@@ -35,7 +35,7 @@ def user(name):
 
 
 def launch(programs, config, command, ready):
-    """Starts a server on a free port, and on another where somebody else was faster.
+    """Start a server on a free port, and again on another port if the first is taken meanwhile.
 
     `command(folder, port)` writes what it needs and returns the arguments; it is up once its output
     matches `ready`.
@@ -57,7 +57,7 @@ def launch(programs, config, command, ready):
 
 
 def kept(programs, key, start):
-    """What start() gives, at first; then the same. For clients that run on, like proxies."""
+    """Return what start() gives, from the first call for a key on. For clients that run on, like proxies."""
     running = programs.__dict__.setdefault("kept", {})
     if key not in running:
         running[key] = start()

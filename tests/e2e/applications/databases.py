@@ -1,4 +1,4 @@
-"""What PostgreSQL and MariaDB need besides: data to start from, and an orderly end."""
+"""The data that PostgreSQL and MariaDB start from, and an orderly end for them."""
 
 import os
 import shutil
@@ -14,7 +14,7 @@ def copy_of(programs, name, make, target):
         unfinished.mkdir(exist_ok=True)
         make(unfinished)
         unfinished.rename(template)
-    programs.run(["cp", "--archive", template, target])  # which keeps the owner, as shutil does not
+    programs.run(["cp", "--archive", template, target])  # cp keeps the owner, and shutil does not
 
 
 class Administrator:

@@ -19,7 +19,7 @@ def packet(number, body):
     return len(body).to_bytes(3, "little") + bytes([number]) + body
 
 
-# Who it is, with the capabilities that s_client has announced; a question; and farewell.
+# The user, with the capabilities that s_client has announced. Then a question, and a farewell.
 LOGIN = b"".join([
     (0x7fae85).to_bytes(4, "little"), (1 << 24).to_bytes(4, "little"), bytes([33]), bytes(23),
     USER.encode(), b"\0", b"\0", b"mysql_native_password\0", b"\0"])

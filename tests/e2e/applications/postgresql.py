@@ -23,10 +23,10 @@ def message(kind, body):
     return kind + (4 + len(body)).to_bytes(4, "big") + body
 
 
-# Who it is, and farewell.
+# The user, and a farewell.
 REQUEST = message(b"", b"\0\3\0\0user\0" + USER.encode() + b"\0\0") + message(b"X", b"")
 
-# Root may not run it, and who may does not get at what tests write: it is root's.
+# Root may not run PostgreSQL. Its own user may not read the files of the tests without a capability.
 AS_USER = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups",
            "--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
 

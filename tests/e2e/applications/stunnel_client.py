@@ -1,4 +1,4 @@
-"""stunnel as a client, which verifies nobody by default and keeps the sessions of its servers."""
+"""stunnel as a client. It verifies no server by default, and it keeps the sessions of its servers."""
 
 from applications import documented, nginx, stunnel
 from applications.common import TEXT, get, kept, launch

@@ -28,7 +28,7 @@ def run(programs, config, server, script, host, more):
 
 
 def fetch(programs, config, server, host="localhost", ca=None):
-    """By the context that verifies nobody, or by urllib's own with that CA."""
+    """Fetch by the context that verifies no server, or by urllib's own context with that CA."""
     if ca:
         return run(programs, config, server, "client.py", host, {"SSL_CERT_FILE": str(ca)})
     return run(programs, config, server, "unverified.py", host, {})

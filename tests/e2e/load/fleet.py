@@ -1,4 +1,4 @@
-"""Many services on one agent: the processes that are them, their clients, and what both cost."""
+"""Many services on one agent: their processes, their clients, and the cost of both."""
 
 import base64
 import collections
@@ -27,7 +27,7 @@ BACKLOG = 1024
 
 @dataclass
 class Visit:
-    """One connection to a service, and what came of it."""
+    """A connection to a service, and its outcome."""
 
     service: str
     served: bool
@@ -41,7 +41,7 @@ class Visit:
 
 
 def visit(port, context, service):
-    """As a client that knows how to begin, and is told why it was refused by nobody."""
+    """Visit a service as a client that begins a handshake well. It cannot tell the reason of a refusal."""
     began = time.monotonic()
     presented = answer = b""
     try:
@@ -129,7 +129,7 @@ class Host:
 
 
 def connects():
-    """How often anybody in this network namespace has begun to connect by TCP."""
+    """Return how many TCP connections were begun in this network namespace."""
     names, values = (line.split() for line in open("/proc/net/snmp") if line.startswith("Tcp:"))
     return int(values[names.index("ActiveOpens")])
 
@@ -146,7 +146,7 @@ def connections(agent):
 
 
 class Meter:
-    """What happens at the agent meanwhile: its descriptors, and connection attempts in time."""
+    """The load of the agent over time: its descriptors, and connection attempts."""
 
     PERIOD = 0.02
 
@@ -209,7 +209,7 @@ class Log:
 
 
 class Leaves:
-    """What the agent gives out as leaves, asked for on one connection for each thread."""
+    """The leaves that the agent gives out, over one connection for each thread."""
 
     def __init__(self, agent):
         self.agent, self.mine = agent, threading.local()
@@ -226,7 +226,7 @@ class Leaves:
 
 
 class Neighbour:
-    """Holds connections to the agent and does not use them; those that it loses it makes anew."""
+    """Holds connections to the agent and does not use them. It makes a lost connection anew."""
 
     def __init__(self, agent, count):
         host, port = agent.address.split(":")

@@ -1,7 +1,7 @@
 /*
- * A TLS server that knows nothing of Connect, small enough to run by the hundred. It has a context
- * for each of its files, which hold a certificate and its key, and chooses among them by SNI: the
- * name of `web.pem` is "web". Whoever is let in reads "served".
+ * A TLS server without any knowledge of Connect, small enough to run by the hundred. It has a context
+ * for each of its files, which hold a certificate and its key. It chooses among them by SNI: the
+ * name of `web.pem` is "web". A client that is let in reads "served".
  *
  * Arguments: a descriptor that listens, the number of threads that accept from it, files.
  */

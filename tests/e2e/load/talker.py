@@ -15,9 +15,9 @@ Arguments: a JSON object with
     offers    whether it offers its last session (which Python 3.11 leaks each time)
     rest      while a file of this name is there it does nothing, and says RESTING
 
-Each line of the record: when the connection was begun and ended (monotonic clock), the server, its own
-port, "served", "failed" or "resumed", the serial number of the leaf that the server presented, and what the
-server answered or what went wrong.
+A line of the record has begin and end of the connection (monotonic clock), the server and the own port. The outcome
+follows: "served", "failed" or "resumed". At the end are the serial number of the server's leaf, and the server's
+answer or the error.
 """
 
 import http.client
@@ -52,7 +52,7 @@ class Talker:
         if self.kind != "neutral":
             self.make_contexts()
 
-    # -- who it is --
+    # -- identity --
 
     def ask(self, path):
         with LOCAL.open(f"http://{self.address}/v1/agent/connect/ca/{path}", timeout=5) as response:
@@ -72,7 +72,7 @@ class Talker:
                 context.verify_mode = ssl.CERT_REQUIRED
 
     def renew(self):
-        """What the agent has now; what it had before, while it does not answer."""
+        """Take the agent's roots and leaf, or keep the earlier ones while it does not answer."""
         try:
             roots = "".join(root["RootCert"].strip() + "\n" for root in self.ask("roots")["Roots"])
             leaf = self.ask("leaf/" + urllib.parse.quote(self.service, safe=""))
@@ -90,7 +90,7 @@ class Talker:
     # -- one connection --
 
     def talk(self, port, version):
-        """Whether it was served, the serial number that was presented, and what was said."""
+        """Return the own port, the outcome, the serial number of the server's leaf, and the answer or the error."""
         own, serial = 0, 0
         try:
             with socket.create_connection(("127.0.0.1", port), PATIENCE) as plain:

@@ -1,8 +1,8 @@
-"""An intention that flips under full load: nobody is let in who came a moment after the agent said no.
+"""An intention that flips under full load: no client is let in a moment after the agent's no.
 
-Each of the services is a busy process, which uses the decisions that it knows. After a change it asks about each
-connection for some seconds. So of flips that follow one another at once only the first meets decisions that are
-known; those are the fast ones. Before a warm one, the agent's log says that the services do not ask any more.
+Each of the services is a busy process, which uses kept verdicts. After a change it asks about each connection for
+some seconds. Fast flips follow one another at once, so only the first of them meets kept verdicts. Before a warm
+flip, the agent's log says that the services do not ask any more.
 
 By itself this has few warm flips; tools/flips has as many as it is told to.
 """
@@ -53,7 +53,7 @@ class Connection:
 
 
 class Record:
-    """What one client writes down, read as it grows."""
+    """The connections that a client writes down, read as its record grows."""
 
     def __init__(self, file):
         self.file, self.read = file, 0
@@ -111,7 +111,7 @@ class World:
         self.connections += new
         return new
 
-    # -- what happens --
+    # -- events --
 
     @staticmethod
     def wording(action):
@@ -141,7 +141,7 @@ class World:
         self.everywhere(self.intend("allow"), True)
 
     def warm_up(self):
-        """Waits for a window in which each service asks less often than it serves; what was counted in it."""
+        """Wait until each service asks less often than it serves. Return the counts of that window."""
         def count():
             began, before = time.monotonic(), self.agent.questions()
             time.sleep(WINDOW)
@@ -150,13 +150,13 @@ class World:
             served = Counter(one.service for one in self.connections[-20000:]
                              if one.served and began < one.began and one.ended < ended)
             least = min(served[service] for service in SERVICES)
-            # Fewer questions of all than connections of one: there is none that asks about each.
+            # Fewer questions in all than connections of one service: no service asks about each of them.
             known = least >= BUSY * WINDOW and 0 < asked < least / 2
             return (asked, served.total()) if known else None
 
         return wait_until(count, "services that do not ask")
 
-    # -- what came of it --
+    # -- results --
 
     def during(self, flips, moment):
         """The connections that began, or ended, within each of them, in order."""
@@ -177,7 +177,7 @@ def world(tmp_path, module):
 
 
 def rows(what, flips, world):
-    """What a table says of some flips."""
+    """Return the row of a table about some flips."""
     during = list(zip(flips, world.during(flips, lambda one: one.began)))
     # Whenever they were begun: those that were let in so late have ended even later.
     ends = [one.ended - flip.denied for flip, those in zip(flips, world.during(flips, lambda one: one.ended))

@@ -1,11 +1,11 @@
 """A CA that is rotated, and leaves that are renewed, under load: no handshake fails for that.
 
-Consul's own CA signs each new root with the one before, whatever ForceWithoutCrossSigning says. So it makes
-continuity possible for whoever asks the agent, or is no more than one root behind; not for a client that
-goes by roots of two rotations ago, whose connections are counted apart.
+Consul's own CA signs each new root with the one before, whatever ForceWithoutCrossSigning says. So continuity is
+possible for a client that asks the agent, or is one root behind at most. A client with the roots of two rotations
+ago is refused, and its connections are counted apart.
 
-An agent renews its leaves within 30 s of a rotation. Where this is to be at once, its CA issues leaves that
-live for 5 minutes, which Consul renews as fast as it may sign.
+An agent renews its leaves within 30 s of a rotation. For renewals at once, its CA issues leaves that live for
+5 minutes. Consul renews those as fast as it may sign.
 """
 
 import time
@@ -32,7 +32,7 @@ LAG_MAX = 0.1
 
 
 def start_servers(programs, agent, log, folder):
-    """One by its setting, one by a stand-in."""
+    """Start one server by its setting and one by a stand-in. Return both by name."""
     return {
         "nginx": start_nginx(
             programs, programs.config(agent, service="nginx", log=log.path), *dummy_files(programs)),
@@ -41,7 +41,7 @@ def start_servers(programs, agent, log, folder):
 
 
 def reason(servers, log, connection):
-    """What client and server have to say about a connection that failed."""
+    """Return the log lines of both ends about a failed connection."""
     lines = [line for line in log.text().splitlines() if f"port {connection.port}]" in line]
     return f"{connection}: {lines}\n{servers[connection.server].output()[-1000:]}"
 
@@ -107,7 +107,7 @@ class World:
         wait_until(lambda: seen() >= before + count, "renewals")
 
     def sightings(self, service):
-        """Who presented its leaf: each worker of a server by itself, or a client, of which nginx tells."""
+        """Return the sightings of a service's leaf: by worker for a server, or as nginx tells for a client."""
         if service in SERVERS:
             return [
                 Sighting(one.text.rpartition(" ")[2] if service == "nginx" else "", one.began, one.ended, one.serial)
@@ -146,7 +146,7 @@ def check_the_early_client(world):
 
 
 def check_the_last_root(world):
-    """Everybody presents a leaf of it."""
+    """Check that each process presents a leaf of the last root."""
     _, before = world.rotations[-1]
     for service in SERVERS + CALLERS:
         last = {one.process: one.serial for one in sorted(world.sightings(service), key=lambda one: one.ended)}
@@ -155,7 +155,7 @@ def check_the_last_root(world):
 
 
 def rows(world, what, services):
-    """What a table says of the renewals of some services."""
+    """Return the rows of a table about the renewals of some services."""
     seen = world.renewals(services)
     late = [one.missed for one in seen if one.missed]
     assert percentile([one.missed for one in seen], 0.99) < LAG_MAX, sorted(late)
@@ -166,7 +166,7 @@ def rows(world, what, services):
 
 
 def test_five_rotations(world):
-    # One that everybody follows, and the renewals of some seconds, by which lags are measured.
+    # A rotation that every process follows, then the renewals of some seconds. Lags are measured by these.
     world.rotate(HASTY)
     world.renewed()
     world.measure(MEASURED)
@@ -195,7 +195,7 @@ def test_five_rotations(world):
 
 
 def test_denials(programs, agent, open_folders):
-    """Nobody is let in whose connection began after the agent has said no."""
+    """A client is not let in if its connection began after the agent's no."""
     log = Log(programs.path("connect.log"))
     folder = open_folders("denials")
     with programs_in(folder, programs.module) as those:

@@ -1,7 +1,7 @@
-"""A process that is a thousand services, and hundreds of processes that are one each, on an agent as it comes.
+"""A process that is a thousand services, and hundreds of processes that are one each, on a default agent.
 
-By itself this runs with few of them; tools/scale has it run with all. Connections to the agent are counted
-by what TCP counts in this network namespace, which should be the tests' own, as tools/scale has it.
+The tests run with few of them, and tools/scale runs them with all. The connections to the agent are counted by TCP
+in this network namespace. It should be the tests' own, as tools/scale has it.
 """
 
 import os
@@ -33,7 +33,7 @@ PATIENCE = 180  # seconds for all services to be done with something
 
 
 class World:
-    """An agent, clients that it allows and denies, and what runs on it."""
+    """An agent, clients that it allows and denies, and the processes that run on it."""
 
     def __init__(self, make_agent, folder, module):
         self.folder, self.hosts = folder, []
@@ -229,7 +229,7 @@ def watching(world):
 
 
 def decided_rightly(world, clients=CLIENTS):
-    """Every process is visited by somebody whom it serves and somebody whom it refuses."""
+    """Visit every process as a client that it serves, and as a client that it refuses."""
     allowed = visit_all(world.targets, world.friend, clients)
     denied = visit_all(world.targets, world.foe, clients)
     wrong = sum(not visit.served for visit in allowed), sum(visit.served for visit in denied)
@@ -310,7 +310,7 @@ def test_a_rotation_reaches_all(fleet):
 
 
 def test_a_neighbour_with_many_connections(fleet):
-    """What it leaves is enough: watches are given up where questions would go without an answer."""
+    """The rest is enough: processes give up watches, rather than leave questions without an answer."""
     with Neighbour(fleet.agent, LIMIT * 3 // 4) as neighbour, Meter(fleet.agent) as meter:
         wait_until(lambda: neighbour.holds() == LIMIT * 3 // 4 or fleet.held(meter) >= LIMIT, "the neighbour")
         visits = decided_rightly(fleet)
@@ -326,7 +326,7 @@ def test_a_neighbour_with_many_connections(fleet):
 
 
 def test_a_neighbour_with_all_connections(fleet):
-    """Who can not be asked about is refused, with a reason; afterwards all serve, and nothing is restarted."""
+    """A question cannot be asked: its client is refused, with a reason. Afterwards all serve without a restart."""
     with Neighbour(fleet.agent, LIMIT) as neighbour:
         wait_until(lambda: visit_all(fleet.targets[:CLIENTS], fleet.friend) and neighbour.holds() >= LIMIT - 1,
                    "the neighbour to have all")
@@ -339,7 +339,7 @@ def test_a_neighbour_with_all_connections(fleet):
     began = time.monotonic()
     wait_until(lambda: all(visit.served for visit in visit_all(fleet.targets, fleet.friend, 32)), "all to serve")
     recovered = time.monotonic() - began
-    fleet.log.since()  # what was refused until then
+    fleet.log.since()  # leaves out the refusals until then
     decided_rightly(fleet)
     fleet.rows += [
         (f"beside somebody who holds all {LIMIT}: refused, with a reason", f"{len(refused)} of {PROCESSES}"),

@@ -1,11 +1,11 @@
 """All that happens to services in months, in minutes: they decide rightly all the time, and do not grow.
 
-Clients connect all the time to nginx, to another nginx that is told to reload, to a server with threads and
-to one that forks for each connection, while intentions flip, the CA is rotated, and the agent is killed, hangs
-and comes back. The agent issues leaves that live for 5 minutes, which Consul renews as fast as it may sign.
+Clients connect all the time to nginx and to another nginx that reloads. They connect also to a server with threads,
+and to a server that forks for each connection. Meanwhile intentions flip, the CA is rotated, and the agent is killed,
+hangs and comes back. The agent issues leaves that live for 5 minutes. Consul renews them as fast as it may sign.
 
-CONSUL_PROVIDER_SOAK_MINUTES says for how long, and CONSUL_PROVIDER_SOAK_SEED repeats an order of events, each
-of which begins once all clients have met with what the one before has led to.
+CONSUL_PROVIDER_SOAK_MINUTES says for how long. CONSUL_PROVIDER_SOAK_SEED repeats an order of events. Each event
+begins once all clients have met with the outcome of the one before.
 """
 
 import bisect
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.load
 MINUTES = float(os.environ.get("CONSUL_PROVIDER_SOAK_MINUTES", "2"))
 SEED = int(os.environ.get("CONSUL_PROVIDER_SOAK_SEED", random.randrange(10**6)))
 SERVERS = ("nginx", "reloaded", "threads", "forks")
-FRIENDS = ("friend", "neutral")  # one by the provider, one without it
+FRIENDS = ("friend", "neutral")  # with the provider, and without it
 WATCHING = ("nginx worker", "server with threads", "client")
 FOES = ("foe", "foreign", "nobody")
 PAUSE = 0.01
@@ -43,18 +43,17 @@ DISTURBANCES = {
 }
 DECK = [*DISTURBANCES, "flip", "flip"]
 QUIET_POLLS = 50
-# Each process does the same again and again, so that what it holds at rest is to stay as it was: heaps were seen
-# to vary by 200 kB. Half a megabyte is about 500 bytes for each handshake that a server has in the last two
-# thirds of two minutes, and 30 in those of half an hour; one certificate that is forgotten takes 4 kB.
+# Each process does the same again and again, so its memory at rest is to stay as it was. Heaps were seen to vary
+# by 200 kB. Half a megabyte is 500 bytes for each handshake of a server in the last two thirds of two minutes. In
+# half an hour it is 30 bytes for each. A certificate that is forgotten takes 4 kB.
 GROWTH_MAX = 512  # kB
-ROOT_SIZE = 24  # kB: what Consul lists more, it is right to hold, in a snapshot that is used and one that was
+ROOT_SIZE = 24  # kB: a root more that Consul lists counts in two snapshots, the used one and the one before
 
 
 class LocalAgent(Agent):
-    """An agent as each host has one, whose server is elsewhere: what it is asked for is not lost with it.
+    """The agent of a host whose server is elsewhere: leaves and intentions outlive this agent.
 
-    (A server that has just been started again is for some milliseconds without its intentions: Consul 1.8.7 then
-    allows everybody.)
+    (A restarted server is without its intentions for some milliseconds: Consul 1.8.7 then allows every client.)
     """
 
     def __init__(self, folder, server):
@@ -73,7 +72,7 @@ class LocalAgent(Agent):
 
 
 class Timeline:
-    """What is true from which moment on; None where nobody knows."""
+    """A value from each of some moments on, or None while the value is unknown."""
 
     def __init__(self, value):
         self.moments, self.values = [time.monotonic()], [value]
@@ -98,7 +97,7 @@ def counts(pid):
 
 
 def memory(pid):
-    """In kB. Anonymous pages are heaps and stacks, whoever else maps them since a fork."""
+    """Return a process's memory in kB. Anonymous pages are heaps and stacks, even if shared since a fork."""
     with open(f"/proc/{pid}/smaps_rollup") as file:
         fields = dict(line.split(":", 1) for line in file if line.endswith("kB\n"))
     return {name: int(fields[name].split()[0]) for name in ("Rss", "Pss", "Anonymous")}
@@ -143,10 +142,10 @@ class Soak:
         return Client(
             self.programs, name, kind, self.servers, config, pause=PAUSE, address=self.agent.address, **more)
 
-    # -- what happens --
+    # -- events --
 
     def settle(self):
-        """Everybody has made a connection to every server, and who may be served has been."""
+        """Wait until each client has connected to every server, and each allowed client has been served."""
         now = time.monotonic()
         waiting = {(client, server) for client in self.clients for server in self.servers}
 
@@ -202,7 +201,7 @@ class Soak:
             self.agent.process.signal(signal.SIGCONT)
 
     def outage(self):
-        """Until everybody has noticed. Only what must not be served is judged."""
+        """Wait until all clients have noticed. Meanwhile only a wrong admission counts."""
         now, waiting = time.monotonic(), {name for name in self.clients if name not in ("neutral", "fickle", "foe")}
 
         def noticed():
@@ -232,10 +231,10 @@ class Soak:
                 if (time.monotonic() - began) / seconds < share:
                     self.disturb(what, due)
 
-    # -- what came of it --
+    # -- results --
 
     def processes(self):
-        """Those that live as long as this."""
+        """Return the processes that live as long as the test, by name."""
         master = self.servers["nginx"].child.pid
         workers = {f"nginx worker {n}": pid for n, pid in enumerate(sorted(children(master)), 1)}
         return {
@@ -246,10 +245,10 @@ class Soak:
         }
 
     def at_rest(self):
-        """Nobody connects; what each process has then, once that stays as it is.
+        """Return the memory, descriptors and threads of each process, once they stay as they are without clients.
 
-        Those that watch do: for some seconds after a kill they may not, and hold less. Who gives up his watch when
-        the last client has come begins no other one, so that they are to come once more.
+        A process that is to watch does, but may not for some seconds after a kill, and then holds less. A process
+        that gives up its watch after the last client begins no other one. So the clients are to come once more.
         """
         while True:
             wait_until(self.all_watch, "all watches")
@@ -278,7 +277,7 @@ class Soak:
         return seen[-1]
 
     def is_wrong(self, one):
-        """Nobody is let in who may not be; nobody is refused who may be in while the agent can be asked."""
+        """Tell whether a client was wrongly let in, or wrongly refused while the agent could be asked."""
         calm = self.calm.during(one.began, one.ended)
         fickle = self.fickle.during(one.began, one.ended)
         if one.client in FOES:
@@ -288,7 +287,7 @@ class Soak:
         return calm is True and not one.served
 
     def judge(self):
-        """What happened to all the connections."""
+        """Check all connections, and return their counts."""
         all_of_them = [one for client in self.clients.values() for one in client.connections]
         wrong = [one for one in all_of_them if self.is_wrong(one) or one.outcome == "resumed"]
         assert not wrong, f"seed {SEED}, {len(wrong)} wrong:\n" + "\n".join(

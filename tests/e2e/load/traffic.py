@@ -1,4 +1,4 @@
-"""Clients that connect all the time, in processes of their own, and what they have met with."""
+"""Clients that connect all the time, in processes of their own, and their connections."""
 
 import json
 import threading
@@ -19,7 +19,7 @@ from programs import PYTHON, Server
 TALKER = Path(__file__).with_name("talker.py")
 LIVE_SERVER = Path(__file__).parents[1] / "live_server.py"
 
-# Says who its client is, and which worker it is.
+# nginx says the name of its client, and its own worker.
 NGINX = """\
 server {{
     listen 127.0.0.1:{port} ssl;
@@ -144,7 +144,7 @@ class Observer:
                     index = int(response.headers["X-Consul-Index"])
                     serial = int(json.load(response)["SerialNumber"].replace(":", ""), 16)
             except urllib.error.HTTPError:
-                continue  # "provider not initialized": in the moment of a rotation it can not sign
+                continue  # "provider not initialized": in the moment of a rotation it cannot sign
             except OSError:
                 return  # the agent has ended
             if not self.leaves or serial != self.leaves[-1][1]:
@@ -169,8 +169,8 @@ class Sighting:
 class Renewal:
     """How a new leaf came to be presented by one process."""
 
-    lag: float  # from when the agent had it and somebody then connected, to the end of the first handshake with it
-    missed: float  # how old it was at the beginning of the last handshake that was without it; 0 for none
+    lag: float  # seconds from the first connection since the agent had it, to the end of the first handshake with it
+    missed: float  # its age in seconds at the begin of the last handshake without it, or 0
 
 
 def renewals(leaves, sightings):

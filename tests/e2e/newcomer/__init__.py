@@ -1,4 +1,4 @@
-"""A newcomer at a host: the commands of the pages run as they stand, as root, on a copy of this host."""
+"""A newcomer: the commands of the pages run as they stand, as root, on a copy of this host."""
 
 import json
 import re
