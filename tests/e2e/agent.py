@@ -189,7 +189,7 @@ class Agent:
         return self.put("/v1/acl/token", {"Policies": [{"Name": name}]})["SecretID"]
 
     def token_of(self, service):
-        """Which is good for this service and its sidecar, and nothing else."""
+        """Return a token for this service and its sidecar, and for nothing else."""
         return self.put("/v1/acl/token", {"ServiceIdentities": [{"ServiceName": service}]})["SecretID"]
 
     @property
@@ -205,7 +205,7 @@ class Agent:
         return self.get("/v1/agent/connect/ca/roots")["ActiveRootID"]
 
     def leaf(self, service):
-        """What the agent issues to a service, as an application with files would use it."""
+        """Return a leaf of a service, as an application with files would use it."""
         leaf = self.get("/v1/agent/connect/ca/leaf/" + urllib.parse.quote(service, safe=""))
         end = "-----END CERTIFICATE-----\n"
         certificate, _, intermediates = leaf["CertPEM"].partition(end)

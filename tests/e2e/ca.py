@@ -1,4 +1,4 @@
-"""Certificate authorities that a test owns, and what they issue."""
+"""Certificate authorities of a test, and the certificates that they issue."""
 
 import datetime
 import functools
@@ -29,7 +29,7 @@ def ec_key():
 
 @functools.lru_cache(maxsize=None)
 def rsa_key():
-    """One for all, since making one takes long."""
+    """Return the same key for all, as making one takes long."""
     return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 

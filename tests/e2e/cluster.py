@@ -25,7 +25,7 @@ class Member(Agent):
         shutil.rmtree(self.data)
 
     def limit(self):
-        """From its next start, or from a reload on, it may ask its servers next to nothing: one call, then none."""
+        """Let it ask its servers next to nothing from its next start or reload on: one call, then no more."""
         self.set_limits({"rpc_rate": 0.001, "rpc_max_burst": 1})
 
     def unlimit(self):
@@ -54,7 +54,7 @@ def server(folder, **config):
 
 
 def client(folder, of_server, **config):
-    """The agent of another host, were there one; it leads nobody and knows what its server says."""
+    """Start the agent of another host, as it were. It leads no cluster, and knows its server's word."""
     return Member(folder, server=False, retry_join=[f"127.0.0.1:{of_server.ports['serf_lan']}"],
                   retry_interval="1s", node_name="local", **config)
 
@@ -83,7 +83,7 @@ def exhaust(agent, opener, most):
         one = opener()
         one.settimeout(0.2)
         try:
-            one.recv(1)  # an end, or what a newer agent says, unasked, before it
+            one.recv(1)  # an end, or the refusal that a newer agent sends before it, unasked
         except TimeoutError:
             held.append(one)
             return False

@@ -92,7 +92,7 @@ def agent(make_agent):
 
 @pytest.fixture(scope="module")
 def ours(make_agent):
-    """One whose intentions are this file's, wildcards too."""
+    """An agent with intentions of this file alone, wildcards too."""
     one = make_agent()
     one.wait_for_roots()
     yield one
@@ -101,7 +101,7 @@ def ours(make_agent):
 
 @pytest.fixture
 def own_agent(make_agent):
-    """One whose CA, intentions and processes are this test's."""
+    """An agent with a CA, intentions and processes of this test alone."""
     one = make_agent()
     one.wait_for_roots()
     yield one
@@ -110,7 +110,7 @@ def own_agent(make_agent):
 
 @pytest.fixture(scope="module")
 def guarded(make_agent):
-    """One with ACLs and default deny; the harness has its management token."""
+    """An agent with ACLs and default deny. The harness has its management token."""
     one = make_agent(acl={"enabled": True, "default_policy": "deny"})
     one.wait_for_roots()
     one.bootstrap()

@@ -1,4 +1,4 @@
-"""An application that runs for several tests, and what came of the connections to it."""
+"""An application that runs for several tests, and the outcome of its connections."""
 
 import re
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ class Log:
 
 
 def dummy_files(programs):
-    """What an application's configuration demands: a certificate that nobody trusts."""
+    """Make the certificate and key that an application's configuration demands. No peer trusts it."""
     _, certificate, _, key, *_ = self_signed().files(programs.folder, "web")
     return Path(certificate), Path(key)
 
@@ -63,7 +63,7 @@ def identity(programs, agent, kind, service):
 
 @dataclass
 class Answered:
-    """What s_client got from a server."""
+    """The outcome of one s_client at a server."""
 
     result: Result
     served: bool

@@ -1,8 +1,8 @@
 """Envoys that the real agent configures, each the sidecar of one service, on free ports.
 
-They get what `consul connect envoy -bootstrap` prints, as it is, and then hear from the agent by xDS what to
-listen on, where upstreams are, the leaf, the roots and the intentions. So what is new counts for an Envoy when it
-has heard of it: wait for what it then knows or does.
+They get what `consul connect envoy -bootstrap` prints, as it is. From then on the agent tells them the rest by xDS:
+ports, upstreams, leaf, roots and intentions. News counts for an Envoy when it has arrived. So a test waits for what
+the Envoy then knows or does.
 """
 
 import json
@@ -23,7 +23,7 @@ LIVES, UNLUCKY = "lives", "unlucky"
 
 
 def binary():
-    """The program, or None; one that is named has to be there."""
+    """Return the program, or None without it. A program that the environment names has to be there."""
     named = os.environ.get("ENVOY_BINARY")
     assert not named or os.access(named, os.X_OK), f"ENVOY_BINARY is not a program: {named}"
     built = Path(__file__).resolve().parents[2] / "build" / "setup" / "envoy"
@@ -39,13 +39,13 @@ def missing(consul):
 
 
 def register(agent, service, port, **more):
-    """A service of this host; whoever was it before, is not any more."""
+    """Register a service of this host, in the place of any service of that name."""
     agent.put("/v1/agent/service/register", {
         "Name": service, "Address": "127.0.0.1", "Port": port, **more})
 
 
 def register_native(agent, service, port):
-    """One that is a Connect endpoint by itself, and so is found by the sidecars of others."""
+    """Register a service that is a Connect endpoint by itself. So the sidecars of others find it."""
     register(agent, service, port, Connect={"Native": True})
 
 
@@ -123,7 +123,7 @@ class Sidecar:
     def stop(self):
         self.process.kill()
 
-    # -- what it knows --
+    # -- its knowledge --
 
     def ask(self, path):
         with LOCAL.open(f"http://127.0.0.1:{self.admin_port}{path}", timeout=ANSWER) as answer:
@@ -133,7 +133,7 @@ class Sidecar:
         return json.loads(self.ask(f"{path}?format=json") or "{}")
 
     def endpoints(self, upstream):
-        """The ports at which it would look for an upstream; one that is new may be taken for dead at first."""
+        """Return the ports of an upstream. It may take a new one for dead at first."""
         return [
             host["address"]["socket_address"]["port_value"]
             for cluster in self.know("/clusters").get("cluster_statuses", [])

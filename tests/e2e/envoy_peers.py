@@ -1,4 +1,4 @@
-"""What is at the other end of an Envoy: servers and clients by the provider, and programs without TLS."""
+"""The other ends of an Envoy: servers and clients by the provider, and programs without TLS."""
 
 import contextlib
 import http.server
@@ -27,7 +27,7 @@ DENIED = r".*connect_authz\.rbac\.denied"  # by Envoy
 
 
 def say(port):
-    """What a client of an upstream gets, or an empty text."""
+    """Return the answer to a client of an upstream, or an empty text."""
     with socket.create_connection(("127.0.0.1", port), PATIENCE) as plain:
         try:
             plain.sendall(REQUEST)

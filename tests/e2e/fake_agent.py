@@ -1,7 +1,7 @@
 """A scripted agent: answers like Consul, except where a test says otherwise.
 
 An answer is a callable that takes the connection. The default answers are right, and the CA is the
-test's own. It can not be waited for changes, unless it is made `watchable`.
+test's own. A process cannot wait for its changes, unless it is made `watchable`.
 """
 
 import ctypes
@@ -24,7 +24,7 @@ INTENTIONS = "/v1/connect/intentions"
 LATEST = "index=4611686018427387904&wait=1us"  # how a process asks for a leaf of which it knows no index
 TRUST_DOMAIN = "11111111-2222-3333-4444-555555555555.consul"
 SO_ATTACH_FILTER = 26  # Linux, asm-generic/socket.h
-GENEROUS = 60  # seconds until a connection that nobody uses is given up
+GENEROUS = 60  # seconds until an unused connection is given up
 
 
 @dataclass
@@ -82,7 +82,7 @@ def value(value, status=200, **headers):
 
 
 def seconds(duration):
-    """What a duration of Consul's means, as 10ms or 1us."""
+    """Return the seconds of a duration in Consul's notation, like 10ms or 1us."""
     number, unit = re.fullmatch(r"(\d+)(us|ms|s)", duration).groups()
     return int(number) * {"us": 1e-6, "ms": 1e-3, "s": 1}[unit]
 
@@ -112,7 +112,7 @@ def declared(size):
 
 
 def text(answer):
-    """These characters and nothing else."""
+    """Answer with these characters and nothing else."""
     return lambda connection: connection.send(answer.encode("latin-1"))
 
 
@@ -159,7 +159,7 @@ def redirect(target):
 
 
 def black_hole(endpoint):
-    """Whatever comes to this socket is dropped from now on, before TCP sees it: not so much as an ACK is sent."""
+    """Drop all packets to this socket from now on, before TCP sees them: not even an ACK is sent."""
     drop = ctypes.create_string_buffer(struct.pack("HBBI", 0x06, 0, 0, 0), 8)  # BPF: return 0
     endpoint.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HP", 1, ctypes.addressof(drop)))
 
@@ -180,10 +180,10 @@ class FakeAgent:
         self.port = 0
         self.start()
 
-    # -- what a test says --
+    # -- for tests --
 
     def answer(self, kind, answer):
-        """Answers requests of one kind (ROOTS, LEAF, ...) like this; None: as usual."""
+        """Answer requests of one kind (ROOTS, LEAF, ...) like this, or as usual for None."""
         self.answers[kind] = answer
 
     def change(self, kind):
@@ -193,13 +193,13 @@ class FakeAgent:
             self.changed.notify_all()
 
     def await_told(self, kind, change):
-        """Makes a change, and returns once who watches has heard of it: then it asks again."""
+        """Make a change, and return once a watch has heard of it: then it asks again."""
         heard = len(self.seen(kind))
         change()
         wait_until(lambda: len(self.seen(kind)) > heard, f"another question for {kind}")
 
     def vanish(self):
-        """As if the network between it and everybody dropped all packets, silently."""
+        """Vanish as if the network dropped all packets, silently."""
         for endpoint in [self.listener, *list(self.open)]:
             black_hole(endpoint)
 
@@ -327,7 +327,7 @@ class FakeAgent:
 
 
 def closed_port():
-    """A socket, to be closed in the end, that keeps its port from being listened on by anybody."""
+    """Return a socket that keeps its port from being listened on, until the test closes it."""
     holder = socket.socket()
     holder.bind(("127.0.0.1", 0))
     return holder

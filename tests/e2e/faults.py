@@ -1,4 +1,4 @@
-"""What can be wrong with an agent's answer whatever was asked: an answer, and what is said of it."""
+"""Faults of any answer of the agent: each has an answer, and the words of its error."""
 
 from fake_agent import (
     cut, declared, drip, flood, hang_up, header_flood, raw, reset, silent, slow_headers, text,

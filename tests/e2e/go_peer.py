@@ -35,7 +35,7 @@ class Client:
         self.process.wait_for("READY")
 
     def ask(self, port, service):
-        """What comes of asking the service there: a line that begins with SERVED or REFUSED."""
+        """Ask a service there. Return a line that begins with SERVED or REFUSED."""
         mark = self.process.size()
         self.process.say(f"{port} {service_uri(self.agent.trust_domain, service)}")
         return self.process.wait_for(r"(?m)^(SERVED|REFUSED) .*\n", mark).group()

@@ -1,6 +1,6 @@
 """A client on Python's ssl module that lives long: a connection for each port that it reads.
 
-Verifies nobody by itself. Prints SERVED or REFUSED, and why.
+It verifies no server by itself. It prints SERVED or REFUSED, and why.
 """
 
 import socket

@@ -1,14 +1,14 @@
 """A server on Python's ssl module, in the process model that its first argument names.
 
-one       all in one process and thread
-threads   a thread for each connection, on one SSLContext
-contexts  the same, on an SSLContext each
-forks     a child for each connection
-prefork   serves two connections, then forks; the child serves the others
-jailed    changes its root directory and its user before it serves
-closing   after two connections, closes all descriptors that it does not know and opens its own there
-wiped     serves without an environment
-few       may open hardly any more descriptors after two connections
+    one       all in one process and thread
+    threads   a thread for each connection, on one SSLContext
+    contexts  the same, on an SSLContext each
+    forks     a child for each connection
+    prefork   serves two connections, then forks; the child serves the others
+    jailed    changes its root directory and its user before it serves
+    closing   after two connections, closes all descriptors that it does not know and opens its own there
+    wiped     serves without an environment
+    few       may open hardly any more descriptors after two connections
 
 Arguments: process model, certificate file, key file, an empty directory. Echoes one message for each
 connection, and prints SERVED or REFUSED, its pid, and why. Ends with status 0 on SIGTERM.
@@ -47,7 +47,7 @@ def serve(context, client):
 
 
 def take_descriptors(known):
-    """Whatever it does not know is closed, and the numbers are given to files of its own."""
+    """Close all descriptors that it does not know, and give their numbers to files of its own."""
     highest = max(int(fd) for fd in os.listdir("/proc/self/fd"))
     for fd in range(3, highest + 1):
         if fd not in known:

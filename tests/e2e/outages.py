@@ -13,11 +13,11 @@ from relay import Relay
 
 EVERYTHING = (ROOTS, LEAF, AUTHORIZE)
 
-# What an outage leaves of the agent's decisions.
-GONE = "gone"  # none: the agent can not be asked
-CROWDED = "crowded"  # none: the agent is there, and can not be asked by us
-REFUSING = "refusing"  # none, and it says so
-ANSWERING = "answering"  # all: it is an outage of something else
+# The agent's decisions during an outage.
+GONE = "gone"  # no decisions: the agent cannot be asked
+CROWDED = "crowded"  # no decisions: the agent is there, and cannot be asked by this host
+REFUSING = "refusing"  # no decisions, and it says so
+ANSWERING = "answering"  # all decisions: something else is out
 
 
 class Outage:
@@ -25,7 +25,7 @@ class Outage:
 
     title = ""
     leaves = GONE
-    said = ""  # what a refusal says of it in the log
+    said = ""  # the words of a refusal about it in the log
     can_deny = True  # while it lasts
     is_new = False  # the agent that comes back is another one
     settings = {}
@@ -124,7 +124,7 @@ class Hung(Outage):
 
 class LeaderLost(Outage):
     title = "its leader lost"
-    leaves = ANSWERING  # what it has cached is what it says
+    leaves = ANSWERING  # its cache is its word
     can_deny = False
 
     def begin(self):
@@ -189,7 +189,7 @@ class Exhausted(Outage):
         return {"limits": {"http_max_conns_per_client": self.most}}
 
     def begin(self):
-        """For good: nobody watches, so that nobody gives up a connection for others."""
+        """Take all for good: no process watches, so no watch gives up a connection for others."""
         self.held = slots.take_all(self.local.address)
         self.held += cluster.exhaust(self.local, self.connect, self.most)
 
@@ -203,7 +203,7 @@ class Exhausted(Outage):
 
 
 class Relayed(Alone):
-    """What a real agent of this version does not say of itself, said in front of it."""
+    """An outage that a real agent of this version does not report, reported in front of it."""
 
     def build(self):
         super().build()

@@ -1,4 +1,4 @@
-"""OpenSSL's own programs, with and without the provider, and what two of them say to each other."""
+"""OpenSSL's own programs, with and without the provider, and a connection between two of them."""
 
 import os
 import re
@@ -72,7 +72,7 @@ def reasons(text):
 
 @dataclass
 class Outcome:
-    """What came of one connection."""
+    """The outcome of one connection."""
 
     client: str  # the client's log
     server: str  # the server's log of this connection
@@ -188,7 +188,7 @@ class Programs:
         return environment
 
     def leaks_allowed(self):
-        """What to add to the environment of programs that leak by themselves, like Python."""
+        """Return the additions to the environment of programs that leak by themselves, like Python."""
         return {"ASAN_OPTIONS": self.environment(None)["ASAN_OPTIONS"] + ":detect_leaks=0"}
 
     # -- programs that end by themselves --

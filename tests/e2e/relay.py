@@ -1,4 +1,4 @@
-"""What stands between a process and its real agent, and answers some requests itself, or late."""
+"""A relay between a process and its real agent, which answers some requests itself, or late."""
 
 import urllib.error
 import urllib.request

@@ -1,4 +1,4 @@
-"""A server on Python's ssl module that verifies nobody, and prints what s_server prints.
+"""A server on Python's ssl module that verifies no client, and prints the same as s_server.
 
 Arguments: certificate file, key file, and optionally the highest TLS version.
 """

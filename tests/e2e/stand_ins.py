@@ -2,7 +2,7 @@
 
 import base64
 
-# What README has such files say of themselves.
+# The comment of such files in README.
 COMMENT = 'Only the OpenSSL provider "consul" reads this key. "unsupported"? OPENSSL_CONF does not load it in this program.'
 
 

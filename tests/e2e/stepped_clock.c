@@ -1,7 +1,7 @@
 /*
- * Preloaded into a program: its wall clock is off by as many seconds as the file says that
- * $STEPPED_CLOCK names. The monotonic clock is as it was, as when somebody sets the time. A second
- * number there is how long the machine has slept, which counts on the clock that goes on then.
+ * Preloaded into a program: its wall clock is off by the seconds in the file that $STEPPED_CLOCK
+ * names. The monotonic clock is as it was, as after a user has set the time. A second number there
+ * is how long the machine has slept, which counts on the clock that goes on then.
  */
 #include <dlfcn.h>
 #include <stdio.h>

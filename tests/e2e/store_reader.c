@@ -1,6 +1,6 @@
 /*
- * store_reader CONFIG URI: reads an openssl.cnf by its path, as OPENSSL_CONF counts for nothing in a
- * set-user-ID program, and counts the objects at the URI. What went wrong is on the standard output.
+ * store_reader CONFIG URI: reads an openssl.cnf by its path and counts the objects at the URI. A
+ * set-user-ID program takes no OPENSSL_CONF. Errors go to the standard output.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -52,7 +52,7 @@ def test_roots_need_no_token(programs, guarded):
 
 @pytest.mark.parametrize("version", VERSIONS, ids=lambda option: option.lstrip("-"))
 def test_default_deny(programs, guarded, service, token, version):
-    """Who has no intention stays out until one allows it."""
+    """A client without an intention stays out until one allows it."""
     server = programs.connect_server(service, config=programs.config(guarded, token=token))
     source = f"client-{service}"
     client = guarded.leaf(source).files(programs.folder, "client")

@@ -1,4 +1,4 @@
-"""`agent_user`: the token goes to the agent's user alone, and nobody else says who may connect.
+"""`agent_user`: the token goes to the agent's user alone, and no other user says which clients may connect.
 
 The agent is a real one that runs as a user of its own. An impostor has its port or its socket while it is away.
 """
@@ -81,7 +81,7 @@ def test_the_agents_user(programs, address):
 
 
 def test_by_name(programs, agent):
-    """The test's own user is nobody's agent."""
+    """The test's own user does not run the agent."""
     result = roots(programs, agent.address, "root")
     assert result.code != 0
     assert f"agent_user = root: a program of the user with the number {AGENT}" in result.reasons[0]

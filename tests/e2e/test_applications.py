@@ -1,4 +1,4 @@
-"""Unmodified servers are Connect services by configuration alone, whoever connects in what way.
+"""Unmodified servers are Connect services by configuration alone, for clients of all kinds.
 
 The client is a neutral one: s_client without the provider, which presents whatever a test gives it.
 """
@@ -54,7 +54,7 @@ def peer(server, agent, service):
 
 
 def refused(server, pattern, *arguments):
-    """That this client is not served, and that the log says why."""
+    """Check that this client is not served, and that the log says why."""
     mark = server.log.size()
     answered = server.ask(*arguments)
     assert not answered.served, answered
@@ -90,7 +90,7 @@ def test_nobody_comes_without_a_certificate(server, version):
 
 
 def test_nobody_comes_from_another_authority(server, agent, service, version):
-    """One of the same trust domain, that Consul does not list."""
+    """A client of the same trust domain is refused, under a root that Consul does not list."""
     foreign = Authority(agent.trust_domain).service(service)
     refused(server, "client refused", version, *foreign.files(server.programs.folder, service))
 
@@ -110,7 +110,7 @@ def test_no_session_is_resumed(server, agent, peer, version):
 
 
 def test_a_session_from_elsewhere_is_no_way_in(server, plain, agent, peer, version):
-    """One that a host without the provider gave, with the same ticket key where there is one."""
+    """A session from a host without the provider is refused, even with the same ticket key."""
     source, leaf = peer
     session = server.programs.path("session")
     assert plain.ask(version, "-sess_out", session).served

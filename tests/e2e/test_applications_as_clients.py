@@ -1,6 +1,6 @@
-"""Unmodified clients are Connect clients by configuration alone, of servers that are so, too.
+"""Unmodified clients are Connect clients by configuration alone. So are their servers.
 
-What they verify by themselves is turned off, as the documentation says that it can be.
+The clients' own verification is turned off, as the documentation allows.
 """
 
 import inspect
@@ -25,7 +25,7 @@ SITE = "www.example.com"
 
 @dataclass
 class Fetched:
-    """What a client got."""
+    """The outcome of a client."""
 
     result: Result
     served: bool
@@ -97,7 +97,7 @@ def impostor(client, agent):
 
 @pytest.fixture(scope="module")
 def ordinary(client):
-    """A server outside of the mesh, without the provider, that nobody vouches for."""
+    """A server outside of the mesh, without the provider, with a certificate that no client trusts."""
     return client.module.SERVER.start(client.programs, None, *endpoints.dummy_files(client.programs))
 
 
@@ -132,7 +132,7 @@ def test_nobody_is_served_without_the_provider(client):
 
 
 def test_an_impostor_is_refused(client, impostor):
-    """Though the client would trust anybody, as the control shows."""
+    """The client would trust any server, as the control shows."""
     fetched = client.fetch(server=impostor, provider=False)
     assert fetched.served, fetched
     for host in client.hosts:

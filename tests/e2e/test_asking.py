@@ -1,4 +1,4 @@
-"""Who does not watch asks, and hears of a rotation all the same: an agent renews only what is waited for."""
+"""A process without a watch asks, and still hears of a rotation. An agent renews only leaves that a query waits for."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What the agent is asked about a peer: the verified certificate's URI and serial, for the own service."""
+"""The questions about a peer: the verified certificate's URI and serial, for the own service."""
 
 import pytest
 

@@ -17,7 +17,7 @@ TEXT = "from-nginx"
 
 @pytest.fixture
 def dummy(programs):
-    """What the application's own configuration demands: a certificate that nobody trusts."""
+    """The certificate and key that an application's own configuration demands. No peer trusts it."""
     _, certificate, _, key, *_ = self_signed().files(programs.folder, "dummy")
     return certificate, key
 
@@ -112,7 +112,7 @@ def test_what_nginx_sets_changes_nothing(programs, agent, service, dummy, versio
 
 
 def test_early_data_from_elsewhere_is_not_read(programs, agent, service, dummy):
-    """By a session that a host without the provider gave, with the same ticket key; who is denied asks."""
+    """A denied client resumes a session from a host without the provider, with the same ticket key."""
     ticket_key = programs.path("ticket.key")
     ticket_key.write_bytes(bytes(range(80)))
     options = f"ssl_early_data on; ssl_session_ticket_key {ticket_key};"

@@ -27,7 +27,7 @@ def client(programs, agent, service):
 
 
 def meets(programs, client, identity, version, *options):
-    """What comes of it when the client connects to a plain server with this identity."""
+    """Return the outcome where the client connects to a plain server with this identity."""
     arguments, config = client
     server = programs.server(*identity.files(programs.folder, "server"))
     return programs.talk(server, version, *arguments, *options, config=config)
@@ -80,7 +80,7 @@ def test_the_client_shows_its_leaf(programs, agent, service, client, version):
 
 @pytest.mark.parametrize("kind", IMPOSTORS)
 def test_an_impostor_is_not_talked_to(programs, agent, client, version, kind):
-    """Not a byte of application data, although s_client itself verifies nobody."""
+    """Not a byte of application data is sent, although s_client itself verifies no server."""
     outcome = meets(programs, client, IMPOSTORS[kind](agent), version)
     assert outcome.silent, outcome
 
@@ -141,7 +141,7 @@ def test_dane_does_not_make_an_impostor_trusted(programs, agent, client, version
 
 
 def test_a_pre_shared_key_is_no_identity(programs, agent, client, version):
-    """A server that shows no certificate is nobody."""
+    """A server without a certificate has no identity."""
     arguments, config = client
     psk = ["-psk", "0123456789abcdef"] + (["-cipher", "PSK"] if version == TLS12 else [])
     server = programs.server("-nocert", "-psk", "0123456789abcdef", "-cipher", "ALL:PSK")

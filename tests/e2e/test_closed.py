@@ -1,7 +1,7 @@
-"""Closed by default: where the provider does not load, nobody is let in by an ordinary certificate.
+"""Closed by default: without the provider, an ordinary certificate lets no client in.
 
-The file is openssl.cnf.example with `service = ...` appended. OpenSSL takes no module that it can not load for
-an error, so a program would go on by its own configuration, had it any cryptography.
+The file is openssl.cnf.example with `service = ...` appended. OpenSSL reports no error for a module that it cannot
+load. So a program with any cryptography would go on by its own configuration.
 """
 
 import re
@@ -43,7 +43,7 @@ def unreadable(programs, text):
 
 
 def another_architecture(programs, text):
-    """e_machine of the ELF header: 0 is none at all."""
+    """The ELF header names no machine: its e_machine is 0."""
     return other_module(programs, text, lambda module: module[:18] + b"\0\0" + module[20:])
 
 
@@ -83,7 +83,7 @@ def shared(open_folders, module):
 
 @pytest.fixture(scope="module")
 def plain(shared):
-    """A server outside of the mesh, with a certificate that nobody trusts."""
+    """A server outside of the mesh, with a certificate that no client trusts."""
     return endpoints.start_plain(nginx, shared)
 
 

@@ -1,6 +1,6 @@
 """Without the provider the same programs do what they must not do with it.
 
-These tests show that the others can fail.
+The controls show that the other tests can fail.
 """
 
 import pytest

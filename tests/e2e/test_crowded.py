@@ -1,4 +1,4 @@
-"""An agent that has no connection, or no signature, to spare just now: everybody is still decided rightly."""
+"""An agent without a free connection, or without a signature to spare: every client is still decided rightly."""
 
 import concurrent.futures
 import socket
@@ -28,7 +28,7 @@ def serve(programs, agent, service, **settings):
 
 
 def neighbours(agent, count):
-    """Connections that somebody holds and does not use; the agent may have refused them."""
+    """Hold connections without use; the agent may have refused them."""
     host, port = agent.address.split(":")
     return [socket.create_connection((host, int(port)), 10) for _ in range(count)]
 

@@ -1,4 +1,4 @@
-"""What newer Consul does differently from 1.8, on a real agent: leaves, config entries, ACL rules, enterprise names."""
+"""Differences of newer Consul from 1.8, on a real agent: leaves, config entries, ACL rules, enterprise names."""
 
 import pytest
 from cryptography import x509
@@ -71,7 +71,7 @@ def entry(ours, service):
 
 @pytest.fixture
 def talks(programs, ours, service):
-    """Who is let in to this test's service, as the agent says too."""
+    """Return a function that checks whether a client is let in to this test's service, as the agent says too."""
     server = programs.connect_server(service, config=programs.config(ours))
 
     def outcome(source, wanted):
@@ -133,11 +133,11 @@ def test_layer_7_permissions_are_a_refusal(ours, service, entry, talks):
 
 
 def test_intentions_are_waited_for(programs, ours, service):
-    """A busy server waits for its own service's where that can be, and with Consul 1.8 for all of them."""
+    """A busy server waits for its own service's intentions where it can, and with Consul 1.8 for all of them."""
     source = f"friend-{service}"
     ours.allow(source, service)
     relay = Relay(ours)
-    relay.watchable = True  # what is said of it is the real agent's
+    relay.watchable = True  # its indexes are the real agent's
     try:
         world = World(programs, relay, service, ours.leaf(source), watch_wait="5s").settle()
         assert {request.path for request in relay.seen(INTENTIONS)} == WATCHED
@@ -197,7 +197,7 @@ def test_fewer_rules_are_refused_a_decision(programs, guarded, service):
 
 
 def test_to_write_a_service_is_to_read_its_intentions(programs, guarded, service):
-    """Which a busy server waits for."""
+    """A busy server waits for these intentions."""
     source = f"friend-{service}"
     guarded.allow(source, service)
     relay = Relay(guarded)
@@ -222,7 +222,7 @@ def test_a_service_whose_intentions_are_taken_away(programs, guarded, service):
     assert "403" in outcome.server and "intentions:read" in outcome.server, outcome
 
 
-# -- what takes Consul Enterprise --
+# -- Consul Enterprise alone --
 
 def test_a_namespace_is_refused(programs, ours):
     for uri, settings in (("consul:leaf/web?ns=team", {}), ("consul:leaf/web", {"namespace": "team"})):
@@ -231,7 +231,7 @@ def test_a_namespace_is_refused(programs, ours):
 
 
 def test_a_partition_is_refused(programs, ours):
-    """By an agent that knows of them; one that does not gives a leaf, which is of no partition."""
+    """An agent with partitions refuses the request. Another agent gives a leaf without a partition."""
     said = ("400", "Enterprise feature") if VERSION >= (1, 14) else ("not for the service of the request",)
     for uri, settings in (("consul:leaf/web?partition=part", {}), ("consul:leaf/web", {"partition": "part"})):
         result = programs.storeutl(uri, config=programs.config(ours, **settings))
@@ -239,6 +239,6 @@ def test_a_partition_is_refused(programs, ours):
 
 
 def test_the_agent_knows_better(ours):
-    """That those are its own words."""
+    """The enterprise error is the agent's own."""
     with pytest.raises(AgentError, match="Enterprise"):
         ours.get("/v1/agent/connect/ca/leaf/web?ns=team")

@@ -22,7 +22,7 @@ YES, NO = value({"Authorized": True, "Reason": "yes"}), value({"Authorized": Fal
 
 
 def only_the_list_blocks(agent):
-    """As with Consul 1.8: the intentions of one service can not be waited for."""
+    """As with Consul 1.8: a query cannot wait for the intentions of one service."""
     usual = agent.usual
 
     def answer(kind, request):
@@ -105,7 +105,7 @@ def test_a_known_decision_is_not_asked_for(world):
 
 
 def test_replicas_of_one_client(world):
-    """Of one identity, each with a certificate of its own: what is known of one is not forgotten for the other."""
+    """They have one identity, and a certificate each: a verdict on one does not replace the other's."""
     other = world.client(world.agent.authority.service("friend"))
     world.settle()
     wait_until(lambda: world.unasked(other), "a decision that is known")
@@ -142,7 +142,7 @@ def test_a_change_counts_at_once(world, watched):
 
 
 def test_an_agent_whose_decisions_lag_behind(world):
-    """What it says just after a change may be what was right before it, and is not relied on."""
+    """Just after a change its word may be the one of earlier, and is not relied on."""
     world.settle()
     left = [4]
 
@@ -156,7 +156,7 @@ def test_an_agent_whose_decisions_lag_behind(world):
 
 
 def test_a_watch_that_is_silently_broken(world):
-    """It hears of nothing any more, and does not know. Nobody is let in for longer than a moment."""
+    """It hears of nothing any more, and does not know. No client is let in for longer than a moment."""
     world.settle()
     asked = len(world.agent.seen(INTENTIONS))
     world.agent.answer(INTENTIONS, silent)

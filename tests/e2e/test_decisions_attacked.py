@@ -1,4 +1,4 @@
-"""A client that is let in unasked, and whatever may then be different about it, its world or the time."""
+"""A client that is let in unasked, while anything about it, its world or the time may change."""
 
 import time
 from pathlib import Path
@@ -84,7 +84,7 @@ class SteppedWorld(World):
 
 
 def test_a_clock_that_is_stepped(programs, fake):
-    """Times of certificates count by the new one at once; the age of a decision is none of its business."""
+    """Times of certificates count by the new clock at once. The age of a decision ignores this clock."""
     hour = in_seconds(HOUR)
     world = SteppedWorld(programs, fake, fake.authority.service("friend", begins=-hour, ends=hour))
     patient = world.client(fake.authority.service("friend"))
@@ -106,7 +106,7 @@ def test_a_clock_that_is_stepped(programs, fake):
 
 
 def test_a_machine_that_sleeps(programs, fake):
-    """What was decided before is too old then, and what the watch has vouched for, however little both have run."""
+    """A decision and a watch's word age while the machine sleeps, however little both have run."""
     world = SteppedWorld(programs, fake, fake.authority.service("friend"))
     for slept in (AGE, HOUR):
         world.agent.answer(AUTHORIZE, YES)
@@ -117,7 +117,7 @@ def test_a_machine_that_sleeps(programs, fake):
 
 
 def test_an_agent_in_a_black_hole(programs, fake):
-    """Neither the watch nor anybody else hears of it again; decisions of before serve no longer than ever."""
+    """Neither the watch nor a handshake hears of it again. Earlier decisions serve no longer than ever."""
     world = World(programs, fake, "web", fake.authority.service("friend"), watch_wait="10s", **SHORT_TIMEOUTS).settle()
     visits, gone = [], time.monotonic()
     fake.vanish()
@@ -163,13 +163,13 @@ def test_two_services_in_one_process(programs, fake, allowed, denied):
     ({}, "/ns/team/dc/dc1/svc/web"),
 ], ids=["namespace", "partition", "of the leaf"])
 def test_a_list_that_need_not_show_everything(programs, fake, settings, path):
-    """That of a namespace is not watched, but the leaf: intentions for any namespace may be missing there."""
+    """The list of a namespace is not watched, but the leaf is: intentions for any namespace may be missing there."""
     only_the_list_blocks(fake)
     fake.leaves["web"] = fake.authority.issue([f"spiffe://{TRUST_DOMAIN}{path}"], form=TRADITIONAL)
     world = World(programs, fake, "web", fake.authority.service("friend"), watch_wait="1s", **settings)
 
     def watched():
-        """What is asked for, and waited for, since the intentions of the service could not be."""
+        """Return what is watched instead of the intentions of the service, which the agent did not let it watch."""
         assert not world.unasked()
         requests = list(fake.requests)
         tried = [number for number, request in enumerate(requests) if request.path == f"{INTENTIONS}/match"]

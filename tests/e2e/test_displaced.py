@@ -1,4 +1,4 @@
-"""Options that displace callbacks or weaken s_server do not let anyone in without a decision."""
+"""Options that displace callbacks or weaken s_server let no client in without a decision."""
 
 import os
 
@@ -121,7 +121,7 @@ def test_a_second_certificate_is_no_way_around(programs, agent, service, options
     outcome = programs.talk(server, *options, *friend)
     if len(options) == 1:
         assert outcome.talked
-    else:  # the live leaf is all that it presents, and that has an EC key
+    else:  # the server presents its live leaf alone, and this leaf has an EC key
         assert outcome.refused
 
 

@@ -1,6 +1,6 @@
 """Nothing of the environment but the documented variables says who the agent is, or has a secret written.
 
-A set-user-ID program takes nothing from it: whoever starts that program may not choose what it writes.
+A set-user-ID program takes nothing from it. The user who starts that program may not choose what it writes.
 """
 
 import os
@@ -32,7 +32,7 @@ def settings(request, agent):
 
 @pytest.fixture
 def place(open_folders):
-    """Where anybody may make files."""
+    """A folder where all users may make files."""
     folder = open_folders("environment")
     folder.chmod(0o777)
     return folder

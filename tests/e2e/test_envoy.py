@@ -40,7 +40,7 @@ def mesh_agent(make_agent, version):
 
 @pytest.fixture(scope="module")
 def agent(make_agent, version):
-    """One whose Envoys speak this version of TLS only."""
+    """An agent whose Envoys speak this version of TLS only."""
     one = mesh_agent(make_agent, version)
     yield one
     one.stop()
@@ -100,7 +100,7 @@ def test_envoy_would_resume_sessions(programs, agent, service, sidecar):
 
 @pytest.mark.parametrize("start", NATIVE.values(), ids=NATIVE.keys())
 def test_envoy_holds_our_server_to_its_name(programs, agent, service, version, start, sidecar):
-    """One that is another service, at the address of this one."""
+    """The server at the address of this service is another service."""
     native = start(programs, agent, f"not-{service}")
     envoy.register_native(agent, service, native.port)
     envoy.register_native(agent, f"not-{service}", native.port)
@@ -135,7 +135,7 @@ def client(request, programs, agent, service, version):
 
 
 def test_envoy_serves_us_as_the_agent_decides(agent, service, backend, sidecar, client):
-    """Its own decision, after a handshake that both sides finish: the client has refused nobody."""
+    """The decision is Envoy's, after a handshake that both sides finish: the client has refused no server."""
     server = sidecar(agent, service, port=backend)
     for _ in range(2):
         assert client.served(server), server.process.output()
@@ -199,7 +199,7 @@ def test_a_rotation(programs, own_agent, version, backend, sidecar):
 
 
 def test_two_envoys(agent, service, backend, sidecar):
-    """What this provider is instead of."""
+    """This provider takes their place."""
     server = sidecar(agent, service, port=backend)
     client = sidecar(agent, f"client-{service}", upstreams=[service])
     client.wait_for_endpoint(service, server.inbound)

@@ -1,4 +1,4 @@
-"""Envoys and native programs at an agent that trusts nobody: each has a token of its service alone."""
+"""Envoys and native programs at an agent with default deny: each has a token of its service alone."""
 
 import re
 
@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.consul, pytest.mark.usefixtures("envoys")]
 
 @pytest.fixture(scope="module", params=AGENTS)
 def agent(request, tmp_path_factory):
-    """One with ACLs and default deny, reached by plain HTTP and gRPC or by TLS alone."""
+    """An agent with ACLs and default deny, reached by plain HTTP and gRPC or by TLS alone."""
     one = AGENTS[request.param](tmp_path_factory.mktemp("agent"), acl={"enabled": True, "default_policy": "deny"})
     try:
         one.wait_for_roots()

@@ -1,4 +1,4 @@
-"""What a roots or leaf answer must contain, and what it may look like."""
+"""The content that a roots or leaf answer must have, and the forms that it may have."""
 
 import pytest
 from cryptography.hazmat.primitives import serialization

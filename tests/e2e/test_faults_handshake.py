@@ -1,4 +1,4 @@
-"""Whatever is wrong with the agent during a handshake, nobody gets in, in time, and it is said why."""
+"""A fault of the agent during a handshake lets no peer in. The refusal comes in time and says why."""
 
 import re
 
@@ -57,7 +57,7 @@ def test_an_agent_in_trouble_lets_nobody_in(programs, fake, newcomer, friend, ki
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_roots_of_before_serve_while_they_are_valid(programs, fake, server, friend, fault):
-    """An answer that is none withdraws nothing. An agent that takes all the time is asked nothing more."""
+    """A faulty answer withdraws nothing. An agent that takes all the time is asked nothing more."""
     assert programs.talk(server, TLS13, *friend).talked
     answer, cause = FAULTS[fault]
     fake.answer(ROOTS, answer)
@@ -174,7 +174,7 @@ def test_a_withdrawn_root_is_gone_at_once(programs, fake, server, friend):
 
 
 def test_another_trust_domain_is_another_mesh(programs, fake, server, friend):
-    """When the agent's trust domain is no longer the leaf's, it decides about nobody's service."""
+    """When the agent's trust domain is no longer the leaf's, it decides about no service of this mesh."""
     fake.answer(ROOTS, value({**fake.roots(), "TrustDomain": "other.consul"}))
     assert programs.talk(server, TLS13, *friend).refused
     stranger = fake.authority.issue(["spiffe://other.consul/ns/default/dc/dc1/svc/friend"])

@@ -1,4 +1,4 @@
-"""Whatever is wrong with the agent's answer, a store URI gives one clear error, in time."""
+"""A fault in the agent's answer to a store URI gives one clear error, in time."""
 
 import re
 import socket

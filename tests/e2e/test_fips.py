@@ -1,4 +1,4 @@
-"""OpenSSL's FIPS provider in place of `default`: skipped where there is none (Debian 12 has none).
+"""OpenSSL's FIPS provider in place of `default`: skipped on a system without it, like Debian 12.
 
 CONSUL_TEST_FIPS_MODULE may name a fips.so: one of a newer OpenSSL 3 works with an older one.
 """
@@ -27,7 +27,7 @@ def fips_module():
 
 @pytest.fixture
 def section(programs, fips_module):
-    """What stands in [fips_sect] but for `activate`."""
+    """The text of [fips_sect] without `activate`."""
     file = programs.path("fipsmodule.cnf")
     made = programs.openssl("fipsinstall", "-module", fips_module, "-out", file)
     assert made.code == 0, made
@@ -85,7 +85,7 @@ def test_without_the_provider_it_is_closed(programs, config):
 
 
 def test_who_has_fips_is_given_nothing_else(programs, config):
-    """A file of before: it activates fips by itself, and says nothing of `crypto`."""
+    """An old file activates fips by itself, and says nothing of `crypto`."""
     file = config(SHOWN, activate="activate = 1")
     assert sorted(providers(programs, file)) == ["base", "consul", "fips"]
 

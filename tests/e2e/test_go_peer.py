@@ -23,12 +23,12 @@ pytestmark = [
 
 TEXT = "from-go"
 ASKED = "db.service.consul"  # whom all of our clients want
-CUT_OFF = "remote error: tls: |broken pipe|connection reset"  # who writes on may never get to read the alert
+CUT_OFF = "remote error: tls: |broken pipe|connection reset"  # a client that writes on may never read the alert
 WRONG = '(?i)hostname mismatch|is not the (service "db"|host that was asked for)'
 
 
 def leaf_shown(programs, port):
-    """What a server presents to anybody, as PEM."""
+    """Return the certificate that a server presents to all clients, as PEM."""
     shown = programs.openssl("s_client", "-connect", f"127.0.0.1:{port}", stdin=b"").stdout
     return re.search(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n", shown, re.S)[0]
 
@@ -126,7 +126,7 @@ class Curl:
         self.programs, self.config = programs, programs.config(agent, service=service)
 
     def ask(self, servers):
-        """Whether it gets the answer, and what it says."""
+        """Return whether it gets the answer, and its output."""
         result = curl.fetch(self.programs, self.config, servers.http, ASKED)
         return TEXT in result.stdout, result.output
 

@@ -17,7 +17,7 @@ from programs import VERSIONS
 pytestmark = pytest.mark.faults
 
 CONNECT, PUBLIC = "from-connect", "from-public"
-BY_CALLBACK = "$server_name"  # which is empty
+BY_CALLBACK = "$server_name"  # this variable is empty
 
 LIGHTTPD = """\
 server.modules += ( "mod_openssl" )

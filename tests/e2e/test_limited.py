@@ -1,6 +1,6 @@
 """How much is asked of a real agent that answers 429, as it may call its servers no more (limits.rpc_rate).
 
-What is served and refused then, and that it is again afterwards, is in the outage matrix.
+The outage matrix has which clients are served then, and that all are served again afterwards.
 """
 
 import time

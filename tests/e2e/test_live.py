@@ -1,4 +1,4 @@
-"""What is new at the agent counts for the next handshake, though the process keeps what it knows."""
+"""News at the agent counts for the next handshake, though the process has a cache."""
 
 import os
 import re

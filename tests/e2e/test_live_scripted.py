@@ -1,4 +1,4 @@
-"""What a process makes of a scripted agent that blocks, is slow, or takes back what it has said."""
+"""A process with a scripted agent that blocks, is slow, or takes its word back."""
 
 import socket
 import ssl
@@ -39,7 +39,7 @@ def is_refused(port, context):
 
 
 def test_strangers_do_not_make_it_ask_without_end(programs, blocking):
-    """Each could be of a root that is newer than what is known; their number is bounded all the same."""
+    """Each stranger could have a newer root than the known ones. The number of requests is bounded all the same."""
     config = programs.config(blocking, service="web")
     friend = client_files(blocking, programs, "friend")
     server = programs.server("-nocert", config=config)
@@ -66,7 +66,7 @@ def delayed(seconds, content):
 
 
 def test_who_has_used_up_the_time_does_not_condemn_the_agent(programs, fake):
-    """A handshake that needs several slow answers is refused; one that needs less is not, meanwhile."""
+    """A handshake that needs several slow answers is refused. The next one, with quick answers, is served."""
     config = programs.config(fake, service="web", authorize_timeout="3s")
     server = programs.server("-nocert", config=config)
     friend = client_files(fake, programs, "friend")

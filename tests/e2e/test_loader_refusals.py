@@ -1,4 +1,4 @@
-"""Store URIs that name nothing are refused, saying what is wrong and what is allowed."""
+"""Store URIs that name nothing are refused. The error has the fault and the allowed forms."""
 
 import pytest
 

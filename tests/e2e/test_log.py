@@ -89,7 +89,7 @@ def test_a_certificate_can_not_forge_a_line(programs, agent, service, log):
 
 
 def test_wrong_settings_are_logged(programs, agent, log):
-    """Also those that come after it, and those that leave the provider unable to do anything."""
+    """A wrong setting after `log` is logged too, even if the provider can do nothing then."""
     config = programs.config(agent, log=log, authorize_timeout="soon")
     server = programs.server(*self_signed().files(programs.folder, "any"))
     assert programs.talk(server, config=config).silent

@@ -37,7 +37,7 @@ def start_python(programs, config, files, folder):
 
 
 class Watched:
-    """A server that is the service web, its log, and who comes."""
+    """A server that is the service web, its log, and its clients."""
 
     def __init__(self, programs, agent, start, folder):
         self.log = programs.path("refusals")
@@ -54,7 +54,7 @@ class Watched:
         return socket.create_connection(("127.0.0.1", self.port), PATIENCE)
 
     def refuses(self):
-        """Somebody without a certificate; the next line is his, as the others have come and gone."""
+        """Visit without a certificate. The next line is of this visit, as the other clients have come and gone."""
         before = len(self.lines())
         try:
             with self.nobody.wrap_socket(self.connect()) as connection:
@@ -72,7 +72,7 @@ def start(request):
 
 
 def test_one_line_for_one_cause(programs, own_agent, start, open_folders):
-    """A server that is asked for its leaf more than once, where it sets callbacks of its own, says so once."""
+    """A server with callbacks of its own may be asked for its leaf more than once. It still logs once."""
     server = Watched(programs, own_agent, start, open_folders("empty"))
     own_agent.process.signal(signal.SIGSTOP)
     try:

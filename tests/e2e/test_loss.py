@@ -1,4 +1,4 @@
-"""What is no loss of the agent, though it can not be asked just now: nobody is let in by what was known (last-known)."""
+"""An agent may be out of reach just now without a loss. Its last word then lets no peer in (last-known)."""
 
 import fcntl
 import os
@@ -47,7 +47,7 @@ def one_nginx(programs, config):
 
 
 def leave_descriptors(pid, count):
-    """So many can still be opened. The limits of before."""
+    """Let a process open this many more descriptors. Return its earlier limits."""
     old = resource.prlimit(pid, resource.RLIMIT_NOFILE)
     taken = {int(name) for name in os.listdir(f"/proc/{pid}/fd")}
     limit = 0
@@ -88,7 +88,7 @@ def is_accepted(one, pid):
 
 
 class Resolver:
-    """Of the host, for the server's agent: it answers while nobody holds it."""
+    """The host's resolver, for the server's agent: it answers unless a test holds it."""
 
     def __init__(self, programs):
         self.path = programs.path("resolver")
@@ -122,7 +122,7 @@ def server_by_name(programs, fake, resolver):
 
 
 def test_a_resolver_that_hangs(programs, fake, resolver):
-    """Others can bring that about, and the agent is there. Nobody waits for it twice, all the same."""
+    """Other users can make it hang, and the agent is there. Still no thread waits for it twice."""
     server, friend, log = server_by_name(programs, fake, resolver)
     resolver.hold()
     assert not friend.visit(server.port).served
@@ -159,7 +159,7 @@ def crowd(tmp_path):
 
 
 def test_an_agent_whose_connections_others_hold(programs, crowd):
-    """As a local user can; and what was known is known again when the agent is really lost."""
+    """A local user can do so. The last word is of use again when the agent is really lost."""
     server = live_server(programs, programs.config(crowd.address, **LAST_KNOWN), "one")
     friend, other = (Visitor(programs.folder, crowd.local.leaf(name), name) for name in ("friend", "other"))
     for visitor in (friend, other):
@@ -190,7 +190,7 @@ def test_what_the_agent_says(programs, fake, status, text, is_loss):
 
 
 def test_a_hang_that_becomes_a_crowd(programs, fake):
-    """An agent that was hung once, and whose connections somebody has taken then, is there."""
+    """An agent that hung once is there, though another user has then taken its connections."""
     server = live_server(programs, programs.config(fake, **LAST_KNOWN), "one")
     friend = Visitor(programs.folder, fake.authority.service("friend"), "friend")
     assert friend.visit(server.port).served

@@ -1,4 +1,4 @@
-"""What a real Consul signs for whoever may be one service: names of any site. They let nobody be that site."""
+"""A real Consul signs names of any site for a client that may be one service. No such leaf serves as that site."""
 
 import os
 import re

@@ -28,8 +28,8 @@ REFUSE, LAST_KNOWN = POLICIES = ("refuse", "last-known")
 AT_ONCE = 2.5  # seconds: one wait of authorize_timeout that had begun before, and a busy machine
 LONGEST = 2.5  # seconds that a handshake may take: authorize_timeout is 1 s
 
-# Clients of the service web: admitted before, the same but denied meanwhile, denied before, never
-# seen before, and the first one's namesake of another authority.
+# Clients of the service web. A friend was admitted before, a former one too but is denied meanwhile, and a foe was
+# denied before. A stranger was never seen before, and a foreign one is the friend's namesake of another authority.
 FRIEND, FORMER, FOE, STRANGER, FOREIGN = "friend", "former", "foe", "stranger", "foreign"
 KINDS = {
     "one": "a server in one process",
@@ -118,8 +118,8 @@ class ClientSubject(Subject):
 
 
 def expected(subject, leaves):
-    """Who of those that it knows is served during an outage."""
-    if subject.kind == "client":  # it asks nobody whom it may connect to
+    """Return the clients, of all that it knows, that are served during an outage."""
+    if subject.kind == "client":  # it needs no permission to connect
         return {FRIEND}
     if leaves == ANSWERING:
         return {FRIEND, FORMER, STRANGER}
@@ -164,13 +164,13 @@ class World:
             subject.meet(self.people)
 
     def each(self, action):
-        """What comes of it, by subject, done for all of them at the same time."""
+        """Do an action for all subjects at the same time. Return the results by subject."""
         with ThreadPoolExecutor(len(self.subjects) + 2) as pool:
             results = [pool.submit(action, subject) for subject in self.subjects]
             return {subject: result.result() for subject, result in zip(self.subjects, results)}
 
     def served(self, *visitors):
-        """Who is, by subject."""
+        """Return the visitors that are served, by subject."""
         def visit_all(subject):
             visits = {who: subject.visit(who) for who in visitors if subject.knows(who)}
             longest = max((visit.elapsed for visit in visits.values()), default=0)
@@ -247,7 +247,7 @@ def wanted_rows(outage):
 
 
 class Matrix:
-    """What the rows of a run have shown, for the documentation."""
+    """The rows of a run, for the documentation."""
 
     def __init__(self):
         self.rows = {}
@@ -303,7 +303,7 @@ def show(world, outage, matrix):
         outage.elsewhere.deny(FORMER, "web")
     recovery = world.recover()
     assert max(recovery.values()) < AT_ONCE, recovery
-    if outage.is_new:  # those of before are nobody's any more
+    if outage.is_new:  # the earlier agent's identities are refused
         new, world.people = world.people, world.old
         world.meet()
         world.assert_served(lambda _: set(), FRIEND, FORMER, FOE, STRANGER, FOREIGN)

@@ -22,7 +22,7 @@ IN_ALL = 3  # seconds that twenty connections may take together
 
 
 class Quiet(outages.Hung):
-    """What a process was told by its watches soon counts as old."""
+    """The answers to a process's watches soon count as old."""
 
     title = "hung (SIGSTOP), for longer than its watches last"
     settings = {"watch_wait": "100ms", "request_timeout": "1s"}
@@ -106,7 +106,7 @@ def test_a_crowd(programs, outage, rows, is_known, policy):
 
 
 def test_one_question_without_an_answer(programs, tmp_path):
-    """As where a leaf is to come from a datacenter that is cut off: what needs it is refused, and at once."""
+    """The leaf is of a datacenter that is cut off. A handshake that needs it is refused at once."""
     outage = outages.Slow(tmp_path / "agents")
     try:
         config = programs.config(outage.address, authorize_timeout="2s")

@@ -57,11 +57,11 @@ def test_retries(programs, open_folders, outage):
     outage.relay.answer_all(tries, ROOTS, LEAF)
     wait_until(tries.are_enough, "each watch to have tried again several times")
     outage.relay.answer_all(None, ROOTS, LEAF)
-    assert all(friend.visit(server.port).served for server in servers)  # whatever the pauses are by now
+    assert all(friend.visit(server.port).served for server in servers)  # the pauses do not matter
     for some in tries.times.values():
         for number, (before, after) in enumerate(zip(some[:PAUSES], some[1:])):
             most = FIRST_PAUSE * 2**number
-            assert 0.45 * most < after - before < most + 1, some  # and what a busy machine adds
+            assert 0.45 * most < after - before < most + 1, some  # a busy machine adds some
     for kind in (ROOTS, LEAF):
         last = [some[PAUSES] - some[0] for (_, path), some in tries.times.items() if kind in path]
         assert len(last) == PROCESSES and max(last) - min(last) > APART, last

@@ -1,4 +1,4 @@
-"""A program that starts while the agent is lost: it says so in time, and serves as soon as the agent does."""
+"""A program starts while the agent is lost. It says so in time, and serves as soon as the agent does."""
 
 import re
 import time
@@ -33,7 +33,7 @@ def come_back(outage):
 
 @pytest.mark.parametrize("program", ["s_server", "s_client"])
 def test_by_uri(programs, outage, program):
-    """It can not start without its leaf, and ends with one reason; started again, it serves."""
+    """Without its leaf it cannot start, and ends with one reason. Started again, it serves."""
     config = programs.config(outage.address)
     where = ["-accept", "127.0.0.1:0"] if program == "s_server" else ["-connect", "127.0.0.1:1"]
     result = programs.openssl(
@@ -48,7 +48,7 @@ def test_by_uri(programs, outage, program):
 
 @pytest.mark.parametrize("kind", ["configured", "stand-in"])
 def test_by_configuration(programs, outage, kind):
-    """It starts at once, refuses with the reason, and nobody has to start it again."""
+    """It starts at once and refuses with the reason. It serves later without another start."""
     began = time.monotonic()
     log = programs.path("connect.log")
     if kind == "configured":

@@ -1,4 +1,4 @@
-"""What is kept while the agent is away serves as long as it is valid, and not a moment longer."""
+"""While the agent is away, a kept leaf or root serves as long as it is valid, and no longer."""
 
 import datetime
 import time
@@ -31,7 +31,7 @@ def start(programs, fake, kind):
 
 
 def serves_until(server, visitor, end):
-    """Nobody whose handshake began after the end is served, and somebody was before."""
+    """Check that it serves until the end, and no handshake that began after the end."""
     visits = []
 
     def is_over():

@@ -1,4 +1,4 @@
-"""Clients of a configured service: which servers have to be Connect, and which service they are."""
+"""Clients of a configured service: for which servers Connect is required, and for which service."""
 
 import hashlib
 import os
@@ -88,7 +88,7 @@ def test_the_host_name_names_the_service(programs, connect, service, config, nam
     "no.some.internal", "No.Some.internal.",
 ])
 def test_another_service_is_not_it(programs, connect, service, config, name, checks):
-    """Whatever the application checks or does not check."""
+    """The checks of the application do not matter."""
     result = fetch(programs, connect, config(), name.format(service), checks)
     assert "ANSWER" not in result.stdout and result.code != 0
     assert "ostname mismatch" in result.stderr, result
@@ -101,7 +101,7 @@ def test_a_name_of_no_service_is_checked_as_ever(programs, connect, config):
 
 
 def test_the_domain_is_a_setting(programs, connect, service, config):
-    """Names of another domain are then names like others: checked as ever, or by nobody."""
+    """Names of another domain are then names like others: the provider does not check them."""
     ours = config(domain="mesh.example")
     assert f"ANSWER {CONNECT}" in fetch(programs, connect, ours, f"{service}.service.mesh.example").stdout
     other = fetch(programs, connect, ours, "other.service.mesh.example", "trust")
@@ -208,7 +208,7 @@ def test_another_trust_domain_is_an_ordinary_server(programs, agent, service, co
 
 
 def test_a_host_check_for_another_name_is_not_answered(programs, connect, service, config):
-    """SNI names the service, but what the program has OpenSSL check is another host."""
+    """SNI names the service, but the program has OpenSSL check another host."""
     target = ["s_client", "-connect", f"127.0.0.1:{connect.ports[0]}", "-ign_eof"]
     name = f"{service}.service.consul"
     request = b"GET / HTTP/1.0\r\n\r\n"
@@ -269,7 +269,7 @@ def test_names_in_a_leaf_are_nobodys_for_who_has_an_identity(programs, agent, pr
     "spiffe://other.example/agent/client/dc/dc1/id/1?x",
 ])
 def test_who_is_issued_by_our_mesh_is_held_to_it(programs, agent, config, uri):
-    """Though the client has the roots among its CAs. Who is of another mesh is its own business."""
+    """The roots are even among the CAs of the client. A server of another mesh is left alone."""
     roots = programs.write("roots.pem", "".join(agent.root_pems))
     other = Authority("other.example")
     others = programs.write("others.pem", other.pem)

@@ -118,7 +118,7 @@ def test_a_fork_of_a_process_that_watches(world):
 
 
 def test_hardly_any_descriptors(world):
-    """Refused, where there is none left for a question; nobody is let in for that."""
+    """Without a descriptor for a question it refuses. No client is let in for that."""
     it = world("few")
     assert it.serves_rightly()
     assert not it.is_served(it.foe) and not it.is_served(it.foe)

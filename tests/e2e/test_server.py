@@ -32,7 +32,7 @@ def foreign(agent):
     return Authority(agent.trust_domain, "Adopted Root")
 
 
-# What a client may show, from the agent and from a root that the agent lists.
+# Certificates of a client that are not from the agent or from a root that it lists.
 NOT_FROM_OUR_ROOTS = {
     "self-signed": lambda agent: self_signed(),
     "self-signed service": lambda agent: self_signed([service_uri(agent.trust_domain, "friend")]),

@@ -191,7 +191,7 @@ def test_other_peoples_credentials_are_not_sent(programs, fake):
     ("web%3Fdc=dc2", "web%3Fdc%3Ddc2"),
 ])
 def test_hostile_names_stay_names(programs, fake, written, sent):
-    """A service name is one segment of the path, whatever is in it."""
+    """A service name is one segment of the path, with any characters."""
     config = programs.config(fake)
     programs.storeutl(f"consul:leaf/{written}", "-noout", config=config)
     assert fake.seen(LEAF)[0].target.upper() == f"{LEAF}{sent}?{LATEST}".upper()

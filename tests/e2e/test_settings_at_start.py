@@ -1,6 +1,6 @@
-"""Settings that are wrong: servers do not start, and those that check their configuration say so.
+"""Wrong settings: servers do not start, and programs that check their configuration say so.
 
-`apachectl configtest` is none of these: Apache loads no certificate there. It does not start.
+`apachectl configtest` says nothing, as Apache loads no certificate there. Apache does not start.
 """
 
 from pathlib import Path
@@ -32,7 +32,7 @@ def wrong(programs, fake, log):
 
 @pytest.fixture
 def files(programs):
-    """A certificate and its key, of nobody."""
+    """A certificate and its key that no peer trusts."""
     _, certificate, _, key, *_ = self_signed().files(programs.folder, "dummy")
     Path(key).chmod(0o600)
     return Path(certificate), Path(key)

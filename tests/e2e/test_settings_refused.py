@@ -1,7 +1,7 @@
-"""Settings that can not be right: nothing is done by guesswork, and it is said which one it is.
+"""Settings that cannot be right: the provider does not guess, and names the wrong setting.
 
-OpenSSL ignores a provider that fails to start, whatever config_diagnostics says, and the program
-would go on with TLS that nobody governs. So the provider is there, and refuses.
+OpenSSL ignores a provider that fails to start, whatever config_diagnostics says. The program would go on with TLS
+that is not governed. So the provider is there, and refuses.
 """
 
 import pytest
@@ -38,7 +38,7 @@ def test_good_settings_are_taken(programs, fake):
     ({}, {"CONSUL_CLIENT_CERT": "a.pem"}, "client_cert"),
 ], ids=["name", "address", "duration", "section", "variable", "pair"])
 def test_connections_are_refused(programs, fake, version, settings, env, culprit):
-    """A server does not start that would fall back to serving everybody, and says why."""
+    """A server does not start, rather than serve every client, and says why."""
     files = fake.authority.service("web").files(programs.folder, "web")
     config = programs.config(**{"address": fake.address, **settings})
     started = programs.openssl("s_server", "-accept", "127.0.0.1:0", version, *files, config=config, env=env)
@@ -53,7 +53,7 @@ def test_connections_are_refused(programs, fake, version, settings, env, culprit
 
 
 def test_all_tls_is_refused(programs, fake):
-    """Nobody knows what was meant, so nothing is served; what is not TLS goes on."""
+    """The intended setting is unknown, so all TLS is refused. Operations without TLS go on."""
     config = programs.config(fake, sevice="web")
     assert programs.openssl("rand", "-hex", "8", config=config).code == 0
     public = self_signed(subject="public").files(programs.folder, "public")
@@ -93,7 +93,7 @@ def test_two_services_are_refused(programs, fake):
     ("authorize_timeout", "99999999999999999999s", "500ms"), ("connect_timeout", "1s 2s", "500ms"),
 ])
 def test_values_must_parse(programs, fake, setting, value, allowed):
-    """The error names the setting, the value and what is allowed."""
+    """The error names the setting, the value and the allowed values."""
     refused(programs, fake, setting, f'"{value}"', allowed, **{setting: value})
 
 
@@ -168,7 +168,7 @@ def test_a_token_file_must_be_there(programs, fake):
 
 @pytest.mark.parametrize("content", ["two words", "two\nlines", 100000 * "x"], ids=["words", "lines", "long"])
 def test_a_token_file_holds_one_word(programs, fake, content):
-    """What is no token is not sent, and not shown either."""
+    """A text that is no token is not sent, and not shown either."""
     file = programs.write("token", content)
     result = programs.storeutl("consul:leaf/web", "-noout", config=programs.config(fake, token_file=file))
     assert result.code != 0

@@ -22,7 +22,7 @@ def files(programs, identity, name):
 
 
 def fetch(programs, port, *options):
-    """What s_client gets; `options` may hold its certificate."""
+    """Return the answer to s_client; `options` may hold its certificate."""
     return programs.openssl(
         "s_client", "-connect", f"127.0.0.1:{port}", "-ign_eof", *options, stdin=GET)
 
@@ -100,7 +100,7 @@ def test_one_that_names_no_leaf_is_refused(programs, agent, uri):
 
 
 def test_one_that_names_nothing_is_refused(programs, agent):
-    """Whoever forgets the name has a certificate with a key that everybody knows."""
+    """Without the name it is a certificate with a key that every attacker knows."""
     config, key = programs.config(agent), stand_ins.key_file(programs, "consul:leaf/web")
     made = programs.openssl(
         "req", "-x509", "-new", "-key", key, "-subj", "/CN=web", "-out", "nameless.pem", config=config)

@@ -1,4 +1,4 @@
-"""What strangers can make a process do: few questions to the agent, however many they are, and few lines.
+"""The effect of strangers on a process: few questions to the agent, however many they are, and few lines.
 
 Counted, not timed: a question holds up a server with one thread for as long as the agent takes.
 """
@@ -31,7 +31,7 @@ STRANGERS = 8
 FRIENDS = 30
 LATE = 0.1  # seconds that the agent takes for each answer
 AT_ONCE, A_SECOND = 3, 1  # questions about newer roots that strangers can bring about
-LOOK = 2  # seconds after which roots are looked at anew, whoever comes
+LOOK = 2  # seconds after which any handshake looks at the roots anew
 CROWD, LINES_AT_ONCE, LINES_A_SECOND = 250, 50, 10
 SOON = 10  # seconds, on a machine that is busy, for what takes a second
 GET = b"GET / HTTP/1.0\r\n\r\n"
@@ -117,7 +117,7 @@ def test_strangers_cost_friends_little(programs, own_agent, relay, kind):
     assert len(strangers.visits) > FRIENDS and not any(strangers.visits)
     most = elapsed / LOOK + 1 + (AT_ONCE + A_SECOND * elapsed if kind == "forged" else 0)
     assert asked.pop(ROOTS, 0) <= most, (asked, elapsed)
-    assert asked == {AUTHORIZE: FRIENDS}  # whose intentions are not watched: strangers make nobody busy
+    assert asked == {AUTHORIZE: FRIENDS}  # without a watch for intentions: strangers make no process busy
 
 
 def test_a_rotation_among_strangers(programs, own_agent, relay):
@@ -181,7 +181,7 @@ class Forking:
         return Visitor(self.programs.folder, identity, "visitor").visit(self.port).served
 
     def questions_of(self, visit, ending):
-        """What is asked because of a visit, until the child has said how it ended."""
+        """Return the questions because of a visit, until the child has said how it ended."""
         mark, said = len(self.relay.requests), self.process.size()
         visit()
         self.process.wait_for(ending, said)

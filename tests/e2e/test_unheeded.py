@@ -1,4 +1,4 @@
-"""Intentions with a condition that the agent does not heed in its decisions: a watch shows them, and its yes is none."""
+"""Intentions with a condition that the agent's decisions leave out. A watch shows them, and its yes does not count."""
 
 import pytest
 
@@ -87,7 +87,7 @@ def test_one_that_is_known(world, listing):
 
 
 def test_no_watch_any_more(world, listing):
-    """What was listed is asked for again before it refuses anybody."""
+    """The list is asked for again before it refuses any client."""
     listing.rows = [row("friend", ALLOW, JWT)]
     wait_until(lambda: not world.served(), "the list")
     listing.watchable = False

@@ -122,7 +122,7 @@ def test_a_root_that_another_has_signed(programs, vault, start):
 
 
 def test_a_vault_that_is_gone(programs, tmp_path, start):
-    """What has its leaf goes on; what has none says why."""
+    """A service with its leaf goes on, and a service without one says why."""
     own = vault_server.Vault(tmp_path)
     agent = start(own.config())
     friend = agent.leaf("friend").files(programs.folder, "friend")
@@ -207,7 +207,7 @@ def rotate(agent, provider, config):
 def test_rotations(programs, vault, make_agent):
     """From Consul's own authority to Vault, there to other mounts and to another root alone, and back.
 
-    Consul 1.8 can not do the third: it unmounts the intermediate of the root before, and issues no leaf any more.
+    Consul 1.8 cannot do the third: it unmounts the intermediate of the earlier root, and issues no more leaves.
     """
     agent = make_agent()
     agent.wait_for_roots()

@@ -1,7 +1,7 @@
 """A client on Python's ssl module, as any program uses it: says GET and prints what comes.
 
-Arguments: port, host name or "", "check" or "trust" (verify nobody), highest version, CA file or "",
-how many connections to make, each offering the session of the one before, and a path.
+Arguments: port, host name or "", "check" or "trust" (no verification), highest version, CA file or "", count of
+connections, and path. Each connection offers the session of the one before.
 """
 
 import socket

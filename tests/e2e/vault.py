@@ -35,7 +35,7 @@ class Vault:
             return json.loads(response.read() or "{}")
 
     def config(self, **more):
-        """What Consul has to know, with PKI mounts that nobody else has; it makes them if there are none."""
+        """Return Consul's settings with PKI mounts of its own. Consul makes mounts that are missing."""
         self.mounts += 1
         return {"Address": self.address, "Token": self.token, "RootPKIPath": f"root-{self.mounts}",
                 "IntermediatePKIPath": f"intermediate-{self.mounts}", **more}

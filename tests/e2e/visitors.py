@@ -15,7 +15,7 @@ class Visit:
 
 
 class Visitor:
-    """Whoever presents this identity, and asks nobody who they are."""
+    """A client with one identity, which verifies no server."""
 
     def __init__(self, folder, identity, name):
         _, certificate, _, key, *_ = identity.files(folder, name)
@@ -24,7 +24,7 @@ class Visitor:
         self.context.load_cert_chain(certificate, key)
 
     def visit(self, port, word=b"hello", answer=b"hello"):
-        """Says a word; who is served gets the answer."""
+        """Say a word. A visitor that is served gets the answer."""
         began = time.monotonic()
         try:
             plain = socket.create_connection(("127.0.0.1", port), PATIENCE)
