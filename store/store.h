@@ -12,7 +12,10 @@
 #ifndef CONSUL_STORE_H
 #define CONSUL_STORE_H
 
+#include "base/allowance.h"
+#include "base/cancel.h"
 #include "base/clock.h"
+#include "base/descriptor.h"
 #include "base/error.h"
 #include "base/settings.h"
 #include "identity/dns_name.h"

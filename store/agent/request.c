@@ -2,7 +2,7 @@
 
 #include "agent/exchange.h"
 #include "agent/slot.h"
-#include "base/lock.h"
+#include "base/cancel.h"
 
 #include <pthread.h>
 #include <signal.h>

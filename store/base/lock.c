@@ -49,16 +49,3 @@ bool consul_condition_wait(pthread_cond_t *condition, consul_deadline deadline)
     pthread_cond_timedwait(condition, &live_lock, &until);
     return consul_now_ms() < deadline;
 }
-
-int consul_forbid_cancel(void)
-{
-    int state;
-
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
-    return state;
-}
-
-void consul_allow_cancel(int state)
-{
-    pthread_setcancelstate(state, NULL);
-}

@@ -21,13 +21,4 @@ bool consul_condition_make(pthread_cond_t *condition);
 /* Wait with the lock held, and without it meanwhile. Return false after the deadline. */
 bool consul_condition_wait(pthread_cond_t *condition, consul_deadline deadline);
 
-/*
- * Keep the host from cancelling this thread while the thread holds a lock or a request. Return the
- * state for consul_allow_cancel.
- */
-int consul_forbid_cancel(void);
-
-/* Restore the state that consul_forbid_cancel returned. */
-void consul_allow_cancel(int state);
-
 #endif

@@ -8,6 +8,7 @@
  */
 #include "cache/single_flight.h"
 
+#include "base/cancel.h"
 #include "base/lock.h"
 
 #include <pthread.h>

@@ -4,6 +4,7 @@
  */
 #include "watch/process.h"
 
+#include "base/cancel.h"
 #include "base/lock.h"
 #include "cache/single_flight.h"
 #include "watch/descriptors.h"

@@ -19,6 +19,7 @@
 #include "watch/watch.h"
 
 #include "agent/slot.h"
+#include "base/cancel.h"
 #include "base/lock.h"
 #include "watch/process.h"
 #include "watch/state.h"

@@ -1,0 +1,16 @@
+/*
+ * Cancelling: a host may cancel any of its threads, also one that is inside of our code. Any thread.
+ */
+#ifndef CONSUL_BASE_CANCEL_H
+#define CONSUL_BASE_CANCEL_H
+
+/*
+ * Keep the host from cancelling this thread while the thread holds a lock or a request. Return the value for
+ * consul_allow_cancel.
+ */
+int consul_forbid_cancel(void);
+
+/* Restore the state that consul_forbid_cancel returned. */
+void consul_allow_cancel(int state);
+
+#endif
