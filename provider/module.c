@@ -142,6 +142,26 @@ static int take_core(core_functions *core, const OSSL_DISPATCH *in, consul_error
 }
 
 /*
+ * Open the log, also where a setting is wrong, so that the log tells of it. Return 0 for a file that cannot be
+ * opened. No variable of the environment stands in for these settings.
+ */
+static int open_log(prov_instance *prov, const consul_settings *settings)
+{
+    const char *format = prov_section_value(&prov->core, "log_format");
+    prov_log_settings log = {.sink = prov_section_value(&prov->core, "log"),
+                             .level = CONSUL_LOG_INFO};
+
+    if (format != NULL && strcmp(format, "json") == 0)
+        log.format = CONSUL_LOG_JSON;
+    if (settings != NULL) {
+        log.level = settings->log_level;
+        log.audit = settings->audit;
+        log.is_held = settings->service != NULL;
+    }
+    return prov_log_open(&log, &prov->unusable);
+}
+
+/*
  * Configure an instance. OpenSSL goes on without a provider that fails to load, and TLS would go on
  * ungoverned. So a provider with a faulty configuration loads all the same, and refuses all TLS.
  */
@@ -150,8 +170,10 @@ static void configure(prov_instance *prov)
     int has_crypto = prov_crypto_bring(prov, &prov->unusable);
     consul_settings *settings = has_crypto ? prov_config_read(&prov->core, &prov->unusable) : NULL;
 
-    prov_log_open(
-        prov_section_value(&prov->core, "log")); /* also for what is wrong with the others */
+    if (!open_log(prov, settings)) {
+        consul_settings_free(settings);
+        return;
+    }
     if (settings == NULL
         || (prov->store = consul_store_new(settings, prov->core.libctx, &prov->unusable)) == NULL)
         return;
@@ -190,7 +212,8 @@ int OSSL_provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in,
     configure(prov);
     fits = prov_instances_add(prov);
     if (prov->store == NULL)
-        prov_log(&prov->unusable, "all TLS of this process is refused", NULL);
+        prov_log_error(CONSUL_LOG_ERROR, "configuration_refused", &prov->unusable,
+                       "all TLS of this process is refused");
     if (!fits) {
         consul_error_set(&err, CONSUL_R_INTERNAL, "loaded more than %d times", PROV_INSTANCES_MAX);
         goto err;
@@ -200,7 +223,7 @@ int OSSL_provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in,
     return 1;
 
 err:
-    prov_error_raise(&err, NULL, NULL);
+    prov_error_raise(CONSUL_LOG_ERROR, "configuration_refused", &err, NULL);
     free_instance(prov);
     return 0;
 }

@@ -1,6 +1,6 @@
 /*
- * Errors go to libcrypto directly and not through the core's upcalls: the hooks report errors in
- * handshakes, where no core handle is at hand and its provider may have been unloaded.
+ * Errors go to libcrypto directly and not through the core's upcalls. A handshake has no core handle at hand,
+ * and its provider may have been unloaded.
  */
 #include "report/error_queue.h"
 
@@ -43,10 +43,11 @@ void prov_error_queue(const consul_error *err, const char *context)
                   context == NULL ? "" : ": ", err->text);
 }
 
-void prov_error_raise(const consul_error *err, const char *context, const char *about)
+void prov_error_raise(enum consul_log_level level, const char *event, const consul_error *err,
+                      const char *context)
 {
     if (err->reason == 0)
         return;
-    prov_log(err, context, about);
+    prov_log_error(level, event, err, context);
     prov_error_queue(err, context);
 }

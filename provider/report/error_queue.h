@@ -10,10 +10,11 @@
 int prov_error_init(void);
 
 /*
- * Put an error on this thread's queue and into the log; `context` (or NULL) says in what, and
- * `about` (or NULL), in the log only, with whom. Does nothing for none.
+ * Put an error on this thread's queue, and into the log as an event of that name. `context` (or NULL) stands
+ * before its text. Without a reason the error is no error, and nothing is done.
  */
-void prov_error_raise(const consul_error *err, const char *context, const char *about);
+void prov_error_raise(enum consul_log_level level, const char *event, const consul_error *err,
+                      const char *context);
 void prov_error_queue(const consul_error *err, const char *context); /* the queue alone */
 
 #endif

@@ -159,7 +159,8 @@ static bool __attribute__((noinline)) refuses_all_tls(void)
     consul_store_unref(prov_active_store(&why));
     if (why.reason == 0 || why.reason == CONSUL_R_NOT_ACTIVE)
         return false;
-    prov_error_raise(&why, "all TLS of this process is refused", NULL);
+    prov_error_raise(CONSUL_LOG_ERROR, "configuration_refused", &why,
+                     "all TLS of this process is refused");
     return true;
 }
 

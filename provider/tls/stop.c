@@ -17,7 +17,7 @@ void prov_tls_stop(SSL *ssl, const char *why)
         if (e != NULL)
             endpoint_report(e, ssl, &err, NULL);
         else
-            prov_error_raise(&err, NULL, NULL);
+            prov_error_raise(CONSUL_LOG_WARNING, "peer_refused", &err, NULL);
     }
     SSL_set_verify(ssl, PROV_SERVER_VERIFY_MODE, NULL);
     SSL_set_shutdown(ssl, both);

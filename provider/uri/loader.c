@@ -61,7 +61,7 @@ static void *loader_open(void *provctx, const char *text)
     else
         ok = load_leaf(prov->store, &uri, &loader->leaf, &err);
     if (!ok) {
-        prov_error_raise(&err, text, NULL);
+        prov_error_raise(CONSUL_LOG_WARNING, "uri_refused", &err, text);
         OPENSSL_free(loader);
         loader = NULL;
     }
@@ -172,7 +172,7 @@ static int loader_load(void *ctx, OSSL_CALLBACK *object_cb, void *object_cbarg,
     if (len <= 0) {
         consul_error_set(&err, CONSUL_R_INTERNAL, "encoding a %s",
                          cert == NULL ? "private key" : "certificate");
-        prov_error_raise(&err, NULL, NULL);
+        prov_error_raise(CONSUL_LOG_WARNING, "uri_refused", &err, NULL);
         return 0;
     }
     params[0] = OSSL_PARAM_construct_int(OSSL_OBJECT_PARAM_TYPE, &type);

@@ -150,7 +150,7 @@ static int decoder_decode(void *ctx, OSSL_CORE_BIO *in, int selection, OSSL_CALL
             ok = hand_over_key(data_cb, data_cbarg);
     }
     if (err.reason != 0) {
-        prov_error_raise(&err, "PEM block " LABEL, NULL);
+        prov_error_raise(CONSUL_LOG_WARNING, "uri_refused", &err, "PEM block " LABEL);
         ok = 0;
     }
     OPENSSL_free(text);

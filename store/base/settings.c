@@ -62,8 +62,14 @@ const consul_option consul_options[] = {
      "How long a query that waits for changes may be held open; shorter where something cuts it"},
     {"on_agent_loss", NULL, "refuse", CONSUL_OPTION_LOSS, AT(on_agent_loss), false,
      "While the agent is lost: refuse clients, or last-known to admit those of the last hour"},
-    {"log", NULL, "off", CONSUL_OPTION_LOG, AT(log), false,
-     "Where refusals are written: off, stderr, syslog, or the absolute path of a file"},
+    {"log", NULL, "syslog", CONSUL_OPTION_LOG, AT(log), false,
+     "The sink of the log: syslog, stderr, the absolute path of a file, or off"},
+    {"log_level", NULL, "info", CONSUL_OPTION_LEVEL, AT(log_level), false,
+     "The lightest lines that are written: error, warning, info or debug"},
+    {"log_format", NULL, "text", CONSUL_OPTION_FORMAT, AT(log_format), false,
+     "The form of a line: text, or json for an object on each line"},
+    {"audit", NULL, "no", CONSUL_OPTION_BOOL, AT(audit), false,
+     "Write a line for each admitted peer, too"},
     {"crypto", NULL, "auto", CONSUL_OPTION_CRYPTO, AT(crypto), false,
      "OpenSSL's provider to bring along: auto (default, or none where fips is active), fips, or off"},
     {NULL, NULL, NULL, CONSUL_OPTION_TEXT, 0, false, NULL},
@@ -134,36 +140,63 @@ static int parse_bool(const consul_option *option, const char *value, bool *resu
                             option->name, value);
 }
 
-static int parse_demand(const consul_option *option, const char *value, enum consul_demand *result,
-                        consul_error *err)
-{
-    bool may_be_auto = option->type == CONSUL_OPTION_OUTBOUND;
+/* The words of a setting, each in the place of its value; NULL for a value without a word. */
+#define WORDS_MAX 4
 
-    if (strcmp(value, "require") == 0)
-        *result = CONSUL_DEMAND_REQUIRE;
-    else if (strcmp(value, "off") == 0)
-        *result = CONSUL_DEMAND_OFF;
-    else if (may_be_auto && strcmp(value, "auto") == 0)
-        *result = CONSUL_DEMAND_AUTO;
-    else
-        return consul_error_set(err, CONSUL_R_SETTING_INVALID, "%s = \"%s\": allowed are %s",
-                                option->name, value,
-                                may_be_auto ? "auto, require and off" : "require and off");
-    return 1;
+static const struct {
+    enum consul_option_type type;
+    const char *words[WORDS_MAX];
+} worded[] = {
+    {CONSUL_OPTION_INBOUND, {[CONSUL_DEMAND_OFF] = "off", [CONSUL_DEMAND_REQUIRE] = "require"}},
+    {CONSUL_OPTION_OUTBOUND,
+     {[CONSUL_DEMAND_OFF] = "off",
+      [CONSUL_DEMAND_AUTO] = "auto",
+      [CONSUL_DEMAND_REQUIRE] = "require"}},
+    {CONSUL_OPTION_LOSS,
+     {[CONSUL_LOSS_REFUSE] = "refuse", [CONSUL_LOSS_LAST_KNOWN] = "last-known"}},
+    {CONSUL_OPTION_LEVEL,
+     {[CONSUL_LOG_ERROR] = "error",
+      [CONSUL_LOG_WARNING] = "warning",
+      [CONSUL_LOG_INFO] = "info",
+      [CONSUL_LOG_DEBUG] = "debug"}},
+    {CONSUL_OPTION_FORMAT, {[CONSUL_LOG_TEXT] = "text", [CONSUL_LOG_JSON] = "json"}},
+};
+
+/* Return the words of a type of setting, or NULL for a type that has none. */
+static const char *const *words_of(enum consul_option_type type)
+{
+    size_t i;
+
+    for (i = 0; i < sizeof(worded) / sizeof(worded[0]); i++) {
+        if (worded[i].type == type)
+            return worded[i].words;
+    }
+    return NULL;
 }
 
-static int parse_loss(const consul_option *option, const char *value, enum consul_loss *result,
+static int parse_word(const consul_option *option, const char *value, unsigned *result,
                       consul_error *err)
 {
-    if (strcmp(value, "refuse") == 0)
-        *result = CONSUL_LOSS_REFUSE;
-    else if (strcmp(value, "last-known") == 0)
-        *result = CONSUL_LOSS_LAST_KNOWN;
-    else
-        return consul_error_set(err, CONSUL_R_SETTING_INVALID,
-                                "%s = \"%s\": allowed are refuse and last-known", option->name,
-                                value);
-    return 1;
+    const char *const *words = words_of(option->type);
+    char allowed[128] = "";
+    int last = WORDS_MAX - 1;
+    unsigned i;
+
+    while (words[last] == NULL)
+        last--;
+    for (i = 0; i < WORDS_MAX; i++) {
+        if (words[i] == NULL)
+            continue;
+        if (strcmp(value, words[i]) == 0) {
+            *result = i;
+            return 1;
+        }
+        if (*allowed != '\0')
+            OPENSSL_strlcat(allowed, i == (unsigned)last ? " and " : ", ", sizeof(allowed));
+        OPENSSL_strlcat(allowed, words[i], sizeof(allowed));
+    }
+    return consul_error_set(err, CONSUL_R_SETTING_INVALID, "%s = \"%s\": allowed are %s",
+                            option->name, value, allowed);
 }
 
 static int parse_duration(const consul_option *option, const char *value, int64_t *result,
@@ -205,10 +238,8 @@ static int parse_value(consul_settings *settings, const consul_option *option, c
         return consul_error_set(err, CONSUL_R_SETTING_INVALID,
                                 "%s = \"%s\": there is no section of that name; add it to the file",
                                 option->name, value);
-    if (option->type == CONSUL_OPTION_INBOUND || option->type == CONSUL_OPTION_OUTBOUND)
-        return parse_demand(option, value, (enum consul_demand *)(void *)member, err);
-    if (option->type == CONSUL_OPTION_LOSS)
-        return parse_loss(option, value, (enum consul_loss *)(void *)member, err);
+    if (words_of(option->type) != NULL)
+        return parse_word(option, value, (unsigned *)(void *)member, err);
     return parse_duration(option, value, (int64_t *)(void *)member, err);
 }
 

@@ -21,6 +21,8 @@ enum consul_option_type {
     CONSUL_OPTION_OUTBOUND, /* auto, require or off */
     CONSUL_OPTION_TABLE,    /* the name of a section, whose rows the provider looks up one by one */
     CONSUL_OPTION_LOG,      /* off, stderr, syslog or a path */
+    CONSUL_OPTION_LEVEL,    /* error, warning, info or debug */
+    CONSUL_OPTION_FORMAT,   /* text or json */
     CONSUL_OPTION_CRYPTO,   /* auto, fips or off, for the provider */
     CONSUL_OPTION_LOSS,     /* refuse or last-known */
     CONSUL_OPTION_BOOL,     /* yes/no, true/false, on/off, 1/0 */
@@ -46,6 +48,11 @@ enum consul_demand { CONSUL_DEMAND_OFF, CONSUL_DEMAND_AUTO, CONSUL_DEMAND_REQUIR
 
 /* The decision on peers while the agent is lost. */
 enum consul_loss { CONSUL_LOSS_REFUSE, CONSUL_LOSS_LAST_KNOWN };
+
+/* The weight of a line of the log, the gravest first. */
+enum consul_log_level { CONSUL_LOG_ERROR, CONSUL_LOG_WARNING, CONSUL_LOG_INFO, CONSUL_LOG_DEBUG };
+
+enum consul_log_format { CONSUL_LOG_TEXT, CONSUL_LOG_JSON };
 
 /* A value for each row of the table, under its name. A text is NULL without a value. */
 typedef struct consul_settings {
@@ -74,6 +81,9 @@ typedef struct consul_settings {
     int64_t watch_wait;
     enum consul_loss on_agent_loss;
     char *log;
+    enum consul_log_level log_level; /* of the least grave lines that are written */
+    enum consul_log_format log_format;
+    bool audit;
     char *crypto;
 } consul_settings;
 

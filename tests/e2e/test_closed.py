@@ -25,7 +25,7 @@ def example(programs, agent, service):
     text = (ROOT / "openssl.cnf.example").read_text()
     lines, count = re.subn(r"(?m)^#address = .*$", f"address = {agent.address}", text)
     assert count == 1 and lines.endswith("\n") and ACTIVATE in lines
-    return lines.replace("module = consul.so", f"module = {programs.module}") + f"service = {service}\n"
+    return lines.replace("module = consul.so", f"module = {programs.module}") + f"service = {service}\nlog = off\n"
 
 
 def other_module(programs, text, content):

@@ -70,6 +70,7 @@ activate = 1
 address = {agent}
 service = a
 inbound = off
+log = off
 [providers]
 first = first_provider
 """

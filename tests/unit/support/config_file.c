@@ -33,8 +33,9 @@ config_file config_file_write(const char *settings, const char *more)
                    "[openssl_init]\nproviders = providers\n"
                    "[providers]\ndefault = default_section\nconsul = consul_section\n"
                    "[default_section]\nactivate = 1\n"
-                   "[consul_section]\nmodule = %s\nactivate = 1\n%s\n%s\n",
-                   module_path(), settings, more == NULL ? "" : more)
+                   "[consul_section]\nmodule = %s\nactivate = 1\n%s%s\n%s\n",
+                   module_path(), strstr(settings, "log = ") == NULL ? "log = off\n" : "", settings,
+                   more == NULL ? "" : more)
                < 0
         || fclose(stream) != 0) {
         perror(file.path);

@@ -21,7 +21,7 @@
     "[openssl_init]\nproviders = providers\n"               \
     "[providers]\ndefault = default_section\nconsul = us\n" \
     "[default_section]\nactivate = 1\n"
-#define US "[us]\nmodule = MODULE\nactivate = 1\n"
+#define US "[us]\nmodule = MODULE\nactivate = 1\nlog = off\n"
 #define ROWS HEAD US "upstreams = rows\n[rows]\n"
 
 /* Write `text` with the module's path in place of MODULE. */
@@ -102,7 +102,7 @@ static const struct {
     {HEAD US "service = web\n[other]\na = b\nus::service = web\n", "[us] service: it stands"},
     {HEAD US "activate = 1\n", "[us] activate: it stands there twice"},
     {HEAD US "token = a\n[other]\na = 1\na = 2\nb = ${us::token}\n", NULL},
-    {HEAD US "token = a\nlog = /$token\nnamespace = ${us::token}\n", NULL},
+    {HEAD US "token = a\ndatacenter = x$token\nnamespace = ${us::token}\n", NULL},
     {ROWS "a.b = db\nc.d = db\na.b = web\n", "[rows] a.b: it stands there twice"},
     {HEAD US "[providers]\nconsul = us\n", "[providers] consul: one provider has two sections"},
     {HEAD US "[second]\nmodule = MODULE\nactivate = 1\nidentity = consul\nservice = web\n"

@@ -412,10 +412,10 @@ static void test_demands(void **state)
         assert_int_equal(settings->inbound, words[i].demand);
         consul_settings_free(settings);
     }
-    refuse(CONFIG("inbound", "auto"), "inbound = \"auto\": allowed are require and off");
+    refuse(CONFIG("inbound", "auto"), "inbound = \"auto\": allowed are off and require");
     for (i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
-        refuse(CONFIG("inbound", others[i]), "allowed are require and off");
-        refuse(CONFIG("outbound", others[i]), "allowed are auto, require and off");
+        refuse(CONFIG("inbound", others[i]), "allowed are off and require");
+        refuse(CONFIG("outbound", others[i]), "allowed are off, auto and require");
     }
 }
 
