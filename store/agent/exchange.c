@@ -13,6 +13,7 @@
 #include <strings.h>
 #include <sys/auxv.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <openssl/crypto.h>
 #include <openssl/ssl.h>
@@ -82,6 +83,19 @@ static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_so
 {
     return consul_exchange_note_socket(
         arg, address, socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol));
+}
+
+/*
+ * Close a socket. Where this process was held up itself, libcurl finds the time over, and does not look
+ * for an answer.
+ */
+static int close_socket(void *arg, curl_socket_t fd)
+{
+    consul_exchange *x = arg;
+    char byte;
+
+    x->unread |= recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 1;
+    return close(fd);
 }
 
 /* Check the agent's user after the connection and before the request, which has the token. */
@@ -154,6 +168,7 @@ static int set_transfer(consul_exchange *x, const consul_agent *agent,
            && SET(CURLOPT_WRITEFUNCTION, receive_body) && SET(CURLOPT_WRITEDATA, x)
            && SET(CURLOPT_HEADERFUNCTION, receive_header) && SET(CURLOPT_HEADERDATA, x)
            && SET(CURLOPT_OPENSOCKETFUNCTION, open_socket) && SET(CURLOPT_OPENSOCKETDATA, x)
+           && SET(CURLOPT_CLOSESOCKETFUNCTION, close_socket) && SET(CURLOPT_CLOSESOCKETDATA, x)
            && (settings->agent_user == NULL
                || (SET(CURLOPT_PREREQFUNCTION, check_user) && SET(CURLOPT_PREREQDATA, x)))
            && SET_TEXT(CURLOPT_UNIX_SOCKET_PATH, agent->address.socket_path)
@@ -315,7 +330,7 @@ bool consul_exchange_was_limited(const consul_exchange *x, CURLcode code)
 
 bool consul_exchange_was_unanswered(const consul_exchange *x, CURLcode code)
 {
-    return code == CURLE_OPERATION_TIMEDOUT && x->has_time;
+    return code == CURLE_OPERATION_TIMEDOUT && x->has_time && !x->unread;
 }
 
 bool consul_exchange_found_loss(const consul_exchange *x, CURLcode code)

@@ -30,6 +30,7 @@ typedef struct consul_exchange {
     bool has_time;                   /* true where the timeout is long enough for a healthy agent */
     consul_deadline look_up_until;   /* the latest moment for the address of the agent's name */
     bool was_looked_up;              /* true where a connection was begun by then */
+    bool unread;                     /* true where this process was too slow to read an answer */
     char source[CONSUL_URI_MAX];     /* "GET http://…", for error texts */
     char curl_text[CURL_ERROR_SIZE]; /* libcurl's words for an error */
 } consul_exchange;
@@ -69,7 +70,7 @@ bool consul_exchange_was_limited(const consul_exchange *exchange, CURLcode code)
 
 /*
  * Return true where the exchange took too long. A handshake with too little time left does not
- * count.
+ * count. Neither does an answer that this process was too slow to read.
  */
 bool consul_exchange_was_unanswered(const consul_exchange *exchange, CURLcode code);
 

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import resource
+import signal
 import socket
 import threading
 import time
@@ -16,7 +17,7 @@ import stand_ins
 from fake_agent import AUTHORIZE, INTENTIONS, raw, reset, silent
 from processes import wait_until
 from programs import PYTHON, Server
-from test_decisions import World
+from test_decisions import NO, World
 from test_decisions_attacked import HOUR, SteppedWorld
 from visitors import Visitor
 
@@ -199,6 +200,24 @@ def test_a_hang_that_becomes_a_crowd(programs, fake):
             fake.answer(kind, answer)
         wait_until(lambda: friend.visit(server.port).served is is_loss, f"a change, to {is_loss}")
         assert [friend.visit(server.port).served for _ in range(5)] == [is_loss] * 5
+
+
+def test_an_answer_that_is_not_read_in_time(programs, fake):
+    """The server itself was held up, and the agent has said no meanwhile."""
+    server = live_server(programs, programs.config(fake, **LAST_KNOWN), "one")
+    friend = Visitor(programs.folder, fake.authority.service("friend"), "friend")
+    assert all(friend.visit(server.port).served for _ in range(3))
+
+    def deny(connection):
+        outages.hang(server)
+        NO(connection)
+        time.sleep(1.5)  # longer than the server would wait
+        server.signal(signal.SIGCONT)
+
+    fake.answer(AUTHORIZE, deny)
+    assert not friend.visit(server.port).served
+    fake.answer(AUTHORIZE, None)
+    wait_until(lambda: friend.visit(server.port).served, "an answer")
 
 
 def test_what_a_watch_has_reported(programs, fake):
