@@ -1,4 +1,3 @@
-/* What the agent was asked for: what it has said last, and for how long that counts. */
 #include "cache/entry.h"
 
 #include "agent/decode.h"
@@ -10,15 +9,12 @@
 
 #include <openssl/evp.h>
 
-#define SETTLING_MS 3000 /* until the agent's decisions have followed a change, with certainty */
+#define SETTLING_MS 3000 /* the longest time for the agent's verdicts to follow a change */
 
-/*
- * Roots that a watch vouches for are asked for all the same when they are so old, by one handshake at a
- * time; the others use them for some time more.
- */
+/* The greatest ages of roots that a watch vouches for: without a request, and during a request. */
 #define LOOK_AGE_US 2000000
 #define LOOK_AGE_ASKED_US 3000000
-#define LOOK_PAUSE_US 500000 /* until another one asks */
+#define LOOK_PAUSE_US 500000 /* between the requests of two handshakes */
 
 static uint64_t last_epoch; /* under the lock of base/lock.h */
 
@@ -89,7 +85,10 @@ consul_leaf *consul_entry_leaf_when_busy(consul_entry *entry, int64_t since, int
     return leaf;
 }
 
-/* Was the chain of this leaf to these roots verified, and would be now? */
+/*
+ * Return true where the chain of this leaf to these roots was verified, and no certificate has
+ * expired.
+ */
 static bool chain_was_verified(const consul_entry *entry, const consul_leaf *leaf,
                                const consul_roots *roots)
 {
@@ -101,7 +100,9 @@ static bool chain_was_verified(const consul_entry *entry, const consul_leaf *lea
     return chains;
 }
 
-/* With the lock held. Returns what is to be released outside of it. */
+/*
+ * Set the checked roots, with the lock held. Return the old ones, to be released without the lock.
+ */
 static consul_roots *set_checked(consul_entry *entry, consul_roots *roots, time_t until)
 {
     consul_roots *old = entry->checked;
@@ -131,7 +132,7 @@ int consul_entry_check_leaf(consul_entry *entry, const consul_leaf *leaf, consul
     return 1;
 }
 
-/* The digest of an answer; zeros without memory. */
+/* Compute the digest of an answer. It is zeros without memory. */
 static void digest_answer(const consul_answer *answer, unsigned char digest[CONSUL_DIGEST_LEN])
 {
     if (EVP_Digest(answer->body, answer->len, digest, NULL, EVP_sha256(), NULL) != 1)
@@ -155,7 +156,7 @@ consul_roots *consul_entry_decode_roots(consul_entry *entry, const consul_answer
         return roots;
     consul_roots_unref(roots);
     roots = consul_roots_decode(answer->body, answer->len, libctx, err);
-    /* The others count; one that is of no use may be when it is read again. */
+    /* A root may be unusable for lack of memory. Without a digest, the answer is decoded again. */
     if (roots != NULL && consul_certs_are_usable(roots->certs))
         memcpy(roots->digest, digest, sizeof(digest));
     else if (roots == NULL)
@@ -182,8 +183,8 @@ consul_leaf *consul_entry_decode_leaf(consul_entry *entry, const consul_answer *
 }
 
 /*
- * May this answer take the place of what is kept, or is that more than it can know? Then it does. The
- * answer to a watch may have been on its way since before a handshake had another one.
+ * Return true where an answer takes the place of the kept one, and note its times. The answer to a
+ * watch may be the older one, where it was on its way for longer.
  */
 static bool takes_place(consul_entry *entry, bool is_other, enum consul_origin origin,
                         int64_t asked, consul_deadline fresh_until)
@@ -197,7 +198,7 @@ static bool takes_place(consul_entry *entry, bool is_other, enum consul_origin o
     if (asked < entry->asked || (origin == CONSUL_ASKED && is_fresh(entry)))
         return false;
     if (is_other)
-        entry->fresh_until = 0; /* the watch has missed it: it may be broken */
+        entry->fresh_until = 0; /* the watch has missed the change, and may be broken */
     entry->asked = asked;
     return true;
 }

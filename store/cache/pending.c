@@ -1,18 +1,14 @@
-/*
- * Requests that the agent has left without an answer. One that has lost its leader, say, answers what
- * it has cached and nothing else: who asks again what was not answered would wait again in vain.
- */
 #include "cache/pending.h"
 
 #include <string.h>
 
 #include <openssl/crypto.h>
 
-#define UNANSWERED_MAX 8 /* what is more is forgotten, and waited for again */
+#define UNANSWERED_MAX 8 /* requests; handshakes wait again for any beyond */
 
 struct consul_pending {
-    consul_pending_request questions[UNANSWERED_MAX]; /* without a path where there is none */
-    size_t next;
+    consul_pending_request questions[UNANSWERED_MAX];
+    size_t next; /* the place after the last one that consul_pending_next has copied */
 };
 
 consul_pending *consul_pending_new(consul_error *err)
@@ -73,7 +69,7 @@ static const consul_scope *scope_of(const consul_request *request)
     return request->scope == NULL ? &nowhere : request->scope;
 }
 
-/* Bodies are not compared: one decision that does not come speaks for the others. */
+/* Return the pending request like `request`, or NULL. One missing verdict speaks for the others. */
 static consul_pending_request *find_like(consul_pending *all, const consul_request *request)
 {
     const consul_scope *scope = scope_of(request);

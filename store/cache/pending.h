@@ -1,41 +1,62 @@
-/* Requests that the agent has left without an answer. Under the lock of base/lock.h. */
+/*
+ * Pending requests: the agent has left them without an answer. An agent without a leader, for
+ * example, answers from its cache and leaves the rest. Another handshake with such a request would
+ * wait in vain.
+ *
+ * All functions need the lock of base/lock.h. Texts are copies, apart from the literal paths.
+ */
 #ifndef CONSUL_CACHE_PENDING_H
 #define CONSUL_CACHE_PENDING_H
 
 #include "agent/request.h"
 
-/* A request that is kept. `path` is literal; no path stands for no question. */
+/* A pending request. All zeros stand for no request. */
 typedef struct consul_pending_request {
-    const char *path;
-    char last_segment[CONSUL_NAME_MAX + 1];
+    const char *path;                       /* a literal, NULL without a request */
+    char last_segment[CONSUL_NAME_MAX + 1]; /* "" without a segment */
     consul_scope scope;
-    char *body;
-    int reason; /* why there is no answer, enum consul_reason */
+    char *body; /* NULL for a GET */
+    int reason; /* the reason for the missing answer, enum consul_reason */
 } consul_pending_request;
 
-consul_request consul_pending_request_of(
-    const consul_pending_request *question); /* borrows from it */
+/* Return the request itself, which borrows from `question`. */
+consul_request consul_pending_request_of(const consul_pending_request *question);
+
+/* Free the parts of a pending request, and leave zeros. */
 void consul_pending_request_clear(consul_pending_request *question);
 
-/* Some of them, under the lock of base/lock.h. */
+/* The pending requests of one watch, in a bounded number. */
 typedef struct consul_pending consul_pending;
 
+/* Return an empty list. Return NULL with an error without memory. */
 consul_pending *consul_pending_new(consul_error *err);
+
+/* Free the list. NULL is allowed. */
 void consul_pending_free(consul_pending *all);
 
-/* Add one, or note why there is no answer to it now. */
+/* Add a request, or set the reason of one like it. A request beyond the limit is forgotten. */
 void consul_pending_add(consul_pending *all, const consul_request *request, int reason);
+
+/* Remove the request that is like `question`, and remove all. */
 void consul_pending_remove(consul_pending *all, const consul_pending_request *question);
 void consul_pending_forget(consul_pending *all);
 
-/* The agent may be there, and can not be asked: from now on that is why, and no loss of it. */
+/* Set the reason of all to CONSUL_R_AGENT_UNREACHABLE, which is no loss: the agent may be there. */
 void consul_pending_excuse(consul_pending *all);
 
-/* Is this one of them? Then its reason, else 0. Decisions are alike. */
+/*
+ * Return the reason of the pending request that is like `request`, or 0. Bodies are not compared,
+ * so that all questions are alike.
+ */
 int consul_pending_find(consul_pending *all, const consul_request *request);
+
+/* Return true where a request is pending. */
 bool consul_pending_any(const consul_pending *all);
 
-/* A copy of each in turn; false if there is none. Clear it in the end. */
+/*
+ * Copy the next pending request, in turn. Return false without one, or without memory. The caller
+ * clears the copy in the end, and before that may give it to this function again.
+ */
 bool consul_pending_next(consul_pending *all, consul_pending_request *question);
 
 #endif

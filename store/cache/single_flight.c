@@ -1,11 +1,3 @@
-/*
- * What one thread asks the agent is told to all who ask the same meanwhile, but never an answer to a
- * question that was sent before they came: a denial may have been accepted in between. So who finds
- * that just this is being asked does not join that: it waits for the answer, and asks again, for
- * itself and for all who have come until then. At most two are on their way at a time, but where the
- * agent is slow, one more every CONSUL_QUEUED_MS. Of those that are not about a peer there is one at a
- * time.
- */
 #include "cache/single_flight.h"
 
 #include "base/cancel.h"
@@ -17,28 +9,31 @@
 #include <openssl/crypto.h>
 
 enum state {
-    QUEUED, /* may be joined */
+    QUEUED, /* not sent, so that other threads may join */
     SENT,
     ANSWERED
 };
 
-/* All fields but the key under the lock of base/lock.h. Lives until the last one has let go of it. */
+/*
+ * A question, under the lock of base/lock.h apart from its key. It lives until its last holder
+ * leaves.
+ */
 typedef struct question {
     struct question *next;
     const void *of;
-    char target[CONSUL_URI_MAX + 1]; /* empty where it is not about a peer */
+    char target[CONSUL_URI_MAX + 1]; /* a SPIFFE ID, empty without a peer */
     unsigned char chain[CONSUL_DIGEST_LEN];
-    pthread_t asker; /* who never waits for it, not even a fibre of its own */
+    pthread_t asker; /* the thread that asks; none of its own fibres may wait for it */
     enum state state;
-    unsigned holders;
+    unsigned holders; /* the number of threads that use the question */
     pthread_cond_t changed;
     enum consul_verdict verdict;
-    consul_error why;
+    consul_error why; /* the reason for a verdict other than yes */
 } question;
 
 /*
- * Under the lock: those without an answer, the last one first, and those of a parent, whose
- * conditions have waiters that are not there.
+ * The questions without an answer, the newest first, and the questions of a parent. The conditions
+ * of a parent's questions have waiters that are gone. Both are under the lock.
  */
 static question *questions, *forgotten;
 
@@ -76,7 +71,7 @@ static question *make(const void *of, const consul_spiffe_id *target,
     return q;
 }
 
-/* With the lock held. */
+/* Leave a question, with the lock held. The last holder frees it. */
 static void release(question *q)
 {
     if (--q->holders != 0)
@@ -85,7 +80,7 @@ static void release(question *q)
     OPENSSL_free(q);
 }
 
-/* With the lock held, which is let go meanwhile. */
+/* Hold a question and wait for its answer, with the lock held, and without it meanwhile. */
 static void wait_for_answer(question *q, consul_deadline deadline)
 {
     q->holders++;
@@ -93,7 +88,7 @@ static void wait_for_answer(question *q, consul_deadline deadline)
         ;
 }
 
-/* With the lock held: leave it when it has an answer, which nobody can find any more then. */
+/* Give a question its answer, with the lock held. No new thread finds it any more. */
 static void answer(question *q, enum consul_verdict verdict, const consul_error *why)
 {
     question **link = &questions;
@@ -108,7 +103,10 @@ static void answer(question *q, enum consul_verdict verdict, const consul_error 
     pthread_cond_broadcast(&q->changed);
 }
 
-/* With the lock held, which is let go meanwhile. Ask for all who are there when it is sent. */
+/*
+ * Ask for all threads that are there when the request is sent, and return the verdict. The lock is
+ * held, but not meanwhile.
+ */
 static enum consul_verdict ask_for_all(question *own, consul_deadline deadline, consul_ask ask,
                                        void *arg, consul_error *why)
 {
@@ -153,7 +151,7 @@ enum consul_verdict consul_single_flight(const void *of, const consul_spiffe_id 
             why = q->why;
         }
         release(q);
-        /* What the asker has failed at, for want of time, say, need not be so for others. */
+        /* The asker may have failed alone, for lack of time for example. */
         asks_alone = verdict != CONSUL_VERDICT_YES && verdict != CONSUL_VERDICT_NO;
     } else if (own != NULL) {
         verdict = ask_for_all(own, deadline, ask, arg, &why);
@@ -165,10 +163,10 @@ enum consul_verdict consul_single_flight(const void *of, const consul_spiffe_id 
     if (asks_alone && consul_now_ms() < deadline) {
         why = (consul_error){0};
         verdict = ask(arg, &why);
-    } else if (asks_alone) { /* where another one has failed, that says why */
+    } else if (asks_alone) { /* a failure of the other thread keeps its own reason */
         consul_error_set(&why, CONSUL_R_AGENT_TIMEOUT,
-                         "the agent has not told another handshake in time whether this client "
-                         "may connect to \"%s\"",
+                         "another handshake has asked whether this client may connect to \"%s\", "
+                         "and has no answer yet",
                          target == NULL ? "" : target->service);
     }
     if (verdict != CONSUL_VERDICT_YES)

@@ -7,7 +7,7 @@
 #include <openssl/crypto.h>
 
 #define BUCKETS 256
-#define ENTRIES_MAX 16384 /* of one store, which names come from local files and settings */
+#define ENTRIES_MAX 16384 /* entries of a store; their names come from local files and settings */
 
 struct consul_table {
     size_t count;
@@ -92,13 +92,13 @@ consul_entry *consul_table_entry(consul_table *table, enum consul_kind kind, con
     consul_unlock();
     if (entry == NULL)
         consul_error_set(err, CONSUL_R_OUT_OF_MEMORY,
-                         "a place for \"%s\", or it would be one of "
-                         "more than %d services",
+                         "no entry for \"%s\": no memory, or more "
+                         "than %d entries in this process",
                          kind == CONSUL_KIND_ROOTS ? "roots" : service, ENTRIES_MAX);
     return entry;
 }
 
-/* Nobody's in particular: it is used beside each of the others. */
+/* Return true for the intentions of all services, which are used beside each of the others. */
 static bool is_of_everybody(const consul_entry *entry)
 {
     return entry->kind == CONSUL_KIND_INTENTIONS && *entry->service == '\0';

@@ -1,32 +1,42 @@
-/* The entries of one store, by what they are of. Any thread. */
+/*
+ * The entries of one store, by kind, service and scope. Entries live as long as their table. Any
+ * thread: the functions take the lock of base/lock.h, but for consul_table_stop_vouching. The child
+ * of a fork keeps the table.
+ */
 #ifndef CONSUL_CACHE_TABLE_H
 #define CONSUL_CACHE_TABLE_H
 
 #include "cache/entry.h"
 
-/* The entries of one store. They live as long as it does. */
 typedef struct consul_table consul_table;
 
+/* Return an empty table. Return NULL with an error without memory. */
 consul_table *consul_table_new(consul_error *err);
+
+/* Free the table and its entries. NULL is allowed. */
 void consul_table_free(consul_table *table);
 
-/* The entry of this kind, made if there is none. `service` is "" for roots. */
+/*
+ * Find or make an entry, count a use, and return it, borrowed. `service` is "" for roots. Return
+ * NULL with an error without memory, or beyond the limit.
+ */
 consul_entry *consul_table_entry(consul_table *table, enum consul_kind kind, const char *service,
                                  const consul_scope *scope, consul_error *err);
 
 /*
- * Everybody's intentions. NULL in a namespace or a partition, whose list need not show all that
- * count there: there are some for any namespace, and some that another one owns.
+ * Return the entry for the intentions of all services, or NULL. A namespace or a partition has no
+ * such entry. Its list leaves out intentions that count there: for any namespace, or of another
+ * owner.
  */
 consul_entry *consul_table_all_intentions(consul_table *table, const consul_scope *scope);
 
 /*
- * The one of this kind that was used most since the last call, of intentions of one service; NULL if
- * none was ever.
+ * Return the entry of this kind that was used most since the last call. Return NULL where no entry
+ * of this kind exists. The entry for the intentions of all services is left out.
  */
 consul_entry *consul_table_most_used(consul_table *table, enum consul_kind kind);
 
-/* No watch vouches for anything any more. With the lock held. */
+/* Note for all entries that no watch vouches for them any more. The lock is held. */
 void consul_table_stop_vouching(consul_table *table);
 
 #endif

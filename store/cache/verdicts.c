@@ -8,7 +8,7 @@
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 
-/* Verdicts of about 60 bytes. */
+/* Verdicts of about 60 bytes, in sets. */
 #define SET_SIZE 8
 #define SETS (CONSUL_VERDICTS_KEPT / SET_SIZE)
 
@@ -17,15 +17,18 @@ typedef struct kept_place {
     consul_kept_verdict kept;
 } kept_place;
 
-/* Each pair is in one set, or not known: where others have all places, the longest unasked goes. */
+/*
+ * A pair has its place in one set. In a full set, the verdict that was asked for first gives its
+ * place.
+ */
 typedef struct kept_set {
     kept_place places[SET_SIZE];
-    int64_t forgotten; /* when the last one that went was asked about */
+    int64_t forgotten; /* the latest moment of a request whose verdict lost its place */
 } kept_set;
 
 struct consul_verdicts {
-    kept_set chains[SETS];     /* target and the peer's certificates */
-    kept_set identities[SETS]; /* target and the peer's SPIFFE ID */
+    kept_set chains[SETS];     /* by target and the peer's certificates */
+    kept_set identities[SETS]; /* by target and the peer's SPIFFE ID */
 };
 
 consul_verdicts *consul_verdicts_new(consul_error *err)
@@ -33,7 +36,7 @@ consul_verdicts *consul_verdicts_new(consul_error *err)
     consul_verdicts *verdicts = OPENSSL_zalloc(sizeof(*verdicts));
 
     if (verdicts == NULL)
-        consul_error_set(err, CONSUL_R_OUT_OF_MEMORY, "the verdicts of before");
+        consul_error_set(err, CONSUL_R_OUT_OF_MEMORY, "the kept verdicts");
     return verdicts;
 }
 
@@ -59,7 +62,7 @@ static size_t set_of(const unsigned char key[CONSUL_DIGEST_LEN])
     return key[0] % SETS;
 }
 
-/* Where it is in its set, or NULL. */
+/* Return the place of a key in its set, or NULL. */
 static const kept_place *place_in(const kept_set *set, const unsigned char key[CONSUL_DIGEST_LEN])
 {
     size_t i;
@@ -83,7 +86,7 @@ static kept_place *oldest_place(kept_set *set)
     return oldest;
 }
 
-/* With the lock held. */
+/* Keep a verdict, with the lock held. */
 static void note(kept_set sets[SETS], const unsigned char key[CONSUL_DIGEST_LEN],
                  const consul_kept_verdict *verdict)
 {
@@ -91,7 +94,7 @@ static void note(kept_set sets[SETS], const unsigned char key[CONSUL_DIGEST_LEN]
     kept_place *place = (kept_place *)place_in(set, key);
     int64_t known_of = place == NULL ? set->forgotten : place->kept.asked;
 
-    /* It took longer to come than what is there, or than a no that may have been. */
+    /* A late yes yields to a newer verdict, and to a no that may have lost its place. */
     if (verdict->verdict == CONSUL_VERDICT_YES && known_of >= verdict->asked)
         return;
     if (place == NULL) {
@@ -103,7 +106,7 @@ static void note(kept_set sets[SETS], const unsigned char key[CONSUL_DIGEST_LEN]
     place->kept = *verdict;
 }
 
-/* With the lock held. Without memory nobody knows where an earlier yes may be. */
+/* Forget all verdicts, with the lock held. Without memory, an earlier yes cannot be found. */
 static void forget_all(kept_set sets[SETS], int64_t asked)
 {
     size_t i, j;

@@ -1,28 +1,34 @@
-/* Verdicts that are kept, in a bounded number. Any thread. */
+/*
+ * The kept verdicts of a store, in a bounded number, by chain and by identity. Any thread: the
+ * functions take the lock of base/lock.h. The child of a fork keeps the verdicts.
+ */
 #ifndef CONSUL_CACHE_VERDICTS_H
 #define CONSUL_CACHE_VERDICTS_H
 
 #include "agent/authorize.h"
 #include "identity/roots.h"
 
-/* About so many chains, and so many identities, verdicts are kept at most. */
+/* The greatest number of kept verdicts by chain, and of those by identity. */
 #define CONSUL_VERDICTS_KEPT 1024
 
-/* A bounded number of them. Of eight pairs none is forgotten for another; of many some are. */
+/* The kept verdicts. Up to eight pairs never displace each other. */
 typedef struct consul_verdicts consul_verdicts;
 
 typedef struct consul_kept_verdict {
-    enum consul_verdict verdict; /* NONE if there is none */
-    uint64_t epoch;              /* in which it was asked for: consul_entry_epoch */
-    int64_t asked;               /* and when */
+    enum consul_verdict verdict; /* NONE without a verdict */
+    uint64_t epoch;              /* the epoch of the request: consul_entry_epoch */
+    int64_t asked;               /* the moment of the request, in milliseconds */
 } consul_kept_verdict;
 
+/* Return an empty set of verdicts. Return NULL with an error without memory. */
 consul_verdicts *consul_verdicts_new(consul_error *err);
+
+/* Free the verdicts. NULL is allowed. */
 void consul_verdicts_free(consul_verdicts *verdicts);
 
 /*
- * Note whether this peer may connect to the target. `chain` is the digest of its certificates. Where
- * that is not set, the verdict counts for the identity only.
+ * Keep a verdict on whether this peer may connect to the target. `chain` is the digest of its
+ * certificates. Without a digest, the verdict counts for the identity only.
  */
 void consul_verdicts_note(consul_verdicts *verdicts, const consul_spiffe_id *target,
                           const consul_spiffe_id *peer_id,
@@ -30,15 +36,16 @@ void consul_verdicts_note(consul_verdicts *verdicts, const consul_spiffe_id *tar
                           const consul_kept_verdict *verdict);
 
 /*
- * What was said about this very chain; NONE where the last verdict about its identity is another, as
- * after a no to one of the same service that has another certificate, or where `chain` is not set.
+ * Return the kept verdict on this very chain. It is CONSUL_VERDICT_NONE without a digest, and where
+ * the last verdict on its identity differs. A no to another certificate of the service makes such a
+ * difference.
  */
 consul_kept_verdict consul_verdicts_find(const consul_verdicts *verdicts,
                                          const consul_spiffe_id *target,
                                          const consul_spiffe_id *peer_id,
                                          const unsigned char chain[CONSUL_DIGEST_LEN]);
 
-/* What was said last about this identity, whatever its certificate was. */
+/* Return the last verdict on this identity, with any certificate. */
 consul_kept_verdict consul_verdicts_last(const consul_verdicts *verdicts,
                                          const consul_spiffe_id *target,
                                          const consul_spiffe_id *peer_id);

@@ -1,7 +1,3 @@
-/*
- * What the thread of a watch has open. A host may close all descriptors that it does not know, and a
- * fork takes all along. Ours are known by their inode; one that has become another's is not touched.
- */
 #include "watch/descriptors.h"
 
 #include <errno.h>
@@ -49,7 +45,7 @@ bool consul_descriptors_are_ours(consul_watch_thread *r)
     return consul_descriptor_is_ours(&r->wake[0]) && consul_descriptor_is_ours(&r->wake[1]);
 }
 
-/* Of libcurl 7.88 to 8.1, https://github.com/curl/curl/pull/11439 */
+/* Forget what libcurl 7.88 to 8.1 closes silently: https://github.com/curl/curl/pull/11439 */
 void consul_descriptors_forget_closed(consul_watch_thread *r)
 {
     size_t i;
@@ -116,9 +112,11 @@ static bool holds_a_byte(int fd, unsigned long where)
 }
 
 /*
- * libcurl up to 8.9 opens a pair of sockets with a multi handle, which a program that is executed
- * would inherit, and does not tell which. They get the numbers that were free just before, unless
- * another thread was faster: then it is not in them that the byte that wakes shows, and goes.
+ * Find the pair of sockets of a multi handle, and keep executed programs from inheriting them.
+ * Return false where the pair has other numbers. libcurl up to 8.9 opens the pair, and does not
+ * tell its numbers. They are `fds`, which were free just before, unless another thread was faster.
+ * A wake-up sends a byte through the pair, and a poll takes it away. A byte that is seen in `fds`
+ * proves the pair.
  */
 static bool know_pair(consul_watch_thread *r, const int fds[2])
 {
@@ -139,14 +137,16 @@ static bool know_pair(consul_watch_thread *r, const int fds[2])
     return true;
 }
 
-/* Try until the pair is known: the thread that has started this one opens a socket just now. */
+/*
+ * Make handles until the pair is known. The thread that started this one opens a socket just now.
+ */
 void consul_descriptors_make_multi(consul_watch_thread *r)
 {
     bool known = false;
     int fds[2], try;
 
     for (try = 0; try < MULTI_TRIES && !known; try++) {
-        curl_multi_cleanup(r->multi); /* first: its numbers are the next ones to be given away */
+        curl_multi_cleanup(r->multi); /* first, so that its numbers are the next free ones */
         r->multi = NULL;
         if (!make_pair(fds))
             return;

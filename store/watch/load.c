@@ -3,10 +3,10 @@
 #include "base/lock.h"
 #include "watch/state.h"
 
-#define BUSY_PER_SECOND 20 /* peers of the mesh, for a process to be busy, */
-#define BUSY_FOR_MS 2000   /* from the beginning of that second on */
+#define BUSY_PER_SECOND 20 /* peers of the mesh in a second that make a process busy */
+#define BUSY_FOR_MS 2000   /* the time for which it stays busy, from the begin of that second */
 
-/* With the lock held. */
+/* Count a peer in the present second, with the lock held. */
 static void count_in_second(consul_watch *watch, int64_t now)
 {
     int64_t passed = now - watch->second_began;

@@ -1,15 +1,15 @@
-/* How busy a process is, by the peers of the mesh that it meets. Any thread. */
+/* The load of a process, in peers of the mesh. Any thread. A forked child begins without load. */
 #ifndef CONSUL_WATCH_LOAD_H
 #define CONSUL_WATCH_LOAD_H
 
 #include "watch/watch.h"
 
-/* A handshake has met a peer of the mesh: by these, and not by strangers, a process becomes busy. */
+/* Count a handshake with a peer of the mesh. Strangers do not make a process busy. */
 void consul_watch_note_peer(consul_watch *watch);
 
 /*
- * Does this process make many handshakes? Then its leaf may be some milliseconds old, so that it can
- * know decisions before they are needed.
+ * Return true in a busy process. Its leaf may be some milliseconds old. Then the second lane is
+ * free for intentions, and kept verdicts count.
  */
 bool consul_watch_is_busy(consul_watch *watch);
 

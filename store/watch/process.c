@@ -1,7 +1,3 @@
-/*
- * Fork: the thread works under a lock for which a fork waits, so that no lock of libcrypto's or
- * libcurl's is held by it then. The child closes the descriptors and lets go of the rest.
- */
 #include "watch/process.h"
 
 #include "base/cancel.h"
@@ -16,7 +12,7 @@
 
 pthread_mutex_t consul_stop_lock = PTHREAD_MUTEX_INITIALIZER;
 static consul_watch *watches; /* under the lock of base/lock.h */
-static bool exiting;          /* too */
+static bool exiting;          /* likewise */
 
 static void stop_all(void)
 {
@@ -36,7 +32,7 @@ static void stop_all(void)
     pthread_mutex_unlock(&consul_stop_lock);
 }
 
-static int forks_cancel_state; /* under the locks */
+static int forks_cancel_state; /* under all three locks */
 
 static void before_fork(void)
 {
@@ -82,13 +78,15 @@ static void after_fork_in_child(void)
     after_fork_in_parent();
 }
 
-/* Also for processes that never watch: handshakes and loaders take the lock, too. */
+/* Keep the locks whole over a fork. A process without a watch uses the lock of base/lock.h, too. */
 static void keep_locks_sane_over_fork(void)
 {
     pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
 }
 
-/* A thread uses libcrypto, which up to OpenSSL 3 cleans up at exit. */
+/*
+ * End all threads at exit, before libcrypto is gone. OpenSSL 3 cleans up in its own exit handlers.
+ */
 static void install_exit_handlers(void)
 {
     atexit(stop_all);
@@ -132,7 +130,7 @@ void consul_process_remove(consul_watch *watch)
 {
     consul_watch **link;
 
-    pthread_mutex_lock(&consul_stop_lock); /* an exit may be looking at it */
+    pthread_mutex_lock(&consul_stop_lock); /* stop_all may be using it */
     consul_lock();
     for (link = &watches; *link != NULL && *link != watch; link = &(*link)->next)
         ;

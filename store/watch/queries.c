@@ -1,8 +1,3 @@
-/*
- * What the thread of a watch asks: blocking queries that wait for news
- * (https://developer.hashicorp.com/consul/api-docs/features/blocking), and probes of an agent that
- * does not answer.
- */
 #include "watch/queries.h"
 
 #include "agent/slot.h"
@@ -15,10 +10,10 @@
 
 #define LONGEST_BACKOFF_MS 10000
 #define PROBE_PAUSE_MS 100
-#define CROWDED_PROBE_PAUSE_MS 500 /* of a probe that was one too many, like others just then */
-#define QUICK_MS 100               /* and before half its time: too soon for one that waits */
-#define NO_INDEX_PAUSE_MS 60000
-#define NOTHING_PAUSE_MS 10 /* of a lane that has nothing yet; then twice as long, and so on */
+#define CROWDED_PROBE_PAUSE_MS 500 /* after a probe that was one of too many requests */
+#define QUICK_MS 100               /* an answer before this, and before half of `wait`, is quick */
+#define NO_INDEX_PAUSE_MS 60000    /* after an answer that no query can wait for */
+#define NOTHING_PAUSE_MS 10 /* of a lane without an entry; each further one is twice as long */
 
 void consul_query_end(consul_watch_thread *r, consul_query *q)
 {
@@ -57,7 +52,10 @@ static consul_request request_of(const consul_watch_thread *r, const consul_quer
     return consul_entry_request(q == &r->queries[PROBE_ROOTS] ? &roots : q->entry);
 }
 
-/* The thread's own, and known to the exchange, which looks at the other end of its connection. */
+/*
+ * Open a socket of the thread's own, and note it in the exchange, which checks the agent's user by
+ * it.
+ */
 static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 {
     consul_query *q = arg;
@@ -66,7 +64,10 @@ static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_so
                                        consul_descriptors_open_socket(q->thread, purpose, address));
 }
 
-/* Of a probe: the agent is lost, or nobody knows, as others may have seen to it that it was not asked. */
+/*
+ * Note a probe without an answer. `is_loss` is false where the agent may be there. A local user may
+ * have kept the probe from it.
+ */
 static void note_no_answer(consul_watch_thread *r, const consul_query *q, bool is_loss)
 {
     consul_request question = consul_pending_request_of(&r->probe);
@@ -93,12 +94,12 @@ static void did_not_begin(consul_watch_thread *r, consul_query *q)
 static void begin_query(const consul_watch *watch, consul_watch_thread *r, consul_query *q)
 {
     bool is_probe = is_probe_of(r, q);
-    /* The other end of a connection is looked at for each request, by the descriptor of its own exchange. */
+    /* Each request checks the agent's user by the descriptor of its own connection. */
     bool is_fresh = is_probe || watch->agent->settings->agent_user != NULL;
     consul_request request = request_of(r, q);
     CURL *curl;
 
-    if (is_probe) /* one that got lost must not be waited for longer than need be */
+    if (is_probe) /* a short deadline, as a probe may get lost */
         request.deadline = consul_deadline_after(watch->agent->settings->authorize_timeout);
     request.index = q->index;
     request.wait = q->index == 0 ? 0 : watch->agent->settings->watch_wait;
@@ -117,7 +118,7 @@ static void begin_query(const consul_watch *watch, consul_watch_thread *r, consu
         && curl_easy_setopt(curl, CURLOPT_CLOSESOCKETDATA, r) == CURLE_OK
         && curl_easy_setopt(curl, CURLOPT_FORBID_REUSE, is_fresh ? 1L : 0L) == CURLE_OK
         && curl_easy_setopt(curl, CURLOPT_FRESH_CONNECT, is_fresh ? 1L : 0L) == CURLE_OK
-        /* A probe is for handshakes, which look the name up. */
+        /* A probe looks the name up, like the handshakes that it is for. */
         && (!is_probe || curl_easy_setopt(curl, CURLOPT_DNS_CACHE_TIMEOUT, 0L) == CURLE_OK)
         && curl_easy_setopt(curl, CURLOPT_TCP_KEEPALIVE, 1L) == CURLE_OK
         && curl_easy_setopt(curl, CURLOPT_PRIVATE, (char *)q) == CURLE_OK
@@ -131,8 +132,8 @@ static int keep_intentions(const consul_query *q, const consul_answer *answer,
 {
     consul_intentions *unheeded = NULL;
 
-    *is_news = answer->index != q->index; /* also of what an ACL hides from us */
-    /* The list of all is that of agents which know of no such intentions. */
+    *is_news = answer->index != q->index; /* true also for intentions that an ACL hides */
+    /* Only agents without unheeded intentions are asked for the list of all. */
     if (*is_news && *q->entry->service != '\0') {
         if (!consul_intentions_decode(answer->body, answer->len, &unheeded, NULL))
             return 0;
@@ -143,7 +144,10 @@ static int keep_intentions(const consul_query *q, const consul_answer *answer,
     return 1;
 }
 
-/* Keep what a watch was told, vouched for until the next query must have ended. */
+/*
+ * Keep the answer to a query, and vouch for it until the next one must have ended. Return 0 for an
+ * invalid answer. `*is_news` is true where it differs from the kept one.
+ */
 static int keep(const consul_watch *watch, consul_query *q, const consul_answer *answer,
                 bool *is_news)
 {
@@ -162,7 +166,7 @@ static int keep(const consul_watch *watch, consul_query *q, const consul_answer 
     if (q->entry->kind == CONSUL_KIND_ROOTS) {
         old_roots = consul_entry_roots(q->entry, CONSUL_EVER);
         roots = consul_entry_decode_roots(q->entry, answer, watch->libctx, NULL);
-        /* What may only have been read without memory is asked for. */
+        /* Roots that may be unusable for lack of memory are asked for again. */
         ok = roots != NULL && consul_certs_are_usable(roots->certs);
         *is_news = roots != old_roots;
         ok = ok && consul_entry_keep_roots(q->entry, roots, CONSUL_WATCHED, q->began * 1000, until);
@@ -185,7 +189,7 @@ static int keep(const consul_watch *watch, consul_query *q, const consul_answer 
     return ok;
 }
 
-/* It can not be waited for: try what can. */
+/* Leave an entry that no query can wait for, and take another one. */
 static void give_up(consul_watch_thread *r, consul_query *q)
 {
     bool is_of_one = q->entry->kind == CONSUL_KIND_INTENTIONS && *q->entry->service != '\0';
@@ -214,11 +218,11 @@ static void finish_lane(const consul_watch *watch, consul_watch_thread *r, consu
     int ok = consul_exchange_finish(&q->exchange, code, &answer, NULL)
              && keep(watch, q, &answer, &is_news);
 
-    /* Also one that did not ask to wait, because the index went backwards: it may do so for ever. */
+    /* A query without an index is quick, too, as the index may go backwards for ever. */
     bool is_quick = consul_now_ms() - q->began < quick;
 
     if (is_quick && consul_exchange_was_crowded_out(&q->exchange, code))
-        consul_slot_note_crowd(); /* and yield, at the next round */
+        consul_slot_note_crowd(); /* the thread yields at its next round */
     is_quick = is_quick && ok && (!is_news || q->entry->kind == CONSUL_KIND_INTENTIONS);
     q->quick = is_quick ? q->quick + 1 : 0;
     if (ok ? answer.index == 0
@@ -238,9 +242,9 @@ static void finish_lane(const consul_watch *watch, consul_watch_thread *r, consu
 }
 
 /*
- * Any answer will do, and so will a connection refused: both come at once. But what is refused as one
- * too many would be insisted on, where it is no decision: that one speaks for the others. An agent that
- * has no connection for us does not hang.
+ * Take the result of a probe. Any answer ends the hang, and so does a refused connection, as both
+ * come at once. A request that was one of too many stays pending, unless it is a question.
+ * Handshakes would insist on it. A question speaks for all others. A crowded agent does not hang.
  */
 static void finish_probe(consul_watch *watch, consul_watch_thread *r, consul_query *q,
                          CURLcode code)
@@ -294,7 +298,7 @@ static consul_entry *intentions_to_watch(consul_watch *watch, const consul_watch
     return consul_table_all_intentions(watch->table, &entry->scope);
 }
 
-/* What this lane watches from now on: it changes only between two queries. */
+/* Choose the entry of a lane for its next query. Return false without one. */
 static bool choose(consul_watch *watch, const consul_watch_thread *r, consul_query *q, int lane)
 {
     consul_entry *entry = lane == LANE_ROOTS
@@ -330,7 +334,10 @@ bool consul_query_is_wanted(const consul_watch *watch, const consul_watch_thread
     return i == PROBE_REQUEST ? consul_pending_any(watch->pending) : r->slot.fd >= 0;
 }
 
-/* The handshakes that began the thread may not have come to their leaf yet. */
+/*
+ * Let a lane wait for an entry. The first handshakes of the thread may not have used their leaf
+ * yet.
+ */
 static void look_again(consul_query *q, int64_t now)
 {
     int64_t pause = NOTHING_PAUSE_MS;

@@ -1,4 +1,10 @@
-/* The fields of a watch and of its thread: for the files of this folder. */
+/*
+ * The fields of a watch and of its thread, for the files of this folder.
+ *
+ * A watch belongs to its store. Fields after the mark are under the lock of base/lock.h. A thread
+ * is its own, but for `stop`, `ended` and the descriptors that wake it. A fork takes
+ * consul_work_lock first.
+ */
 #ifndef CONSUL_WATCH_STATE_H
 #define CONSUL_WATCH_STATE_H
 
@@ -12,44 +18,44 @@
 #include <sys/types.h>
 
 #define SLOT_PAUSE_MS 1000   /* between two tries to get a slot */
-#define FIRST_BACKOFF_MS 250 /* after a failure; then twice as long, and so on */
-#define QUICK_MAX 2   /* a query that is too quick without news, more often, waits for none */
-#define SOCKETS_MAX 8 /* of libcurl's, at a time */
+#define FIRST_BACKOFF_MS 250 /* after a failure; each further pause is twice as long */
+#define QUICK_MAX 2          /* quick answers without news that a query may get in turn */
+#define SOCKETS_MAX 8        /* libcurl's sockets at a time */
 
 typedef struct consul_query {
-    consul_entry *entry; /* NULL for a probe, which keeps nothing */
+    consul_entry *entry; /* NULL for a probe, whose answer is not kept */
     consul_exchange exchange;
-    struct consul_watch_thread *thread; /* whose it is, while it runs */
+    struct consul_watch_thread *thread; /* the thread that runs the query */
     bool active;
-    uint64_t index;
-    int64_t began;
-    consul_deadline next; /* when it may begin */
-    int failures, quick;
+    uint64_t index;       /* X-Consul-Index of the last answer, 0 without it */
+    int64_t began;        /* the moment of its begin, in milliseconds */
+    consul_deadline next; /* the earliest moment for its next begin */
+    int failures, quick;  /* the numbers of failures and of quick answers in turn */
 } consul_query;
 
 enum {
     LANE_ROOTS,
     LANE_OTHER,    /* a leaf, or intentions */
-    PROBE_ROOTS,   /* asks for the roots while the agent answers nothing */
-    PROBE_REQUEST, /* asks for what it has not answered */
+    PROBE_ROOTS,   /* a request for the roots while the agent hangs */
+    PROBE_REQUEST, /* a pending request */
     QUERIES
 };
 
-/* What the thread works on: its own, but for a fork, which waits for the work lock. */
+/* A thread and its state, which a fork waits for by consul_work_lock. */
 typedef struct consul_watch_thread {
-    struct consul_watch_thread *next; /* of those left behind */
+    struct consul_watch_thread *next; /* the next thread that was left behind */
     consul_watch *watch;
     pthread_t thread;
-    bool ended;
-    bool stop;                     /* under the lock of base/lock.h, as `ended` */
-    bool lists;                    /* intentions can be waited for only by the list of all */
-    consul_deadline intentions_at; /* before, they can not be watched at all */
+    bool ended;                    /* under the lock of base/lock.h */
+    bool stop;                     /* likewise */
+    bool lists;                    /* true where only the list of all intentions can be watched */
+    consul_deadline intentions_at; /* the earliest moment to watch intentions */
     CURLM *multi;
     consul_query queries[QUERIES];
-    consul_pending_request probe; /* of that probe */
+    consul_pending_request probe; /* the request of PROBE_REQUEST */
     consul_descriptor wake[2], slot, sockets[SOCKETS_MAX];
-    bool connected[SOCKETS_MAX];   /* of these, when libcurl began to work */
-    consul_descriptor of_multi[2]; /* sockets that libcurl keeps for itself, if they are known */
+    bool connected[SOCKETS_MAX];   /* true for sockets connected before libcurl worked */
+    consul_descriptor of_multi[2]; /* the pair of the multi handle, where it is known */
 } consul_watch_thread;
 
 struct consul_watch {
@@ -58,16 +64,17 @@ struct consul_watch {
     OSSL_LIB_CTX *libctx;
     /* Under the lock of base/lock.h: */
     consul_watch *next;
-    consul_watch_thread *thread; /* NULL while there is no thread */
+    consul_watch_thread *thread; /* NULL without a thread */
     bool closed;
-    int hangs; /* why nobody waits for the agent, enum consul_reason; or 0 */
+    int hangs; /* enum consul_reason while handshakes do not wait for the agent, or 0 */
     bool busy;
     consul_pending *pending;
-    unsigned handshakes;  /* of this process */
-    int64_t second_began; /* of the peers in this second */
-    unsigned in_second;
-    consul_deadline next_slot, idle_at;
-    int idle_after; /* ms without a handshake: the slot is given to others */
+    unsigned handshakes;       /* the number of handshakes of this process */
+    int64_t second_began;      /* the begin of the present second of peers, in milliseconds */
+    unsigned in_second;        /* the number of peers in it */
+    consul_deadline next_slot; /* the earliest moment for another try to get a slot */
+    consul_deadline idle_at;   /* the moment to give the slot to others */
+    int idle_after;            /* milliseconds without a handshake until then */
 };
 
 #endif

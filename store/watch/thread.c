@@ -1,4 +1,3 @@
-/* The thread of a watch: one, which runs the queries on libcurl's multi interface until it has no use. */
 #include "watch/thread.h"
 
 #include "agent/slot.h"
@@ -14,7 +13,7 @@
 
 pthread_mutex_t consul_work_lock = PTHREAD_MUTEX_INITIALIZER;
 
-/* By forks and closed descriptors: libcurl's part can not be freed. Under the lock of base/lock.h. */
+/* Threads that forks and closed descriptors have left behind, under the lock of base/lock.h. */
 static consul_watch_thread *left_behind;
 
 void consul_thread_wake(const consul_watch_thread *r)
@@ -23,7 +22,7 @@ void consul_thread_wake(const consul_watch_thread *r)
         send(r->wake[1].fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
-/* Do others need the connections more than this process, which can ask? */
+/* Return true where other processes need the connections more than this one, which can ask. */
 static bool yields(const consul_watch_thread *r)
 {
     if (!consul_descriptor_is_ours(&r->slot))
@@ -33,7 +32,7 @@ static bool yields(const consul_watch_thread *r)
     return consul_slot_is_crowd();
 }
 
-/* With the work lock held: one round of what there is to do. False when it is to end. */
+/* Do one round of work, with consul_work_lock held. Return false where the thread is to end. */
 static bool work(consul_watch *watch, consul_watch_thread *r)
 {
     bool goes_on;
@@ -71,7 +70,7 @@ static bool work(consul_watch *watch, consul_watch_thread *r)
     return true;
 }
 
-/* How long nothing is to be done, unless something comes in. */
+/* Return the milliseconds to wait for an event until the next work is due. */
 static int pause_length(const consul_watch *watch, const consul_watch_thread *r)
 {
     int64_t now = consul_now_ms(), due = now + watch->idle_after;
@@ -95,7 +94,7 @@ static void wait_for_something(const consul_watch *watch, consul_watch_thread *r
                                    {.fd = r->slot.fd, .events = CURL_WAIT_POLLIN}};
     char bytes[64];
 
-    /* Not curl_multi_poll: what wakes that can not be told from a descriptor of the host's. */
+    /* curl_multi_poll would wait for its own pair, which the host may have replaced. */
     curl_multi_wait(r->multi, waking, consul_descriptor_is_ours(&r->slot) ? 2 : 1,
                     pause_length(watch, r), NULL);
     if (consul_descriptor_is_ours(&r->wake[0])) {
@@ -124,8 +123,8 @@ static void *run(void *arg)
         curl_multi_cleanup(r->multi);
         r->multi = NULL;
         r->of_multi[0] = r->of_multi[1] = consul_no_descriptor;
-    }                      /* else libcurl would close what is the host's */
-    OPENSSL_thread_stop(); /* takes libcrypto's locks, so not while the process forks */
+    }                      /* else libcurl would close descriptors of the host's */
+    OPENSSL_thread_stop(); /* under consul_work_lock, as it takes locks of libcrypto */
     consul_lock();
     consul_table_stop_vouching(watch->table);
     watch->hangs = 0;
@@ -144,7 +143,7 @@ void consul_thread_leave_behind(consul_watch_thread *r)
     left_behind = r;
 }
 
-/* With the lock held; its thread has ended. */
+/* Free the state of a thread that has ended, or leave it behind. The lock is held. */
 static void dispose(consul_watch_thread *r)
 {
     if (r->multi != NULL)
@@ -162,7 +161,7 @@ void consul_thread_reap(consul_watch *watch)
     }
 }
 
-/* All signals are left to the host's threads. */
+/* Start the thread with all signals blocked, as they are the host's. */
 void consul_thread_start(consul_watch *watch, bool with_slot)
 {
     consul_watch_thread *r = OPENSSL_zalloc(sizeof(*r));
@@ -198,7 +197,7 @@ void consul_thread_stop(consul_watch *watch)
     if (r != NULL) {
         r->stop = true;
         thread = r->thread;
-        watch->thread = NULL; /* joined here and by nobody else */
+        watch->thread = NULL; /* no other caller joins it then */
         consul_thread_wake(r);
     }
     consul_unlock();

@@ -1,29 +1,38 @@
-/* The thread of a watch: its start, its end, and the lock it works under. */
+/*
+ * The thread of a watch: its start, its end, and the lock it works under. The thread runs the
+ * queries on libcurl's multi interface until they have no use. It blocks all signals, which are the
+ * host's. A fork leaves the thread behind (watch/process.h).
+ */
 #ifndef CONSUL_WATCH_THREAD_H
 #define CONSUL_WATCH_THREAD_H
 
 #include "watch/state.h"
 
 /*
- * Held while the thread works, but not while it waits; taken before the lock of base/lock.h. A fork holds
- * it, so that no lock of libcrypto's or libcurl's is held by the thread then.
+ * The lock that is held while the thread works, but not while it waits. It is taken before the lock
+ * of base/lock.h. A fork holds it, so that the thread holds no lock of libcrypto or libcurl then.
  */
 extern pthread_mutex_t consul_work_lock;
 
-/* With the lock of base/lock.h held: start the thread, with or without a slot, if that can be. */
+/*
+ * Start the thread, with or without a slot. watch->thread stays NULL where it cannot start. The
+ * lock of base/lock.h is held.
+ */
 void consul_thread_start(consul_watch *watch, bool with_slot);
+
+/* Wake the thread while it waits. */
 void consul_thread_wake(const consul_watch_thread *r);
 
-/* With the lock held: join a thread that has done its last work. */
+/* Join a thread that has ended by itself. The lock of base/lock.h is held. */
 void consul_thread_reap(consul_watch *watch);
 
 /*
- * End the thread and join it. Without the lock, by one caller at a time: who comes second finds no
- * thread because there is none.
+ * End the thread and join it, under consul_stop_lock and without the lock of base/lock.h. A second
+ * caller finds no thread, because the first has joined it.
  */
 void consul_thread_stop(consul_watch *watch);
 
-/* With the lock held: forget it, as its libcurl handles can not be freed any more. */
+/* Leave a thread behind whose libcurl handles cannot be freed. The lock of base/lock.h is held. */
 void consul_thread_leave_behind(consul_watch_thread *r);
 
 #endif

@@ -1,21 +1,3 @@
-/*
- * The thread that keeps entries fresh, by blocking queries on libcurl's multi interface
- * (https://developer.hashicorp.com/consul/api-docs/features/blocking).
- *
- * What is fresh is used without asking; what is not is asked for by the handshake that needs it. So
- * the thread is never needed for a right answer, and everything here gives up as soon as in doubt.
- *
- * An agent takes 200 connections from a host (limits.http_max_conns_per_client), and resets all
- * beyond, also those of authorize requests. A process holds two at most: one waits for the roots, and
- * the other for the leaf that is used most, or, in a busy process that has clients, for the intentions
- * of the service that most have come to: it would ask about these at each handshake, and about its
- * leaf some times a second. On one host a few processes at a time do, those that got a
- * slot (slot.c) first. The others ask; and where the connections run out, watches are given up
- * before a question goes without an answer.
- *
- * What the agent has left without an answer is asked by this thread until it is answered, on further
- * connections, and by nobody else.
- */
 #include "watch/watch.h"
 
 #include "agent/slot.h"
@@ -27,7 +9,7 @@
 
 #include <openssl/crypto.h>
 
-#define IDLE_MS 60000 /* without a handshake: the slot is given to others */
+#define IDLE_MS 60000 /* without a handshake until the slot is given to others */
 
 consul_watch *consul_watch_new(const consul_agent *agent, consul_table *table, OSSL_LIB_CTX *libctx,
                                consul_error *err)
@@ -104,24 +86,24 @@ void consul_watch_note_failure(consul_watch *watch, const consul_request *reques
 
     if (!answer->unanswered && !is_too_much)
         return;
-    if (answer->unanswered) /* by the agent, or by what is between it and us */
+    if (answer->unanswered) /* lost, or held up between this process and the agent */
         reason = answer->lost ? CONSUL_R_AGENT_TIMEOUT : CONSUL_R_AGENT_UNREACHABLE;
-    /* What was left only the rest of a handshake's time says nothing about the agent. */
+    /* A request that got only the rest of a handshake's time proves nothing about the agent. */
     if (request->deadline - answer->began < watch->agent->settings->authorize_timeout / 2)
         return;
     state = consul_forbid_cancel();
     consul_lock();
     consul_thread_reap(watch);
-    /* Not where a program loads URIs, and will perhaps fork. */
+    /* A program that has loaded URIs only gets no thread, as it may fork. */
     if (watch->handshakes > 0) {
-        if (answer->unanswered) /* where there are too many, others may have better luck */
+        if (answer->unanswered) /* the agent may answer others after "too many requests" */
             watch->hangs = reason;
         consul_pending_add(watch->pending, request, reason);
         if (watch->thread == NULL)
             consul_process_start(watch, false);
         else
             consul_thread_wake(watch->thread);
-        if (watch->thread == NULL) { /* nobody would find out when it does no longer */
+        if (watch->thread == NULL) { /* no probe would find the end of the hang */
             watch->hangs = 0;
             consul_pending_forget(watch->pending);
         }

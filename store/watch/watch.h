@@ -1,6 +1,22 @@
 /*
- * The watch of a store: the thread that keeps its entries fresh. Any thread; a fork leaves the child
- * without the thread.
+ * The watch of a store: the thread that keeps its entries fresh, by blocking queries
+ * (https://developer.hashicorp.com/consul/api-docs/features/blocking).
+ *
+ * Handshakes use a fresh entry without a request, and ask for any other entry themselves. So a
+ * right answer never needs the thread, and the thread gives up in any doubt.
+ *
+ * An agent takes 200 connections from a host (limits.http_max_conns_per_client). It resets all
+ * beyond, those of questions too. The thread holds two connections at most, one for each lane. The
+ * first lane is for the roots. The second is for the leaf that is used most. In a busy process with
+ * clients, it is for the intentions of the service that most clients came to. Handshakes would ask
+ * about them each time, and about the leaf some times a second. Only the processes with a slot
+ * (agent/slot.h) watch. Others ask. A process gives its watch up before a question goes without a
+ * connection.
+ *
+ * The thread also repeats the requests that the agent has left without an answer, on further
+ * connections. Handshakes do not wait for them meanwhile.
+ *
+ * Any thread may call these functions. A fork leaves the child without the thread.
  */
 #ifndef CONSUL_WATCH_WATCH_H
 #define CONSUL_WATCH_WATCH_H
@@ -11,24 +27,31 @@
 
 typedef struct consul_watch consul_watch;
 
-/* Borrows all three, which must outlive it. Starts nothing. */
+/*
+ * Return a watch without a thread. It borrows all three, which must outlive it. Return NULL with an
+ * error without memory.
+ */
 consul_watch *consul_watch_new(const consul_agent *agent, consul_table *table, OSSL_LIB_CTX *libctx,
                                consul_error *err);
 
-/* End its thread for good. */
+/* End the thread for good, and wait for its end. */
 void consul_watch_close(consul_watch *watch);
+
+/* Close the watch and free it. NULL is allowed. */
 void consul_watch_free(consul_watch *watch);
 
-/* A handshake begins that will ask. A process that has had one before watches from now on. */
+/* Note that a handshake begins. The second handshake of a process starts the thread. */
 void consul_watch_note_handshake(consul_watch *watch);
 
 /*
- * Has the agent left this request without an answer, and not answered it since? Or any, and answered
- * nothing since? Then the reason of that, else 0.
+ * Return the reason not to wait for this request, enum consul_reason, or 0. The agent has left it
+ * without an answer and has not answered it since, or it hangs.
  */
 int consul_watch_agent_hangs(consul_watch *watch, const consul_request *request);
 
-/* A request has failed, perhaps because it was left without an answer. */
+/*
+ * Note that a request has failed, perhaps for lack of an answer. Then the thread probes the agent.
+ */
 void consul_watch_note_failure(consul_watch *watch, const consul_request *request,
                                const consul_answer *answer, const consul_error *err);
 
