@@ -159,6 +159,7 @@ static int set_transfer(consul_exchange *x, const consul_agent *agent,
            && SET(CURLOPT_CURLU, x->url) && SET(CURLOPT_HTTPHEADER, x->headers)
            && SET_TEXT(CURLOPT_CONNECT_TO, x->connect_to)
            && SET_TEXT(CURLOPT_COPYPOSTFIELDS, request->body)
+           && (!request->writes || SET(CURLOPT_CUSTOMREQUEST, "PUT"))
            && SET(CURLOPT_PROTOCOLS_STR, "http,https") && SET(CURLOPT_PROXY, "")
            && SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1)
            && SET(CURLOPT_USERAGENT, "consul-provider") && SET(CURLOPT_FORBID_REUSE, 1L)
@@ -211,6 +212,7 @@ int consul_exchange_prepare(consul_exchange *x, const consul_agent *agent,
     memset(x, 0, sizeof(*x));
     x->agent = agent;
     x->fd = -1;
+    x->writes = request->writes;
     pthread_once(&once, init_curl);
     if (curl_trouble != NULL)
         return consul_error_set(err, CONSUL_R_SETTING_INVALID, "%s", curl_trouble);
@@ -286,10 +288,21 @@ static int judge(const consul_exchange *x, CURLcode code, long status, consul_er
         return consul_error_set(err, CONSUL_R_AGENT_REFUSED, "%s: HTTP status %ld: %.*s%s",
                                 x->source, status, AGENT_TEXT_SHOWN,
                                 x->body.len == 0 ? "no text" : x->body.data, hint_of(status));
-    if (x->body.len == 0)
+    if (x->body.len == 0 && !x->writes)
         return consul_error_set(err, CONSUL_R_AGENT_ANSWER_INVALID, "%s: the answer is empty",
                                 x->source);
     return 1;
+}
+
+/* Return the Date of the answer, in seconds since 1970; 0 without one. */
+static int64_t date_of(const consul_exchange *x)
+{
+    struct curl_header *header;
+    time_t date = -1;
+
+    if (curl_easy_header(x->curl, "Date", 0, CURLH_HEADER, -1, &header) == CURLHE_OK)
+        date = curl_getdate(header->value, NULL);
+    return date < 0 ? 0 : date;
 }
 
 int consul_exchange_finish(consul_exchange *x, CURLcode code, consul_answer *answer,
@@ -297,8 +310,10 @@ int consul_exchange_finish(consul_exchange *x, CURLcode code, consul_answer *ans
 {
     memset(answer, 0, sizeof(*answer));
     OPENSSL_strlcpy(answer->source, x->source, sizeof(answer->source));
-    if (code == CURLE_OK)
+    if (code == CURLE_OK) {
         answer->status = status_of(x);
+        answer->date = date_of(x);
+    }
     answer->unanswered = consul_exchange_was_unanswered(x, code);
     answer->lost = consul_exchange_found_loss(x, code);
     if (!judge(x, code, answer->status, err))

@@ -25,6 +25,7 @@ typedef struct consul_exchange {
     int fd;                          /* libcurl's new socket, -1 on a reused connection */
     consul_error stranger;           /* the error where another user has the agent's address */
     uint64_t index;                  /* X-Consul-Index, 0 without it */
+    bool writes;                     /* true where the answer may be empty */
     consul_attempts attempts;        /* the addresses of all connections that were begun */
     int want;                        /* errno, where this process got no socket */
     bool has_time;                   /* true where the timeout is long enough for a healthy agent */

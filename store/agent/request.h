@@ -20,6 +20,7 @@ typedef struct consul_request {
     const consul_scope *scope; /* the values of ?dc=&ns=&partition=, or NULL */
     const char *destination;   /* the name of ?by=destination&name=, or NULL */
     const char *body;          /* the JSON of a POST, or NULL for a GET */
+    bool writes;               /* true for a PUT, whose answer may be empty */
     int64_t wait;              /* milliseconds of a blocking query, 0 without blocking */
     uint64_t index;            /* an index for a change to exceed; the agent looks anew for it */
     bool insists;              /* true for another try after an answer of "too many requests" */
@@ -38,6 +39,7 @@ typedef struct consul_answer {
     char *body;       /* with status 200 only, with a NUL; perhaps a private key */
     size_t len;       /* bytes of the body */
     uint64_t index;   /* X-Consul-Index, at least 1, or 0 without it */
+    int64_t date;     /* by the agent's clock, in seconds since 1970, or 0 without a Date */
     char source[CONSUL_URI_MAX]; /* "GET http://…", for errors about the content */
 } consul_answer;
 

@@ -81,7 +81,10 @@ void consul_url_describe(CURLU *url, const consul_agent *agent, const consul_req
     char *text = NULL;
 
     curl_url_get(url, CURLUPART_URL, &text, 0);
-    snprintf(source, CONSUL_URI_MAX, "%s %s%s%s", request->body == NULL ? "GET" : "POST",
+    snprintf(source, CONSUL_URI_MAX, "%s %s%s%s",
+             request->writes         ? "PUT"
+             : request->body == NULL ? "GET"
+                                     : "POST",
              text == NULL ? agent->address.base : text,
              agent->address.socket_path != NULL  ? " at unix://"
              : agent->address.connect_to != NULL ? " at "

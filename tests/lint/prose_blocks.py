@@ -7,7 +7,7 @@ import re
 import tokenize
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-FOLDERS = ["store", "provider", "tests", "doc", "tools", "examples", "packaging", ".github", ".ci"]
+FOLDERS = ["store", "provider", "cli", "tests", "doc", "tools", "examples", "packaging", ".github", ".ci"]
 LEFT_OUT = ("tests/corpus/", "tests/lint/prose.py", "doc/cost/", "tests/consul/go.")
 
 # A paragraph: (line number, text) pairs, and whether it is what stands above a function.
@@ -30,7 +30,7 @@ def blocks_of(path):
         return c_blocks
     if name.endswith(".py"):
         return python_blocks
-    if name.endswith((".md", ".5.in", ".7.in")):
+    if name.endswith((".md", ".1.in", ".5.in", ".7.in")):
         return page_blocks
     if name.endswith((".sh", ".yml", ".spec", ".example", ".conf", ".supp")) or name.startswith("meson"):
         return script_blocks
@@ -60,7 +60,7 @@ def c_blocks(text, path):
         if match[0].startswith("/") and not re.search(r"----|clang-format", match[0]):
             rows = [re.sub(r"^\s*(?:/\*+|\*(?!/)|//)?|\*/\s*$", "", row) for row in rows]
             yield from paragraphs(enumerate(rows, line), is_of_function(text, match) and not path.endswith(".go"))
-        elif match[0][0] == '"' and path.startswith(("store/", "provider/")) and path.endswith(".c"):
+        elif match[0][0] == '"' and path.startswith(("store/", "provider/", "cli/")) and path.endswith(".c"):
             yield Block([(line + n, re.sub(r'\\[nt"]', " ", row.strip()[1:-1])) for n, row in enumerate(rows)], False)
 
 

@@ -1,0 +1,81 @@
+/* consul-tls(1): the command beside the provider. */
+#include "commands.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <openssl/crypto.h>
+
+#define EXIT_USAGE 2
+
+typedef struct command {
+    const char *name, *options, *usage;
+    int (*run)(const cli_arguments *arguments, consul_error *err);
+} command;
+
+/* Options with = take a value. */
+static const command commands[] = {
+    {"config", " ", "[SERVICE] [SETTING=VALUE...]", cli_config},
+    {"stand-in", " force owner= ", "SERVICE [FOLDER] [--owner USER] [--force]", cli_stand_in},
+    {"show", " config= application= pem ", "leaf|roots|intentions [SERVICE] [--pem]", cli_show},
+    {"register", " config= application= port= address= id= tag= ", "SERVICE --port PORT | FILE",
+     cli_register},
+    {"deregister", " config= application= ", "SERVICE | FILE", cli_deregister},
+};
+
+#define COMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+static void print_usage(FILE *file)
+{
+    size_t i;
+
+    fputs("usage:\n", file);
+    for (i = 0; i < COMMANDS; i++)
+        fprintf(file, "  consul-tls %s %s\n", commands[i].name, commands[i].usage);
+    fputs("consul-tls(1) has the options.\n", file);
+}
+
+static int run(const command *chosen, int argc, char **argv)
+{
+    cli_arguments arguments;
+    consul_error err = {0};
+
+    if (!cli_arguments_parse(&arguments, chosen->options, argc, argv, &err)) {
+        fprintf(stderr, "consul-tls %s: %s\nusage: consul-tls %s %s\n", chosen->name, err.text,
+                chosen->name, chosen->usage);
+        return EXIT_USAGE;
+    }
+    if (!chosen->run(&arguments, &err)) {
+        if (err.reason != 0)
+            fprintf(stderr, "consul-tls %s: %s\n", chosen->name, err.text);
+        return EXIT_FAILURE;
+    }
+    if (fflush(stdout) != 0) {
+        fprintf(stderr, "consul-tls %s: the output cannot be written\n", chosen->name);
+        return EXIT_FAILURE;
+    }
+    return EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv)
+{
+    size_t i;
+
+    /* The command itself takes no part in Connect, and works with a file that is broken. */
+    OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL);
+    if (argc >= 2 && strcmp(argv[1], "--version") == 0) {
+        puts("consul-tls " CONSUL_PROVIDER_VERSION);
+        return EXIT_SUCCESS;
+    }
+    if (argc >= 2 && strcmp(argv[1], "--help") == 0) {
+        print_usage(stdout);
+        return EXIT_SUCCESS;
+    }
+    for (i = 0; i < COMMANDS && argc >= 2; i++) {
+        if (strcmp(commands[i].name, argv[1]) == 0)
+            return run(&commands[i], argc, argv + 2);
+    }
+    print_usage(stderr);
+    return EXIT_USAGE;
+}
