@@ -20,7 +20,6 @@
 
 #define AGENT_TEXT_SHOWN 400 /* bytes of the agent's own words in an error text */
 #define CROWDED_TEXT "too many concurrent connections" /* the words of a newer agent */
-#define RATE_TEXT "rate limit" /* the words of an agent at its limits.request_limits */
 
 static size_t receive_body(char *data, size_t size, size_t count, void *arg)
 {
@@ -348,6 +347,23 @@ bool consul_exchange_was_unanswered(const consul_exchange *x, CURLcode code)
     return code == CURLE_OPERATION_TIMEDOUT && x->has_time && !x->unread;
 }
 
+/* Return true for the words of an agent that lacks something itself: a user of its host may have it. */
+static bool tells_of_want(const consul_exchange *x)
+{
+    static const char *const words[] = {
+        "rate limit",                      /* limits.request_limits */
+        "too many open files",             /* EMFILE and ENFILE, in the words of Go */
+        "cannot assign requested address", /* EADDRNOTAVAIL: no port is left */
+    };
+    size_t i;
+
+    for (i = 0; x->body.data != NULL && i < sizeof(words) / sizeof(*words); i++) {
+        if (strstr(x->body.data, words[i]) != NULL)
+            return true;
+    }
+    return false;
+}
+
 bool consul_exchange_found_loss(const consul_exchange *x, CURLcode code)
 {
     long error = 0;
@@ -359,8 +375,7 @@ bool consul_exchange_found_loss(const consul_exchange *x, CURLcode code)
                && consul_attempts_found_nobody(&x->attempts, error);
     if (code == CURLE_OPERATION_TIMEDOUT)
         return consul_exchange_was_unanswered(x, code) && x->was_looked_up;
-    return code == CURLE_OK && status_of(x) >= 500
-           && (x->body.data == NULL || strstr(x->body.data, RATE_TEXT) == NULL);
+    return code == CURLE_OK && status_of(x) >= 500 && !tells_of_want(x);
 }
 
 void consul_exchange_clear(consul_exchange *x)

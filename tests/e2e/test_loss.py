@@ -24,6 +24,7 @@ from visitors import Visitor
 pytestmark = pytest.mark.faults
 
 LAST_KNOWN = {"on_agent_loss": "last-known"}
+DIALED = "rpc error getting client: failed to get conn: dial tcp 10.0.0.1:8300: "  # by an agent, its server
 HELD = 5  # connections of a stranger
 WORD = b"GET /hello HTTP/1.0\r\n\r\n"
 
@@ -180,9 +181,12 @@ def test_an_agent_whose_connections_others_hold(programs, crowd):
 @pytest.mark.parametrize("status, text, is_loss", [
     (429, "", False), (503, "rate limit exceeded, try again later", False),
     (503, "", True), (500, "No cluster leader", True),
+    (500, DIALED + "connect: connection refused", True),
+    (500, DIALED + "socket: too many open files", False),
+    (500, DIALED + "connect: cannot assign requested address", False),
 ])
 def test_what_the_agent_says(programs, fake, status, text, is_loss):
-    """Of its own health, or of how much it is asked."""
+    """Of its own health, of how much it is asked, or of what it lacks itself. Others can take that up."""
     server = live_server(programs, programs.config(fake, **LAST_KNOWN), "one")
     friend = Visitor(programs.folder, fake.authority.service("friend"), "friend")
     assert friend.visit(server.port).served
