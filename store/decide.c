@@ -1,4 +1,3 @@
-/* Decisions: may this peer connect? */
 #include "store.h"
 
 #include "agent/authorize.h"
@@ -11,14 +10,14 @@
 
 #include <openssl/crypto.h>
 
-#define VERDICT_AGE_MS 2000       /* for which one is used that a watch vouches for */
-#define LAST_KNOWN_MAX_MS 3600000 /* for which one is used while the agent is lost */
+#define VERDICT_AGE_MS 2000       /* the greatest age of a kept yes that a watch vouches for */
+#define LAST_KNOWN_MAX_MS 3600000 /* the greatest age of a kept yes while the agent is lost */
 
 static const consul_request authorize_request = {.path = CONSUL_AUTHORIZE_PATH};
 
 /*
- * What is known of the target's intentions. Agents that can not be waited for to tell of one
- * service's are watched for everybody's. Either may be NULL.
+ * The entries for the target's intentions and for those of all services. Some agents let a query
+ * wait for the latter only. Either may be NULL.
  */
 typedef struct target_intentions {
     consul_entry *own, *all;
@@ -33,14 +32,14 @@ static target_intentions intentions_of(consul_store *store, const consul_spiffe_
         OPENSSL_strlcpy(scope.ns, target->scope.ns, sizeof(scope.ns));
     if (*scope.partition != '\0' || strcmp(target->scope.partition, "default") != 0)
         OPENSSL_strlcpy(scope.partition, target->scope.partition, sizeof(scope.partition));
-    *scope.dc = '\0'; /* the agent decides by what it knows in its own */
+    *scope.dc = '\0'; /* the agent decides by the intentions of its own datacenter */
     entries.own =
         consul_table_entry(store->table, CONSUL_KIND_INTENTIONS, target->service, &scope, NULL);
     entries.all = consul_table_all_intentions(store->table, &scope);
     return entries;
 }
 
-/* The epoch that they are in, or 0 where no watch vouches for any. */
+/* Return the epoch of the target's intentions, or 0 where no watch vouches for it. */
 static uint64_t epoch_of(const target_intentions *entries)
 {
     uint64_t epoch = entries->own == NULL ? 0 : consul_entry_epoch(entries->own);
@@ -48,14 +47,14 @@ static uint64_t epoch_of(const target_intentions *entries)
     return epoch != 0 || entries->all == NULL ? epoch : consul_entry_epoch(entries->all);
 }
 
-/* Has a watch seen them change since that moment, or so shortly before that it may not have counted? */
+/* Return true where a watch has seen a change after `since`, or too shortly before it. */
 static bool have_changed(const target_intentions *entries, int64_t since)
 {
     return (entries->own != NULL && consul_entry_has_changed(entries->own, since))
            || (entries->all != NULL && consul_entry_has_changed(entries->all, since));
 }
 
-/* Was this yes said to the very same question, not long ago, and has nothing changed since? */
+/* Return true for an earlier yes to the same question that is young, and of the present epoch. */
 static bool still_holds(const consul_kept_verdict *earlier, const consul_kept_verdict *now)
 {
     return earlier->verdict == CONSUL_VERDICT_YES && now->epoch != 0 && earlier->epoch == now->epoch
@@ -69,7 +68,7 @@ typedef struct authorize_call {
     consul_deadline deadline;
 } authorize_call;
 
-/* Ask the agent; for anything but a yes, `err` says why. */
+/* Ask the agent, and return its verdict. For all but a yes, `err` has the reason. */
 static enum consul_verdict ask_about(void *arg, consul_error *err)
 {
     const authorize_call *call = arg;
@@ -96,7 +95,10 @@ static enum consul_verdict ask_about(void *arg, consul_error *err)
     return verdict;
 }
 
-/* The agent is lost: what it has said last, if that was not long ago and nothing has changed since. */
+/*
+ * Return the last verdict on a peer, as the agent is lost. A yes must be young enough, and older
+ * than no change of intentions.
+ */
 static enum consul_verdict last_verdict(const authorize_call *call,
                                         const target_intentions *entries, consul_error *why)
 {
@@ -116,13 +118,16 @@ static enum consul_verdict last_verdict(const authorize_call *call,
     return but == NULL ? last.verdict : CONSUL_VERDICT_NO;
 }
 
-/* Has it left a question without an answer, which another handshake, perhaps, has asked? */
+/* Return true where the agent has left a question of any handshake without an answer. */
 static bool agent_hangs(consul_store *store)
 {
     return consul_watch_agent_hangs(store->watch, &authorize_request) == CONSUL_R_AGENT_TIMEOUT;
 }
 
-/* What a watch has shown and vouches for no longer is asked for, as often as anybody's doubts may. */
+/*
+ * Return the unheeded intentions anew, in the place of kept ones that no watch vouches for.
+ * Requests for them are limited like doubts.
+ */
 static consul_intentions *unheeded_anew(consul_store *store, consul_entry *entry,
                                         consul_intentions *kept, consul_deadline deadline)
 {
@@ -143,7 +148,10 @@ static consul_intentions *unheeded_anew(consul_store *store, consul_entry *entry
     return kept;
 }
 
-/* The agent has said yes: is there an intention that it does not heed, by which it should not have? */
+/*
+ * Return 1 where no unheeded intention contradicts the agent's yes. Return 0 with an error
+ * otherwise.
+ */
 static int yes_stands(const authorize_call *call, const target_intentions *entries,
                       consul_error *err)
 {
@@ -181,10 +189,10 @@ int consul_store_authorize(consul_store *store, const consul_spiffe_id *target, 
         consul_single_flight(store, target, chain, asking.deadline, ask_about, &call, &why);
     if (now.verdict == CONSUL_VERDICT_UNASKED && agent_hangs(store))
         now.verdict = CONSUL_VERDICT_LOST;
-    /* It may have been said long after this began: only who asks from now on knows better. */
+    /* A verdict other than yes may be as new as this moment. Only a later request overrules it. */
     if (now.verdict != CONSUL_VERDICT_YES)
         now.asked = consul_now_ms();
-    /* Also that it said neither, to a token that was revoked, say: an earlier yes is over then. */
+    /* An answer that is neither yes nor no, as to a revoked token, ends an earlier yes, too. */
     if (now.verdict != CONSUL_VERDICT_LOST && now.verdict != CONSUL_VERDICT_UNASKED)
         consul_verdicts_note(store->verdicts, target, peer_id, chain, &now);
     else if (now.verdict == CONSUL_VERDICT_LOST

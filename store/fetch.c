@@ -1,4 +1,3 @@
-/* Roots and leaves: those that are kept, or those that the agent gives now. */
 #include "store.h"
 
 #include "cache/single_flight.h"
@@ -7,10 +6,13 @@
 
 #include <string.h>
 
-#define LATEST_INDEX (UINT64_C(1) << 62) /* which no answer has */
-#define STALE_WAIT_MS 100 /* for a leaf that will do; to sign one takes a fifth of that */
+#define LATEST_INDEX (UINT64_C(1) << 62) /* an index above that of every answer */
+#define STALE_WAIT_MS 100 /* the wait for a newer leaf; its signature takes a fifth of that */
 
-/* What it says goes before what a watch has said, which may be broken and not know. */
+/*
+ * Ask the agent for its roots, keep them, and return them. Return NULL with an error without an
+ * answer. The answer overrules that of a watch, which may be broken without a sign.
+ */
 static consul_roots *ask_for_roots(consul_store *store, consul_entry *entry,
                                    consul_deadline deadline, consul_error *err)
 {
@@ -26,18 +28,24 @@ static consul_roots *ask_for_roots(consul_store *store, consul_entry *entry,
     return roots;
 }
 
-/* An agent that has restarted, and has no leaf yet, answers with an error, nothing or null. */
+/*
+ * Return true for an answer without a leaf. A restarted agent gives an error, an empty body or
+ * null.
+ */
 static bool is_none(const consul_answer *answer)
 {
     return answer->body == NULL || strncmp(answer->body, "null", 4) == 0;
 }
 
 /*
- * An agent renews the leaves that somebody waits for, and no others: a plain question is answered
- * with the leaf of before, also after a rotation and when it has expired (seen with Consul 1.8). So
- * we ask for a newer one than we know of, or than there can be. That is answered at once with what there
- * is, but has the agent look for it, for ten minutes and without a connection; only who has a stale one
- * waits. From where there is none yet no answer comes, and, since Consul 1.16, not a byte.
+ * Ask the agent for a leaf newer than the kept one. Return 0 with an error without an answer.
+ *
+ * An agent renews only the leaves that a request waits for. A request without an index gets the old
+ * leaf, even after a rotation or its expiry (Consul 1.8). So this request has the last index, or
+ * one above all. The agent answers at once with its present leaf. It also looks for a newer one,
+ * for ten minutes and without a connection. Only a caller with a stale leaf waits. An agent without
+ * a leaf gives no answer to that. Since Consul 1.16 it sends not a byte. A request without an index
+ * follows then.
  */
 static int ask_for_newer(consul_store *store, consul_entry *entry, bool is_stale,
                          consul_deadline deadline, consul_answer *answer, consul_error *err)
@@ -59,9 +67,10 @@ static int ask_for_newer(consul_store *store, consul_entry *entry, bool is_stale
 }
 
 /*
- * Does this leaf stand with the current roots? Before a client has shown a certificate they are asked
- * for only where it does not stand with those of before, if there are any: a client that just comes and
- * goes does not cost that question. `*roots` are what it was held against, or NULL.
+ * Return true where a leaf is good with the current roots. `*roots` become the roots that it was
+ * checked against, or NULL. A caller that hurries takes the kept roots. It asks for new ones only
+ * where the leaf fails with them. So a client that comes and goes without a certificate costs no
+ * request.
  */
 static bool stands(consul_store *store, consul_entry *entry, consul_entry *of_roots,
                    const consul_leaf *leaf, const consul_asking *asking, bool anew,
@@ -87,8 +96,9 @@ static bool stands(consul_store *store, consul_entry *entry, consul_entry *of_ro
 }
 
 /*
- * One leaf, kept or asked for, checked against roots that are no older. `anew`: nothing is taken
- * from before. `*stale` tells whether that could mend a failure.
+ * Return a leaf, kept or from the agent, that is good with roots as new. Return NULL with an error
+ * otherwise. `anew` leaves out all kept snapshots. `*stale` is true where a second call with `anew`
+ * could succeed.
  */
 static consul_leaf *get_leaf(consul_store *store, consul_entry *entry, consul_entry *of_roots,
                              consul_asking asking, bool anew, bool *stale, consul_error *err)
@@ -127,7 +137,7 @@ done:
     return leaf;
 }
 
-/* ---- what it says or has said ---- */
+/* ---- kept or from the agent ---- */
 
 int consul_store_roots(consul_store *store, const consul_scope *scope, consul_asking asking,
                        consul_roots **roots, consul_error *err)
@@ -153,7 +163,10 @@ typedef struct doubt {
     consul_deadline deadline;
 } doubt;
 
-/* Whatever comes of it is the same for all who wait. */
+/*
+ * Ask for the roots, as a doubt. The verdict is the same for all threads that wait, and has no
+ * meaning.
+ */
 static enum consul_verdict ask_anew(void *arg, consul_error *err)
 {
     const doubt *d = arg;
@@ -191,7 +204,7 @@ bool consul_store_doubt_roots(consul_store *store, const consul_scope *scope, co
     return true;
 }
 
-/* The last leaf that is known, while it stands with the last roots; NULL if it does not. */
+/* Return the last known leaf, while it is good with the last known roots. Return NULL otherwise. */
 static consul_leaf *last_leaf(consul_entry *entry, consul_entry *of_roots)
 {
     consul_leaf *leaf = consul_entry_leaf(entry, CONSUL_EVER);
@@ -227,7 +240,7 @@ int consul_store_leaf(consul_store *store, const char *service, const consul_sco
                == NULL)
         return 0;
     *leaf = get_leaf(store, entry, of_roots, asking, false, &stale, &first);
-    /* Roots and leaves change one after the other: a rotation in between is asked about again. */
+    /* Roots and leaves change one after the other. A rotation in between needs both again. */
     if (*leaf == NULL && stale) {
         first = (consul_error){0};
         *leaf = get_leaf(store, entry, of_roots, asking, true, &stale, &first);

@@ -1,6 +1,6 @@
 /*
- * Which leaves programs have loaded by URI. They keep what they have loaded, perhaps for ever; by
- * this it is recognized, and the live leaf put in its place at each handshake.
+ * The leaves that programs have loaded by URI. A program keeps a loaded leaf, perhaps for ever.
+ * Each handshake recognises it here, and puts the live leaf in its place.
  */
 #include "store.h"
 
@@ -11,16 +11,16 @@
 
 #include <openssl/crypto.h>
 
-#define LOADED_MAX 4096 /* services; what is loaded beyond stays as it is */
+#define LOADED_MAX 4096 /* services; leaves beyond are not recognised */
 
 typedef struct loaded_leaf {
     struct loaded_leaf *next;
     consul_uri uri;
-    const char *address; /* of the agent that it is from; two of them may have one mesh */
-    char id[];           /* the leaf's SPIFFE ID, and then the address */
+    const char *address; /* the address of its agent, as two agents may serve one mesh */
+    char id[];           /* the SPIFFE ID of the leaf, and then the address */
 } loaded_leaf;
 
-/* Under the lock. Nothing is ever taken away: contexts outlive the stores they were loaded from. */
+/* All loaded leaves, under the lock. None is ever removed, as contexts outlive their stores. */
 static loaded_leaf *loaded;
 static size_t loaded_count;
 
@@ -42,7 +42,7 @@ static loaded_leaf *make_note(const consul_store *store, const consul_spiffe_id 
 
     if (note == NULL)
         return NULL;
-    /* Not as it was written: who asks later may have other settings. */
+    /* The URI gets all names, as a later store may have other settings. */
     note->uri.kind = CONSUL_URI_LEAF;
     OPENSSL_strlcpy(note->uri.service, id->service, sizeof(note->uri.service));
     note->uri.scope = consul_store_scope(store, &uri->scope);

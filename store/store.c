@@ -93,9 +93,9 @@ consul_scope consul_store_scope(const consul_store *store, const consul_scope *a
     return scope;
 }
 
-/* ---- what the agent says now ---- */
+/* ---- from the agent ---- */
 
-/* Return what is known of an agent that nobody waits for. */
+/* Return the words for an agent that handshakes do not wait for. */
 static const char *trouble_of(int reason)
 {
     if (reason == CONSUL_R_AGENT_TIMEOUT)
@@ -106,7 +106,6 @@ static const char *trouble_of(int reason)
            "descriptor was missing";
 }
 
-/* Is there use in asking it? One that hangs would hold up everybody for the whole timeout. */
 int consul_store_check_agent(consul_store *store, const consul_request *request, consul_error *err)
 {
     int reason = consul_watch_agent_hangs(store->watch, request);
@@ -114,7 +113,7 @@ int consul_store_check_agent(consul_store *store, const consul_request *request,
     return reason == 0
            || consul_error_set(
                err, reason,
-               "the agent at %s %s; it is being tried, and nobody waits for it meanwhile",
+               "the agent at %s %s; the watch probes it, and handshakes do not wait meanwhile",
                store->settings->address, trouble_of(reason));
 }
 

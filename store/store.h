@@ -1,13 +1,19 @@
 /*
- * The agent certificate store: what this host's Consul agent says about Connect, as snapshots of
- * roots and leaves and as decisions. This header is the only door to it; nothing here knows of
- * OpenSSL providers, and nothing beyond it knows of HTTP or JSON.
+ * The agent certificate store: the answers of this host's Consul agent about Connect. It gives
+ * snapshots of roots and leaves, and decides on peers. This header is the only door to it. Nothing
+ * here knows OpenSSL providers, and nothing beyond it knows HTTP or JSON.
  *
- * Threads: every function may be called from any thread. Snapshots are immutable. A store that
- * handshakes use has one thread of its own, all signals blocked, which ends with the process.
- * Fork: a child has the snapshots and no thread; it closes the descriptors that it inherited, and
+ * Threads: any thread may call any function. Snapshots are immutable. A store that handshakes use
+ * has one thread of its own. It blocks all signals, and ends with the process.
+ *
+ * Fork: a child has the snapshots and no thread. It closes the descriptors that it inherited, and
  * asks the agent itself.
- * Errors: base/error.h.
+ *
+ * Ownership: a caller drops each reference that it gets. Names and scopes are borrowed for a call.
+ *
+ * Units: moments are on the clock of base/clock.h, in microseconds, and deadlines in milliseconds.
+ *
+ * Errors: functions that take a consul_error follow base/error.h.
  */
 #ifndef CONSUL_STORE_H
 #define CONSUL_STORE_H
@@ -29,69 +35,75 @@
 typedef struct consul_store consul_store;
 
 /*
- * A store on the agent that `settings` name; takes the settings, also when it fails. No request
- * is made. Certificates and keys are made in `libctx` (borrowed; NULL for the default one).
+ * Return a store for the agent of `settings`, with one reference. It takes the settings, after a
+ * failure too. It makes certificates and keys in `libctx`, which it borrows. NULL is the default
+ * one. Return NULL with an error for an invalid address or without memory. No request is made.
  */
 consul_store *consul_store_new(consul_settings *settings, OSSL_LIB_CTX *libctx, consul_error *err);
+
+/* Add a reference, and return the store. Drop a reference; NULL is allowed. */
 consul_store *consul_store_ref(consul_store *store);
 void consul_store_unref(consul_store *store);
 
-/* End what the store does by itself, for good. Its references stay usable. */
+/* End the store's thread for good. The store stays usable. */
 void consul_store_close(consul_store *store);
-const consul_settings *consul_store_settings(const consul_store *store); /* borrowed */
+
+/* Return the settings of the store, borrowed. */
+const consul_settings *consul_store_settings(const consul_store *store);
 
 /*
- * A handshake begins that will ask for what follows. From a process's second one on, what they ask
- * for is watched, and need not be asked for.
+ * Note that a handshake begins. The second handshake of a process starts the watch. It keeps
+ * entries fresh, and handshakes need no request for these.
  */
 void consul_store_note_handshake(consul_store *store);
 
-/* It has met a peer of the mesh. From many of them in a second on, decisions are made ready. */
+/* Note that a handshake has met a peer of the mesh. Many in a second make the process busy. */
 void consul_store_note_peer(consul_store *store);
 
 /*
- * The current roots; the caller gets a reference. Scope NULL means the configured one. They are
- * those of a watch, or of an answer that is new enough, or else the agent is asked, or, where it
- * does not answer, those of before.
+ * Get the current roots, with a reference. NULL as scope is the configured one. They come from an
+ * entry that is fresh or new enough, else from the agent. Without an answer they are the last known
+ * ones. Return 0 with an error without any.
  */
 int consul_store_roots(consul_store *store, const consul_scope *scope, consul_asking asking,
                        consul_roots **roots, consul_error *err);
 
 /*
- * For who has found something that these roots do not explain: take other ones in their place, those
- * that are kept by now or the agent's. It is asked for them once a second, in the long run, and for at
- * most a tenth of the time, by one thread for all who wait, and not where it was asked since then.
- * False is that there are no others.
+ * Replace `*roots`, to which a peer's chain does not lead, by newer ones. They are kept already, or
+ * come from the agent. Return false without newer ones. One thread asks the agent for all that
+ * wait, unless it was asked at `asking.since` or later. It asks once a second in the long run, and
+ * for at most a tenth of the time.
  */
 bool consul_store_doubt_roots(consul_store *store, const consul_scope *scope, consul_asking asking,
                               consul_roots **roots);
 
 /*
- * The current leaf of a service (NULL or "" for the configured one), checked against the current
- * roots, or, for who hurries, those that are kept; the caller gets a reference. In a process that makes
- * many handshakes it may be some milliseconds old; where the agent does not answer, it is that of before
- * while it is valid.
+ * Get the current leaf of a service, with a reference. NULL and "" are the configured service. The
+ * leaf is checked against the current roots, or for `asking.hurries` against the kept ones. In a
+ * busy process it may be some milliseconds old. Without an answer it is the last known one, while
+ * it is valid. Return 0 with an error without any.
  */
 int consul_store_leaf(consul_store *store, const char *service, const consul_scope *scope,
                       consul_asking asking, consul_leaf **leaf, consul_error *err);
 
-/* Remember that a program has loaded this leaf from this store, which it was given for that URI. */
+/* Note that a program has loaded this leaf from this store, by this URI. */
 void consul_store_note_loaded(const consul_store *store, const consul_leaf *leaf,
                               const consul_uri *uri);
 
 /*
- * Is this a leaf of a service that has been loaded by URI in this process, from a store on the same
- * agent as this one? Then `uri` says of which, and leaves nothing to anybody's settings.
+ * Return true for a leaf that this process has loaded by URI, from a store on the same agent.
+ * `*uri` becomes its URI, with all names that the settings gave at that time.
  */
 bool consul_store_has_loaded(const consul_store *store, const X509 *cert, consul_uri *uri);
 
 /*
- * Ask the agent whether the peer may connect to `target`, this endpoint's own identity. Only a
- * plain yes returns 1. An earlier one does for the very same question while a watch vouches that
- * intentions have not changed since; and, if on_agent_loss says so, while the agent can not be asked.
- * `peer` must be a certificate that was verified against the current roots, `chain` the digest of
- * what it was verified with, and `peer_id` its identity in the current trust domain: the agent checks
- * none of them.
+ * Ask the agent whether the peer may connect to `target`, the SPIFFE ID of this end. Return 1 after
+ * a plain yes only, and 0 with an error otherwise. A kept yes to the same question counts while a
+ * watch vouches that no intention has changed since. With on_agent_loss = last-known, a kept yes
+ * counts while the agent is lost.
+ *
+ * `peer` must be a certificate that was verified with the current roots. `chain` is the digest of
+ * its chain, and `peer_id` its SPIFFE ID in the current trust domain. The agent checks neither.
  */
 int consul_store_authorize(consul_store *store, const consul_spiffe_id *target, const X509 *peer,
                            const unsigned char chain[CONSUL_DIGEST_LEN],
@@ -99,8 +111,8 @@ int consul_store_authorize(consul_store *store, const consul_spiffe_id *target, 
                            consul_error *err);
 
 /*
- * Is this thread inside a request to the agent? libcurl's own TLS to the agent is made then; it
- * must not be governed, or every question would ask another one.
+ * Return true in a thread that makes a request to the agent. libcurl's own TLS to the agent must
+ * not be governed, or each question would ask another one.
  */
 bool consul_store_in_request(void);
 

@@ -1,4 +1,7 @@
-/* The fields of a store: for the files of this folder. */
+/*
+ * The fields of a store, for the files of this folder. The store owns all but `libctx`. No field
+ * changes after consul_store_new, apart from `refs`, so that any thread may read them.
+ */
 #ifndef CONSUL_STORE_FIELDS_H
 #define CONSUL_STORE_FIELDS_H
 
@@ -11,7 +14,7 @@
 
 struct consul_store {
     atomic_int refs;
-    OSSL_LIB_CTX *libctx;
+    OSSL_LIB_CTX *libctx; /* borrowed */
     consul_settings *settings;
     consul_agent *agent;
     consul_table *table;
@@ -19,16 +22,19 @@ struct consul_store {
     consul_verdicts *verdicts;
 };
 
-/* What was asked for (NULL for nothing), and the configuration where nothing was. */
+/* Return the names of `asked`, or the configured ones where it is NULL or has none. */
 consul_scope consul_store_scope(const consul_store *store, const consul_scope *asked);
 
 /*
- * Return 1 where there is use in asking the agent. An agent that hangs would hold up everybody for the
- * whole timeout.
+ * Return 1 where a request has a chance. Return 0 with an error while the agent hangs, as each
+ * handshake would wait for the whole timeout.
  */
 int consul_store_check_agent(consul_store *store, const consul_request *request, consul_error *err);
 
-/* Ask the agent for an entry, unless it hangs; a failure is told to the watch. Free the answer. */
+/*
+ * Ask the agent for an entry, unless it hangs, and note a failure in the watch. Return 0 with an
+ * error without an answer. The caller frees the answer in both cases. `wait` is in milliseconds.
+ */
 int consul_store_ask(consul_store *store, const consul_entry *entry, uint64_t index, int64_t wait,
                      consul_deadline deadline, consul_answer *answer, consul_error *err);
 
