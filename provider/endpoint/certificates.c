@@ -66,6 +66,16 @@ static size_t list_certificates(SSL *ssl, X509 *certs[ENDPOINT_CERTS_MAX])
     return count;
 }
 
+bool endpoint_ssl_has(SSL *ssl, const X509 *cert)
+{
+    X509 *certs[ENDPOINT_CERTS_MAX];
+    size_t i, count = list_certificates(ssl, certs);
+
+    for (i = 0; i < count && certs[i] != cert; i++)
+        ;
+    return i < count;
+}
+
 /*
  * Find the stand-in among the certificates that this SSL may present, or else the Connect leaf, the
  * current one first. Without either the identity stays as it was. A governed connection does not cease

@@ -4,6 +4,9 @@
 
 #include "endpoint/endpoint.h"
 
+/* Return true if the SSL has this very certificate, with a key. */
+bool endpoint_ssl_has(SSL *ssl, const X509 *cert);
+
 /* Look at the SSL's certificates, and return true if they have changed. */
 bool endpoint_look_at_certificates(endpoint *e, SSL *ssl);
 

@@ -59,7 +59,8 @@ const consul_service *endpoint_wanted(const endpoint *e);
 bool endpoint_host_is_service(const endpoint *e);
 
 /*
- * Note that the SSL was set up for this handshake: as governed, or as a server awaiting its certificate. Return true if so noted.
+ * Note that the SSL was set up for this handshake: as governed, or as a server awaiting its
+ * certificate. Return true if so noted.
  */
 void endpoint_set_prepared(endpoint *e);
 bool endpoint_is_prepared(const endpoint *e);

@@ -73,6 +73,19 @@ static bool takes_the_place_of_the_leaf(SSL *ssl, const X509 *cert)
 }
 
 /*
+ * Return true if a Connect leaf that the SSL has is being compressed beforehand (SSL_CTX_compress_certs).
+ * It would be sent without a call of this callback. So the compression fails, and the leaf is sent
+ * uncompressed. No other function asks about a certificate that the SSL has, before a handshake.
+ */
+static bool is_being_compressed(SSL *ssl, X509 *cert)
+{
+    consul_uri uri;
+
+    return (consul_cert_claims_connect(cert) || consul_cert_stands_in(cert, &uri))
+           && endpoint_ssl_has(ssl, cert);
+}
+
+/*
  * Return true for a Connect leaf that comes too late. The certificate is given to the SSL in its handshake,
  * by a client_cert_cb say, or is about to be sent. The leaf makes the connection governed. Too late is
  * after the peer has passed by the application's rules. So is past the CertificateRequest of a
@@ -88,8 +101,9 @@ static bool __attribute__((noinline)) comes_too_late(SSL *ssl, X509 *cert)
          sent = prov_tls_is_in_state(ssl, SENDS_SERVER_CERTIFICATE), demanded;
     consul_uri uri;
 
-    if (cert == NULL || !SSL_in_init(ssl) || SSL_get_state(ssl) == TLS_ST_BEFORE
-        || (is_live && !sent))
+    if (cert != NULL && SSL_get_state(ssl) == TLS_ST_BEFORE)
+        return is_being_compressed(ssl, cert);
+    if (cert == NULL || !SSL_in_init(ssl) || (is_live && !sent))
         return false;
     if (takes_the_place_of_the_leaf(ssl, cert))
         return true;
