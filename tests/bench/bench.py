@@ -1,7 +1,7 @@
-"""What Connect by the provider costs beside plain TLS and beside a sidecar: tools/bench runs this.
+"""The cost of Connect by the provider, beside plain TLS and beside a sidecar: tools/bench runs this.
 
-Everything is measured side by side, in rounds, with one real agent and the program of peer.c, which knows
-nothing of the provider.
+Everything is measured side by side, in rounds, with one real agent. The program is peer.c, which knows nothing of
+the provider.
 """
 
 import argparse
@@ -34,7 +34,7 @@ PAGE = ROOT / "doc" / "cost.md"
 DOCUMENT = ROOT / "doc" / "cost"  # the tables, and the charts that the page shows
 BEGINNING = "# Measured cost\n\n<!-- Made by tools/bench --document. -->\n\n"
 
-# `warm` are the seconds until a busy server knows its decisions: it watches, and has seen no change for a while.
+# `warm`: seconds until a busy server uses kept verdicts. It watches then, and has seen no change for a while.
 FULL = {"rounds": 5, "seconds": 0.5, "threads": "1,2,4,16,64", "handshakes": 40, "flips": 50, "renewals": 50,
         "sidecar_seconds": 1.5, "warm": 16.0}
 QUICK = {"rounds": 1, "seconds": 0.2, "threads": "1,4", "handshakes": 4, "flips": 2, "renewals": 5,
@@ -124,7 +124,7 @@ class Bench:
 
 
 def write(results, figures):
-    """What there is so far."""
+    """Write the results and figures so far."""
     figures.mkdir(exist_ok=True)
     (figures / "bench.json").write_text(json.dumps(results, indent=1))
     text = report.markdown(results)

@@ -1,6 +1,6 @@
 /*
- * One end of a connection, with TLS or without it, as any application has it: nothing here knows of
- * the provider.
+ * One end of a connection, with TLS or without it, as in any application. It uses nothing of the
+ * provider.
  */
 #ifndef BENCH_END_H
 #define BENCH_END_H
@@ -9,11 +9,11 @@
 
 #include <openssl/ssl.h>
 
-#define MESSAGE 64 /* bytes of a request, and of its answer, which is the same */
+#define MESSAGE 64 /* bytes of a request, which its answer repeats */
 
-/* What an end is made of; without a certificate it is plain TCP. */
+/* The files and settings of an end. Without a certificate it is plain TCP. */
 typedef struct way {
-    const char *certificate, *key, *ca; /* files; "-" is none */
+    const char *certificate, *key, *ca; /* paths; "-" for no file */
     const char *version;                /* 1.2, 1.3 or any */
     const char *chain;                  /* auto, or none: SSL_MODE_NO_AUTO_CHAIN */
 } way;
@@ -29,25 +29,25 @@ _Noreturn void die(const char *what);
 double now(void);      /* seconds of the monotonic clock, which all processes share */
 double cpu_used(void); /* seconds, by this process */
 
-/* NULL for plain TCP. A server with a CA demands a certificate. */
+/* Make a context, or NULL for plain TCP. A server with a CA demands a certificate. */
 SSL_CTX *make_ctx(const way *w, bool is_server);
 
-/* A listener on 127.0.0.1, and its port. */
+/* Return a listener on 127.0.0.1, and store its port. */
 int listen_anywhere(int *port);
 
-/* False, with nothing left open, where there is no connection. */
+/* Open a connection and return true, or return false with nothing left open. */
 bool end_accept(end *e, SSL_CTX *ctx, int listener);
 bool end_connect(end *e, SSL_CTX *ctx, int port);
 void end_close(end *e);
 
-/* Bytes that have come; 0 when the other has closed, or broken off. */
+/* Return the number of bytes that have come, or 0 after the other end has closed or failed. */
 int end_read(const end *e, void *data, int size);
 bool end_write(const end *e, const void *data, int size);
 
-/* One request, and its answer. */
+/* Send a request, and return true once its answer is read. */
 bool end_ask(const end *e);
 
-/* ---- what the program does ---- */
+/* ---- the verbs of the program ---- */
 
 _Noreturn void run_server(const way *w, int threads);
 int run_connections(const way *w, int port, int threads, double seconds, double rate);

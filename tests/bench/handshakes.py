@@ -14,7 +14,7 @@ VERSIONS = ("1.2", "1.3")
 SERVER_THREADS = 160
 FIRST = (1, 10, 100)
 
-# What is compared: (who serves, who connects).
+# The compared cases: (way of the server, way of the client).
 CASES = {
     "plain": ("plain", "plain"),
     "plain, NO_AUTO_CHAIN": ("tuned", "tuned"),
@@ -33,7 +33,7 @@ PUBLIC_CHAINS = {  # keys, from the root down
 
 
 class Sides:
-    """The same leaf in files and from the agent. `asking` goes by an address at which nobody may watch."""
+    """The same leaf in files and from the agent. `asking` goes by an address without a slot for a watch."""
 
     def __init__(self, programs, agent):
         self.programs, self.agent = programs, agent
@@ -128,7 +128,7 @@ def instructions(runtime, sides, few, many):
 # ---- wall time, and CPU time ----
 
 class Servers:
-    """One for each way to serve, which live through all rounds; the busy one is kept busy."""
+    """A server for each way to serve, through all rounds. The busy server is kept busy."""
 
     def __init__(self, runtime, sides):
         self.runtime, self.sides = runtime, sides.of(runtime)
@@ -190,7 +190,7 @@ def contention(runtime, sides, threads, seconds, warm):
 
 
 def fresh(runtime, sides, rounds):
-    """{(what is fresh, case, n): [seconds from the start of the process to the end of its nth handshake]}."""
+    """Return {(fresh thing, case, n): [seconds from the start of the process to the end of its nth handshake]}."""
     of = sides.of(runtime)
     found = {}
 

@@ -1,4 +1,4 @@
-"""Ours beside Consul's own Go library: each of them at both ends, and each with the other at the other end.
+"""Ours beside Consul's own Go library: each of them at both ends, and each at one end.
 
 The program on the library is tests/consul/peer. It has the verbs of peer.c, and asks the agent about each handshake.
 """

@@ -1,6 +1,6 @@
 /*
- * Clients in threads, on one SSL_CTX: as fast as they can, or at a fixed rate. At a rate, what each
- * took counts from the moment when it was due, also where it had to wait for the one before.
+ * Clients in threads, on one SSL_CTX: as fast as they can, or at a fixed rate. At a rate, the time of
+ * each begins when it was due, even if the one before delayed it.
  */
 #include "end.h"
 
@@ -126,7 +126,7 @@ static size_t count_all(const client *clients, int threads)
     return count;
 }
 
-/* Of all clients together: what the head of peer.c says. */
+/* Print the results of all clients together, as in the head of peer.c. */
 static void report(const client *clients, int threads, size_t before, double seconds, double cpu)
 {
     double *all;
@@ -187,7 +187,7 @@ int run_requests(const way *w, int port, int threads, double seconds, double rat
     return run(&l, seconds);
 }
 
-/* Opens connections one after the other, says when each of some was there, and keeps them. */
+/* Open connections one after the other, print when each of some was there, and keep them. */
 int run_holder(const way *w, int port, int count)
 {
     SSL_CTX *ctx = make_ctx(w, false);

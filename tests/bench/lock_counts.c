@@ -1,6 +1,7 @@
 /*
- * Preloaded into a program: how often the provider takes a lock there, and how often another thread has
- * it just then. Both numbers stand in the file that $LOCK_COUNTS names, as it is shared with the program.
+ * Preloaded into a program. It counts how often the provider takes a lock, and how often another
+ * thread holds it just then. Both numbers stand in the file that $LOCK_COUNTS names, shared with the
+ * program.
  */
 #include <dlfcn.h>
 #include <fcntl.h>

@@ -3,8 +3,8 @@
 #define BENCH_PACED_CLOCK_H
 
 /*
- * So many come first, some at a time, until a process knows what it will know: that it is busy, and what
- * the agent has decided for long enough to count on.
+ * The number of slow ticks at first. After them a process knows that it is busy, and has verdicts
+ * that are old enough to count on.
  */
 #define PACED_WARM 200
 

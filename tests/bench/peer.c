@@ -1,18 +1,19 @@
 /*
- * Connections as any application makes them: mutual TLS or plain TCP, and it knows nothing of the
- * provider. What they cost is measured with and without it, by tests/bench/bench.py.
+ * Connections of any application: mutual TLS or plain TCP. The program knows nothing of the provider.
+ * tests/bench/bench.py measures their cost with and without it.
  *
- *   peer serve   WAY THREADS                   prints its port, and serves until EOF
- *   peer connect WAY PORT THREADS SECONDS RATE a request on a new connection each time
- *   peer request WAY PORT THREADS SECONDS RATE requests on a kept connection of each thread
- *   peer hold    WAY PORT COUNT                prints when it had some, then "all"; until EOF
- *   peer pair    WAY COUNT                     both ends in memory
- *   peer public  WAY COUNT                     the same, but the client has no certificate
+ *     peer serve   WAY THREADS                   prints its port, and serves until EOF
+ *     peer connect WAY PORT THREADS SECONDS RATE a request on a new connection each time
+ *     peer request WAY PORT THREADS SECONDS RATE requests on a kept connection of each thread
+ *     peer hold    WAY PORT COUNT                prints when it had some, then "all"; until EOF
+ *     peer pair    WAY COUNT                     both ends in memory
+ *     peer public  WAY COUNT                     the same, but the client has no certificate
  *
- * WAY is CERT KEY CA VERSION CHAIN. A file "-" is none, and none at all is plain TCP; VERSION is 1.2,
- * 1.3 or any, CHAIN auto or none (SSL_MODE_NO_AUTO_CHAIN). RATE is of all threads a second, 0 for as
- * fast as they can. connect and request print: how many went well, how many before that, to become
- * warm, failures, seconds, CPU seconds, and the seconds that one took: median, 90th and 99th percentile.
+ * WAY is CERT KEY CA VERSION CHAIN. A file "-" is missing, and without any file it is plain TCP. VERSION
+ * is 1.2, 1.3 or any. CHAIN is auto or none (SSL_MODE_NO_AUTO_CHAIN). RATE is of all threads a second,
+ * or 0 for as fast as they can. connect and request print five numbers: good ones, good ones before
+ * that to become warm, failures, seconds, CPU seconds. The seconds of one follow: median, 90th and
+ * 99th percentile.
  */
 #include "end.h"
 

@@ -11,13 +11,13 @@ PATIENCE = 300
 
 
 class Runtime:
-    """An OpenSSL, and what was built against it.
+    """An OpenSSL, and the module and programs that were built against it.
 
-    That of another Debian is run by the loader and with the libraries of its tree, on this kernel.
+    The loader runs an OpenSSL of another Debian, with the libraries of its tree, on this kernel.
     """
 
     def __init__(self, build, programs, tree=None):
-        self.programs = programs  # whose module was built here, too
+        self.programs = programs  # their module was built here, too
         self.loader = []
         if tree:
             libraries = [tree / "usr/lib" / self.triplet(), tree / "lib" / self.triplet()]
@@ -58,7 +58,7 @@ class Side:
 
 @dataclass
 class Load:
-    """What a client has measured of itself."""
+    """The results of a client."""
 
     count: int
     before: int  # to become warm

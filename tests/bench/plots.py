@@ -19,7 +19,7 @@ class Value:
 
 
 def colours(names):
-    """One for each; what is ours has its own in every chart."""
+    """Return a colour for each name. Ours have the same colours in every chart."""
     others = iter(COLOURS)
     ours = iter(("#f28e2b", "#b35f0a"))
     return ["#ffbe7d" if name.endswith("asking") else next(ours if name.startswith("ours") else others)

@@ -1,6 +1,6 @@
-"""From a change at the agent to the first handshake that obeys it, at a busy server and at a quiet one.
+"""From a change at the agent to the first handshake that obeys it: a busy and a quiet server.
 
-The busy one has a visitor about every ten milliseconds, so it decides by what it knows. The quiet one is
+The busy one has a visitor about every ten milliseconds, so it uses kept verdicts. The quiet one is
 visited once, as soon as the agent has acknowledged the change, and then until it obeys.
 """
 
@@ -58,7 +58,7 @@ class World:
         self.hosts = {name: fleet.Host(binary, programs.environment(config), [file], threads=4)
                       for name in ("busy", "quiet")}
         self.context = fleet.client(agent, CLIENT, programs.folder)
-        self.context.maximum_version = ssl.TLSVersion.TLSv1_2  # who is refused hears it in the handshake
+        self.context.maximum_version = ssl.TLSVersion.TLSv1_2  # a refused client hears it in the handshake
         for host in self.hosts.values():
             wait_until(lambda one=host: one.visit(self.context).served, "the server")
         self.visitor = Visitor(self.hosts["busy"], self.context)
@@ -106,7 +106,7 @@ def intention(agent):
 
 
 def intentions(world, count):
-    """[{what, server, lag, late}] of so many changes: deny and allow in turn."""
+    """Return [{what, server, lag, late}] of so many changes: deny and allow in turn."""
     change, rows = intention(world.agent), []
     for number in range(count):
         action = ("deny", "allow")[number % 2]

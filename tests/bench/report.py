@@ -1,4 +1,4 @@
-"""What has been measured, as Markdown and as charts."""
+"""The measured results, as Markdown and as charts."""
 
 import statistics
 
@@ -181,7 +181,7 @@ def propagation_table(results):
 # ---- all together ----
 
 def promises(results):
-    """What was to be reached, and what was, in all settings with an OpenSSL."""
+    """Return the rows of all goals and their results, in all settings with an OpenSSL."""
     names = [".".join(name.split()[1].split(".")[:2]) for name in results["machine"]["openssl"]]
     rows = []
 

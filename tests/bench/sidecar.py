@@ -1,7 +1,7 @@
 """The same client and server programs with a proxy at each end, with ours, and with neither.
 
-Another proxy is one more way: an object with a name, start(), stop(), a `port` that the client connects
-to, how the client does that, and the proxies that run besides the two programs.
+Another proxy is one more way: an object with a name, start(), stop(), and a `port` for the client. It
+also has the client's way to do so, and the proxies that run besides the two programs.
 """
 
 import os
@@ -130,7 +130,7 @@ def ways(runtime, agent):
 
 
 def under_load(way, agent, verb, threads, seconds, rate=0):
-    """What a client has measured, and the CPU seconds that one connection or request took of whom."""
+    """Return a client's results, and the CPU seconds of each party for one connection or request."""
     with (Meter(way.server.pid, *way.server_proxies) as serving, Meter(*way.client_proxies) as connecting,
           Meter(agent.process.child.pid) as agents):
         found = load(way.runtime, verb, way.client_side, way.port, threads, seconds, rate)

@@ -144,7 +144,7 @@ def without(answer, field):
 
 
 def write(folder, case, kind, answer, third, text):
-    """One case; `answer` is bytes as they come, or what becomes JSON in the agent's layout."""
+    """Write one case; `answer` is the bytes of a body, or a value for JSON in the agent's layout."""
     if not isinstance(answer, bytes):
         answer = (json.dumps(answer, indent=4) + "\n").encode()
     place = HERE / folder / f"{kind}-{case}"
@@ -228,7 +228,7 @@ def valid_decisions():
 
 
 def invalid_json():
-    """What no kind of answer may be."""
+    """Write the texts that no kind of answer may be."""
     samples = {"roots": roots(), "leaf": leaf(), "authorize": {"Authorized": True, "Reason": "yes"}}
     for kind, sample in samples.items():
         text = json.dumps(sample)

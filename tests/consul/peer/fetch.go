@@ -32,7 +32,7 @@ func fetchAll(service *connect.Service) {
 func fetch(t target) (string, error) {
 	client := http.Client{Timeout: patience, Transport: &http.Transport{
 		DisableKeepAlives: true,
-		ForceAttemptHTTP2: true, // which is all that the library offers in the handshake
+		ForceAttemptHTTP2: true, // HTTP/2 is all that the library offers in the handshake
 		DialTLSContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return t.service.Dial(ctx, t.resolver)
 		},

@@ -8,11 +8,11 @@
 //	connect-peer AGENT SERVICE hold PORT URI COUNT
 //	connect-peer AGENT URI sign TOKEN NAME ...
 //
-// AGENT is the agent's address, SERVICE whose leaf this is, URI the SPIFFE ID that the server at that port
-// has to have. serve and http print their port, and fetch prints READY, when the agent has given what it takes;
-// all of them go on until the end of stdin. fetch prints SERVED or REFUSED, and what it got or why.
-// connect, request and hold do and print what the verbs of tests/bench/peer.c do. sign, whose AGENT is the address
-// for gRPC, prints a leaf with that URI, these DNS names and addresses, and its key, as the servers sign it.
+// AGENT is the agent's address, and SERVICE the owner of the leaf. URI is the SPIFFE ID that the server at that port
+// has to have. serve and http print their port, and fetch prints READY, once they have the agent's answers.
+// All of them go on until the end of stdin. fetch prints SERVED or REFUSED, and the answer or the reason.
+// connect, request and hold do and print the same as the verbs of tests/bench/peer.c. sign takes the agent's
+// address for gRPC. It prints a leaf with that URI, these DNS names and addresses, and its key, signed by the servers.
 package main
 
 import (

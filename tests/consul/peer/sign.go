@@ -19,7 +19,7 @@ type verbatim struct{ uri *url.URL }
 
 func (v verbatim) URI() *url.URL { return v.uri }
 
-// sign has the servers of an agent sign a leaf with that URI, and these host names and addresses.
+// sign has the servers of an agent sign a leaf with that URI, with host names and addresses.
 func sign(address, id, token string, names []string) {
 	signer, key, err := spiffe.GeneratePrivateKey()
 	check(err)

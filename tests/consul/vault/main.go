@@ -1,5 +1,5 @@
-// A Vault server for tests, as `vault server -dev` is one: Vault's own core, unsealed, that keeps all in memory,
-// with its PKI secrets engine (pki), which Consul mounts where it wants it.
+// A Vault server for tests, like `vault server -dev`: Vault's own core, unsealed, with all in memory. It has Vault's
+// PKI secrets engine (pki), which Consul mounts at its own paths.
 //
 // It listens on a free port of 127.0.0.1, without TLS, and prints that port; its root token is what
 // VAULT_DEV_ROOT_TOKEN_ID says. It goes on until the end of stdin.
