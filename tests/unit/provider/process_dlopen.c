@@ -1,6 +1,6 @@
 /*
- * A program without TLS: a library brings that, does its work, and goes; and does so again. Arguments:
- * the library, and what it is to do each time.
+ * A program without TLS: a library brings TLS, does its work, and goes; and does so again.
+ * Arguments: the library, and its task of each time.
  */
 #include <dlfcn.h>
 #include <stdio.h>

@@ -1,12 +1,12 @@
 /*
- * A host process of the provider, for test_processes: it serves, and then ends, forks or executes in
- * the way that its argument names. It does not know the provider: openssl.cnf does, or where it is
- * loaded by hand, the environment.
+ * A host process of the provider, for test_processes. It serves, and then ends, forks or executes in
+ * the way that its argument names. It does not know the provider: openssl.cnf does, or the
+ * environment for a load by hand.
  *
- * Prints ENDING just before the end, whose promptness is measured from there, and WRONG for what
- * should not be; HANG and a number asks for an agent that does not answer authorize requests any more.
- * What comes on standard input is a byte when that is so, and another when so many are waiting. ANSWER
- * ends that.
+ * It prints ENDING just before the end, which must be prompt from there. It prints WRONG for a failed
+ * check. HANG and a number asks for an agent that leaves authorize requests without an answer. Then a
+ * byte on standard input says that it does, and another byte that so many requests are waiting.
+ * ANSWER ends that.
  */
 #include "unit.h"
 
@@ -85,13 +85,13 @@ static int entries(const char *path)
     return count;
 }
 
-/* Of the watch: beyond those that were there before. */
+/* Return the number of the watch's threads: the others were there at first. */
 static int threads(void)
 {
     return entries("/proc/self/task") - threads_before;
 }
 
-/* How often the other threads have been given the processor; -1 while one has it or wants it. */
+/* Return how often other threads got the processor, or -1 while any has it or wants it. */
 static long long turns_of_others(void)
 {
     DIR *folder = opendir("/proc/self/task");
@@ -123,7 +123,7 @@ static long long turns_of_others(void)
     return turns < 0 ? -1 : turns;
 }
 
-/* For longer than anybody pauses by himself. */
+/* Return true where the other threads sleep for longer than any pause of theirs. */
 static bool all_others_sleep(void)
 {
     const struct timespec pause = {.tv_nsec = 50000000};
@@ -143,7 +143,7 @@ static int sockets(void)
     return count;
 }
 
-/* To the agent. */
+/* Return the number of connections to the agent. */
 static int connections(void)
 {
     struct sockaddr_storage peer;
@@ -249,7 +249,7 @@ static int serve_and_return(void)
     return 0;
 }
 
-/* The contexts are freed where the process's memory is looked at. */
+/* Return from main. The contexts are freed, as a sanitizer looks at the memory. */
 static int end_by_return(void)
 {
     watch();
@@ -298,7 +298,7 @@ static int end_by_cleanup(void)
     return 0;
 }
 
-/* It never had a watch, only what was loaded by URI. */
+/* End without ever a watch: everything was loaded by URI. */
 static int end_without_watch(void)
 {
     close_contexts();
@@ -307,7 +307,7 @@ static int end_without_watch(void)
     return 0;
 }
 
-/* Such a host keeps libcrypto to the end, for its threads. */
+/* Exit while busy. Such a host keeps libcrypto to the end, for its threads. */
 static int end_while_busy(void)
 {
     begin_to_be_busy();
@@ -411,7 +411,7 @@ static int fork_first(void)
     return 0;
 }
 
-/* Each has its own, and no more than its parent has; whoever forks goes on. */
+/* Fork while watching. Each child has its own watch, and no more; its parent goes on. */
 static int fork_watching(void)
 {
     int generation, most = 0;
@@ -436,8 +436,9 @@ static int fork_watching(void)
 }
 
 /*
- * While other threads are in the middle of handshakes, all waiting for the agent: elsewhere one may have a
- * lock of libcrypto's own, for which the child of such a fork would wait for ever, with us or not.
+ * Fork while other threads are in the middle of handshakes, and all wait for the agent. Elsewhere a
+ * thread may hold a lock of libcrypto's own. The child of such a fork would wait for it for ever,
+ * with us or not.
  */
 static int fork_in_handshakes(void)
 {
@@ -467,7 +468,7 @@ static int fork_in_handshakes(void)
     return 0;
 }
 
-/* What is executed has nothing of it, and takes its place. */
+/* Execute the program anew, in its own place. The new one has nothing of the watch. */
 static int execute(void)
 {
     char again_as[] = "executed", *again[] = {arguments[0], again_as, NULL};
@@ -511,7 +512,7 @@ static void unload(loaded one)
     OSSL_LIB_CTX_free(one.libctx);
 }
 
-/* OpenSSL keeps an instance in the default context to the end, and so we govern to the end. */
+/* Unload by hand. OpenSSL keeps an instance in the default context to the end, so we govern. */
 static int unload_by_hand(void)
 {
     loaded one = load(NULL);
@@ -526,7 +527,7 @@ static int unload_by_hand(void)
     return 0;
 }
 
-/* Handshakes of the default context go by the instance that is left, and by none in the end. */
+/* Free contexts. The default context goes by the instance that is left, and at last without one. */
 static int free_contexts(void)
 {
     loaded one = load(OSSL_LIB_CTX_new()), two;

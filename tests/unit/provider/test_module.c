@@ -79,9 +79,9 @@ static loaded load(void)
 }
 
 /*
- * A context that was asked for nothing takes its providers down in the order in which they came: what
- * ours has brought goes first, and OpenSSL then keeps some 500 bytes of it (provider/crypto.c). A
- * look-up sorts them by name.
+ * Unload a module. A look-up before it sorts the context's providers by name. Otherwise they go down
+ * in the order in which they came. Then OpenSSL keeps some 500 bytes of the provider that ours has
+ * brought (provider/instance/crypto.c).
  */
 static void unload(loaded *one)
 {
@@ -90,7 +90,7 @@ static void unload(loaded *one)
     OSSL_LIB_CTX_free(one->libctx);
 }
 
-/* Does this instance's loader answer? It refuses this URI, which only it can do in these words. */
+/* Return true where this instance's loader refuses the URI, in words that only it has. */
 static bool loader_answers(OSSL_LIB_CTX *libctx)
 {
     OSSL_STORE_CTX *store =
@@ -143,7 +143,7 @@ static void test_default_context(void **state)
     assert_int_equal(OSSL_PROVIDER_unload(builtin), 1);
 }
 
-/* What stood on the queue before stands there after, and nothing else does. */
+/* Earlier errors on the queue stay there, and no other is added. */
 static void test_success_leaves_the_queue(void **state)
 {
     loaded one;
@@ -319,7 +319,7 @@ static const struct {
     {"token = web", "[web]\na = b", "rename that section"},
 };
 
-/* Errors of a load, with a newline after each: "library: reason: data". */
+/* Collect the errors of a load, with a newline after each: "library: reason: data". */
 static void take_errors(char *text, size_t size)
 {
     unsigned long code;
@@ -337,8 +337,8 @@ static void take_errors(char *text, size_t size)
 }
 
 /*
- * OpenSSL goes on without a provider that its configuration can not start, and drops the errors:
- * so what is wrong is to be said when somebody wants something from us.
+ * Open a URI, and collect the errors. OpenSSL goes on without a provider that its configuration
+ * cannot start, and drops the errors. So they come with the first demand on the provider.
  */
 static void collect_errors(OSSL_LIB_CTX *libctx, const char *uri, char *errors, size_t size)
 {

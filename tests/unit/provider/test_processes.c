@@ -1,6 +1,7 @@
 /*
- * How processes fork and end: each in a process of its own (process_host.c), which must have served
- * rightly, end promptly with status 0, and leave no child and, where a sanitizer looks, no leak.
+ * Forks and ends of processes. Each is in a process of its own (process_host.c), which must have
+ * served rightly. It must end promptly with status 0, and leave no child and, under a sanitizer, no
+ * leak.
  */
 #include "unit.h"
 
@@ -56,7 +57,7 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* In a process group of its own, so that what it leaves behind can be ended, too. */
+/* Start a host in a process group of its own, so that its remains can be ended, too. */
 static host start(char *const argv[], bool by_hand)
 {
     posix_spawn_file_actions_t actions;
@@ -84,7 +85,7 @@ static host start(char *const argv[], bool by_hand)
     return h;
 }
 
-/* Its agent answers no authorize request any more; it is told so, and when `count` are waiting. */
+/* Let its agent leave authorize requests unanswered. Tell it so, and again when `count` wait. */
 static void hang(const host *h, int count)
 {
     int last = live_agent_requests(agent, LIVE_AUTHORIZE) + count - 1;
@@ -95,13 +96,13 @@ static void hang(const host *h, int count)
     assert_int_equal(write(h->in, "\n", 1), 1);
 }
 
-/* What it has said, from this word on; NULL if it has not. */
+/* Return its output from this word on, or NULL without the word. */
 static const char *has_said(const host *h, const char *word)
 {
     return strstr(h->said, word);
 }
 
-/* Until nobody has its output any more, or patience ends. */
+/* Read its output until no process has it any more, or patience ends. */
 static void listen_to(host *h)
 {
     int64_t end = consul_deadline_after(PATIENCE);
@@ -135,7 +136,7 @@ static void run(char *const argv[], bool by_hand)
     int status;
 
     listen_to(&h);
-    kill(-h.pid, SIGKILL); /* nobody is left, or it is too late */
+    kill(-h.pid, SIGKILL); /* the group is empty, or it is too late */
     assert_int_equal(waitpid(h.pid, &status, 0), h.pid);
     live_agent_behave(agent, LIVE_AUTHORIZE, LIVE_ANSWER);
     close(h.in);
@@ -201,7 +202,7 @@ int main(void)
         cmocka_unit_test(test_free_contexts),
         cmocka_unit_test(test_load_twice),
         cmocka_unit_test(test_dlopen),
-#ifndef __SANITIZE_THREAD__ /* which knows neither threads in a child, nor an exit in a handler */
+#ifndef __SANITIZE_THREAD__ /* it knows no threads in a child, and no exit in a handler */
         cmocka_unit_test(test_exit_in_a_handler),
         cmocka_unit_test(test_fork_watching),
 #endif

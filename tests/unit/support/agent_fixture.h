@@ -9,21 +9,21 @@
 
 typedef struct agent_fixture {
     http_server *server;
-    http_reply reply;  /* what it answers; set between requests */
-    http_request seen; /* what it was asked last */
-    char folder[64];   /* an empty one */
+    http_reply reply;  /* the next answer; set between requests */
+    http_request seen; /* the last request */
+    char folder[64];   /* an empty folder */
     char address[256]; /* of the server, in the settings */
     consul_settings settings;
 } agent_fixture;
 
-/* The handler of its server, with the fixture as `arg`; for more servers. */
+/* Handle a request as the fixture's server does, with the fixture as `arg`. For more servers. */
 void agent_handle(const http_request *request, http_reply *reply, void *arg);
 
-/* For cmocka: *state is an agent_fixture. */
+/* Set up an agent_fixture as *state, and tear it down. For cmocka. */
 int agent_set_up(void **state);
 int agent_tear_down(void **state);
 
-/* An agent on these settings, which must outlive it; what is wrong with them fails the test. */
+/* Make an agent on these settings, which must outlive it. Wrong settings fail the test. */
 consul_agent *agent_make(const consul_settings *settings);
 
 /* Make a request on the fixture's settings; or just ask for PATH, and throw away the answer. */

@@ -8,14 +8,14 @@ typedef struct config_file {
 } config_file;
 
 /*
- * Write a file that activates the default provider and the module under test, with `settings`
- * (lines of name = value) in the latter's section, and `more` (or NULL) after it.
- * Without a log among the settings there is none, as tests do not write to the syslog of their host.
+ * Write a file that activates the default provider and the module under test. The module's section
+ * has `settings` (lines of name = value), and `more` (or NULL) stands after it.
+ * Without a log in `settings` the log is off, as tests do not write to the syslog of their host.
  */
 config_file config_file_write(const char *settings, const char *more);
 void config_file_remove(const config_file *file);
 
-/* The path of the module under test; borrowed. */
+/* Return the path of the module under test; borrowed. */
 const char *module_path(void);
 
 #endif

@@ -6,7 +6,7 @@
 
 #include <jansson.h>
 
-/* With the lock held: what is sent stays, though the test may change it meanwhile. */
+/* Keep a copy of a body and return it, as the test may change its own. With the lock held. */
 static const char *keep(fake_agent *agent, const char *body)
 {
     free(agent->sent);

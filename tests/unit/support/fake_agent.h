@@ -12,14 +12,14 @@ typedef struct fake_agent {
     http_server *server;
     char address[64];
     pthread_mutex_t lock; /* for the roots, which a watch may ask for at any time */
-    char *sent;           /* a copy of what it has answered last */
-    /* What it answers; set between handshakes only. */
+    char *sent;           /* a copy of the last body */
+    /* Its answers; set between handshakes only. */
     char *roots;               /* body; free with fake_agent_stop */
-    char *leaf;                /* of every service; likewise, or NULL for none */
+    char *leaf;                /* of every service; likewise, NULL without a leaf */
     http_reply roots_reply;    /* how; its body is `roots` if it has none */
     http_reply decision_reply; /* likewise; its body is a plain yes or no if it has none */
     bool allow;
-    /* What it was asked. */
+    /* Its requests. */
     int questions;
     char last_question[2048];
     char last_leaf[256]; /* the target of the last request for one; a reset empties it */
@@ -29,11 +29,11 @@ typedef struct fake_agent {
 void fake_agent_start(fake_agent *agent);
 void fake_agent_stop(fake_agent *agent);
 
-/* Back to plain answers: these roots (`second` may be NULL), and a yes. */
+/* Return to plain answers: these roots (`second` may be NULL), and a yes. */
 void fake_agent_reset(fake_agent *agent, const char *trust_domain, const minted *first,
                       const minted *second);
 
-/* It has this leaf from now on, for whatever service it is asked for. */
+/* Give it this leaf from now on, for any service. */
 void fake_agent_set_leaf(fake_agent *agent, const minted *leaf);
 
 #endif

@@ -1,4 +1,4 @@
-/* What an application may put in the place of our callbacks, and a key in that of a certificate. */
+/* An application's replacements for our callbacks, and a key in the place of a certificate. */
 #ifndef CONSUL_TEST_HOSTILE_H
 #define CONSUL_TEST_HOSTILE_H
 
@@ -13,7 +13,7 @@ enum hostile_callback {
     HOSTILE_ALL = 15
 };
 
-/* One of each, which lets everything pass. */
+/* Let everything pass: a callback of each kind. */
 int hostile_security(const SSL *s, const SSL_CTX *ctx, int op, int bits, int nid, void *other,
                      void *ex);
 int hostile_client_hello(SSL *ssl, int *alert, void *arg);
@@ -21,11 +21,11 @@ void hostile_message(int write_p, int version, int content_type, const void *buf
                      SSL *ssl, void *arg);
 int hostile_not_resumable(SSL *ssl, int is_forward_secure);
 
-/* Put those of the set there. There is no client hello callback of an SSL. */
+/* Set the callbacks of this set. An SSL has no client hello callback of its own. */
 void hostile_displace(SSL_CTX *ctx, unsigned int displaced);
 void hostile_displace_on_ssl(SSL *ssl, unsigned int displaced);
 
-/* A key that both sides have known: the callbacks of TLS 1.2, and of TLS 1.3 where there are no others. */
+/* A key that both sides know. TLS 1.2 takes these callbacks, and TLS 1.3 does without others. */
 extern const unsigned char hostile_psk[32];
 unsigned int hostile_psk_server(SSL *ssl, const char *identity, unsigned char *key,
                                 unsigned int size);

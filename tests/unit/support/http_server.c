@@ -30,7 +30,7 @@ static void must(bool ok, const char *what)
     abort();
 }
 
-/* Read up to `want` bytes more into a buffer of `size`; what arrived so far, NUL-terminated. */
+/* Read more into a buffer of `size` bytes. A NUL follows the `have` bytes that have arrived so far. */
 static bool receive_some(int fd, char *buffer, size_t size, size_t *have)
 {
     ssize_t got = recv(fd, buffer + *have, size - 1 - *have, 0);
@@ -71,7 +71,7 @@ static bool receive_request(int fd, http_request *request)
     return sscanf(request->head, "%15s %8191s", request->method, request->target) == 2;
 }
 
-/* The client may be gone, and that is its right. */
+/* Send everything, unless the client is gone: that is its right. */
 static void send_all(int fd, const char *data, size_t len)
 {
     while (len > 0) {

@@ -1,6 +1,6 @@
 /*
- * A tiny HTTP server for tests: one thread, one request a connection, and a handler that decides
- * what to answer, or how not to. It listens on a free port of 127.0.0.1, or on a unix socket.
+ * A tiny HTTP server for tests: one thread, and one request a connection. A handler decides on the
+ * answer or the fault. It listens on a free port of 127.0.0.1, or on a unix socket.
  */
 #ifndef CONSUL_TEST_HTTP_SERVER_H
 #define CONSUL_TEST_HTTP_SERVER_H

@@ -179,7 +179,7 @@ static uint64_t parameter(const char *target, const char *name)
     return value == NULL ? 0 : strtoull(value + strlen(name), NULL, 10);
 }
 
-/* With the lock held, as long as there is reason to wait. */
+/* Wait as the request asks, as long as there is reason to. With the lock held. */
 static void wait_as_asked(live_agent *agent, const live_request *request)
 {
     int64_t wait = request->index == 0 ? 0 : request->wait;
@@ -206,7 +206,7 @@ static bool is_allowed(const char *body)
     return strstr(body, "/svc/foe\"") == NULL;
 }
 
-/* With the lock held; what is sent is copied, so that it need not be held for that. */
+/* Answer a request from a copy. The lock is held before and after, and not while sending. */
 static void answer(connection *c, const live_request *request, const char *target)
 {
     live_agent *agent = c->agent;

@@ -1,7 +1,7 @@
 /*
- * A scripted Consul agent for what is watched: it keeps connections, holds blocking queries, serves
- * many at a time, and remembers what it was asked. It issues leaves for "web", "friend" and "foe",
- * of which the last may connect to nobody.
+ * A scripted Consul agent for the watch. It keeps connections, holds blocking queries, serves
+ * many at a time, and remembers its requests. It issues leaves for "web", "friend" and "foe".
+ * The foe may connect to no service.
  */
 #ifndef CONSUL_TEST_LIVE_AGENT_H
 #define CONSUL_TEST_LIVE_AGENT_H
@@ -35,25 +35,25 @@ typedef struct live_request {
 
 typedef struct live_agent live_agent;
 
-/* It listens, and has nothing to say before it has issued. The latter uses libcrypto. */
+/* Start an agent. It listens, and has no content before it has issued, which uses libcrypto. */
 live_agent *live_agent_start(void);
 void live_agent_issue(live_agent *agent);
 void live_agent_stop(live_agent *agent);
 const char *live_agent_address(const live_agent *agent); /* borrowed */
 
-/* A new CA, and new leaves of it. The roots are this one and the one before. */
+/* Make a new CA, and new leaves of it. The roots are this CA and the one before. */
 void live_agent_rotate(live_agent *agent);
 
-/* One more root, which OpenSSL can not use. */
+/* List one more root, which OpenSSL cannot use. */
 void live_agent_list_unusable(live_agent *agent);
 
-/* How it answers from now on; also those that wait already, unless it hangs. */
+/* Set the manner of its answers from now on, also to waiting requests unless it hangs. */
 void live_agent_behave(live_agent *agent, enum live_what what, enum live_manner manner);
 
-/* The index of what it has; those that wait for it are answered. */
+/* Set the index of a kind, and answer the requests that wait for it. */
 void live_agent_set_index(live_agent *agent, enum live_what what, uint64_t index);
 
-/* Wait for the request of this number (from 0 on) of this kind; it is that. */
+/* Wait for the request of this number (from 0 on) of this kind, and return it. */
 live_request live_agent_request(live_agent *agent, enum live_what what, int number);
 
 int live_agent_requests(live_agent *agent, enum live_what what); /* so far */

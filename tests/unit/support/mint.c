@@ -11,7 +11,7 @@
 #include <openssl/rsa.h>
 #include <openssl/x509v3.h>
 
-/* Not a cmocka assertion: this runs in set-ups and in threads too. */
+/* Abort after a failed call. cmocka's assertions are not for set-ups and threads. */
 static void must(int ok, const char *what)
 {
     if (ok)

@@ -19,7 +19,7 @@ typedef struct mint_name {
     size_t len;
 } mint_name;
 
-/* What to mint; all zero is a leaf of today without any name. */
+/* The order of a certificate. All zero is a leaf of today without any name. */
 typedef struct mint_order {
     const char *subject; /* its common name; NULL for an empty subject */
     mint_name names[MINT_NAMES_MAX];
@@ -38,23 +38,23 @@ typedef struct minted {
     EVP_PKEY *key;
 } minted;
 
-/* A certificate signed by `issuer`, or by itself if NULL. Free with minted_free. */
+/* Mint a certificate signed by `issuer`, or by itself if NULL. Free with minted_free. */
 minted mint(const minted *issuer, mint_order order);
 void minted_free(minted *one);
 
-/* A CA of its own, with the trust domain as its only name, as Consul's. */
+/* Mint a CA with the trust domain as its only name, as Consul's. */
 minted mint_ca(const char *trust_domain);
 
-/* One with an extension that can not be read: OpenSSL reads it, and can do nothing with it. */
+/* Mint a CA with a broken extension: OpenSSL reads the CA, and can do nothing with it. */
 minted mint_unusable_ca(const char *trust_domain);
 
-/* A stand-in for what this URI names, consul:leaf/web say. */
+/* Mint a stand-in for the thing that this URI names, consul:leaf/web say. */
 minted mint_stand_in(const char *uri);
 
-/* The leaf of a service in namespace "default" of datacenter "dc1". */
+/* Mint the leaf of a service in namespace "default" of datacenter "dc1". */
 minted mint_leaf(const minted *ca, const char *trust_domain, const char *service);
 
-/* PEM texts; free with free. */
+/* Return PEM texts; free with free. */
 char *mint_cert_pem(const X509 *cert);
 char *mint_key_pem(const EVP_PKEY *key);
 

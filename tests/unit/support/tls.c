@@ -146,14 +146,14 @@ SSL_CTX *tls_ctx_by_uri(const char *uri, OSSL_LIB_CTX *libctx)
 
 typedef struct side {
     SSL *ssl;
-    const char *line; /* what it says */
+    const char *line; /* its line of data */
     bool at_once;     /* does not wait for the end of the handshake */
     bool done, failed, written, got;
     char *errors;
     size_t errors_size;
 } side;
 
-/* Both sides share this thread's queue: what one of them has raised is taken at once. */
+/* Take a side's errors at once, as both sides share this thread's queue. */
 static void take_errors(side *one)
 {
     unsigned long code;
@@ -184,7 +184,7 @@ static void shake_hands(side *one)
     one->failed = result != 1 && is_failure(one, result);
 }
 
-/* As a careless application would: go on writing and reading for as long as it is let. */
+/* Go on writing and reading for as long as possible, like a careless application. */
 static void exchange_lines(side *one)
 {
     char buffer[64];

@@ -1,6 +1,6 @@
 /*
- * TLS handshakes in memory, in a process that has the module active in its default library
- * context, by an openssl.cnf that names a scripted agent.
+ * TLS handshakes in memory. The process has the module active in its default library context, by
+ * an openssl.cnf that names a scripted agent.
  */
 #ifndef CONSUL_TEST_TLS_H
 #define CONSUL_TEST_TLS_H
@@ -17,29 +17,29 @@
 #define OTHER_TD "99999999-2222-3333-4444-555555555555.consul"
 #define SERVICE(name) "spiffe://" TD "/ns/default/dc/dc1/svc/" name
 
-/* Everybody there is. */
+/* All parties. */
 typedef struct tls_world {
     fake_agent agent;
     config_file config;
     minted ca;         /* the mesh's */
-    minted foreign_ca; /* of the same names, and of nobody */
+    minted foreign_ca; /* of the same names, outside of the mesh */
     minted web;        /* the service under test */
     minted friend;     /* another service, allowed unless the agent says no */
     minted stranger;   /* says that it is `friend`, of the foreign CA */
     minted site;       /* an ordinary, self-signed certificate */
-    minted site_rsa;   /* one with an RSA key */
+    minted site_rsa;   /* the same with an RSA key */
 } tls_world;
 
 extern tls_world world;
 extern const int tls_versions[2]; /* TLS 1.2 and 1.3 */
 
-/* For cmocka: make the world; put it away; give the agent its plain answers before each test. */
+/* Make the world, put it away, or give the agent its plain answers before a test. For cmocka. */
 int tls_set_up(void **state);
 int tls_set_up_as(const char *settings); /* with more settings than the agent's address */
 int tls_tear_down(void **state);
 int tls_reset(void **state);
 
-/* What became of a handshake and of one line of data in each direction. */
+/* The outcome of a handshake and of one line of data in each direction. */
 typedef struct tls_outcome {
     bool client_done, server_done; /* handshakes completed */
     bool server_got, client_got;   /* the other's line */
@@ -47,14 +47,14 @@ typedef struct tls_outcome {
     char client_errors[4096], server_errors[4096];
 } tls_outcome;
 
-/* A context for either side, with this certificate (or NULL) and exactly this version. */
+/* Make a context for either side, with this certificate (or NULL) and exactly this version. */
 SSL_CTX *tls_ctx(int version, const minted *own);
 void tls_use(SSL_CTX *ctx, const minted *own);
 
-/* The same of a library context of its own, which the provider does not reach. Free both. */
+/* Make one in a library context of its own, which the provider does not reach. Free both. */
 SSL_CTX *tls_ctx_elsewhere(int version, const minted *own, OSSL_LIB_CTX **libctx);
 
-/* One with the leaf of a consul: URI, loaded in that library context. No intermediates. */
+/* Make one with the leaf of a consul: URI, loaded in that library context. No intermediates. */
 SSL_CTX *tls_ctx_by_uri(const char *uri, OSSL_LIB_CTX *libctx);
 
 /* Let two sides talk; the first frees nothing, the second makes and frees the SSLs. */
@@ -68,7 +68,7 @@ void tls_close(SSL *client, SSL *server);
 /* Make SSLs that are connected to each other; free them yourself. */
 void tls_pair(SSL_CTX *client_ctx, SSL_CTX *server_ctx, SSL **client, SSL **server);
 
-/* All went well; or nothing came through, in neither direction. */
+/* Check that all went well, or that nothing came through in either direction. */
 void assert_talked(const char *name, const tls_outcome *outcome);
 void assert_refused(const char *name, const tls_outcome *outcome);
 

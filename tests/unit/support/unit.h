@@ -1,4 +1,4 @@
-/* What every unit test includes: cmocka, after the headers that it wants first. */
+/* The headers of every unit test: cmocka, after the headers that it wants first. */
 #ifndef CONSUL_TEST_UNIT_H
 #define CONSUL_TEST_UNIT_H
 

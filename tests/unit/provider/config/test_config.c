@@ -1,6 +1,6 @@
 /*
- * What stands in openssl.cnf and would be without effect: refused, with the file, the section and the
- * name. OpenSSL itself takes none of these for an error.
+ * Settings in openssl.cnf that would be without effect. The error names the file, the section and
+ * the setting. OpenSSL itself reports no error for them.
  */
 #include "unit.h"
 
@@ -37,7 +37,7 @@ static void write_file(const char *path, const char *text)
     assert_int_equal(fclose(file), 0);
 }
 
-/* Load that file; what the provider has to say, when it is asked for something. */
+/* Load that file, and collect the provider's errors once it is asked for something. */
 static void load(const char *path, const char *uri, char *errors, size_t size)
 {
     OSSL_LIB_CTX *libctx = OSSL_LIB_CTX_new();
@@ -61,7 +61,7 @@ static struct {
     char folder[64], path[128], included[128];
 } place;
 
-/* The text is refused with these words, and with the file's name; NULL where it is good. */
+/* Check that the text is refused with these words and the file's name, or is good for NULL. */
 static void check(const char *text, const char *words)
 {
     char errors[4096];
@@ -267,7 +267,7 @@ int main(void)
         cmocka_unit_test(test_another_file),
     };
 
-    /* The process's own configuration is none of these. */
+    /* The process's own configuration has no part here. */
     setenv("OPENSSL_CONF", "/dev/null", 1);
     OPENSSL_init_crypto(OPENSSL_INIT_LOAD_CONFIG, NULL);
     return cmocka_run_group_tests(tests, set_up, tear_down);

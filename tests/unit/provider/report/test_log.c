@@ -1,4 +1,4 @@
-/* The log: where its lines go, and what they must not do to the process that writes them. */
+/* The log: where its lines go, and the limits of their effect on the process that writes them. */
 #include "unit.h"
 
 #include <errno.h>
@@ -41,7 +41,7 @@ int __wrap_clock_gettime(clockid_t clock, struct timespec *ts)
     return result;
 }
 
-/* Where syslog listens is where this test does. */
+/* Connect to this test's socket in the place of syslog's. */
 int __wrap_connect(int s, const struct sockaddr *address, socklen_t address_len)
 {
     struct sockaddr_un here = {.sun_family = AF_UNIX};
@@ -257,7 +257,7 @@ static void test_a_line_stays_one(void **state)
     assert_in_range(strlen(strchr(read_log(), '\n') + 1), 1000, PIPE_BUF); /* written whole */
 }
 
-/* How many lines the log says that it has left out. */
+/* Return the number of lines that the log says it has left out. */
 static size_t count_left_out(void)
 {
     static const char words[] = " more were not written here";

@@ -1,6 +1,6 @@
 /*
- * An SSL that is used again, with some of our callbacks displaced: what is known of one handshake dies
- * with it, and proves nothing of the next.
+ * An SSL that is used again, with some of our callbacks displaced. The knowledge of one handshake
+ * dies with it, and proves nothing of the next.
  */
 #include "unit.h"
 
@@ -58,7 +58,7 @@ static void test_clients(void **state)
 
 /* ---- a server ---- */
 
-/* First a friend, then somebody with a key, and then the friend again. */
+/* First a friend, then a client with a key alone, and then the friend again. */
 static void test_servers(void **state)
 {
     unsigned int displaced;

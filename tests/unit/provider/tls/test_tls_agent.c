@@ -1,4 +1,4 @@
-/* Servers whose agent fails in the middle of a handshake, or whose provider is gone by then. */
+/* Servers whose agent fails in the middle of a handshake, or after their provider has gone. */
 #include "unit.h"
 
 #include <libgen.h>
@@ -32,9 +32,9 @@ static OSSL_LIB_CTX *libctx;
 static OSSL_PROVIDER *provider, *builtin;
 
 /*
- * Here the module is loaded by hand in a library context of its own, with which it is torn down, and
- * takes its settings from the environment: with the default timeouts. TLS is that of the default
- * context, and is governed all the same.
+ * Load the module by hand in a library context of its own, with which it is torn down. Its settings
+ * come from the environment, with the default timeouts. TLS is that of the default context, and is
+ * governed all the same.
  */
 static int set_up(void **state)
 {
@@ -91,7 +91,7 @@ static const struct {
     {"null", {.status = 200, .body = "{\"Authorized\": null}"}, "invalid answer"},
     {"empty object", {.status = 200, .body = "{}"}, "invalid answer"},
     {"nothing", {.status = 200, .body = ""}, "the answer is empty"},
-    /* The last one: afterwards it is tried, and nobody asks it meanwhile. */
+    /* The last row: afterwards it is tried, and no handshake asks it meanwhile. */
     {"closed", {.manner = HTTP_CLOSE}, "Consul agent unreachable"},
 };
 
@@ -127,7 +127,7 @@ static void test_decision_faults(void **state)
     wait_for_a_right_answer();
 }
 
-/* Before any good answer. Afterwards, the roots of before are good while they are valid. */
+/* Before any good answer. Afterwards, the earlier roots are good while they are valid. */
 static void test_roots_faults(void **state)
 {
     size_t i, v;
@@ -165,7 +165,7 @@ static void test_roots_of_before(void **state)
     }
 }
 
-/* One flight of each after the other, and before the client's second one arrives a pause. */
+/* Make one flight of each side at a time. Pause before the client's second flight arrives. */
 static bool shake_hands_slowly(SSL *client, SSL *server, void (*pause)(void))
 {
     int i;
@@ -229,7 +229,7 @@ static void test_hanging_agent(void **state)
     outcome = connect(TLS1_3_VERSION, &world.friend, &world.web);
     assert_refused("hanging", &outcome);
     assert_contains(outcome.server_errors, "Consul agent did not answer in time");
-    /* Nobody else waits meanwhile. */
+    /* No other handshake waits meanwhile. */
     began = consul_now_ms();
     outcome = connect(TLS1_3_VERSION, &world.friend, &world.web);
     assert_refused("hanging", &outcome);
@@ -244,7 +244,7 @@ static void test_hanging_agent(void **state)
     assert_talked("recovered", &outcome);
 }
 
-/* What was an endpoint of the mesh before the provider went does not become an open one. */
+/* An endpoint of the mesh stays governed after the provider has gone. */
 static void test_unloaded(void **state)
 {
     size_t v;

@@ -1,4 +1,4 @@
-/* TLS of the same process that is none of Consul's business: it is as it was without us. */
+/* TLS of the same process that is not Consul's business: it is as it was without us. */
 #include "unit.h"
 
 #include <openssl/err.h>
@@ -300,7 +300,7 @@ int main(void)
         cmocka_unit_test_setup(test_client_certificates, tls_reset),
         cmocka_unit_test_setup(test_post_handshake_authentication, tls_reset),
         cmocka_unit_test_setup(test_resumption, tls_reset),
-        /* these two ask the agent, so they come last */
+        /* the last two ask the agent */
         cmocka_unit_test_setup(test_leaf_to_an_ordinary_client, tls_reset),
         cmocka_unit_test_setup(test_side_by_side, tls_reset),
     };

@@ -5,7 +5,7 @@
 
 #include "tls.h"
 
-/* The client under test verifies nothing by itself, as `curl -k` would. */
+/* Connect a client that verifies nothing by itself, as `curl -k` would. */
 static tls_outcome dial(int version, const minted *server)
 {
     SSL_CTX *server_ctx = tls_ctx(version, server), *client_ctx = tls_ctx(version, &world.friend);
@@ -155,8 +155,9 @@ static int use_leaf(SSL *ssl, void *arg)
 }
 
 /*
- * The leaf comes when the server has asked for one, and its own verification is over: by rules that
- * knew of no mesh, with an application that wants none. To an impostor, nothing may go then.
+ * Connect a client whose leaf comes after the server has asked for one. Its own verification is then
+ * over, by rules that knew of no mesh, and the application wants none. An impostor may get nothing
+ * from then on.
  */
 static tls_outcome dial_late(int version, const minted *server, bool with_cert_cb)
 {

@@ -1,6 +1,6 @@
 /*
- * Applications that set what we had set: whatever they displace, before SSL_new and in the middle
- * of a handshake, nobody gets in who would not without.
+ * Applications that set the same things as we do. They displace any of them, before SSL_new and in
+ * the middle of a handshake. A peer that would not get in without that does not get in.
  */
 #include "unit.h"
 
@@ -264,9 +264,9 @@ static const displacement displacements[] = {
 };
 
 /*
- * Those that leave no place to us but the verification. For clients only: a server that then asks for
- * no certificate has nothing to verify, and is beyond what a library can hold in its own process
- * (SECURITY.md).
+ * Displacements that leave no place to us but the verification. They are for clients only. A server
+ * that then asks for no certificate has nothing to verify. No library can prevent that in its own
+ * process (SECURITY.md).
  */
 static const displacement total_displacements[] = {
     ROW(all_but_cert_verify),
@@ -283,7 +283,7 @@ static tls_outcome talk(int version, const minted *client, const displacement *o
     SSL_CTX *server_ctx = tls_ctx(version, server), *client_ctx = tls_ctx(version, client);
     tls_outcome outcome;
 
-    /* So that a displacement has little to do by itself. */
+    /* Without tickets, a displacement has little to do by itself. */
     SSL_CTX_set_options(client_ctx, SSL_OP_NO_TICKET);
     if (on_client != NULL)
         on_client->apply(client_ctx);
@@ -297,7 +297,7 @@ static tls_outcome talk(int version, const minted *client, const displacement *o
 
 static int failures;
 
-/* All rows are tried, so that one run tells all that are open. */
+/* Note a failure, and go on: one run tells all rows that are open. */
 static void note(bool ok, int version, const char *row, const char *what,
                  const tls_outcome *outcome)
 {
@@ -432,8 +432,8 @@ static int change_context(SSL *ssl, void *arg)
 }
 
 /*
- * The server learns in its certificate callback what it is, and one of our callbacks is left. The
- * ClientHello's can not be the one, as it comes before.
+ * The server learns in its certificate callback that it is governed, and one of our callbacks is
+ * left. The callback for the ClientHello comes too early for that.
  */
 static void test_leaf_given_late(void **state)
 {

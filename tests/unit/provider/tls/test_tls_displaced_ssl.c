@@ -83,7 +83,7 @@ static const struct {
 
 static int failures;
 
-/* All rows are tried, so that one run tells all that are open. */
+/* Note a failure, and go on: one run tells all rows that are open. */
 static void note(bool ok, int version, const char *row, const char *what,
                  const tls_outcome *outcome)
 {

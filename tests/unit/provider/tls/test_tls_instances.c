@@ -1,7 +1,7 @@
 /*
- * A process with several library contexts. Each may have an instance of the provider: a leaf that
- * was loaded by URI from one of them is presented live, and is never another's. And each may have
- * TLS, which one instance governs.
+ * A process with several library contexts. Each may have an instance of the provider. A leaf that
+ * was loaded by URI from one of them is presented live, and is never another's. Each context may
+ * have TLS, which one instance governs.
  */
 #include "unit.h"
 
@@ -19,7 +19,7 @@
 static fake_agent other; /* of another mesh */
 static minted other_ca, other_web, renewed_web, elsewhere;
 
-/* What a program loads by this URI, in the form that it has in the default library context. */
+/* Load the key and certificate of a URI, and return them as of the default library context. */
 static minted load(OSSL_LIB_CTX *libctx, const char *uri)
 {
     OSSL_STORE_CTX *store = OSSL_STORE_open_ex(uri, libctx, NULL, NULL, NULL, NULL, NULL, NULL);
@@ -51,7 +51,7 @@ static minted load(OSSL_LIB_CTX *libctx, const char *uri)
     return loaded;
 }
 
-/* The same from an instance with these settings, which lives as long as `*keep`. */
+/* Load from an instance with these settings, which lives as long as `*keep`. */
 static minted load_with(const char *settings, const char *uri, OSSL_LIB_CTX **keep)
 {
     config_file file = config_file_write(settings, NULL);
@@ -89,7 +89,7 @@ static void assert_presented(X509 *presented, const minted *expected)
     X509_free(presented);
 }
 
-/* Where no watch vouches for it, a leaf is used for some milliseconds without asking. */
+/* Wait for another leaf: without a watch, a leaf is used for some milliseconds unasked. */
 static void wait_for_another_leaf(const minted *client, const minted *loaded)
 {
     int64_t end = consul_deadline_after(10000);
@@ -125,7 +125,7 @@ static void test_the_governing_instances_own(void **state)
     minted_free(&loaded);
 }
 
-/* It has a service of that name, too: which is somebody else. */
+/* It has a service of that name, too, which is another party. */
 static void test_of_another_agent(void **state)
 {
     char settings[128];
@@ -152,7 +152,7 @@ static void test_of_another_agent(void **state)
     OSSL_LIB_CTX_free(libctx);
 }
 
-/* What its URI left to the settings of its instance is not left to the other's. */
+/* A setting that its URI leaves open comes from its own instance, and not from the other one. */
 static void test_of_other_settings(void **state)
 {
     char settings[128];

@@ -1,4 +1,4 @@
-/* What could stand in for a certificate: pre-shared keys, and ciphers that authenticate nobody. */
+/* Substitutes for a certificate: pre-shared keys, and ciphers without authentication. */
 #include "unit.h"
 
 #include "hostile.h"
@@ -63,7 +63,7 @@ static int set_both_in_hello(SSL *ssl, int *alert, void *arg)
 static void set_in_client_hello(SSL_CTX *ctx)
 {
     SSL_CTX_set_client_hello_cb(ctx, set_both_in_hello, NULL);
-    /* so that a PSK is thought of at all */
+    /* makes OpenSSL think of a PSK at all */
     SSL_CTX_set_psk_server_callback(ctx, hostile_psk_server);
 }
 
@@ -89,7 +89,7 @@ static void set_psk_without_security(SSL_CTX *ctx)
 static const struct {
     const char *name;
     int version;
-    const char *ciphers; /* that the client offers, or NULL for all */
+    const char *ciphers; /* the client's offer, or NULL for all */
     void (*on_server_ctx)(SSL_CTX *ctx);
     void (*on_server)(SSL *ssl);
 } key_ways[] = {
@@ -111,7 +111,7 @@ static const struct {
 
 #define KEY_WAYS (sizeof(key_ways) / sizeof(key_ways[0]))
 
-/* A client without a certificate that knows the key. */
+/* Connect a client without a certificate that knows the key. */
 static tls_outcome use_key(size_t way, const minted *own)
 {
     int version = key_ways[way].version;
@@ -196,8 +196,8 @@ static int accept_any(X509_STORE_CTX *ctx, void *arg)
 }
 
 /*
- * One side shows the public key of `shown` and no certificate; the other one asks for that, and
- * accepts any, as far as it has a say.
+ * Connect two sides. The first shows the public key of `shown` and no certificate. The other side
+ * asks for that, and accepts any, as far as it has a say.
  */
 static tls_outcome show_key(int version, const minted *shown, bool by_client, const minted *other,
                             bool displaced)

@@ -20,7 +20,7 @@ static void take_the_place(const SSL *s, int where, int value)
     SSL_set_info_callback(ssl, ++steps >= unset_at ? NULL : take_the_place);
 }
 
-/* At each step of a handshake with nobody's certificate, on the context or on the SSL itself. */
+/* Take its place from the first step of a handshake on, and unset it at a later one. */
 static void try_to_unset(int version, unsigned int displaced, bool on_ssl)
 {
     SSL_CTX *server_ctx = tls_ctx(version, &world.web), *client_ctx;

@@ -1,6 +1,7 @@
 /*
- * Applications that look at their peers by themselves, or at an SSL before it connects: what they do is
- * neither followed where it leads nowhere, nor taken for the end of a verification.
+ * Applications that look at their peers by themselves, or at an SSL before it connects. A pointer of
+ * theirs is not followed where it leads nowhere. Their look is not taken for the end of a
+ * verification.
  */
 #include "unit.h"
 
@@ -12,7 +13,7 @@
 
 /* ---- a context of the application's own ---- */
 
-/* What the application looks at its peer in, with the SSL that it is about. */
+/* Make a context in which the application looks at its peer, with this SSL. */
 static X509_STORE_CTX *context_about(void *ssl, X509 *cert)
 {
     X509_STORE_CTX *ctx = X509_STORE_CTX_new();
@@ -23,7 +24,7 @@ static X509_STORE_CTX *context_about(void *ssl, X509 *cert)
     return ctx;
 }
 
-/* No SSL, and whoever reads there crashes. */
+/* It has no SSL, and a read there crashes. */
 static void test_context_that_leads_nowhere(void **state)
 {
     size_t size = 1 << 16;
@@ -171,7 +172,7 @@ static tls_outcome reach(int version, const minted *own, void (*on_client)(SSL_C
     return outcome;
 }
 
-/* Its own verification is enough for a server that is none of Consul's, and for no other. */
+/* Its own verification is enough for a server outside of the mesh, and for no other. */
 static void test_verified_by_the_application(void **state)
 {
     static void (*const ways[])(SSL_CTX *) = {verify_by_itself, verify_by_itself_alone};
@@ -190,7 +191,7 @@ static void test_verified_by_the_application(void **state)
     }
 }
 
-/* Which end an SSL will be is not known before it connects. */
+/* An SSL is no client and no server yet before it connects. */
 static void test_asked_for_a_list_first(void **state)
 {
     size_t v;

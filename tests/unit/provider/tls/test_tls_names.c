@@ -1,4 +1,4 @@
-/* Host names, addresses and subjects in leaves: whom they let a member of the mesh pass for. Nobody. */
+/* Host names, addresses and subjects in leaves: no member of the mesh passes for another by them. */
 #include "unit.h"
 
 #include <openssl/x509v3.h>
@@ -9,7 +9,7 @@
 #define ADDRESS "192.0.2.1"
 #define ADDRESS_BYTES "\xc0\x00\x02\x01"
 
-/* What a client asks for: in SNI, and what it has OpenSSL look for. */
+/* The names that a client asks for: in SNI, and in OpenSSL's check. */
 typedef struct asked {
     const char *sni, *host, *other_host, *address, *email;
 } asked;
@@ -45,7 +45,7 @@ static tls_outcome dial(int version, const minted *server_cert, const asked *wha
         GEN_URI, SERVICE("web"), 0 \
     }
 
-/* Leaves that a member of the mesh can have: `web` is what it is, and the rest what it would like to be. */
+/* Leaves that a member of the mesh can have: `web` is its service, and the rest is pretence. */
 static const struct {
     const char *name;
     mint_order order;
@@ -111,7 +111,7 @@ static void test_the_service_is_asked_for(void **state)
         {.sni = "web.service.consul"},
         {.host = "web.service.consul"},
         {.sni = "web.service.consul", .host = "web.service.consul"},
-        {.host = SITE, .other_host = "web.service.consul"}, /* one of the two will do */
+        {.host = SITE, .other_host = "web.service.consul"}, /* either of the two will do */
     };
     static const asked another[] = {
         {.sni = "db.service.consul"},
@@ -138,7 +138,7 @@ static void test_the_service_is_asked_for(void **state)
     }
 }
 
-/* The service is the one that SNI names. What OpenSSL is to look for besides is not in any leaf. */
+/* SNI names the service. OpenSSL looks for other names too, which are not in any leaf. */
 static void test_the_service_is_not_all_that_is_asked_for(void **state)
 {
     static const asked more[] = {

@@ -1,4 +1,4 @@
-/* A TLS server whose certificate is a Connect leaf, and who gets in. */
+/* A TLS server whose certificate is a Connect leaf, and the clients that get in. */
 #include "unit.h"
 
 #include <stdio.h>
@@ -7,7 +7,7 @@
 
 #include "tls.h"
 
-/* The server under test asks for nothing by itself, as an application that knows of no mesh. */
+/* Connect to a server that asks for nothing by itself, as an application that knows of no mesh. */
 static tls_outcome serve(int version, const minted *client)
 {
     SSL_CTX *server_ctx = tls_ctx(version, &world.web), *client_ctx = tls_ctx(version, client);
@@ -81,7 +81,7 @@ static void test_no_certificate(void **state)
 
 #define URI(text) .names = {{GEN_URI, text, 0}}
 
-/* Clients that are nobody's service: the agent is not even asked. */
+/* Clients without a service: the agent is not even asked. */
 static const struct {
     const char *name;
     mint_order order;

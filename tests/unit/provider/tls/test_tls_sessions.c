@@ -28,7 +28,7 @@ static tls_outcome offer(int version, SSL_CTX *server_ctx, SSL_SESSION *session,
     return outcome;
 }
 
-/* The session of a friend's connection. */
+/* Return the session of a friend's connection. */
 static SSL_SESSION *session_of_a_friend(int version, SSL_CTX *server_ctx,
                                         void (*on_server)(SSL *ssl))
 {
@@ -77,7 +77,7 @@ static int store_session(SSL *ssl, SSL_SESSION *session)
     return 1;
 }
 
-/* An application that finds what it has stored for everybody. */
+/* Find the stored session for every client. */
 static SSL_SESSION *find_session(SSL *ssl, const unsigned char *id, int len, int *copy)
 {
     *copy = 1;
@@ -127,7 +127,7 @@ static const struct {
 
 #define CACHES (sizeof(caches) / sizeof(caches[0]))
 
-/* All of that does resume where nobody is governed. */
+/* All of that does resume where no endpoint is governed. */
 static void test_ordinary_sessions(void **state)
 {
     size_t i, v;
@@ -254,7 +254,7 @@ static void test_client_forgets_sessions(void **state)
 
 /* ---- early data ---- */
 
-/* What a server reads before the handshake is over. */
+/* Return the bytes that a server reads before the handshake is over. */
 static size_t read_early(SSL_CTX *server_ctx, SSL_SESSION *session)
 {
     SSL_CTX *client_ctx = tls_ctx(TLS1_3_VERSION, NULL);

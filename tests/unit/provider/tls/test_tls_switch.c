@@ -13,7 +13,7 @@ static int switch_ctx(SSL *ssl, int *alert, void *arg)
     return SSL_TLSEXT_ERR_OK;
 }
 
-/* A server that begins with `first` and by SNI goes on with `second`. */
+/* Connect to a server that begins with `first` and by SNI goes on with `second`. */
 static tls_outcome serve_switched(int version, const minted *client_cert, const minted *first,
                                   const minted *second)
 {
@@ -54,7 +54,7 @@ static void test_sni(void **state)
         assert_refused("Connect to Connect, no certificate", &outcome);
         outcome = serve_switched(version, &world.friend, &world.web, &world.web);
         assert_talked("Connect to Connect, a friend", &outcome);
-        /* Once governed, always governed, whatever is presented in the end. */
+        /* Once governed, always governed, with any certificate in the end. */
         outcome = serve_switched(version, NULL, &world.web, &world.site);
         assert_refused("Connect to ordinary, no certificate", &outcome);
     }
@@ -115,7 +115,7 @@ static void test_cert_cb(void **state)
 
 /* ---- several certificates ---- */
 
-/* An ordinary RSA certificate beside the leaf, loaded first or last. */
+/* Make a context with an ordinary RSA certificate beside the leaf, loaded first or last. */
 static SSL_CTX *two_certificates(int version, bool leaf_first)
 {
     SSL_CTX *ctx = tls_ctx(version, leaf_first ? &world.web : &world.site_rsa);
@@ -124,7 +124,7 @@ static SSL_CTX *two_certificates(int version, bool leaf_first)
     return ctx;
 }
 
-/* A client that wants that RSA certificate, or the leaf. */
+/* Make a client that wants that RSA certificate, or the leaf. */
 static SSL_CTX *choosy_client(int version, const minted *own, bool wants_rsa)
 {
     SSL_CTX *ctx = tls_ctx(version, own);
@@ -164,7 +164,7 @@ static void test_two_certificates_and_a_friend(void **state)
             SSL_CTX *client_ctx = tls_ctx(tls_versions[v], &world.friend);
             tls_outcome outcome;
 
-            /* what it accepts of the server; it can sign with its own key all the same */
+            /* for the server's certificate; the client can sign with its own key all the same */
             assert_true(SSL_CTX_set1_sigalgs_list(client_ctx, "ECDSA+SHA256"));
             outcome = tls_connect(client_ctx, server_ctx);
             assert_talked("two certificates and a friend", &outcome);

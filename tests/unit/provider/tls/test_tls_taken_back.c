@@ -1,6 +1,6 @@
 /*
- * The verify mode is taken back in the middle of a server's handshake, with any of our callbacks
- * displaced, but for one: data flows where the peer is allowed, and nowhere else.
+ * The verify mode is taken back in the middle of a server's handshake. Any of our callbacks may be
+ * displaced, but not all. Data flows where the peer is allowed, and nowhere else.
  */
 #include "unit.h"
 
@@ -18,7 +18,7 @@
 /* ---- where the mode is taken back ---- */
 
 static unsigned int displaced_inside;
-static int calls, only_call; /* which of them takes it back; 0 for all */
+static int calls, only_call; /* the call that takes it back, or 0 for all */
 
 static void take_back(SSL *ssl)
 {
@@ -66,7 +66,7 @@ static void by_status(SSL_CTX *ctx)
     SSL_CTX_set_tlsext_status_cb(ctx, at_status);
 }
 
-#define EXTENSION 1000 /* which both sides have */
+#define EXTENSION 1000 /* of both sides */
 #define IN_MESSAGES \
     (SSL_EXT_CLIENT_HELLO | SSL_EXT_TLS1_2_SERVER_HELLO | SSL_EXT_TLS1_3_ENCRYPTED_EXTENSIONS)
 
@@ -202,8 +202,9 @@ static SSL_CTX *make_client(const attempt *a)
 }
 
 /*
- * Without that mode, a server of TLS 1.2 that makes its ServerHello keeps nothing by which it could verify
- * a client's signature afterwards: libssl then refuses everybody.
+ * Return true where the peer is allowed and libssl can verify it. Without that mode, a TLS 1.2 server
+ * that makes its ServerHello keeps nothing for the check of a client's signature. libssl then refuses
+ * every client.
  */
 static bool is_let_in(const attempt *a)
 {
@@ -215,7 +216,7 @@ static bool is_let_in(const attempt *a)
 
 static int failures, attempts;
 
-/* All of them are tried, so that one run tells all that are open. */
+/* Try one, and note a failure: one run tells all attempts that are open. */
 static void try(const attempt *a)
 {
     SSL_CTX *server_ctx = make_server(a), *client_ctx = make_client(a);
@@ -254,7 +255,7 @@ static void test_mode_taken_back(void **state)
         for (a.displaced = 0; a.displaced < HOSTILE_ALL; a.displaced++)
             for (a.place = 0; a.place < PLACES; a.place++)
                 for (a.where = 0; a.where < WHERE_COUNT; a.where++)
-                    /* On the context everybody comes, elsewhere the first and the last. */
+                    /* On the context every peer comes, elsewhere the first and the last. */
                     for (a.peer = 0; a.peer < PEERS; a.peer += a.where == ON_CTX ? 1 : PEERS - 1)
                         try(&a);
     }

@@ -69,7 +69,7 @@ static void close_contexts(const contexts *c)
     SSL_CTX_free(c->foe);
 }
 
-/* One that is served, and one that is denied. */
+/* Connect a client that is served, and one that is denied. */
 static void work(worker *w, const contexts *c)
 {
     tls_outcome outcome = tls_connect(c->friend, c->web);
@@ -104,7 +104,7 @@ static void *work_on(void *arg)
     return NULL;
 }
 
-/* A handshake may see one rotation, so that the agent still lists the roots of both its ends. */
+/* Wait for each worker. A handshake may see one rotation: the agent lists the roots of both ends. */
 static void wait_for_rounds(worker workers[THREADS])
 {
     const struct timespec pause = {.tv_nsec = 1000000};

@@ -1,9 +1,9 @@
 /*
- * A process that runs out of memory: whichever allocation fails, of who may not connect nobody is
- * ever let in, and nothing crashes.
+ * A process that runs out of memory. Any allocation may fail: a denied peer is never let in, and
+ * nothing crashes.
  *
- * libcrypto's allocations are ours to refuse, and with them those of libssl and of the module. Those
- * of the module fail one after another; of the thousands that OpenSSL makes, some.
+ * The test refuses libcrypto's allocations, and with them those of libssl and of the module. The
+ * module's allocations fail one after another, and some of OpenSSL's thousands do.
  */
 #include "unit.h"
 
@@ -27,13 +27,13 @@
 #define FROM_THERE 30 /* and how often everything fails from one on */
 #define FAR_AWAY 1000000
 
-/* What fails, in the thread that says so. Counted are the allocations while it is armed. */
+/* The failures of this thread. The allocations are counted while it is armed. */
 static _Thread_local struct {
     bool armed, of_module; /* only the module's own */
     long count, first, last;
 } plan;
 
-/* libcrypto and libssl name their files "../crypto/…" and "../ssl/…", or not at all. */
+/* Return true for the module: libcrypto and libssl name "../crypto/…", "../ssl/…" or no file. */
 static bool is_of_module(const char *file)
 {
     return file != NULL
@@ -74,7 +74,7 @@ enum arm { ARM_SERVER, ARM_CLIENT };
 typedef struct torture_case {
     const char *name;
     const minted *server, *client;
-    enum arm arm; /* which side has the trouble: the one that has to refuse */
+    enum arm arm; /* the side with the trouble, which has to refuse */
     bool allow;
 } torture_case;
 
@@ -107,7 +107,7 @@ static void take_turn(SSL *ssl, const char *line, bool armed, bool *got)
     ERR_clear_error();
 }
 
-/* As tls_ctx, but what fails in it is no failure of the test. */
+/* Make a context like tls_ctx, without a failed test where it fails. */
 static SSL_CTX *make_ctx(int version, const minted *own, bool armed)
 {
     SSL_CTX *ctx;
@@ -128,7 +128,7 @@ static SSL_CTX *make_ctx(int version, const minted *own, bool armed)
     return ctx;
 }
 
-/* Is anything said or heard in this case, with what the plan says? */
+/* Return true where data comes through in this case, with the failures of the plan. */
 static bool comes_through(const torture_case *one, int version)
 {
     SSL_CTX *server_ctx = make_ctx(version, one->server, one->arm == ARM_SERVER);
@@ -246,7 +246,7 @@ static void test_reading(void **state)
     }
 }
 
-/* How many of key and leaf a program gets by URI; what it gets goes together. */
+/* Load by URI, and return how many of key and leaf came. They go together. */
 static int load(long first, long last)
 {
     OSSL_STORE_INFO *info[8];
@@ -295,7 +295,7 @@ static void test_loading(void **state)
     assert_int_equal(load(FAR_AWAY, FAR_AWAY), 2);
 }
 
-/* What is kept for the agent's absence: a no that can not be kept is not an earlier yes. */
+/* Verdicts for the agent's absence: a no that cannot be kept does not leave an earlier yes. */
 static void test_a_no_is_kept(void **state)
 {
     consul_verdicts *known = consul_verdicts_new(NULL);

@@ -1,4 +1,4 @@
-/* What a configured service required of the process's TLS, when its instance is gone or not alone. */
+/* A configured service's demands on the process's TLS, when its instance is gone or not alone. */
 #include "unit.h"
 
 #include <stdio.h>
@@ -46,7 +46,7 @@ static void assert_ordinary(const char *name)
     }
 }
 
-/* Nobody is served, and no ordinary server is talked to. */
+/* Check that no client is served, and no ordinary server is talked to. */
 static void assert_nothing_goes(const char *name, const char *why)
 {
     size_t v;
@@ -62,7 +62,7 @@ static void assert_nothing_goes(const char *name, const char *why)
     }
 }
 
-/* A server that starts, or that checks its configuration, ends and can show why. */
+/* Check that a server that starts or checks its configuration ends, and can show why. */
 static void assert_takes_no_certificate(const char *why)
 {
     SSL_CTX *ctx = SSL_CTX_new(TLS_method());
@@ -124,7 +124,7 @@ static void test_the_service_is_gone_and_another_stays(void **state)
     OSSL_LIB_CTX_free(first);
 }
 
-/* An instance that can not be used refuses everything, in whatever order they come. */
+/* An instance that cannot be used refuses everything, in any order of instances. */
 static void test_an_unusable_one_goes_before_all(void **state)
 {
     OSSL_LIB_CTX *good = load("service = web"), *bad = load("authorize_timeout = soon");
@@ -166,7 +166,7 @@ static void test_two_that_differ(void **state)
     }
 }
 
-/* Each table counts. Where two disagree on a host, nobody is right. */
+/* Each table counts. Where two disagree on a host, no server is right. */
 static void test_tables_of_two(void **state)
 {
     static const struct {
