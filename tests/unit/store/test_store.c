@@ -21,7 +21,7 @@
 #define TD "td.consul"
 
 static minted old_ca, new_ca, old_web, new_web, alice, bob;
-static minted odd; /* a CA that Go reads, in which Consul is written, and OpenSSL can not use */
+static minted odd; /* a CA that Go, the language of Consul, reads, and OpenSSL cannot use */
 
 /* An agent whose roots and leaf are those of a CA, which may change after some answers. */
 typedef struct fixture {
@@ -131,7 +131,7 @@ static const char *lookup(const char *name, void *arg)
                                                     : NULL;
 }
 
-static bool hurries; /* who asks for a leaf */
+static bool hurries; /* the request for a leaf */
 
 static int set_up(void **state)
 {
@@ -207,9 +207,9 @@ static int get_leaf(fixture *f, const char *service, const consul_scope *scope, 
     return ok;
 }
 
-#define LATEST "&index=4611686018427387904&wait=1us" /* than which there is no newer one */
+#define LATEST "&index=4611686018427387904&wait=1us" /* there is no newer index */
 
-/* What is asked for goes before what is configured, field by field. */
+/* The scope of the request goes before the configured one, field by field. */
 static void test_scopes(void **state)
 {
     static const struct {
@@ -292,7 +292,7 @@ static void test_an_intermediate_of_no_use(void **state)
     assert_error(&err, CONSUL_R_AGENT_ANSWER_INVALID, "cannot use the leaf or an intermediate");
 }
 
-/* Do these roots turn out to be others, for a handshake that began then? */
+/* Doubt the roots for a handshake that began then. Return true where they turn out to be others. */
 static bool doubt(const fixture *f, consul_roots **roots, consul_asking asking)
 {
     asking.deadline = consul_deadline_after(10000);
@@ -357,7 +357,7 @@ static void test_one_that_is_limited(void **state)
     assert_int_equal(ask_about(f, &bob), 1);
 }
 
-/* No roots are asked for where there are none to hold it against, or where it stands with those. */
+/* A leaf in a hurry needs no newer roots: without any roots, or if it chains to the kept ones. */
 static void test_in_a_hurry(void **state)
 {
     fixture *f = *state;
@@ -384,7 +384,7 @@ static void test_in_a_hurry(void **state)
     assert_error(&err, CONSUL_R_AGENT_ANSWER_INVALID, "does not chain to the roots");
 }
 
-/* One that was held against nothing has not been found to stand. */
+/* A leaf that was checked without roots does not count as one that chains to them. */
 static void test_a_hurry_before(void **state)
 {
     fixture *f = *state;
@@ -476,7 +476,7 @@ static void test_nothing_to_renew(void **state)
     }
 }
 
-/* One that does not stand any more is waited for, a moment. */
+/* The agent gets a moment for another leaf if this one does not chain to the roots any more. */
 static void test_stale(void **state)
 {
     fixture *f = *state;
@@ -517,7 +517,7 @@ static void test_no_time(void **state)
     assert_int_equal(http_server_requests(f->server), 0);
 }
 
-/* A store outlives the reference of whoever made it. */
+/* A store outlives the reference of its maker. */
 static void test_references(void **state)
 {
     fixture *f = *state;

@@ -198,7 +198,7 @@ static void test_an_audit(void **state)
     assert_int_equal(count(read_log(), "audited\n"), 10 * PROV_LOG_BURST);
 }
 
-/* A full disk harms no one, and is accounted for. */
+/* A full disk harms no handshake, and is accounted for. */
 static void test_a_full_disk(void **state)
 {
     int i;
@@ -581,7 +581,7 @@ static void test_syslog(void **state)
     stop_syslog(s);
 }
 
-/* What is open stays so for a process that cannot see the socket any more, in a chroot say. */
+/* An open socket stays open for a process that cannot see it any more, in a chroot say. */
 static void test_syslog_out_of_sight(void **state)
 {
     int s = listen_as_syslog();

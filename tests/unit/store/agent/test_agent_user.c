@@ -37,7 +37,7 @@ static void connect_to(int fd, const char *ip, int port)
     }
 }
 
-/* Some machines have no IPv6 at all. */
+/* Return false on a machine without IPv6. */
 static bool has_ipv6(void)
 {
     FILE *file = fopen("/proc/net/if_inet6", "r");
@@ -48,7 +48,7 @@ static bool has_ipv6(void)
     return has;
 }
 
-/* A listener at every address of this host, and a connection to it. */
+/* Listen at every address of this host, and make a connection to the listener. */
 static void start(fixture *f, int listener_family, int client_family, const char *ip)
 {
     struct sockaddr_storage any = {.ss_family = (sa_family_t)listener_family};
@@ -124,7 +124,7 @@ static void test_accepted_or_not(void **state)
     close(accepted);
 }
 
-/* Who listens at that port here is not the program at the other end. */
+/* The listener at that port of this host is not the program at the other end. */
 static void test_another_host(void **state)
 {
     fixture *f = *state;

@@ -1,4 +1,4 @@
-/* What becomes of each kind of answer of the agent, and of none. */
+/* The effect of each kind of answer of the agent, and of a missing answer. */
 #include "unit.h"
 
 #include <pthread.h>
@@ -67,8 +67,9 @@ static void test_bad_answers(void **state)
 }
 
 /*
- * What newer agents send, unasked, before they close a connection too many; what was asked meanwhile
- * makes that a reset. It is no answer, and is tried again like a reset without a word.
+ * Newer agents send this unasked, before they close a connection too many. A request that was sent
+ * meanwhile makes the close a reset. The text is no answer: the request is tried again, as after a
+ * reset without a word.
  */
 static void test_connections_too_many(void **state)
 {

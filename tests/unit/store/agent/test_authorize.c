@@ -1,4 +1,4 @@
-/* The question whether a peer may connect, and what is taken for a yes. */
+/* The question whether a peer may connect, and the answers that count as a yes. */
 #include "unit.h"
 
 #include <jansson.h>
@@ -104,7 +104,7 @@ static void test_question(void **state)
         assert_string_equal(f->seen.method, "POST");
         assert_string_equal(f->seen.target, "/v1/agent/connect/authorize");
         json = json_loads(f->seen.body, JSON_REJECT_DUPLICATES, NULL);
-        /* these fields and no others */
+        /* exactly these fields */
         assert_int_equal(json_unpack(json, "{s:s, s:s, s:s, s?s, s?s !}", "Target", &target,
                                      "ClientCertURI", &uri, "ClientCertSerial", &serial,
                                      "Namespace", &ns, "Partition", &partition),

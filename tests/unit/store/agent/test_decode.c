@@ -1,4 +1,4 @@
-/* The agent's answers: every case of the corpus, and what holds for all of them. */
+/* The agent's answers: every case of the corpus, and the rules for all of them. */
 #include "unit.h"
 
 #include <dirent.h>
@@ -177,7 +177,7 @@ static void test_invalid(void **state)
     assert_false(prompted);
 }
 
-/* An answer that was cut anywhere is no answer; nothing is read beyond its end. */
+/* Check that an answer that was cut anywhere is refused. Nothing is read beyond its end. */
 static void check_cut(const test_case *one)
 {
     size_t len, end = one->input_len;
@@ -213,7 +213,7 @@ static void test_cut(void **state)
     }
 }
 
-/* Without a place for the error, all the same. */
+/* Check the refusal without a place for the error, too. */
 static void check_without_error(const test_case *one)
 {
     char text[4096];
@@ -226,7 +226,7 @@ static void test_invalid_without_error(void **state)
     for_each_case("invalid", "error", check_without_error);
 }
 
-/* An error of the application's that stands on the queue stays there, and is no error of ours. */
+/* Decode beside an application's error on the queue. It stays there, and is no error of ours. */
 static int decode_beside_an_error(const test_case *one, consul_error *err)
 {
     char text[4096];

@@ -1,4 +1,4 @@
-/* Intentions with a condition that the agent does not heed: by which of them its yes is none. */
+/* Intentions with a condition that the agent does not heed: which of them make its yes void. */
 #include "unit.h"
 
 #include <stdio.h>

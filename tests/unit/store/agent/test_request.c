@@ -17,7 +17,7 @@ static const struct {
     const char *address;
     bool tls;
     const char *server_name;
-    const char *source; /* what a message calls the request */
+    const char *source; /* the request's name in a message */
 } good_addresses[] = {
     {"127.0.0.1:8500", false, NULL, "GET http://127.0.0.1:8500" PATH ":"},
     {"agent", false, NULL, "GET http://agent" PATH ":"},
@@ -97,7 +97,7 @@ static void test_bad_addresses(void **state)
 
         if (agent != NULL)
             fail_msg("%s was accepted", bad_addresses[i]);
-        /* What may hold a password is not shown. */
+        /* An address that may hold a password is not shown. */
         snprintf(shown, sizeof(shown), "address = \"%s\": ",
                  strchr(bad_addresses[i], '@') == NULL ? bad_addresses[i] : "(not shown");
         if (strchr(bad_addresses[i], '@') != NULL)
@@ -336,7 +336,7 @@ static void test_unix_socket(void **state)
     unlink(path);
 }
 
-/* A proxy of the application's environment is none of the agent's. */
+/* The proxy settings of the application's environment do not count for the agent. */
 static void test_no_proxy(void **state)
 {
     agent_fixture *f = *state;

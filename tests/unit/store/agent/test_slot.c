@@ -99,10 +99,10 @@ static void test_some_are_asked_for(void **state)
     assert_int_equal(asked_for(f), 0);
     consul_slot_ask_for_some(f->agent);
     assert_int_equal(asked_for(f), ASKED);
-    assert_int_equal(asked_for(f), 0); /* that was heard */
+    assert_int_equal(asked_for(f), 0); /* each has heard of it once */
 }
 
-/* However few there are, they hear of it; and if there is none, nobody minds. */
+/* However few watches there are, they hear of it. It needs no watch, either. */
 static void test_the_only_one(void **state)
 {
     fixture *f = *state;

@@ -1,4 +1,4 @@
-/* The option table: defaults, environment, configuration, and what is refused. */
+/* The option table: defaults, environment, configuration, and refused values. */
 #include "unit.h"
 
 #include <stdio.h>
@@ -7,7 +7,7 @@
 #include "base/name.h"
 #include "base/settings.h"
 
-/* A configuration: name, value pairs that end with NULL. */
+/* Look a name up in a configuration: name, value pairs that end with NULL. */
 static const char *lookup(const char *name, void *arg)
 {
     const char *const *pairs = arg;
@@ -38,7 +38,7 @@ static void refuse(const char **pairs, const char *message)
     assert_error(&err, CONSUL_R_SETTING_INVALID, message);
 }
 
-/* Each test begins without any variable that a setting could come from. */
+/* Clear each variable that a setting could come from, before each test. */
 static int clear_environment(void **state)
 {
     const consul_option *option;
@@ -253,7 +253,7 @@ static bool is_text(const char *text, const char *expected)
     return text == NULL || expected == NULL ? text == expected : strcmp(text, expected) == 0;
 }
 
-/* Which of token and token_file are left, by where each came from. */
+/* The source of token and of token_file decides which of them is left. */
 static void test_token_precedence(void **state)
 {
     static const struct {
@@ -419,7 +419,7 @@ static void test_demands(void **state)
     }
 }
 
-/* Without a service nobody is there whose connections they could mean. */
+/* Without a service there are no connections that these settings could mean. */
 static void test_demands_without_a_service(void **state)
 {
     consul_settings *settings = read_config(CONFIG("inbound", "off", "outbound", "off"), NULL);
@@ -583,7 +583,7 @@ static void test_together(void **state)
     consul_settings_free(settings);
 }
 
-/* A token would go where it likes, and everybody could be the agent, whatever the file says of CAs. */
+/* Without HTTPS these settings are in vain: any program could be the agent, and get the token. */
 static void test_https_alone(void **state)
 {
     static const char *const alone[] = {"ca_file", "ca_path", "tls_server_name"};

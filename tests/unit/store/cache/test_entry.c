@@ -1,4 +1,4 @@
-/* What is known of one thing: for how long a leaf counts, and who asks for the next one. */
+/* An entry: the age at which a leaf still counts, and the handshake that asks for the next one. */
 #include "unit.h"
 
 #include "cache/table.h"
@@ -35,7 +35,7 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* Has a handshake a leaf that begins then? Else it asks. */
+/* Return true where a handshake has a leaf that begins then. Otherwise it asks. */
 static bool has_one(int64_t since)
 {
     consul_leaf *leaf = consul_entry_leaf(f.entry, since);
@@ -75,7 +75,7 @@ static void test_one_of_a_crowd_asks(void **state)
     assert_false(has_one_in_crowd(moment + AGE + 1));
 }
 
-/* Who asks may be slow, or get no answer: another one tries, and when it is too old everybody does. */
+/* The asking handshake may be slow, or fail. Another one tries, and all do once the leaf is too old. */
 static void test_who_asks_is_slow(void **state)
 {
     int64_t end = ASKED + CONSUL_CROWD_AGE_ASKED_US, first = ASKED + AGE + 1;
@@ -89,7 +89,7 @@ static void test_who_asks_is_slow(void **state)
     assert_false(has_one_in_crowd(end + 2));
 }
 
-/* A watch may vouch for what handshakes know, and for what is new; not for what may be of before. */
+/* A watch may vouch for the leaf of handshakes and for a new one, not for a possibly earlier one. */
 static void test_a_watch_that_asked_before(void **state)
 {
     consul_deadline long_from_now = consul_deadline_after(60000);
@@ -109,7 +109,7 @@ static void test_a_watch_that_asked_before(void **state)
     consul_leaf_unref(before);
 }
 
-/* Nobody goes on with nothing. */
+/* No handshake goes on without a leaf. */
 static void test_no_leaf_yet(void **state)
 {
     static const consul_scope scope;
@@ -119,7 +119,7 @@ static void test_no_leaf_yet(void **state)
     assert_false(has_one_in_crowd(ASKED));
 }
 
-/* How often it may be doubted just now; each doubt takes so long. */
+/* Return how often it may be doubted just now, where each doubt takes so long. */
 static int count_doubts(int64_t took)
 {
     int doubts = 0;

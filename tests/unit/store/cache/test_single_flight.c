@@ -1,6 +1,6 @@
 /*
- * Questions that are asked at a time: which are one, and that none is older than who is told. The
- * linker puts two functions of this file before those of base/: meson.build.
+ * Questions that are asked at a time: equal ones are one. No handshake gets an answer to a question
+ * from before its own. The linker puts two functions of this file before those of base/: meson.build.
  */
 #include "unit.h"
 
@@ -162,7 +162,7 @@ static enum consul_verdict end(handshake *h)
     return h->verdict;
 }
 
-/* After a failure some run on, and would be in the way of the next test. */
+/* Let the handshakes end. After a failure some run on, in the way of the next test. */
 static int tear_down(void **state)
 {
     let_answer(INT_MAX);
@@ -190,7 +190,7 @@ static void wait_until_waiting(unsigned threads)
     }
 }
 
-/* Of the questions of a test none is left that another handshake could wait for. */
+/* Check that no question of a test is left that another handshake could wait for. */
 static void assert_nothing_left(bool of_no_peer)
 {
     handshake next = {.of_no_peer = of_no_peer};
@@ -203,8 +203,8 @@ static void assert_nothing_left(bool of_no_peer)
 }
 
 /*
- * Whoever comes while one is asking is told what was asked for after that. The agent, which thinks
- * otherwise since the first question, is not misquoted to any of them.
+ * A handshake that comes while another asks gets the answer to a later question. The agent has
+ * another opinion since the first question, and none of them gets the old one.
  */
 static void test_later_ones_share(void **state)
 {
@@ -244,7 +244,7 @@ static void test_slow_agent(void **state)
     assert_nothing_left(false);
 }
 
-/* What strangers can have asked is asked by one of them at a time, however slow the agent is. */
+/* Only one question about strangers is asked at a time, however slow the agent is. */
 static void test_one_at_a_time(void **state)
 {
     handshake first = {.of_no_peer = true}, others[3] = {{.of_no_peer = true},
@@ -312,7 +312,7 @@ static void test_no_digest(void **state)
     assert_int_equal(waits, 0);
 }
 
-/* Who has joined another's question waits no longer than its own handshake may. */
+/* A handshake that has joined another's question waits no longer than it may. */
 static void test_deadline(void **state)
 {
     handshake first = {.store = store}, second = {.store = store}, third = {.patience = 1};
@@ -330,7 +330,7 @@ static void test_deadline(void **state)
     assert_nothing_left(false);
 }
 
-/* Who has no answer himself does not speak for the others. */
+/* A handshake without an answer of its own does not speak for the others. */
 static void test_failures_are_not_shared(void **state)
 {
     handshake first = {.store = store}, second = {.store = store}, third = {.store = store};
@@ -369,7 +369,7 @@ static void test_fork(void **state)
     wait_until_asked(1);
     begin(&second);
     wait_until_waiting(1);
-    pthread_mutex_lock(&lock); /* nobody else has it then, in the child */
+    pthread_mutex_lock(&lock); /* no other thread has it then, in the child */
     pid = fork();
     if (pid == 0) {
         handshake own = {.store = store, .target = &target, .peer = peer, .patience = 1};

@@ -1,4 +1,4 @@
-/* Verdicts of before: however many there are, what is found is what was noted, or nothing. */
+/* Earlier verdicts: a search finds the noted verdict or nothing, however many there are. */
 #include "unit.h"
 
 #include <malloc.h>
@@ -23,10 +23,10 @@ typedef struct digest {
     unsigned char bytes[CONSUL_DIGEST_LEN];
 } digest;
 
-/* Of a certificate. */
+/* Make the digest of a certificate. */
 static digest cert(int number)
 {
-    digest made = {{[CONSUL_DIGEST_LEN - 1] = 1}}; /* zeros are none */
+    digest made = {{[CONSUL_DIGEST_LEN - 1] = 1}}; /* zeros are no digest */
 
     memcpy(made.bytes, &number, sizeof(number));
     return made;
@@ -103,7 +103,7 @@ static void test_crowd(void **state)
     consul_verdicts_free(known);
 }
 
-/* What the process has allocated, in bytes; 0 with a sanitizer, which has its own ways to tell. */
+/* Return the bytes that the process has allocated, or 0 with a sanitizer, which sees leaks itself. */
 static size_t allocated(void)
 {
     struct mallinfo2 info = mallinfo2();
@@ -111,7 +111,7 @@ static size_t allocated(void)
     return info.uordblks + info.hblkhd;
 }
 
-/* Whoever has a certificate for each of a million names takes no memory for that. */
+/* A client with a certificate for each of a million names takes no memory by that. */
 static void test_a_million_clients(void **state)
 {
     consul_verdicts *known = consul_verdicts_new(NULL);
@@ -144,7 +144,7 @@ static void test_order(void **state)
     note(known, &id, 1, CONSUL_VERDICT_YES, 10);
     assert_int_equal(about(known, &id, 1), CONSUL_VERDICT_NO);
     assert_int_equal(last(known, &id), CONSUL_VERDICT_NO);
-    note(known, &id, 1, CONSUL_VERDICT_YES, 11); /* who can tell? */
+    note(known, &id, 1, CONSUL_VERDICT_YES, 11); /* of the same moment */
     assert_int_equal(last(known, &id), CONSUL_VERDICT_NO);
     note(known, &id, 1, CONSUL_VERDICT_YES, 12);
     assert_int_equal(about(known, &id, 1), CONSUL_VERDICT_YES);
@@ -174,7 +174,7 @@ static void test_few(void **state)
     }
 }
 
-/* A no for which there is no place any more is not followed by a yes that was asked for before it. */
+/* A no may have lost its place. A yes that was asked for before it does not follow it. */
 static void test_a_no_that_went(void **state)
 {
     consul_verdicts *known = consul_verdicts_new(NULL);
@@ -222,7 +222,7 @@ static void test_a_replica_that_is_denied(void **state)
         consul_verdicts *known = consul_verdicts_new(NULL);
 
         note(known, &id, 1, CONSUL_VERDICT_YES, 10);
-        note(known, &id, 2, ends[i], 9); /* asked for before, perhaps, but what is said last */
+        note(known, &id, 2, ends[i], 9); /* asked for before, perhaps, but said last */
         assert_int_equal(about(known, &id, 1), CONSUL_VERDICT_NONE);
         assert_int_equal(last(known, &id), ends[i]);
         consul_verdicts_free(known);
@@ -248,7 +248,7 @@ static void test_no_digest(void **state)
     consul_verdicts_free(known);
 }
 
-/* Whose verdict, and about whom: one does not run over into the other. */
+/* A verdict belongs to a target and a peer: the one name does not run over into the other. */
 static void test_pairs(void **state)
 {
     consul_verdicts *known = consul_verdicts_new(NULL);

@@ -1,4 +1,4 @@
-/* Host names of Consul's DNS, services in tables, and what a certificate claims of them. */
+/* Host names of Consul's DNS, services in tables, and the claims of a certificate to them. */
 #include "unit.h"
 
 #include <stdio.h>
@@ -58,7 +58,7 @@ static void test_hosts(void **state)
         if (kind != hosts[i].kind)
             fail_msg("%s: got kind %d", hosts[i].host, (int)kind);
         if (kind != CONSUL_HOST_SERVICE) {
-            assert_string_equal(service.name, ""); /* nobody */
+            assert_string_equal(service.name, ""); /* no service */
             continue;
         }
         assert_string_equal(service.name, hosts[i].name);
@@ -134,7 +134,7 @@ static void test_services(void **state)
             fail_msg("\"%s\" was accepted", refused[i]);
         snprintf(shown, sizeof(shown), "\"%s\" is not <service>", refused[i]);
         assert_error(&err, CONSUL_R_SETTING_INVALID, shown);
-        assert_string_equal(service.name, ""); /* nobody */
+        assert_string_equal(service.name, ""); /* no service */
     }
 }
 

@@ -1,4 +1,4 @@
-/* What a leaf is called besides its SPIFFE ID. */
+/* The names of a leaf besides its SPIFFE ID. */
 #include "unit.h"
 
 #include <string.h>
@@ -13,7 +13,7 @@
 #define WEB ID("default", "web")
 #define NAMES_MAX 3
 
-/* With these in its subject ("CN=..."), and these in its subjectAltName, as in openssl.cnf. */
+/* Make one with such a subject ("CN=..."), and such alternative names, as in openssl.cnf. */
 static minted make(const char *const subject[NAMES_MAX], const char *alternatives)
 {
     minted one = mint(NULL, (mint_order){.subject = NULL});

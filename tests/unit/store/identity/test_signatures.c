@@ -1,4 +1,4 @@
-/* Signatures that were verified before: what may be taken from that, and what may not. */
+/* Signatures that were verified before: the cases in which they need no verification, and others. */
 #include "unit.h"
 
 #include <malloc.h>
@@ -43,7 +43,7 @@ static int count(X509_STORE_CTX *ctx)
     return atomic_load(&openssls)(ctx);
 }
 
-/* Instead, for as many chains as nobody could sign. */
+/* Believe a chain unverified, as no test can sign so many. */
 static int believe(X509_STORE_CTX *ctx)
 {
     atomic_fetch_add(&verified, 1);
@@ -72,13 +72,13 @@ static int judge_with(X509_STORE_CTX_verify_fn verify, X509 *cert, X509 *between
     return error;
 }
 
-/* The X509_V_ERR_ code of this chain under one root. */
+/* Return the X509_V_ERR_ code of this chain under one root. */
 static int judge(X509 *cert, X509 *between, X509 *root)
 {
     return judge_with(count, cert, between, root);
 }
 
-/* The same, but the bit at this distance from the end of its DER is another. */
+/* Copy a certificate with another bit at this distance from the end of its DER. */
 static X509 *spoil(const X509 *cert, int from_end)
 {
     unsigned char *der = NULL;
@@ -162,7 +162,7 @@ static void test_roots_of_today(void **state)
     minted_free(&foreign);
 }
 
-/* One more certificate of that name and key identifier, but another key, signed by its issuer. */
+/* Mint a certificate with that name and key identifier but another key, signed by its issuer. */
 static minted mint_twin(const minted *of, const minted *issuer)
 {
     minted one = mint_ca(TD);
@@ -270,7 +270,7 @@ static void test_clock_steps(void **state)
 
 #define CHAINS 100000 /* a hundred times what is kept */
 
-/* What the process has allocated, in bytes; 0 with a sanitizer, which has its own ways to tell. */
+/* Return the bytes that the process has allocated, or 0 with a sanitizer, which sees leaks itself. */
 static size_t allocated(void)
 {
     struct mallinfo2 info = mallinfo2();
@@ -288,7 +288,7 @@ static void test_many_chains(void **state)
 
     atomic_store(&verified, 0);
     for (i = 0; i < CHAINS; i++) {
-        ASN1_INTEGER_set_uint64(serial, (uint64_t)1 << 40 | (uint64_t)i); /* signed by nobody */
+        ASN1_INTEGER_set_uint64(serial, (uint64_t)1 << 40 | (uint64_t)i); /* no signature */
         assert_int_equal(judge_with(believe, web.cert, NULL, ca.cert), X509_V_OK);
         if (i == 0)
             before = allocated();

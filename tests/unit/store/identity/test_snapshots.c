@@ -1,4 +1,4 @@
-/* Snapshots: who holds them, and what the leaf and a peer must be beside the roots. */
+/* Snapshots: their references, and the demands on a leaf and a peer beside the roots. */
 #include "unit.h"
 
 #include <pthread.h>
@@ -39,7 +39,7 @@ static void push(STACK_OF(X509) *certs, const minted *one)
     assert_true(sk_X509_push(certs, one->cert));
 }
 
-/* Roots with one reference; `second` may be NULL. */
+/* Make roots with one reference; `second` may be NULL. */
 static consul_roots *make_roots(const char *trust_domain, const minted *first, const minted *second)
 {
     consul_roots *roots = consul_roots_new(NULL, NULL);
@@ -52,7 +52,7 @@ static consul_roots *make_roots(const char *trust_domain, const minted *first, c
     return roots;
 }
 
-/* A leaf with one reference; takes `one`. */
+/* Make a leaf with one reference; takes `one`. */
 static consul_leaf *make_leaf(minted one, const minted *intermediate)
 {
     consul_leaf *leaf = consul_leaf_new(NULL);
@@ -115,7 +115,7 @@ static void run_threads(void *(*use)(void *), void *arg)
     }
 }
 
-/* Whoever is last frees it: the sanitizers see whether that happens once. */
+/* The last holder frees it. The sanitizers see whether it is freed once. */
 static void test_references(void **state)
 {
     consul_roots *roots = make_roots(TD, &ca, NULL);
@@ -433,7 +433,7 @@ static void test_verify(void **state)
     }
 }
 
-/* CAs that are none, or are no longer. */
+/* Certificates that are no CA, or no longer one. */
 static void test_verify_bad_ca(void **state)
 {
     const struct {

@@ -94,7 +94,7 @@ static const char *const no_service_ids[] = {
     "spiffe://td/ns/./dc/dc1/svc/web",
     "spiffe://td/ns/default/dc/../svc/web",
     "spiffe://td/ap/../ns/default/dc/dc1/svc/web",
-    /* what SPIFFE-ID does not allow in a path */
+    /* not allowed in a path by SPIFFE-ID */
     "spiffe://td/ns/default/dc/dc1/svc/w%65b",
     "spiffe://td/ns/default/dc/dc1/svc/a%2Fb",
     "spiffe://td/ns/default/dc/dc1/svc/web%00",

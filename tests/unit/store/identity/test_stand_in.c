@@ -1,4 +1,4 @@
-/* Which certificates are stand-ins, and of which service. */
+/* Stand-ins among certificates, and the service of each. */
 #include "unit.h"
 
 #include <openssl/x509v3.h>
@@ -41,7 +41,7 @@ static const struct {
     {{{GEN_URI, "consul:leaf/web\0.evil", 20}}, {{0}}, true, NULL, NULL},
     {{URI("consul:leaf/web"), URI("consul:leaf/api")}, {{0}}, true, NULL, NULL},
     {{URI("consul:leaf/web")}, {URI("consul:leaf/api")}, true, NULL, NULL},
-    /* What only looks like one. */
+    /* Certificates that only look like a stand-in. */
     {{DNS("consul:leaf/web")}, {{0}}, false, NULL, NULL},
     {{{GEN_EMAIL, "consul:leaf/web", 0}}, {{0}}, false, NULL, NULL},
     {{URI("urn:consul:leaf/web")}, {{0}}, false, NULL, NULL},

@@ -136,7 +136,7 @@ static void test_refused(void **state)
         if (consul_uri_parse(refused_uris[i].text, &uri, &err))
             fail_msg("%s was accepted", refused_uris[i].text);
         assert_error(&err, CONSUL_R_URI_INVALID, refused_uris[i].why);
-        /* The message names the URI and what is allowed instead. */
+        /* The message names the URI and the allowed forms. */
         snprintf(quoted, sizeof(quoted), "\"%s\": ", refused_uris[i].text);
         if (strchr(quoted, '\t') == NULL)
             assert_contains(err.text, quoted);
@@ -195,11 +195,11 @@ static void test_uri_length(void **state)
     text[size - 1] = '\0';
     assert_int_equal(consul_uri_parse(text, &uri, &err), 0);
     assert_error(&err, CONSUL_R_URI_INVALID, "is longer than 2048 bytes");
-    assert_contains(err.text, "consul:roots"); /* what is allowed is not cut off */
+    assert_contains(err.text, "consul:roots"); /* the allowed forms are not cut off */
     free(text);
 }
 
-/* What was parsed before an error is no result, and neither is what stood in `uri` before. */
+/* After an error, `uri` has neither the parts before the error nor its earlier content. */
 static void test_nothing_is_left_over(void **state)
 {
     consul_uri uri;

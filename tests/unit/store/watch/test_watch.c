@@ -1,4 +1,4 @@
-/* The watch: when it starts and ends, what it asks, and what it vouches for. */
+/* The watch: its start and its end, its requests, and the entries that it vouches for. */
 #include "agent/slot.h"
 #include "base/lock.h"
 #include "watch/load.h"
@@ -31,7 +31,7 @@ typedef struct fixture {
     consul_table *live;
     consul_watch *watch;
     consul_entry *roots, *leaf;
-    int hole[2]; /* who listens there, and whose connection it does not take */
+    int hole[2]; /* a listener, and a connection that it does not take */
 } fixture;
 
 static int set_up_at(void **state, fixture *f, const char *address)
@@ -64,7 +64,7 @@ static int set_up(void **state)
     return set_up_at(state, f, live_agent_address(f->agent));
 }
 
-/* Nobody gets a connection to this address, nor a word that there is none. */
+/* Set up with an address that takes no connection and refuses none. */
 static int set_up_in_a_hole(void **state)
 {
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -78,7 +78,7 @@ static int set_up_in_a_hole(void **state)
         f->hole[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_int_equal(bind(f->hole[0], (struct sockaddr *)&at, len), 0);
     assert_int_equal(getsockname(f->hole[0], (struct sockaddr *)&at, &len), 0);
-    assert_int_equal(listen(f->hole[0], 0), 0); /* one may wait */
+    assert_int_equal(listen(f->hole[0], 0), 0); /* one connection may wait */
     assert_int_equal(connect(f->hole[1], (struct sockaddr *)&at, len), 0);
     snprintf(address, sizeof(address), "127.0.0.1:%d", ntohs(at.sin_port));
     return set_up_at(state, f, address);
@@ -121,7 +121,7 @@ static bool is_vouched_for(consul_entry *entry)
     return fresh;
 }
 
-/* A handshake has asked for the roots in vain. */
+/* Note that a handshake has asked for the roots in vain. */
 static void note_timeout(fixture *f)
 {
     consul_request request = consul_entry_request(f->roots);
@@ -165,8 +165,8 @@ static void pause_a_little(void)
 static int deaf_before; /* any test */
 
 /*
- * Threads of this process that take no signal. Those are the watch's alone, but for one that a
- * sanitizer may have of its own, and any at the moment in which it begins.
+ * Return the number of threads of this process that take no signal. The watch's are such
+ * threads. A sanitizer may have another, and any thread is one in the moment of its begin.
  */
 static int deaf_threads(void)
 {
@@ -206,7 +206,7 @@ static void test_from_the_second_handshake_on(void **state)
     assert_int_equal(deaf_threads(), 1);
 }
 
-/* The milliseconds until a leaf is watched that nobody had asked for when the thread began. */
+/* Return the milliseconds until a leaf is watched, if first wanted after the thread's begin. */
 static int64_t leaf_after_the_thread(const fixture *f)
 {
     static const consul_scope scope;
@@ -265,7 +265,7 @@ static void test_it_ends_promptly(void **state)
     assert_false(agent_hangs(f));
 }
 
-/* The last of the places, which is for whoever watches. */
+/* The last slot, which only a process that watches holds. */
 static void test_idle(void **state)
 {
     fixture *f = *state;
@@ -322,7 +322,7 @@ static void test_indexes(void **state)
     assert_int_equal(live_agent_request(f->agent, LIVE_ROOTS, 7).index, 1);
 }
 
-/* Roots that can not be waited for are kept, and nobody vouches for them; the leaf is watched. */
+/* Roots without an index are kept, and no watch vouches for them. The leaf is watched. */
 static void test_no_index(void **state)
 {
     fixture *f = *state;
@@ -342,7 +342,7 @@ static void test_no_index(void **state)
     assert_false(is_vouched_for(f->roots));
 }
 
-/* Nobody vouches for roots of which one may only have been read without memory: they are asked for. */
+/* No watch vouches for roots if one of them is of no use: it may have been read without memory. */
 static void test_a_root_of_no_use(void **state)
 {
     fixture *f = *state;
@@ -354,7 +354,7 @@ static void test_a_root_of_no_use(void **state)
     assert_false(is_vouched_for(f->roots));
 }
 
-/* What has not changed is the same object; what has, another. */
+/* Unchanged content is the same object, and changed content is another one. */
 static void test_content(void **state)
 {
     fixture *f = *state;
@@ -413,14 +413,14 @@ static void test_late_answers(void **state)
 
 /* ---- what goes wrong ---- */
 
-/* The gap between two requests. */
+/* Return the milliseconds between two requests. */
 static int64_t gap(fixture *f, int number)
 {
     return live_agent_request(f->agent, LIVE_ROOTS, number + 1).at
            - live_agent_request(f->agent, LIVE_ROOTS, number).at;
 }
 
-/* It asks a few times and then pauses, and vouches for nothing meanwhile. */
+/* Check that it asks a few times and then pauses, and vouches for nothing meanwhile. */
 static void check_that_it_backs_off(fixture *f, enum live_manner manner)
 {
     int quick = 0, number;
@@ -538,7 +538,7 @@ static void test_probes(void **state)
     assert_int_equal(live_agent_requests(f->agent, LIVE_LEAF), 0);
 }
 
-/* None can be opened from now on. Returns the limit of before. */
+/* Let no descriptor be opened from now on. Return the earlier limit. */
 static struct rlimit leave_no_descriptor(void)
 {
     int first = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0);
@@ -553,7 +553,7 @@ static struct rlimit leave_no_descriptor(void)
     return old;
 }
 
-/* Nobody has asked the agent then: it is not back, and it is not known to be lost any more. */
+/* The agent was not asked then: it is not back, and it is not known to be lost any more. */
 static void test_probes_without_a_descriptor(void **state)
 {
     fixture *f = *state;
@@ -562,7 +562,7 @@ static void test_probes_without_a_descriptor(void **state)
     live_agent_behave(f->agent, LIVE_ROOTS, LIVE_HANG);
     consul_watch_note_handshake(f->watch);
     note_timeout(f);
-    live_agent_request(f->agent, LIVE_ROOTS, 1); /* so that the thread has what it needs to run */
+    live_agent_request(f->agent, LIVE_ROOTS, 1); /* the thread then has all that it needs */
     assert_int_equal(why_agent_hangs(f), CONSUL_R_AGENT_TIMEOUT);
     old = leave_no_descriptor();
     WAIT_UNTIL(why_agent_hangs(f) == CONSUL_R_AGENT_UNREACHABLE);
@@ -572,7 +572,7 @@ static void test_probes_without_a_descriptor(void **state)
     WAIT_UNTIL(!agent_hangs(f));
 }
 
-/* Likewise, where a request can not be made at all. */
+/* Likewise, where a request cannot be made at all. */
 static void test_probes_without_a_token(void **state)
 {
     fixture *f = *state;
@@ -597,7 +597,7 @@ static void test_probes_without_a_token(void **state)
     close(fd);
 }
 
-/* When the last probe began. */
+/* Return when the last probe began. */
 static int64_t last_probe(fixture *f)
 {
     int64_t began = 0;
@@ -632,7 +632,7 @@ static void test_connections_that_hang(void **state)
     assert_int_equal(deaf_threads(), 1);
 }
 
-/* One that has no connection left for us has answered nothing: neither to a probe, nor to a watch. */
+/* An agent without a free connection has answered nothing: neither a probe nor a watch. */
 static void test_a_crowd(void **state)
 {
     fixture *f = *state;
@@ -651,7 +651,7 @@ static void test_a_crowd(void **state)
     WAIT_UNTIL((consul_watch_note_handshake(f->watch), is_vouched_for(f->roots)));
     live_agent_behave(f->agent, LIVE_LEAF, LIVE_CROWDED);
     WAIT_UNTIL(consul_slot_is_crowd());
-    WAIT_UNTIL(!is_vouched_for(f->roots)); /* what it held, it gives up */
+    WAIT_UNTIL(!is_vouched_for(f->roots)); /* it gives its connections up */
 }
 
 /* ---- its process ---- */
@@ -681,7 +681,7 @@ static void *hold(void *arg)
     return NULL;
 }
 
-/* What the child is to do must not wait for a thread that it does not have. */
+/* Check that the child does not wait for a thread that it does not have. */
 static void check_fork_while_held(fixture *f, pthread_mutex_t *lock)
 {
     holder h = {.lock = lock};
@@ -713,14 +713,14 @@ static void test_fork_while_the_lock_is_held(void **state)
     check_fork_while_held(*state, NULL);
 }
 
-/* So the watch has no lock of libcrypto's or libcurl's then; and so nobody is about to join it. */
+/* So the watch has no lock of libcrypto or libcurl then, and no thread is about to join it. */
 static void test_fork_while_it_works(void **state)
 {
     check_fork_while_held(*state, &consul_work_lock);
     check_fork_while_held(*state, &consul_stop_lock);
 }
 
-/* Sockets of this process; those that a program which it executes would have, too. */
+/* Count the sockets of this process, or only those for a program that it executes. */
 static int sockets(bool inherited_only)
 {
     struct stat about;
@@ -732,7 +732,7 @@ static int sockets(bool inherited_only)
     return count;
 }
 
-/* The child has nothing of its parent's watch but what it knows, for which nobody vouches. */
+/* The child has nothing of its parent's watch but the entries, and no watch vouches for them. */
 static void test_fork_while_it_watches(void **state)
 {
     fixture *f = *state;
@@ -816,7 +816,7 @@ static void *close_watch(void *arg)
     return atomic_load(&may_end) ? arg : NULL;
 }
 
-/* Whoever ends it, an exit or an unloaded provider, waits until it has ended; also the second. */
+/* An exit and an unloaded provider wait until it has ended, also as the second to end it. */
 static void test_two_that_end_it(void **state)
 {
     const struct timespec moment = {.tv_nsec = 50000000};
@@ -829,7 +829,7 @@ static void test_two_that_end_it(void **state)
     live_agent_request(f->agent, LIVE_ROOTS, 1);
     live_agent_request(f->agent, LIVE_LEAF, 1);
     atomic_store(&may_end, false);
-    pthread_mutex_lock(&consul_work_lock); /* it can not end yet */
+    pthread_mutex_lock(&consul_work_lock); /* it cannot end yet */
     for (i = 0; i < 2; i++) {
         assert_int_equal(pthread_create(&threads[i], NULL, close_watch, f), 0);
         nanosleep(&moment, NULL); /* enough for one that does not wait to return too early */
@@ -842,7 +842,7 @@ static void test_two_that_end_it(void **state)
     }
 }
 
-/* A host may cancel its threads: not in the middle of what others wait for. */
+/* Be cancelled by the host, but not in the middle of work that others wait for. */
 static void *be_cancelled(void *arg)
 {
     fixture *f = arg;
