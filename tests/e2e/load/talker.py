@@ -17,7 +17,8 @@ Arguments: a JSON object with
 
 A line of the record has begin and end of the connection (monotonic clock), the server and the own port. The outcome
 follows: "served", "failed" or "resumed". At the end are the serial number of the server's leaf, and the server's
-answer or the error.
+answer or the error. A neutral client that is not served adds a JSON object. The object has the presented
+certificates, the roots of the verification, and the moment of the question for them.
 """
 
 import http.client
@@ -37,6 +38,27 @@ LOCAL = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 VERSIONS = (ssl.TLSVersion.TLSv1_3, ssl.TLSVersion.TLSv1_2)
 
 
+def chain_of(message, is_1_3):
+    """Return the certificates, as DER, of a Certificate message (RFC 5246, 7.4.2; RFC 8446, 4.4.2)."""
+    at = 4  # type and length
+    if is_1_3:
+        at += 1 + message[at]
+    at += 3
+    chain = []
+    while at < len(message):
+        end = at + 3 + int.from_bytes(message[at:at + 3], "big")
+        chain.append(message[at + 3:end])
+        at = end + (2 + int.from_bytes(message[end:end + 2], "big") if is_1_3 else 0)
+    return chain
+
+
+def names_of(certificates):
+    """Return the serial number, subject and issuer of each."""
+    from cryptography import x509  # a slow import, and seldom needed
+    read = map(x509.load_der_x509_certificate, certificates)
+    return [(str(one.serial_number), one.subject.rfc4514_string(), one.issuer.rfc4514_string()) for one in read]
+
+
 def serial_of(certificate):
     """The number that follows the version in a certificate's DER (RFC 5280, 4.1)."""
     version = b"\xa0\x03\x02\x01\x02\x02"
@@ -47,8 +69,9 @@ def serial_of(certificate):
 class Talker:
     def __init__(self, settings):
         self.__dict__.update(settings)
-        self.identity = None  # of which the contexts are
         self.contexts, self.sessions = {}, {}
+        self.presented = []  # by the server, in the last handshake of a neutral client
+        self.leaf, self.trusted = None, None  # of a neutral client: its leaf and the roots, as the agent gives them
         if self.kind != "neutral":
             self.make_contexts()
 
@@ -70,22 +93,41 @@ class Talker:
             if roots or self.kind == "early":
                 context.load_verify_locations(cadata=roots or self.roots)
                 context.verify_mode = ssl.CERT_REQUIRED
+            if self.kind == "neutral":
+                context._msg_callback = self.see
+
+    def see(self, _connection, direction, version, _content_type, message_type, data):
+        """Keep the presented certificates, also where a verification fails then."""
+        if direction == "read" and message_type == ssl._TLSMessageType.CERTIFICATE:
+            self.presented = chain_of(data, version == ssl.TLSVersion.TLSv1_3)
+
+    def facts(self):
+        """Return the presented certificates and the roots of a neutral client, as JSON."""
+        held = [ssl.PEM_cert_to_DER_cert(root) for root in self.trusted]
+        return json.dumps({"presented": names_of(self.presented), "held": names_of(held), "asked": self.asked})
 
     def renew(self):
-        """Take the agent's roots and leaf, or keep the earlier ones while it does not answer."""
+        """Take the agent's roots and leaf, or keep the earlier leaf. Return False without any."""
+        self.asked = time.monotonic()
         try:
-            roots = "".join(root["RootCert"].strip() + "\n" for root in self.ask("roots")["Roots"])
-            leaf = self.ask("leaf/" + urllib.parse.quote(self.service, safe=""))
+            roots = [root["RootCert"].strip() + "\n" for root in self.ask("roots")["Roots"]]
         except (OSError, ValueError, http.client.HTTPException):
-            return
-        if self.identity == (roots, leaf["CertPEM"]):
-            return
+            return False
+        try:
+            leaf = self.ask("leaf/" + urllib.parse.quote(self.service, safe=""))
+        except (OSError, ValueError, http.client.HTTPException):  # in the moment of a rotation
+            leaf = self.leaf
+        if leaf is None:
+            return False
+        if (self.trusted, self.leaf) == (roots, leaf):
+            return True
         files = [os.path.join(self.folder, name) for name in ("leaf.pem", "leaf.key")]
         for file, text in zip(files, (leaf["CertPEM"], leaf["PrivateKeyPEM"])):
             with open(file, "w") as stream:
                 stream.write(text)
-        self.make_contexts(roots, files)
-        self.identity = (roots, leaf["CertPEM"])
+        self.make_contexts("".join(roots), files)
+        self.trusted, self.leaf = roots, leaf
+        return True
 
     # -- one connection --
 
@@ -109,7 +151,8 @@ class Talker:
                     if self.offers:
                         self.sessions[port, version] = connection.session
         except OSError as error:
-            return own, "failed", serial, f"{type(error).__name__}: {error}"
+            facts = " " + self.facts() if self.kind == "neutral" and self.presented else ""
+            return own, "failed", serial, f"{type(error).__name__}: {error}{facts}"
         text = " ".join(answer.decode("latin-1").split("\r\n\r\n")[-1].split())
         return own, "served" if answer else "failed", serial, text
 
@@ -125,8 +168,9 @@ class Talker:
                     continue
                 resting = False
                 for name, port in self.servers.items():
-                    if self.kind == "neutral":
-                        self.renew()
+                    self.presented = []
+                    if self.kind == "neutral" and not self.renew():
+                        continue
                     began = time.monotonic()
                     own, outcome, serial, text = self.talk(port, VERSIONS[count % 2])
                     line = (f"{began:.6f}", f"{time.monotonic():.6f}", name, own, outcome, serial, text)

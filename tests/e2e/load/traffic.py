@@ -66,6 +66,11 @@ class Connection:
     def served(self):
         return self.outcome == "served"
 
+    @property
+    def facts(self):
+        """Return the JSON object of a neutral client that was not served, or None."""
+        return json.loads(self.text[self.text.index("{"):]) if "{" in self.text and not self.served else None
+
 
 class Client:
     """A talker that runs."""
@@ -132,6 +137,7 @@ class Observer:
     def __init__(self, agent, service):
         self.path = f"http://{agent.address}/v1/agent/connect/ca/leaf/{urllib.parse.quote(service)}"
         self.leaves = []  # (moment, serial number)
+        self.chains = {}  # by serial number
         threading.Thread(target=self.watch, daemon=True).start()
         wait_until(lambda: self.leaves, f"a leaf of {service}")
 
@@ -142,7 +148,9 @@ class Observer:
                 with LOCAL.open(f"{self.path}?index={index}&wait=60s", timeout=90) as response:
                     moment = time.monotonic()
                     index = int(response.headers["X-Consul-Index"])
-                    serial = int(json.load(response)["SerialNumber"].replace(":", ""), 16)
+                    leaf = json.load(response)
+                    serial = int(leaf["SerialNumber"].replace(":", ""), 16)
+                    self.chains[serial] = leaf["CertPEM"]
             except urllib.error.HTTPError:
                 continue  # "provider not initialized": in the moment of a rotation it cannot sign
             except OSError:
