@@ -56,7 +56,7 @@ class Sides:
         }
 
     def make_public(self, name, keys):
-        """An ordinary server's certificate: files of the chain, the key and the root; `keys` from the root down."""
+        """Make an ordinary server's files of the chain, the key and the root; `keys` are from the root down."""
         programs, issuer, chain = self.programs, (), []
         last = len(keys) - 1
         for depth, key in enumerate(keys):
@@ -88,7 +88,7 @@ class Sides:
 # ---- instructions ----
 
 def collected(runtime, verb, side, version, few, many, is_busy=False):
-    """Instructions of both ends of a handshake, without what a program's start and end take."""
+    """Return the instructions of both ends of a handshake, without the start and end of the program."""
     totals = []
     if is_busy:  # asks for its leaf at one of some handshakes
         many = few + 10 * (many - few)
@@ -104,7 +104,7 @@ def collected(runtime, verb, side, version, few, many, is_busy=False):
 
 
 def instructions(runtime, sides, few, many):
-    """({version: {side: instructions}}, {chain: the same of public TLS}): they repeat, also beside each other.
+    """Return ({version: {side: instructions}}, {chain: the same of public TLS}). They repeat, also side by side.
 
     Callgrind slows a process down, so that it is busy by a clock of its own alone.
     """
@@ -151,7 +151,7 @@ class Servers:
 
 
 def steady(runtime, sides, threads, rounds, seconds, warm):
-    """[{version, threads, case, and lists of what each round gave}]."""
+    """Return [{version, threads, case, and lists of the results of each round}]."""
     servers = Servers(runtime, sides)
     rows = [{"version": version, "threads": count, "case": case, "rounds": []}
             for version in VERSIONS for count in threads for case in CASES]
@@ -166,7 +166,7 @@ def steady(runtime, sides, threads, rounds, seconds, warm):
 
 
 def contention(runtime, sides, threads, seconds, warm):
-    """How often a busy server takes a lock in a handshake, and how often another thread has it."""
+    """Count how often a busy server takes a lock in a handshake, and how often another thread has it."""
     of = sides.of(runtime)
     file = runtime.programs.path("lock-counts")
     server = Server(runtime, of["ours"], SERVER_THREADS, {"LD_PRELOAD": str(runtime.lock_counts),

@@ -140,12 +140,12 @@ class Trickle:
 
 
 def cpu(pid):
-    """Seconds that a process has used, by all its threads (see clock_getcpuclockid)."""
+    """Return the CPU seconds that all threads of a process have used (see clock_getcpuclockid)."""
     return time.clock_gettime((~pid << 3) | 2)
 
 
 def memory(pid):
-    """Its share of what is resident (PSS), in kB."""
+    """Return its share of the resident memory (PSS), in kB."""
     text = Path(f"/proc/{pid}/smaps_rollup").read_text()
     return int(re.search(r"^Pss:\s+(\d+) kB", text, re.M).group(1))
 

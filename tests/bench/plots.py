@@ -27,7 +27,7 @@ def colours(names):
 
 
 def nice_ceiling(value):
-    """The next of 1, 1.5, 2, 3, 4, 5, 6, 8, 10 times a power of ten."""
+    """Return the next of 1, 1.5, 2, 3, 4, 5, 6, 8, 10 times a power of ten."""
     power = 10 ** math.floor(math.log10(value)) if value > 0 else 1
     return next(step * power for step in (1, 1.5, 2, 3, 4, 5, 6, 8, 10) if step * power >= value * 0.9999)
 
@@ -113,7 +113,7 @@ def largest(series):
 
 
 def bars(title, unit, groups, series, below=""):
-    """`series` is {name: [a Value for each group]}."""
+    """Draw bars; `series` is {name: [a Value for each group]}."""
     chart = Chart(title, unit, groups, list(series), largest(series), below)
     width = chart.step * 0.8 / len(series)
     for s, values in enumerate(series.values()):

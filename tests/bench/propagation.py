@@ -70,7 +70,7 @@ class World:
 
 
 def first_of_busy(world, since, obeys):
-    """Seconds from then to the end of the first visit that obeys."""
+    """Return the seconds from then to the end of the first visit that obeys."""
     def seen():
         return next((one for one in world.visitor.since(since) if obeys(one)), None)
 
@@ -86,13 +86,13 @@ def first_of_quiet(world, since, obeys):
 
 
 def disobedience(visits, since, until, obeys):
-    """How old the change was when the last visit was begun that was not by it; 0 for none."""
+    """Return the age of the change at the begin of the last visit that did not obey it, or 0."""
     return max((one.began - since for one in visits
                 if one.began > since and one.ended < until and not obeys(one)), default=0.0)
 
 
 def intention(agent):
-    """A function that sets it, and returns the moment at which the agent has acknowledged."""
+    """Return a function that sets an intention, and returns the moment of the agent's acknowledgement."""
     agent.intend("allow", CLIENT, SERVICE)
     identity = next(one["ID"] for one in agent.get("/v1/connect/intentions")
                     if (one["SourceName"], one["DestinationName"]) == (CLIENT, SERVICE))
@@ -126,7 +126,7 @@ def intentions(world, count):
 
 
 def leaves(world, count):
-    """The same of renewals, some of them by a rotation of the CA; a change is what the agent gives out."""
+    """Return the same of renewals, some of them by a rotation of the CA. A change is a new leaf of the agent."""
     world.agent.allow(CLIENT, SERVICE)
     observer = Observer(world.agent, SERVICE)
     rows, done, rotated = [], 0, False

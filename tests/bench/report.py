@@ -34,7 +34,7 @@ def shares(row, plain):
 
 
 def by_setting(rows):
-    """{(version, threads): {case: row}}."""
+    """Return {(version, threads): {case: row}}."""
     found = {}
     for row in rows:
         found.setdefault((row["version"], row["threads"]), {})[row["case"]] = row
@@ -109,7 +109,7 @@ def figures_of(row, verb, figure, unit=1):
 
 
 def added(row, plain, verb, figure):
-    """Milliseconds more than plain TCP, round by round."""
+    """Return the milliseconds more than plain TCP, round by round."""
     return [1000 * (one[verb][figure] - other[verb][figure])
             for one, other in zip(row["rounds"], plain["rounds"])]
 
@@ -234,7 +234,7 @@ def markdown(results):
 
 
 def charts(results):
-    """{file name: SVG}."""
+    """Return {file name: SVG}."""
     found = {}
     if "instructions" in results:
         groups = [(name, version) for name in results["instructions"] for version in VERSIONS]

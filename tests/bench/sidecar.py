@@ -141,7 +141,7 @@ def under_load(way, agent, verb, threads, seconds, rate=0):
 
 
 def measure(way, agent, seconds):
-    """One round: {figure: ...}."""
+    """Measure one round, and return {figure: ...}."""
     return {
         "connect": under_load(way, agent, "connect", THREADS, seconds),
         "request": under_load(way, agent, "request", THREADS, seconds),
@@ -151,7 +151,7 @@ def measure(way, agent, seconds):
 
 
 def measure_memory(way):
-    """kB: of the server's end and of all at both, with one connection, and for each further one."""
+    """Return kB of the server's end and of all at both ends, with one connection, and for each further one."""
     server, both = [], []
     for count in (1, HELD):
         holder = Holder(way.runtime, way.client_side, way.port, count)
@@ -162,7 +162,7 @@ def measure_memory(way):
 
 
 def compare(ways, agent, rounds, seconds, warm):
-    """[{way, rounds: [what each gave], memory}], all ways side by side."""
+    """Return [{way, rounds: [results], memory}], with all ways side by side."""
     started, rows = [], []
     try:
         for way in ways:

@@ -41,7 +41,7 @@ def some_port():
 
 
 def free_ports(count):
-    """Ports that were free, for TCP and UDP, all at the same time."""
+    """Return ports that were free, for TCP and UDP, all at the same time."""
     held = []
     try:
         while len(held) < 2 * count:
@@ -117,7 +117,7 @@ class Agent:
         return f"http://{self.address}"
 
     def access(self):
-        """How `consul connect envoy` is told of it: where, and where an Envoy asks for its configuration."""
+        """Return the options of `consul connect envoy` for it: its address, and the address for an Envoy's requests."""
         return ["-http-addr", self.url, "-grpc-addr", f"127.0.0.1:{self.ports['grpc']}"]
 
     def launch(self):
@@ -151,7 +151,7 @@ class Agent:
         self.process.kill()
 
     def restart(self):
-        """With the same address, and without anything that it knew: -dev keeps all in memory."""
+        """Start it again with the same address, and without its state: -dev keeps all in memory."""
         self.stop()
         self.launch()
 
@@ -174,7 +174,7 @@ class Agent:
         return self.request("PUT", path, body)
 
     def bootstrap(self):
-        """Makes the harness its manager."""
+        """Make the harness its manager."""
         def made():
             try:
                 return self.put("/v1/acl/bootstrap", None)
@@ -212,14 +212,14 @@ class Agent:
         return Identity(certificate + end, leaf["PrivateKeyPEM"], intermediates)
 
     def signs(self, service):
-        """A leader lists its root some moments before it signs by it: "CA root is nil"."""
+        """Return true once it signs. A leader lists its root some moments before that: "CA root is nil"."""
         try:
             return self.leaf(service)
         except (OSError, AgentError):
             return None
 
     def adopt_authority(self):
-        """Rotates to a root whose key the test has, so that it can issue what Consul never would.
+        """Rotate to a root whose key the test has, so that it can issue leaves that Consul never would.
 
         The agent then lists two roots, and its leaves come with a cross-signed intermediate.
         `elder` is a leaf of the first root.
@@ -244,7 +244,7 @@ class Agent:
         })["Authorized"]
 
     def intend(self, action, source, destination):
-        """Sets an intention, and returns once the agent decides by it."""
+        """Set an intention, and return once the agent decides by it."""
         known = [
             intention["ID"] for intention in self.get("/v1/connect/intentions") or []
             if (intention["SourceName"], intention["DestinationName"]) == (source, destination)

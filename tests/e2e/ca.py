@@ -56,7 +56,7 @@ class Identity:
         return x509.load_pem_x509_certificate(self.certificate.encode())
 
     def files(self, folder, name):
-        """Writes the identity and returns the s_client and s_server arguments that use it."""
+        """Write the identity, and return the s_client and s_server arguments that use it."""
         certificate, key = folder / f"{name}.pem", folder / f"{name}.key"
         chain = folder / f"{name}.chain.pem"
         certificate.write_text(self.certificate)
@@ -69,7 +69,7 @@ class Identity:
 
 def build(subject, issuer, key, signer, *, begins=-1, ends=10, ca=False, uris=(), dns=(), usage=(),
           serial=None):
-    """One certificate; validity in days from now; the issuer signs with `signer`."""
+    """Build a certificate; its validity is in days from now, and the issuer signs with `signer`."""
     now = datetime.datetime.utcnow()
     names = [x509.UniformResourceIdentifier(uri) for uri in uris]
     for name in dns:
@@ -132,12 +132,12 @@ class Authority:
         return Authority(self.trust_domain, name, parent=self, **validity)
 
     def renewed(self):
-        """This intermediate with another certificate of the same key."""
+        """Return this intermediate with another certificate of the same key."""
         assert self.parent
         return self.parent.intermediate(key=self.key)
 
     def service(self, name, **options):
-        """A leaf for a service, like Consul's own."""
+        """Issue a leaf for a service, like Consul's own."""
         return self.issue([service_uri(self.trust_domain, name)], **options)
 
     def issue(self, uris, *, subject="", key=None, form=PKCS8, usage=CLIENT_AND_SERVER, **options):

@@ -21,7 +21,7 @@ class Member(Agent):
         self.wait_for_roots()
 
     def forget(self):
-        """While it is stopped: it will be another one, at the same address."""
+        """Make it another agent at the same address, while it is stopped."""
         shutil.rmtree(self.data)
 
     def limit(self):
@@ -38,7 +38,7 @@ class Member(Agent):
         self.put("/v1/agent/reload", None)
 
     def is_limited(self):
-        """Asks a server, so that nothing is left to be asked."""
+        """Ask a server, so that no request is left. Return true where it refuses."""
         try:
             self.get("/v1/connect/ca/roots")
         except OSError:
@@ -66,7 +66,7 @@ class Federated(Member):
 
 
 def datacenter(folder, name, primary=None, **config):
-    """A server that leads it; unless this is the primary datacenter, the primary's CA signs its CA."""
+    """Start the server of a datacenter. The primary's CA signs its CA, unless this is the primary."""
     if primary is not None:
         config["retry_join_wan"] = [f"127.0.0.1:{primary.ports['serf_wan']}"]
         config["retry_interval_wan"] = "1s"
@@ -75,7 +75,7 @@ def datacenter(folder, name, primary=None, **config):
 
 
 def exhaust(agent, opener, most):
-    """Takes connections to the agent until it refuses one; gives those that it did not."""
+    """Take connections to the agent until it refuses one. Return the others."""
     held = []
 
     def is_full():

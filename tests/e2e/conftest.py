@@ -29,7 +29,7 @@ def module():
 
 @contextlib.contextmanager
 def programs_in(folder, module):
-    """Programs that end with this; one report of a sanitizer, and the test has failed."""
+    """Yield programs that end with this. One report of a sanitizer fails the test."""
     sanitizer = folder / "sanitizer"
     sanitizer.mkdir()
     sanitizer.chmod(0o777)  # for servers that become another user

@@ -18,7 +18,7 @@ IDENTITIES = ["service", "stand-in"]
 
 
 def parameters(modules):
-    """A parameter for each of these applications that can run here."""
+    """Return a parameter for each of these applications that can run here."""
     return [
         pytest.param(module, id=applications.short_name(module),
                      marks=[pytest.mark.core] if getattr(module, "CORE", False) else [])
@@ -54,7 +54,7 @@ def stand_in_files(programs, service):
 
 
 def identity(programs, agent, kind, service):
-    """The openssl.cnf, its log, and the certificate and key by which a program is this service."""
+    """Return the openssl.cnf, its log, and the certificate and key by which a program is this service."""
     log = Log(programs.path("connect.log"))
     if kind == "stand-in":
         return programs.config(agent, log=log.path), log, *stand_in_files(programs, service)
@@ -90,7 +90,7 @@ class Endpoint:
     log: Any = None
 
     def ask(self, *arguments):
-        """Has an s_client without the provider, which knows how to begin, make its request."""
+        """Make the request of an s_client without the provider, which knows how to begin."""
         result = self.programs.openssl(
             "s_client", "-connect", f"127.0.0.1:{self.process.port}", "-ign_eof", *self.module.S_CLIENT,
             *arguments, stdin=self.module.REQUEST)

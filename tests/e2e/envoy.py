@@ -31,7 +31,7 @@ def binary():
 
 
 def missing(consul):
-    """Why there can be no Envoy beside this Consul, or an empty text."""
+    """Return the reason against an Envoy beside this Consul, or an empty text."""
     major, minor = consul_version(consul)
     if (major, minor) < FIRST_CONSUL:
         return f"Consul {major}.{minor} can not configure an Envoy of today: it speaks xDS v2 only"
@@ -100,14 +100,14 @@ class Sidecar:
             check=True, stdout=subprocess.PIPE, text=True).stdout
 
     def unlucky(self):
-        """Another program has taken one of its ports."""
+        """Return true where another program has taken one of its ports."""
         if re.search("(?i)address already in use", self.process.output()):
             return UNLUCKY
         assert not self.process.ended(), f"Envoy ended:\n{self.process.output()}"
         return ""
 
     def lives(self):
-        """It has all its listeners."""
+        """Return true where it has all its listeners."""
         try:
             if self.ask("/ready").strip() != "LIVE":
                 return ""
@@ -146,6 +146,6 @@ class Sidecar:
         wait_until(lambda: self.endpoints(upstream) == [port], f"{port} as the only endpoint of {upstream}")
 
     def count(self, pattern):
-        """The sum of its counters whose whole name matches."""
+        """Return the sum of its counters whose whole name matches."""
         return sum(one["value"] for one in self.know("/stats")["stats"]
                    if "value" in one and re.fullmatch(pattern, one["name"]))

@@ -50,7 +50,7 @@ class Answer(http.server.BaseHTTPRequestHandler):
 
 @contextlib.contextmanager
 def backend():
-    """The port of an HTTP server that knows nothing of TLS."""
+    """Return the port of an HTTP server that knows nothing of TLS."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -92,7 +92,7 @@ NATIVE = {"s_server": start_s_server, "nginx": start_nginx}
 
 
 def served(native, sidecar, version, upstream):
-    """Whether a client of the sidecar is, and by the version of TLS that is to be."""
+    """Return whether a client of the sidecar is served, and check the version of TLS."""
     match = re.search(native.answers, say(sidecar.outbound[upstream]))
     assert not match or match[1] == version.removeprefix("-tls").replace("_", "."), match
     return bool(match)

@@ -69,7 +69,7 @@ class Connection:
 
 
 def raw(status, body=b"", reason="Status", **headers):
-    """An answer with this status, body and further headers."""
+    """Answer with this status, body and further headers."""
     body = body.encode() if isinstance(body, str) else body
     lines = [f"HTTP/1.1 {status} {reason}", f"Content-Length: {len(body)}", "Connection: close"]
     lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
@@ -77,7 +77,7 @@ def raw(status, body=b"", reason="Status", **headers):
 
 
 def value(value, status=200, **headers):
-    """An answer with this JSON value."""
+    """Answer with this JSON value."""
     return raw(status, json.dumps(value, indent=4) + "\n", Content_Type="application/json", **headers)
 
 
@@ -88,13 +88,13 @@ def seconds(duration):
 
 
 def cut(body, claimed):
-    """A body shorter than the Content-Length it came with."""
+    """Answer with a body that is shorter than its Content-Length."""
     head = f"HTTP/1.1 200 OK\r\nContent-Length: {claimed}\r\n\r\n".encode()
     return lambda connection: connection.send(head + body.encode())
 
 
 def flood(connection, megabytes=64):
-    """A body without an end, until the client has had enough."""
+    """Answer with a body without an end, until the client has had enough."""
     connection.send(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n")
     for _ in range(16 * megabytes):
         if connection.stopping.is_set():
@@ -103,7 +103,7 @@ def flood(connection, megabytes=64):
 
 
 def declared(size):
-    """A body that announces its excessive size, and then comes."""
+    """Answer with a body that announces its excessive size, and then comes."""
     def answer(connection):
         connection.send(f"HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n".encode())
         for _ in range(size // 65536 + 1):
@@ -117,7 +117,7 @@ def text(answer):
 
 
 def header_flood(connection, megabytes=64):
-    """Headers without an end."""
+    """Answer with headers without an end."""
     connection.send(b"HTTP/1.1 200 OK\r\n")
     line = b"X-More: " + 1000 * b"x" + b"\r\n"
     for _ in range(1024 * megabytes):
@@ -127,30 +127,30 @@ def header_flood(connection, megabytes=64):
 
 
 def silent(connection):
-    """Takes the request and never answers."""
+    """Take the request, and never answer."""
     connection.stopping.wait(GENEROUS)
 
 
 def slow_headers(connection):
-    """Headers that never end, one a moment."""
+    """Answer with headers that never end, one a moment."""
     connection.send(b"HTTP/1.1 200 OK\r\n")
     while not connection.stopping.wait(0.05):
         connection.send(b"X-More: yes\r\n")
 
 
 def drip(connection):
-    """A body that comes a byte at a time and would take for ever."""
+    """Answer with a body that comes a byte at a time, and would take for ever."""
     connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
     while not connection.stopping.wait(0.05):
         connection.send(b" ")
 
 
 def hang_up(connection):
-    """Closes without a byte."""
+    """Close without a byte."""
 
 
 def reset(connection):
-    """Resets the connection."""
+    """Reset the connection."""
     connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
@@ -187,7 +187,7 @@ class FakeAgent:
         self.answers[kind] = answer
 
     def change(self, kind):
-        """Ends the blocking queries of this kind."""
+        """End the blocking queries of this kind."""
         with self.changed:
             self.indexes[kind] += 1
             self.changed.notify_all()
@@ -213,7 +213,7 @@ class FakeAgent:
     # -- the right answers --
 
     def roots(self):
-        """The body of the roots answer."""
+        """Return the body of the roots answer."""
         return {"ActiveRootID": "01", "TrustDomain": self.trust_domain, "Roots": [self.root()]}
 
     def root(self, authority=None, **changes):
@@ -229,7 +229,7 @@ class FakeAgent:
         return root
 
     def leaf(self, service="web", identity=None, **changes):
-        """The body of the leaf answer; a service keeps its leaf unless it is given another."""
+        """Return the body of the leaf answer. A service keeps its leaf unless it is given another."""
         if service not in self.leaves:
             self.leaves[service] = self.authority.service(service, key=ec_key(), form=TRADITIONAL)
         identity = identity or self.leaves[service]
@@ -246,7 +246,7 @@ class FakeAgent:
     # -- the server --
 
     def start(self):
-        """Listens; after a stop, at the same address again."""
+        """Listen, after a stop at the same address again."""
         self.stopping = threading.Event()
         if self.unix:
             self.listener = socket.socket(socket.AF_UNIX)
@@ -305,7 +305,7 @@ class FakeAgent:
         answer(connection)
 
     def headers(self, kind, request):
-        """Of a kind that can be waited for, when there is something to tell or the wait is over."""
+        """Return the headers of a blocking query, after a change or at the end of its wait."""
         if not self.watchable:
             return {}
         index = int(request.query.get("index", 0))

@@ -15,12 +15,12 @@ def binary():
 
 
 def start(programs, agent, service, *arguments):
-    """One process of a service; it goes on until its input ends."""
+    """Start one process of a service; it goes on until its input ends."""
     return programs.start(Process, [binary(), agent.address, service, *arguments])
 
 
 def server(programs, agent, service, *verb):
-    """A process with a `port`."""
+    """Start a process with a `port`."""
     one = start(programs, agent, service, *verb)
     one.port = int(one.wait_for(r"(?m)^(\d+)\n").group(1))
     return one

@@ -73,7 +73,7 @@ def prepare(model, folder):
 
 
 def wake_by_signals():
-    """Both ends of a pipe; the first can be read from after a signal."""
+    """Return both ends of a pipe; the first can be read from after a signal."""
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     signal.set_wakeup_fd(writer)

@@ -42,7 +42,7 @@ def binary():
 
 
 def write(folder, ports, identities, texts, options="", listen="ssl"):
-    """A configuration with one TLS server for each port, identity (certificate, key) and text."""
+    """Write a configuration with one TLS server for each port, identity (certificate, key) and text."""
     servers = "".join(
         SERVER.format(port=port, listen=listen, certificate=certificate, key=key, text=text, options=options)
         for port, (certificate, key), text in zip(ports, identities, texts))
@@ -52,7 +52,7 @@ def write(folder, ports, identities, texts, options="", listen="ssl"):
 
 
 def start_each(programs, identities, texts, config=None, options="", listen="ssl"):
-    """Starts nginx with one TLS server for each identity and text; gives the process with its `ports`."""
+    """Start nginx with one TLS server for each identity and text. Return the process with its `ports`."""
     for attempt in range(ATTEMPTS):
         ports = free_ports(len(texts))
         folder = programs.path("nginx")
@@ -69,5 +69,5 @@ def start_each(programs, identities, texts, config=None, options="", listen="ssl
 
 
 def start(programs, certificate, key, texts, config=None, options="", listen="ssl"):
-    """Starts nginx with one TLS server for each text, all with the same certificate."""
+    """Start nginx with one TLS server for each text, all with the same certificate."""
     return start_each(programs, len(texts) * [(certificate, key)], texts, config, options, listen)

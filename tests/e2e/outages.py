@@ -57,7 +57,7 @@ class Outage:
         raise NotImplementedError
 
     def answers(self, source):
-        """Would the agent itself let this client in now?"""
+        """Return whether the agent itself would let this client in now."""
         try:
             return self.ended and self.local.allows(source, "web")
         except (OSError, AgentError):
@@ -77,7 +77,7 @@ class Alone(Outage):
 
 
 def hang(process):
-    """Each of its threads runs on until it is told."""
+    """Stop it, and wait for all its threads: each of them runs on until it is told."""
     process.signal(signal.SIGSTOP)
     tasks = Path(f"/proc/{process.child.pid}/task")
     wait_until(lambda: all(
@@ -297,7 +297,7 @@ class Revoked(Alone):
         self.issue()
 
     def issue(self):
-        """Writes a new token to the file."""
+        """Write a new token to the file."""
         self.token = self.local.put("/v1/acl/token", {"Policies": [{"Name": "web"}]})
         new = self.folder / "new"
         new.write_text(self.token["SecretID"] + "\n")

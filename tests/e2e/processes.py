@@ -14,7 +14,7 @@ POLL = 0.01
 
 
 def wait_until(condition, what, patience=PATIENCE):
-    """Returns the condition's first true value."""
+    """Return the condition's first true value."""
     end = time.monotonic() + patience
     while True:
         value = condition()
@@ -82,7 +82,7 @@ class Process:
             pass
 
     def wait_for(self, pattern, start=0):
-        """Waits until the log matches; a program that ends without doing so fails the test."""
+        """Wait until the log matches. A program that ends before that fails the test."""
         expression = re.compile(pattern)
 
         def found():
@@ -96,7 +96,7 @@ class Process:
         return wait_until(found, f"{pattern!r} from {self.argv}")
 
     def wait(self, patience=PATIENCE):
-        """Waits for the end of the program and of its output."""
+        """Wait for the end of the program and of its output."""
         self.child.wait(patience)
         self.pump.join(patience)
         return self.child.returncode

@@ -129,7 +129,7 @@ class Server(Process):
         return self
 
     def leave(self):
-        """Ends as by its own will where it can, so that exit handlers and leak checks run."""
+        """End it as by its own will where it can, so that exit handlers and leak checks run."""
         self.close_input()
         if self.ended():
             pass
@@ -161,7 +161,7 @@ class Programs:
     # -- configuration --
 
     def config(self, agent=None, more="", **settings):
-        """An openssl.cnf with the provider; `agent` is an agent or an address."""
+        """Write an openssl.cnf with the provider; `agent` is an agent or an address."""
         if agent is not None:
             settings.setdefault("address", getattr(agent, "address", agent))
         settings.setdefault("log", "off")  # no test writes to the syslog of its host
@@ -222,12 +222,12 @@ class Programs:
         return process
 
     def server(self, *arguments, config=None, env=None):
-        """An s_server; with a configuration, the provider is in it."""
+        """Start an s_server. With a configuration, the provider is in it."""
         argv = ["openssl", "s_server", "-accept", "127.0.0.1:0", *arguments]
         return self.start(Server, argv, config, env).ready()
 
     def connect_server(self, service, *arguments, config, env=None):
-        """An s_server whose certificate is the service's leaf, and no verify option."""
+        """Start an s_server with the service's leaf as its certificate, and without a verify option."""
         uri = f"consul:leaf/{service}"
         return self.server("-cert", uri, "-key", uri, *arguments, config=config, env=env)
 
@@ -238,7 +238,7 @@ class Programs:
         ).ready()
 
     def talk(self, server, *arguments, config=None, env=None):
-        """Connects an s_client and lets both sides say their line."""
+        """Connect an s_client, and let both sides say their line."""
         argv = ["openssl", "s_client", "-connect", f"127.0.0.1:{server.port}", *arguments]
         mark = server.size()
         began = time.monotonic()

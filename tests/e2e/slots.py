@@ -16,7 +16,7 @@ def names(address):
 
 
 def take_all(address):
-    """Asks their owners for those that are taken, and returns the sockets that have them all."""
+    """Ask the owners for taken slots, and return the sockets that hold all of them."""
     return [take(name) for name in names(address)]
 
 

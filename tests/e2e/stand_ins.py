@@ -7,13 +7,13 @@ COMMENT = 'Only the OpenSSL provider "consul" reads this key. "unsupported"? OPE
 
 
 def key_file(programs, uri):
-    """The private key of every stand-in, which only the provider can read."""
+    """Write the private key of every stand-in, which only the provider can read."""
     content = base64.b64encode(uri.encode()).decode()
     return programs.write("stand-in.key", f"{COMMENT}\n-----BEGIN CONSUL URI-----\n{content}\n-----END CONSUL URI-----\n")
 
 
 def make(programs, uri, *names):
-    """A stand-in, made by openssl as the documentation says; gives its certificate and key files."""
+    """Make a stand-in by openssl as the documentation says. Return its certificate and key files."""
     key, certificate = key_file(programs, uri), programs.path("stand-in.pem")
     alternatives = ",".join([f"URI:{uri}", *names])
     made = programs.openssl(

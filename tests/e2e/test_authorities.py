@@ -19,7 +19,7 @@ KEYS = [("ec", 256), ("ec", 384), ("ec", 521), ("rsa", 2048), ("rsa", 4096)]
 
 
 def between(programs, agent, service, peer, peers_agent=None):
-    """Whether a client with the provider talks to a server with it."""
+    """Return whether a client with the provider talks to a server with it."""
     server = programs.connect_server(service, config=programs.config(agent))
     uri = f"consul:leaf/{peer}"
     config = programs.config(peers_agent or agent)
@@ -106,7 +106,7 @@ def datacenters(tmp_path_factory):
 
 
 def deny(datacenters, source, destination):
-    """Intentions are the primary's, and copied."""
+    """Deny at the primary. The other datacenter copies its intentions."""
     datacenters[0].deny(source, destination)
     wait_until(lambda: not datacenters[1].allows(source, destination), "the copy")
 
@@ -144,7 +144,7 @@ def active_root(agent):
 
 
 def repeated(identity):
-    """With its intermediates twice, as Consul 1.8 gives that of its own datacenter."""
+    """Return it with its intermediates twice, as Consul 1.8 gives a leaf of its own datacenter."""
     return Identity(identity.certificate, identity.key, 2 * identity.intermediates)
 
 

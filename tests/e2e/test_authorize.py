@@ -15,13 +15,13 @@ def version(request):
 
 
 def serial_of(identity):
-    """As Consul writes serials: the number's bytes, in lower-case hexadecimal with colons between."""
+    """Return a serial in Consul's form: the number's bytes, in lower-case hexadecimal with colons between."""
     number = identity.x509.serial_number
     return number.to_bytes((number.bit_length() + 7) // 8, "big").hex(":")
 
 
 def asked(programs, fake, server, identity, version=TLS13):
-    """The one question that a connection of this client makes the server ask."""
+    """Return the one question that a connection of this client makes the server ask."""
     fake.requests.clear()
     programs.talk(server, version, *identity.files(programs.folder, "client"))
     (request,) = fake.seen(AUTHORIZE)

@@ -57,7 +57,7 @@ IMPOSTORS = {
 
 
 def other_signature(agent):
-    """Names the listed root as its issuer, but was signed by another key."""
+    """Issue a certificate that names the listed root as its issuer, and is signed by another key."""
     key = ec_key()
     uris = [service_uri(agent.trust_domain, "web")]
     certificate = build(common_name("web"), agent.authority.name, key, ec_key(), uris=uris)
@@ -102,7 +102,7 @@ ALERTS = {
 
 
 def heard(outcome):
-    """The number of the alert that the server received."""
+    """Return the number of the alert that the server received."""
     return int(re.search(r"SSL alert number (\d+)", outcome.server)[1])
 
 

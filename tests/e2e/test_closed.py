@@ -21,7 +21,7 @@ ACTIVATE = "consul.so\nactivate = 1"
 
 
 def example(programs, agent, service):
-    """As a person would use it, but for where the module and the agent are."""
+    """Return the example as a user would have it, with other paths of the module and the agent."""
     text = (ROOT / "openssl.cnf.example").read_text()
     lines, count = re.subn(r"(?m)^#address = .*$", f"address = {agent.address}", text)
     assert count == 1 and lines.endswith("\n") and ACTIVATE in lines
@@ -43,7 +43,7 @@ def unreadable(programs, text):
 
 
 def another_architecture(programs, text):
-    """The ELF header names no machine: its e_machine is 0."""
+    """Write a module whose ELF header names no machine: its e_machine is 0."""
     return other_module(programs, text, lambda module: module[:18] + b"\0\0" + module[20:])
 
 
@@ -52,7 +52,7 @@ def not_activated(programs, text):
 
 
 def activated_by_0(programs, text):
-    """OpenSSL 3.0 and 3.1 activate it all the same."""
+    """Return the text with `activate = 0`: OpenSSL 3.0 and 3.1 activate the provider all the same."""
     return text.replace(ACTIVATE, "consul.so\nactivate = 0")
 
 

@@ -50,7 +50,7 @@ class Entry:
         self.agent, self.destination = agent, destination
 
     def set(self, **actions):
-        """By source, "any" for all of them."""
+        """Set the actions by source, where "any" means all of them."""
         self.write([{"Name": "*" if name == "any" else f"{name}-{self.destination}", "Action": action}
                     for name, action in actions.items()])
 

@@ -22,7 +22,7 @@ YES, NO = value({"Authorized": True, "Reason": "yes"}), value({"Authorized": Fal
 
 
 def only_the_list_blocks(agent):
-    """As with Consul 1.8: a query cannot wait for the intentions of one service."""
+    """Answer as Consul 1.8 does: a query cannot wait for the intentions of one service."""
     usual = agent.usual
 
     def answer(kind, request):
@@ -76,7 +76,7 @@ class World:
         return len(self.agent.seen(AUTHORIZE))
 
     def unasked(self, client=None):
-        """Is this client served without a question?"""
+        """Return true where this client is served without a question."""
         before = self.questions()
         assert self.served(client)
         return self.questions() == before

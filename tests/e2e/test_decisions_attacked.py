@@ -20,7 +20,7 @@ LIFE = 15  # seconds: some of them until a decision is known
 
 
 def with_chain(identity, chain):
-    """The same, with these certificates between it and a root."""
+    """Return the same identity with these certificates between it and a root."""
     return Identity(identity.certificate + chain, identity.key)
 
 

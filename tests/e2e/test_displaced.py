@@ -32,7 +32,7 @@ def version(request):
 
 
 def uncertified(agent, folder, version):
-    """The ways in of those who have no leaf, as s_client options."""
+    """Return the ways in for clients without a leaf, as s_client options."""
     impostor = self_signed([service_uri(agent.trust_domain, "friend")])
     ways = [[], impostor.files(folder, "impostor"), ["-psk", PSK]]
     if version == TLS12:

@@ -67,7 +67,7 @@ def reader(programs, place):
 
 
 def hostile(place, fake):
-    """All that libcurl, OpenSSL or the resolver might listen to, but for the log of keys."""
+    """Return all variables that libcurl, OpenSSL or the resolver might heed, but for the log of keys."""
     netrc = place / ".netrc"
     netrc.write_text("default login mallory password secret\n")
     bundle = place / "bundle.pem"

@@ -182,7 +182,7 @@ def test_a_rotation(programs, own_agent, version, backend, sidecar):
         return [own_agent.leaf(service).x509.serial_number for service in ("beside", "native", "client")]
 
     def presented():
-        """By Envoy, to our server and to our client; both connections have been served."""
+        """Return the leaves that Envoy presents to our server and to our client. Both connections are served."""
         answer = re.search(native.answers + " (.*)", say(beside.outbound["native"]))
         assert answer, native.log.text()
         fetched = client.get(beside)

@@ -30,7 +30,7 @@ def agent(request, tmp_path_factory):
 
 
 def access(agent, service):
-    """The settings of a native program."""
+    """Return the settings of a native program."""
     more = agent.settings() if isinstance(agent, TlsAgent) else {}
     return {**more, "token": agent.token_of(service)}
 

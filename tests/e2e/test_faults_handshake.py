@@ -26,7 +26,7 @@ def friend(programs, fake):
 
 
 def refused(outcome, cause, alert=INTERNAL_ERROR):
-    """The handshake failed with this alert and one error that matches the cause."""
+    """Check that the handshake failed with this alert and one error that matches the cause."""
     assert outcome.refused, outcome
     assert outcome.alert == alert, outcome
     said = reasons(outcome.server)

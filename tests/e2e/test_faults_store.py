@@ -15,7 +15,7 @@ URIS = {ROOTS: "consul:roots", LEAF: "consul:leaf/web"}
 
 
 def fails(programs, address, uri, cause, **settings):
-    """The program fails with one error that names the URI and the cause."""
+    """Check that the program fails with one error that names the URI and the cause."""
     config = programs.config(address, **{**SHORT_TIMEOUTS, **settings})
     result = programs.storeutl(uri, config=config)
     assert result.code != 0

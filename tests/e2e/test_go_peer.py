@@ -34,7 +34,7 @@ def leaf_shown(programs, port):
 
 
 def wait_for_renewal(programs, agent, service, ports, meanwhile):
-    """Until all of these servers present the leaf that the agent has issued under its new root."""
+    """Wait until all of these servers present the leaf that the agent has issued under its new root."""
     old = agent.leaf(service).certificate
     rotate(agent)
 
@@ -179,7 +179,7 @@ class Servers:
         self.echo = go_peer.server(programs, agent, service, "serve")
 
     def denials(self):
-        """How often it has refused by an intention."""
+        """Return how often it has refused by an intention."""
         return (self.http.output() + self.echo.output()).count("authz call denied")
 
 

@@ -48,7 +48,7 @@ def start_nginx(programs, config, identities):
 
 
 def start_lighttpd(programs, config, identities):
-    """Its tickets are by one key for all its ports."""
+    """Start lighttpd. Its tickets are by one key for all its ports."""
     public_port, = free_ports(1)
 
     def make(folder, port):

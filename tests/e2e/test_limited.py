@@ -64,7 +64,7 @@ class Subject:
         return self.friend.visit(self.process.port).served
 
     def visits(self, each):
-        """How many of many are served, one after the other, at no more than so many requests for each."""
+        """Return how many visits are served, one after the other, with so many requests for each at most."""
         mark, began = len(self.relay.requests), time.monotonic()
         served = sum(self.served() for _ in range(VISITS))
         asked, elapsed = len(self.relay.requests) - mark, time.monotonic() - began

@@ -28,7 +28,7 @@ def start(programs, agent, kind, service="web"):
 
 
 def rotate(agent, **more):
-    """A new CA, and the roots as the agent lists them then."""
+    """Make a new CA, and return the roots as the agent then lists them."""
     known = len(agent.has_roots())
     authority = Authority(agent.trust_domain, f"Root {known}")
     agent.put("/v1/connect/ca/configuration", {
@@ -46,12 +46,12 @@ def certificates(text):
 
 
 def presented(outcome):
-    """The certificates that the server sent, as s_client -showcerts prints them."""
+    """Return the certificates that the server sent, as s_client -showcerts prints them."""
     return certificates(outcome.client)
 
 
 def connections(process, agent):
-    """The process's TCP connections to the agent."""
+    """Return the process's TCP connections to the agent."""
     inodes = set()
     for fd in os.listdir(f"/proc/{process.child.pid}/fd"):
         try:

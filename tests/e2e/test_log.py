@@ -17,7 +17,7 @@ def log(programs):
 
 
 def lines(log):
-    """Of each line its program and what it says; every line has that form."""
+    """Return the program and the text of each line. Every line has that form."""
     found = [re.match(LINE, line) for line in log.read_text().splitlines()]
     assert all(found), log.read_text()
     return [(match[1], match[3]) for match in found]

@@ -36,7 +36,7 @@ def live_server(programs, config, model, env=None):
 
 
 def python(programs, config):
-    """With a thread for each connection. Its port, and the process that serves."""
+    """Start a server with a thread for each connection. Return it, its port, and the process that serves."""
     server = live_server(programs, config, "threads")
     return server, server.port, server.child.pid
 
@@ -81,7 +81,7 @@ def test_a_server_without_descriptors(programs, own_agent, start):
 
 
 def is_accepted(one, pid):
-    """Has this process a descriptor of the other end?"""
+    """Return true where this process has a descriptor of the other end."""
     local = "%04X" % one.getsockname()[1]
     rows = [line.split() for line in open("/proc/net/tcp")]
     inodes = {f"socket:[{row[9]}]" for row in rows if row[2].endswith(":" + local)}
@@ -114,7 +114,7 @@ def resolver(programs):
 
 
 def server_by_name(programs, fake, resolver):
-    """It knows its agent by name. And a friend of its, and its log."""
+    """Start a server that knows its agent by name. Return it, a friend of it, and its log."""
     log = programs.path("connect.log")
     config = programs.config(f"agent.test:{fake.port}", log=log, **LAST_KNOWN)
     server = live_server(programs, config, "one", resolver.env)

@@ -142,7 +142,7 @@ class World:
         self.meet()
 
     def introduce(self, generation):
-        """Whom the agent, as it is now, has issued identities."""
+        """Make the clients and servers with identities of the agent as it is now."""
         agent, folder = self.outage.local, self.folder / generation
         folder.mkdir()
         for name in (FRIEND, FORMER, STRANGER):
@@ -191,7 +191,7 @@ class World:
                          for s in self.subjects)
 
     def recover(self):
-        """Ends the outage. Seconds from the agent's first answer to the first that is served, by subject."""
+        """End the outage. Return the seconds from the agent's first answer to the first served, by subject."""
         newcomer = {"one": STRANGER, "forks": STRANGER, "client": FRIEND}
         outage = self.outage
         if outage.is_new:
@@ -231,7 +231,7 @@ HEADING = ("The agent is", "Process", "Known peer, `refuse`", "Known peer, `last
 
 
 def served_during(kind, served):
-    """The cells of a row about who is served: `served` has the names of the served ones by policy."""
+    """Return the cells of a row about served clients; `served` has their names by policy."""
     known = ["served" if FRIEND in served[policy] else "refused" for policy in POLICIES]
     others = set().union(*served.values()) & {FOE, STRANGER, FOREIGN}
     assert others <= {STRANGER}, f"{kind}: {others}"
@@ -239,7 +239,7 @@ def served_during(kind, served):
 
 
 def wanted_rows(outage):
-    """The rows of the documentation about an outage, as test_outage demands them, without the times."""
+    """Return the rows of the documentation about an outage, as test_outage demands them, without the times."""
     for kind, name in KINDS.items():
         subjects = {policy: SimpleNamespace(kind=kind, policy=policy) for policy in POLICIES}
         served = {policy: expected(subject, outage.leaves) for policy, subject in subjects.items()}
@@ -314,7 +314,7 @@ def show(world, outage, matrix):
 
 
 def settle(world, outage):
-    """After it everything is as before: also a denial from meanwhile, and one from now, are obeyed at once."""
+    """Check that all is as before the outage. A denial from meanwhile, and one from now, are obeyed at once."""
     agent = outage.local
     if outage.can_deny:
         wait_until(lambda: not agent.allows(FORMER, "web"), "the denial, at the local agent")

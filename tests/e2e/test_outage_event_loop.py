@@ -57,7 +57,7 @@ class Shop:
         return self.friend.visit(self.process.ports[0], b"GET / HTTP/1.0\r\n\r\n")
 
     def crowd(self):
-        """All at the same time: how many were served, and how long it took."""
+        """Visit all at the same time. Return how many were served, and the seconds."""
         with ThreadPoolExecutor(CROWD) as pool:
             began = time.monotonic()
             served = sum(visit.served for visit in pool.map(self.visit, range(CROWD)))

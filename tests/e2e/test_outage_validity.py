@@ -20,7 +20,7 @@ def in_seconds(seconds):
 
 
 def start(programs, fake, kind):
-    """An s_server that answers each connection with a page; a denial of the past would be honoured, too."""
+    """Start an s_server that answers each connection with a page. It would honour a past denial, too."""
     settings = {"on_agent_loss": "last-known"}
     if kind == BY_URI:
         return programs.connect_server("web", "-www", config=programs.config(fake, **settings))

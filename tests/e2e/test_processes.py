@@ -58,7 +58,7 @@ class World:
         return all(self.is_served(self.friend) and not self.is_served(self.foe) for _ in range(times))
 
     def obeys(self):
-        """A changed intention counts for the next connection."""
+        """Check that a changed intention counts for the next connection."""
         self.agent.deny(f"friend-{self.service}", self.service)
         refused = not self.is_served(self.friend)
         self.agent.allow(f"friend-{self.service}", self.service)

@@ -12,7 +12,7 @@ SCOPED = f"spiffe://{TRUST_DOMAIN}/ap/red/ns/red/dc/red/svc/web"
 
 
 def fetch(programs, fake, uri="consul:leaf/web", env=None, **settings):
-    """Fetches a leaf, and returns the request for it."""
+    """Fetch a leaf, and return the request for it."""
     fake.requests.clear()
     result = programs.storeutl(uri, "-noout", config=programs.config(fake, **settings), env=env)
     assert result.code == 0, result

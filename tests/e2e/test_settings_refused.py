@@ -13,7 +13,7 @@ pytestmark = pytest.mark.faults
 
 
 def refused(programs, fake, *words, env=None, more="", **settings):
-    """A URI gives one error that has each of the words; nothing was asked of the agent."""
+    """Check that a URI gives one error that has each of the words, without a request to the agent."""
     config = programs.config(fake, more, **settings)
     result = programs.storeutl("consul:roots", config=config, env=env)
     assert result.code != 0, result

@@ -31,7 +31,7 @@ def waits(request):
 
 
 def serve(programs, agent, friend):
-    """A server whose watch is broken."""
+    """Start a server whose watch is broken."""
     deafen(agent)
     world = World(programs, agent, "web", friend, **LONG)
     wait_until(lambda: world.served() and any(waits(request) for request in agent.requests), "the watch")
@@ -39,7 +39,7 @@ def serve(programs, agent, friend):
 
 
 def refused_after(served):
-    """Seconds; it is tried all the time."""
+    """Return the seconds until a refusal. It is tried all the time."""
     began = time.monotonic()
     wait_until(lambda: not served(), "a refusal")
     return time.monotonic() - began

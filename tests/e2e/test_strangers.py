@@ -46,12 +46,12 @@ def relay(own_agent):
 
 
 def waits(request):
-    """Only the thread of a process waits for changes."""
+    """Return true for a request of a watch, the only one that waits for changes."""
     return request.query.get("wait", "1us") != "1us"
 
 
 def questions(relay, since=0):
-    """How often handshakes have asked, by the kind of the question."""
+    """Count the requests of handshakes, by kind."""
     return Counter(
         kind for request in list(relay.requests)[since:] if not waits(request) for kind in KINDS if kind in request.path)
 
@@ -157,11 +157,11 @@ class Forking:
         return socket.create_connection(("127.0.0.1", self.port), PATIENCE)
 
     def leave(self):
-        """As soon as the connection is there."""
+        """Leave as soon as the connection is there."""
         self.connect().close()
 
     def say_hello(self):
-        """And leave, with the server's answer."""
+        """Say hello, and leave with the server's answer."""
         ours, sent = ssl.MemoryBIO(), ssl.MemoryBIO()
         with self.connect() as connection:
             with pytest.raises(ssl.SSLWantReadError):
@@ -170,7 +170,7 @@ class Forking:
             assert connection.recv(64)
 
     def show_nothing(self):
-        """No certificate."""
+        """Connect without a certificate."""
         with self.connect() as connection, pytest.raises(OSError):
             with self.nobody.wrap_socket(connection) as secured:
                 secured.sendall(GET)

@@ -62,7 +62,7 @@ def works(result):
 
 
 def fails(result, address):
-    """One error, that names the agent and that the connection was the trouble."""
+    """Check for one error, which names the agent and blames the connection."""
     assert result.code != 0, result
     assert len(result.reasons) == 1, result.stderr
     assert "unreachable" in result.reasons[0]

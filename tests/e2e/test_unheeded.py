@@ -36,7 +36,7 @@ class Listing(FakeAgent):
 
 
 def show(world, rows):
-    """Returns once the watch of a server that is kept busy has been told."""
+    """Show them, and return once the watch of a busy server has heard of it."""
     def asked():
         world.served()
         return len(world.agent.seen(INTENTIONS + "/match"))

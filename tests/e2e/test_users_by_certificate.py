@@ -19,7 +19,7 @@ def programs(open_folders, module):
 
 
 def ask(programs, server, agent, source, **options):
-    """By a psql without the provider, that has this leaf and would be the administrator."""
+    """Ask by a psql without the provider, which has this leaf and would be the administrator."""
     leaf = agent.authority.service(source, **options)
     _, certificate, _, key, *_ = leaf.files(programs.folder, "client")
     return programs.run(

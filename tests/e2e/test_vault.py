@@ -65,7 +65,7 @@ def intermediates(agent, service):
 
 
 def assert_obeyed(programs, agent):
-    """Between programs that know the agent only, an intention counts."""
+    """Check that an intention counts between programs that know the agent only."""
     agent.deny("foe", "*")
     for outcome in between(programs, agent, "web", "friend"):
         assert outcome.talked, outcome
@@ -178,7 +178,7 @@ class Mesh:
         self.servers, self.leaves = [], []
 
     def add(self):
-        """A server with the provider and a client without it, which the agent has not issued to before."""
+        """Add a server with the provider and a client without it. Both are new to the agent."""
         name = f"of-time-{len(self.servers)}"
         self.servers.append(self.programs.connect_server(f"server-{name}", config=self.config))
         self.leaves.append(self.agent.leaf(name).files(self.programs.folder, name))
@@ -198,7 +198,7 @@ class Mesh:
 
 
 def rotate(agent, provider, config):
-    """To another root, at once."""
+    """Rotate to another root, at once."""
     old = agent.active_root
     agent.put("/v1/connect/ca/configuration", {"Provider": provider, "Config": config})
     wait_until(lambda: agent.active_root != old, "the new root")

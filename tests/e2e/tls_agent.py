@@ -35,5 +35,5 @@ class TlsAgent(Agent):
                 "-grpc-ca-file", self.ca_file]
 
     def settings(self):
-        """By which the provider reaches it."""
+        """Return the settings by which the provider reaches it."""
         return {"address": self.url, "ca_file": self.ca_file, "client_cert": self.certificate, "client_key": self.key}

@@ -125,7 +125,7 @@ def check_half(root, build, half):
 
 
 def check_the_checks():
-    """Each check finds the fault that it is for."""
+    """Check that each check finds its own fault."""
     place = floors(["low/a.c", "high/b.c"])
     good = {"low/a.c": ({"a"}, set()), "high/b.c": ({"b"}, {"a"})}
     bad = {"low/a.c": ({"a"}, {"b"}), "high/b.c": ({"b"}, {"a"})}

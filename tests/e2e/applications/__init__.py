@@ -49,7 +49,7 @@ FOLDER = Path(__file__).resolve().parents[3] / "doc" / "applications"
 
 
 def documented(name, values):
-    """A file of the documentation, with the values of its example replaced by these."""
+    """Return a file of the documentation, with the values of its example replaced by these."""
     text = (FOLDER / name).read_text()
     for example, value in values.items():
         assert example in text, f"{name} does not have {example!r}"
@@ -58,7 +58,7 @@ def documented(name, values):
 
 
 def modules():
-    """Every module of an application, in the order of their names."""
+    """Return every module of an application, in the order of their names."""
     names = sorted(module.name for module in pkgutil.iter_modules(__path__))
     found = [importlib.import_module(f"{__name__}.{name}") for name in names]
     return [module for module in found if hasattr(module, "NAME")]

@@ -38,7 +38,7 @@ READY = "resuming normal operations"
 
 
 def command(folder, text, modules, more=""):
-    """The arguments by which Apache runs with these lines and modules, as ever in the foreground."""
+    """Return the arguments for an Apache with these lines and modules, in the foreground as ever."""
     name = user("www-data")
     lines = [f"LoadModule {module}_module {MODULES}/mod_{module}.so" for module in modules]
     (folder / "web.conf").write_text(text)

@@ -20,7 +20,7 @@ TICKET_KEY = bytes(range(80))
 
 
 def program(name):
-    """Its path, also where the user's own does not lead to servers."""
+    """Return its path, even if the user's PATH does not lead to servers."""
     path = shutil.which(name, path="/usr/sbin:/usr/bin:/sbin:/bin")
     assert path, f"{name} is not installed: run tools/setup"
     return path
@@ -98,7 +98,7 @@ def backend(programs):
 
 
 def document_root(folder):
-    """A folder with the page that is asked for."""
+    """Make a folder with the page for the requests."""
     root = folder / "html"
     root.mkdir()
     (root / "index.html").write_text(TEXT)
@@ -106,7 +106,7 @@ def document_root(folder):
 
 
 def get(port, host="localhost"):
-    """One request to a proxy on this host, whose client it is that is under test."""
+    """Make one request to a proxy on this host. The client under test is the proxy's."""
     request = urllib.request.Request(f"http://127.0.0.1:{port}/", headers={"Host": host})
     began = time.monotonic()
     try:

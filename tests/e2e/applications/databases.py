@@ -7,7 +7,7 @@ from applications.common import launch
 
 
 def copy_of(programs, name, make, target):
-    """Copies the folder that `make(folder)` fills, once for all tests of this worker."""
+    """Copy the folder that `make(folder)` fills, once for all tests of this worker."""
     template = programs.folder.parent / f"{name}-data"
     if not template.exists():
         unfinished = programs.folder.parent / f"{name}-unfinished"
@@ -36,7 +36,7 @@ class Administrator:
 
 
 def launch_on_data(programs, config, command, ready, number):
-    """As launch(); `command(folder, port)` has its data in folder/data, and this signal ends it."""
+    """Launch as launch() does; `command(folder, port)` has its data in folder/data, and this signal ends it."""
     folders = []
 
     def noted(folder, port):

@@ -101,7 +101,7 @@ def title(module):
 
 
 def anchor(module):
-    """As GitHub makes it of a title."""
+    """Return the anchor that GitHub makes of a title."""
     kept = [letter for letter in title(module).lower() if letter.isalnum() or letter in " -_"]
     return "".join(kept).replace(" ", "-")
 

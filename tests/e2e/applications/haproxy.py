@@ -35,7 +35,7 @@ READY = r"Loading success"
 
 
 def command(folder, text):
-    """The arguments for a master with a worker: -W, which -Ws is with systemd."""
+    """Return the arguments for a master with a worker: -W, or -Ws with systemd."""
     (folder / "empty").mkdir()
     wrapper, file = folder / "wrapper.cfg", folder / "haproxy.cfg"
     wrapper.write_text(WRAPPER.format(folder=folder, user=pwd.getpwnam(user("haproxy"))))
@@ -44,7 +44,7 @@ def command(folder, text):
 
 
 def ticket_keys(folder):
-    """A file with the three keys that HAProxy wants: next, current, previous."""
+    """Write the three keys that HAProxy wants to a file: next, current, previous."""
     file = folder / "ticket.keys"
     keys = [base64.b64encode(TICKET_KEY[begin:begin + 48]).decode() for begin in (0, 16, 32)]
     file.write_text("\n".join(keys) + "\n")

@@ -29,7 +29,7 @@ SMALL = ["--innodb-log-file-size=4M", "--innodb-buffer-pool-size=8M", "--innodb-
 
 
 def as_root():
-    """It wants to be told that this is meant."""
+    """Return the option that MariaDB wants for a run as root."""
     return ["--user=root"] if os.geteuid() == 0 else []
 
 

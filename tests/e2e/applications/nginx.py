@@ -43,7 +43,7 @@ READY = r"start worker process \d+[^$]*start worker process \d+"
 
 
 def command(folder, text, more="access_log off;"):
-    """The arguments by which nginx runs with these lines in its http section."""
+    """Return the arguments for an nginx with these lines in its http section."""
     (folder / "web.conf").write_text(text)
     file = folder / "nginx.conf"
     file.write_text(WRAPPER.format(folder=folder, user=user("www-data"), more=more))

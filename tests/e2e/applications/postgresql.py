@@ -54,7 +54,7 @@ def make_data(programs, folder):
 
 
 def start(programs, config, certificate, key, ca=None):
-    """With `ca` it takes who its clients are from their certificates, by the CAs in that file."""
+    """Start it. With `ca` the names of clients come from their certificates, by the CAs in that file."""
     key.chmod(0o600)  # it insists
 
     def make(folder, port):

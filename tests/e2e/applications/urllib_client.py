@@ -35,5 +35,5 @@ def fetch(programs, config, server, host="localhost", ca=None):
 
 
 def fetch_verified(programs, config, server, host):
-    """By urllib's own context, as it stands."""
+    """Fetch by urllib's own context, as it stands."""
     return run(programs, config, server, "client.py", host, {})

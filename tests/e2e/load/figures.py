@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def percentile(values, share):
-    """The value that this share of all are not above; the median is share 0.5."""
+    """Return the value that this share of all are not above; the median is share 0.5."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
@@ -25,14 +25,14 @@ def line(cells):
 
 
 def shown(document, title):
-    """The rows of the table of that title, as a document shows it."""
+    """Return the rows of the table of that title, as a document shows it."""
     _, _, rest = document.read_text().partition(f"### {title}\n")
     lines = [text for text in rest.partition("\n#")[0].splitlines() if text.startswith("|")]
     return [tuple(cell.strip() for cell in text.strip("|").split("|")) for text in lines[2:]]
 
 
 def publish(name, title, rows, heading=("", "")):
-    """Writes and prints a table: of (what, figure) pairs, or as the heading has it. Text/Markdown."""
+    """Write and print a table: of (what, figure) pairs, or as the heading has it. Text/Markdown."""
     lines = [f"### {title}", "", f"Measured {time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores.", "",
              line(heading), "|" + len(heading) * "---|"]
     lines += [line(row) for row in rows]

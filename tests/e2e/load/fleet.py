@@ -57,7 +57,7 @@ def visit(port, context, service):
 
 
 def client(agent, name, folder):
-    """The TLS context of a client of the mesh, which does not use the provider itself."""
+    """Make the TLS context of a client of the mesh, which does not use the provider itself."""
     _, certificate, _, key, *_ = agent.leaf(name).files(folder, name)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
@@ -66,13 +66,13 @@ def client(agent, name, folder):
 
 
 def together(work, items, threads):
-    """Does the work for all items, by so many threads."""
+    """Do the work for all items, by so many threads."""
     with concurrent.futures.ThreadPoolExecutor(threads) as pool:
         return list(pool.map(work, items))
 
 
 def stand_in_file(folder, service):
-    """One file with the stand-in of a service and its key."""
+    """Write one file with the stand-in of a service and its key."""
     uri = f"consul:leaf/{service}"
     stand_in = self_signed([uri], key=ec.derive_private_key(1, ec.SECP256R1()))
     key = base64.b64encode(uri.encode()).decode()
@@ -82,7 +82,7 @@ def stand_in_file(folder, service):
 
 
 def ordinary_file(folder, service):
-    """The same for a server that is to run without the provider."""
+    """Write the same for a server that is to run without the provider."""
     one = self_signed()
     file = folder / f"{service}.pem"
     file.write_text(one.certificate + one.key)
@@ -105,7 +105,7 @@ class Host:
         return visit(self.port, context, service or self.services[0])
 
     def memory(self):
-        """Its share of what is resident (PSS), in kB."""
+        """Return its share of the resident memory (PSS), in kB."""
         text = Path(f"/proc/{self.child.pid}/smaps_rollup").read_text()
         return int(re.search(r"^Pss:\s+(\d+) kB", text, re.M).group(1))
 
@@ -113,7 +113,7 @@ class Host:
         return len(os.listdir(f"/proc/{self.child.pid}/task"))
 
     def connections(self, agent, among=None):
-        """How many it holds to the agent; `among` is what connections() has found."""
+        """Return how many it holds to the agent; `among` is the result of connections()."""
         links = []
         for fd in os.listdir(f"/proc/{self.child.pid}/fd"):
             try:
@@ -139,7 +139,7 @@ def descriptors(pid):
 
 
 def connections(agent):
-    """The sockets (inodes) of the established TCP connections to the agent."""
+    """Return the sockets (inodes) of the established TCP connections to the agent."""
     port = b"%04X" % int(agent.address.rpartition(":")[2])
     rows = [line.split() for line in open("/proc/net/tcp", "rb")]
     return {row[9] for row in rows if row[2].endswith(b":" + port) and row[3] == b"01"}
@@ -202,7 +202,7 @@ class Log:
         self.path, self.mark = path, 0
 
     def since(self):
-        """How often each reason was given since the last call. A process writes ten lines a second at most."""
+        """Count each reason since the last call. A process writes ten lines a second at most."""
         text = self.path.read_text() if self.path.exists() else ""
         new, self.mark = text[self.mark:], len(text)
         return collections.Counter(re.findall(r"consul: ([^:]+): ", new))
@@ -215,7 +215,7 @@ class Leaves:
         self.agent, self.mine = agent, threading.local()
 
     def get(self, service):
-        """The certificate (DER), and the moment at which the agent is known to have it."""
+        """Return the certificate (DER), and the moment at which the agent is known to have it."""
         if not hasattr(self.mine, "connection"):
             self.mine.connection = http.client.HTTPConnection(self.agent.address, timeout=PATIENCE)
         self.mine.connection.request("GET", f"/v1/agent/connect/ca/leaf/{service}")

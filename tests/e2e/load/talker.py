@@ -60,7 +60,7 @@ def names_of(certificates):
 
 
 def serial_of(certificate):
-    """The number that follows the version in a certificate's DER (RFC 5280, 4.1)."""
+    """Return the number that follows the version in a certificate's DER (RFC 5280, 4.1)."""
     version = b"\xa0\x03\x02\x01\x02\x02"
     at = certificate.index(version) + len(version)
     return int.from_bytes(certificate[at + 1:at + 1 + certificate[at]], "big")

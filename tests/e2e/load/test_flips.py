@@ -115,16 +115,16 @@ class World:
 
     @staticmethod
     def wording(action):
-        """Of one intention, that is each service's."""
+        """Return the words of one intention, which is each service's."""
         return {"SourceName": "fickle", "DestinationName": "*", "Action": action}
 
     def intend(self, action):
-        """Returns the moment at which the agent has acknowledged it."""
+        """Set it, and return the moment at which the agent has acknowledged it."""
         self.agent.put(f"/v1/connect/intentions/{self.intention}", self.wording(action))
         return time.monotonic()
 
     def everywhere(self, since, served):
-        """Waits until each service has had a connection that was begun from then on, and ended like this."""
+        """Wait until each service has had a connection that was begun from then on, and ended like this."""
         waiting = set(SERVICES)
 
         def all_have():
@@ -134,7 +134,7 @@ class World:
         wait_until(all_have, f"{waiting} to be {'served' if served else 'refused'}")
 
     def flip(self):
-        """One denial that lasts until each service has been tried later than it must have heard of it."""
+        """Deny until each service has been tried later than it must have heard of it."""
         denied = self.intend("deny")
         self.everywhere(denied + LATE, False)
         self.flips.append(Flip(denied, time.monotonic()))
@@ -159,7 +159,7 @@ class World:
     # -- results --
 
     def during(self, flips, moment):
-        """The connections that began, or ended, within each of them, in order."""
+        """Return the connections that began, or ended, within each of them, in order."""
         ordered = sorted(self.connections, key=moment)
         moments = [moment(one) for one in ordered]
         for flip in flips:

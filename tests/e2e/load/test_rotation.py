@@ -103,7 +103,7 @@ class World:
         return Client(self.programs, name, kind, self.servers, config, address=self.agent.address, **more)
 
     def see_all(self):
-        """Each client has finished a connection to each server that it begins from now on."""
+        """Wait until each client has begun and finished another connection to each server."""
         now = time.monotonic()
         waiting = {(client, server) for client in self.clients for server in self.servers}
 
@@ -118,13 +118,13 @@ class World:
         return [one for name in names for one in self.clients[name].connections]
 
     def rotate(self, config, **more):
-        """A new root of the CA; returns once the agent lists it."""
+        """Make a new root of the CA, and return once the agent lists it."""
         self.rotations.append((time.monotonic(), max(one.serial for one in self.observers.values())))
         new_root(self.agent, config, **more)
         self.listed.append(time.monotonic())
 
     def renewed(self, share=1.0):
-        """Waits until so many services have leaves that are younger than the last rotation."""
+        """Wait until so many services have leaves that are younger than the last rotation."""
         _, before = self.rotations[-1]
 
         def enough():
@@ -133,7 +133,7 @@ class World:
         wait_until(enough, "the new leaves")
 
     def measure(self, count):
-        """Waits for so many renewals."""
+        """Wait for so many renewals."""
         def seen():
             return sum(len(one.leaves) for one in self.observers.values())
 
@@ -171,7 +171,7 @@ def check_nobody_failed(world):
 
 
 def check_the_early_client(world):
-    """It is served until leaves come of the second root after those that it has; how often after that."""
+    """Count its refusals. It is served until leaves come of the second root after those that it has."""
     since, _ = world.rotations[1]
     failed = [one for one in world.connections("early") if not one.served]
     assert failed and all(one.ended > since and NOT_TRUSTED in one.text for one in failed), failed[:10]

@@ -55,7 +55,7 @@ class World:
         self.intend("foe", "*")
 
     def intend(self, source, destination):
-        """Denies, and returns the moment at which the agent has acknowledged it."""
+        """Deny, and return the moment at which the agent has acknowledged it."""
         self.agent.request("POST", "/v1/connect/intentions", {
             "SourceName": source, "DestinationName": destination, "Action": "deny"})
         return time.monotonic()
@@ -99,7 +99,7 @@ def times(visits):
 
 
 def wait_for_first_leaves(targets, context):
-    """The agent signs 50 a second; how many handshakes were refused for that, and how long it took."""
+    """Count the handshakes refused meanwhile, and the seconds. The agent signs 50 leaves a second."""
     began, refused, left = time.monotonic(), 0, targets
     while left:
         visits = visit_all(left, context, 32)
@@ -110,9 +110,9 @@ def wait_for_first_leaves(targets, context):
 
 
 def follow_rotation(world, targets):
-    """Rotates the CA. All serve all the time, and present a new leaf once the agent is known to have it.
+    """Rotate the CA. All serve all the time, and present a new leaf once the agent is known to have it.
 
-    Gives the handshakes that presented the old one after that, and how long each service took.
+    Return the handshakes that presented the old one after that, and the seconds of each service.
     """
     leaves = Leaves(world.agent)
     old = dict(zip(targets, together(lambda target: leaves.get(target[1])[0], targets, CLIENTS)))

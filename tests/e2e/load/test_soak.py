@@ -82,7 +82,7 @@ class Timeline:
         self.values.append(value)
 
     def during(self, began, ended):
-        """The value, if it is one and the same."""
+        """Return the value from one moment to another, or None where it changes."""
         first, last = (bisect.bisect(self.moments, moment) for moment in (began, ended))
         return self.values[first - 1] if first == last and first > 0 else None
 
@@ -266,7 +266,7 @@ class Soak:
         return all(counts(pid)[1] > 1 for name, pid in self.processes().items() if name.startswith(WATCHING))
 
     def quiet_numbers(self):
-        """Of descriptors and threads, when they do not change any more."""
+        """Return the numbers of descriptors and threads, once they do not change any more."""
         seen = []
 
         def quiet():

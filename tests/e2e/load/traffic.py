@@ -36,7 +36,7 @@ NGINX_MORE = """\
 
 
 def start_nginx(programs, config, certificate, key):
-    """Two workers, which keep sessions where they may."""
+    """Start nginx with two workers, which keep sessions where they may."""
     def make(folder, port):
         text = NGINX.format(port=port, certificate=certificate, key=key)
         return nginx.command(folder, text, NGINX_MORE)
@@ -45,7 +45,7 @@ def start_nginx(programs, config, certificate, key):
 
 
 def start_live_server(programs, config, model, service, folder):
-    """The Python server in one of its process models, by a stand-in."""
+    """Start the Python server in one of its process models, by a stand-in."""
     files = stand_ins.make(programs, f"consul:leaf/{service}")
     argv = [PYTHON, "-X", "faulthandler", LIVE_SERVER, model, *files, folder]
     return programs.start(Server, argv, config, programs.leaks_allowed()).ready()
@@ -91,7 +91,7 @@ class Client:
             Process, [PYTHON, "-X", "faulthandler", TALKER, json.dumps(settings)], config, programs.leaks_allowed())
 
     def news(self):
-        """The connections that it has made since this was asked."""
+        """Return the connections that it has made since the last call."""
         if self.process.ended():
             raise AssertionError(f"{self.name} ended with {self.process.wait()}: {self.process.output()}")
         if not self.record.exists():
@@ -109,7 +109,7 @@ class Client:
         return new
 
     def rest(self):
-        """Returns once it has no connection, until go_on()."""
+        """Wait until it has no connection. It makes none until go_on()."""
         mark = self.process.size()
         self.rest_file.touch()
         self.process.wait_for("RESTING", mark)
@@ -119,7 +119,7 @@ class Client:
 
 
 def new_root(agent, config, **more):
-    """Rotates the CA; returns once the agent lists the new root."""
+    """Rotate the CA, and return once the agent lists the new root."""
     known = len(agent.has_roots())
     authority = Authority(agent.trust_domain, f"Root {known}")
     agent.put("/v1/connect/ca/configuration", {
@@ -182,7 +182,7 @@ class Renewal:
 
 
 def renewals(leaves, sightings):
-    """Of each leaf but the first, by each process. Serial numbers of Consul's own CA only rise."""
+    """Return those of each leaf but the first, by each process. Serial numbers of Consul's own CA only rise."""
     result = []
     for process in {one.process for one in sightings}:
         seen = [one for one in sightings if one.process == process]
