@@ -23,7 +23,7 @@ typedef struct end {
     SSL *ssl; /* NULL for plain TCP */
 } end;
 
-/* Print what has gone wrong, and end the program. */
+/* Print the failed step and the error, and end the program. */
 _Noreturn void die(const char *what);
 
 double now(void);      /* seconds of the monotonic clock, which all processes share */

@@ -24,7 +24,7 @@ class Service:
     """An end that is a service by the library."""
 
     name: str
-    server: str = ""  # whom it talks to, as a SPIFFE ID
+    server: str = ""  # the SPIFFE ID of its server
 
 
 class Either:

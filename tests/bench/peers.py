@@ -1,4 +1,4 @@
-"""Runs the program of peer.c, which knows nothing of the provider, and reads off what its ends cost."""
+"""Runs of peer.c, a program without any knowledge of the provider, and the cost of its ends."""
 
 import re
 import subprocess
@@ -40,7 +40,7 @@ class Runtime:
         return subprocess.run(self.command(argv), capture_output=True, text=True, check=True).stdout
 
     def peer(self, verb, side, *more, version=None, before=()):
-        """Command and environment; `version` chooses one of those that the side has."""
+        """Return the command and the environment; `version` chooses one of the side's versions."""
         way = [*side.files, version or side.version, side.chain]
         return ([*before, *self.command([self.program, verb, *way, *more])],
                 self.programs.environment(side.config))
@@ -85,7 +85,7 @@ def load(runtime, verb, side, port, threads, seconds, rate=0, version=None):
 
 
 class Running:
-    """A peer that goes on until it is stopped; it says what it has to say in lines."""
+    """A peer that goes on until it is stopped. It prints lines."""
 
     def __init__(self, argv, environment):
         self.began = time.monotonic()

@@ -50,5 +50,5 @@ void run_server(const way *w, int threads)
     fflush(stdout);
     while (read(0, &byte, 1) > 0)
         ;
-    _exit(0); /* in the middle of what they do */
+    _exit(0); /* in the middle of the threads' work */
 }

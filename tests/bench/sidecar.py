@@ -92,7 +92,7 @@ class BuiltInProxy(Proxied):
 
 
 class Envoys(Proxied):
-    """Envoy, told by the agent what to do, with as many threads as there are cores, as it comes."""
+    """Envoy with the agent's configuration, and with a thread for each core, as it comes."""
 
     def envoy(self, service, **more):
         folder = self.runtime.programs.path(service)

@@ -35,7 +35,7 @@ def consul_version(binary):
 
 
 def some_port():
-    """Below those that the kernel gives to connections: one of these would take it while an agent restarts."""
+    """Return a port below the kernel's range for connections, which could take it while an agent restarts."""
     first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     return random.randrange(10000, first) if first > 12000 else 0
 

@@ -8,7 +8,7 @@ from processes import wait_until
 
 
 class Member(Agent):
-    """As on a host: stopped and launched again, it is who it was."""
+    """An agent as on a host: stopped and launched again, it is the same one."""
 
     MODE = ()
 

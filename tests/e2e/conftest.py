@@ -143,7 +143,7 @@ def sidecar(programs, envoys):
 
 @pytest.fixture
 def backend():
-    """The port of what a sidecar stands in front of."""
+    """The port of a server behind a sidecar."""
     with envoy_peers.backend() as port:
         yield port
 

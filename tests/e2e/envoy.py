@@ -50,7 +50,7 @@ def register_native(agent, service, port):
 
 
 class Sidecar:
-    """The Envoy beside a service, started and told what to do.
+    """The Envoy beside a service, started and configured.
 
     `port` is where the service itself listens, without TLS; 0 if it is a client only. Others reach it at
     `inbound`, by Connect; it reaches the upstreams, to which it connects without TLS, at `outbound[name]`.

@@ -37,7 +37,7 @@ def say(port):
 
 
 class Answer(http.server.BaseHTTPRequestHandler):
-    """Says who it is."""
+    """Answers with its own name."""
 
     def do_GET(self):  # noqa: N802
         self.send_response(200)
@@ -65,7 +65,7 @@ def backend():
 
 @dataclass
 class Native:
-    """A server by the provider; `answers` is what who is served hears, which names the version of TLS."""
+    """A server by the provider; `answers` is the answer to a served client, and names the version of TLS."""
 
     port: int
     answers: str

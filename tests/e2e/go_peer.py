@@ -27,7 +27,7 @@ def server(programs, agent, service, *verb):
 
 
 class Client:
-    """Makes requests on connections of their own, to whom it is told."""
+    """Makes requests to chosen services, on connections of their own."""
 
     def __init__(self, programs, agent, service):
         self.agent = agent

@@ -1,4 +1,4 @@
-"""Processes that a test starts, watches by what they print, and always ends."""
+"""Processes that a test starts, watches by their output, and always ends."""
 
 import os
 import pty

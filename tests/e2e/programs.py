@@ -121,7 +121,7 @@ class Outcome:
 
 
 class Server(Process):
-    """A TLS server that prints ACCEPT with its address, what it reads, and CONNECTION CLOSED."""
+    """A TLS server that prints ACCEPT with its address, its input, and CONNECTION CLOSED."""
 
     def ready(self):
         match = self.wait_for(r"ACCEPT 127\.0\.0\.1:(\d+)")
@@ -180,7 +180,7 @@ class Programs:
         for name in SANITIZERS:
             options = [environment[name]] if name in environment else []
             options += [f"log_path={self.reports / 'report'}", f"exitcode={SANITIZER_EXIT}"]
-            # Else libasan 12 takes dlopen'ed thread-local storage for what it is not, and crashes.
+            # Otherwise libasan 12 mistakes dlopen'ed thread-local storage, and crashes.
             options += ["intercept_tls_get_addr=0"]
             environment[name] = ":".join(options)
         if config and self.preload:

@@ -11,7 +11,7 @@ WRONG_TOKEN = "deadbeef-0000-4000-8000-00000badc0de"
 
 @pytest.fixture
 def token(guarded, service):
-    """A token that may be this test's service, and nothing else."""
+    """A token for this test's service, and for nothing else."""
     return guarded.make_token(service, f'service "{service}" {{ policy = "write" }}')
 
 
@@ -29,7 +29,7 @@ def test_the_right_token(programs, guarded, service, token):
 
 
 def test_a_wrong_token(programs, guarded, service):
-    """403, with what the agent said, and without the token."""
+    """The error has 403 and the agent's words, and not the token."""
     result = programs.storeutl(f"consul:leaf/{service}", config=programs.config(guarded, token=WRONG_TOKEN))
     refused(result, f"consul:leaf/{service}", guarded.address, "403", "ACL not found")
     assert WRONG_TOKEN not in result.output

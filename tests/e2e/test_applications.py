@@ -1,6 +1,6 @@
 """Unmodified servers are Connect services by configuration alone, for clients of all kinds.
 
-The client is a neutral one: s_client without the provider, which presents whatever a test gives it.
+The client is a neutral one: s_client without the provider, which presents a test's own certificate.
 """
 
 import os
@@ -96,7 +96,7 @@ def test_nobody_comes_from_another_authority(server, agent, service, version):
 
 
 def test_no_session_is_resumed(server, agent, peer, version):
-    """Not by who is allowed, and not as a way in for who is not."""
+    """An allowed client does not resume one, and a denied client does not get in by one."""
     source, leaf = peer
     session = server.programs.path("session")
     agent.allow(source, server.service)
@@ -147,6 +147,6 @@ def test_without_the_provider_anybody_is_served(plain, version):
 
 
 def test_with_a_stand_in_it_does_not_start_without_the_provider(application, shared):
-    """Instead of serving who knows whom."""
+    """It would serve unknown clients otherwise."""
     with pytest.raises(AssertionError, match="ended with"):
         application.start(shared, None, *endpoints.stand_in_files(shared, "web"))

@@ -103,7 +103,7 @@ def ordinary(client):
 
 @pytest.fixture(scope="module")
 def pretender(client, agent):
-    """A server of the mesh whose leaf has names of a web site, too. Consul signs what it is asked to."""
+    """A server of the mesh with names of a web site in its leaf, too. Consul signs any names."""
     identity = agent.authority.service(
         client.server.service, subject=SITE, dns=[SITE, "localhost", "127.0.0.1"])
     _, certificate, _, key, *_ = identity.files(client.programs.folder, "pretender")
@@ -170,7 +170,7 @@ def test_no_server_of_the_mesh_is_a_web_site(client, agent, pretender, outbound)
     for host in [SITE, "localhost"] if takes_host(client.module) else ["localhost"]:
         for way in ways:
             fetched = client.fetch(host, pretender, provider=False, **way)
-            assert fetched.served, (way, fetched)  # its own check finds what it looks for
+            assert fetched.served, (way, fetched)  # its own check succeeds
             client.refuses(".*upstreams", host=host, server=pretender, config=config, **way)
     for host in client.hosts[1:]:
         fetched = client.fetch(host, pretender, config=config)

@@ -92,7 +92,7 @@ def test_rotation_to_another_kind_of_key(programs, make_agent, kind, bits, force
 
 @pytest.fixture(scope="module")
 def datacenters(tmp_path_factory):
-    """Two servers, joined over what they take for the wide-area network; leaves of the second have an intermediate."""
+    """Two servers, joined as over a wide-area network. Leaves of the second have an intermediate."""
     folder = tmp_path_factory.mktemp("datacenters")
     agents = [cluster.datacenter(folder / "dc1", "dc1")]
     try:
@@ -150,7 +150,7 @@ def repeated(identity):
 
 @pytest.mark.parametrize("rotated", [False, True], ids=["at first", "rotated"])
 def test_intermediates_that_are_repeated(programs, datacenters, service, rotated):
-    """Ours are presented once, those of peers are taken; also with the one that bridges a rotation of the primary."""
+    """Ours are presented once, and a peer's are taken. One more may bridge a rotation of the primary."""
     primary, second = datacenters
     if rotated:  # for good: nothing comes after it
         rotate(primary)

@@ -54,7 +54,7 @@ def test_serials_are_spelled_as_consul_does(programs, fake, serial, spelling):
 
 
 def test_every_connection_is_asked_about(programs, fake, version):
-    """One question for each, and besides those nothing but what a handshake or the watch has to know."""
+    """Each has one question. Other requests are only for a handshake's or the watch's own needs."""
     friend = fake.authority.service("friend").files(programs.folder, "friend")
     server = programs.connect_server("web", config=programs.config(fake))
     fake.requests.clear()
@@ -104,7 +104,7 @@ def test_the_target_is_the_own_leafs(programs, fake, path, service, scope):
     f"spiffe://{TRUST_DOMAIN}/ns/default/dc/dc1/svc/Friend_2.x",
 ])
 def test_the_peers_uri_is_handed_on(programs, fake, uri):
-    """As it stands in the certificate: what it means to Consul is the agent's matter."""
+    """It goes as it stands in the certificate: its meaning to Consul is the agent's matter."""
     server = programs.connect_server("web", config=programs.config(fake))
     question = asked(programs, fake, server, fake.authority.issue([uri])).json
     assert question["ClientCertURI"] == uri

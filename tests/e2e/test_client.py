@@ -1,4 +1,4 @@
-"""s_client with a Connect leaf and no verify option, on a real agent: whom it talks to."""
+"""s_client with a Connect leaf and no verify option, on a real agent, and the servers that it talks to."""
 
 import hashlib
 import re

@@ -153,7 +153,7 @@ def test_each_algorithm_is_there_once(programs, agent, service):
 
 
 def test_a_file_that_activates_default_goes_on_working(programs, agent, service):
-    """As those that were written before the provider brought it along."""
+    """Files from before the provider brought `default` along are like this."""
     for lines in ("default = more\nconsul = ", "consul = "):
         text = example(programs, agent, service).replace("consul = ", lines, 1)
         if "default" not in lines:

@@ -1,4 +1,4 @@
-"""Without the provider the same programs do what they must not do with it.
+"""Without the provider, the same programs do all that they must not do with it.
 
 The controls show that the other tests can fail.
 """

@@ -121,7 +121,7 @@ def test_the_destinations_entry_comes_before_that_of_all(ours, service, entry, t
 
 @since_1_9
 def test_layer_7_permissions_are_a_refusal(ours, service, entry, talks):
-    """Even those that would allow everything: they are about requests, and we see connections."""
+    """Even an intention that would allow everything is about requests, and we see connections."""
     ours.put("/v1/config", {"Kind": "service-defaults", "Name": service, "Protocol": "http"})
     entry.write([{"Name": f"friend-{service}",
                   "Permissions": [{"Action": "allow", "HTTP": {"PathPrefix": "/"}}]}])

@@ -40,7 +40,7 @@ def fake():
 
 
 class World:
-    """A busy server, whose decisions about one client are known after a while."""
+    """A busy server, which keeps verdicts about one client after a while."""
 
     def __init__(self, programs, agent, service, friend, env=None, **settings):
         self.programs, self.agent, self.service = programs, agent, service
@@ -116,7 +116,7 @@ def test_replicas_of_one_client(world):
 
 
 def test_a_replica_that_is_denied(world):
-    """Where no watch has heard of anything: what is known of one client is not known any more then."""
+    """No watch has heard of a change. The kept verdict about this client does not count any more then."""
     world.settle()
     world.agent.answer(AUTHORIZE, NO)
     assert not world.served(world.client(world.agent.authority.service("friend")))
@@ -161,7 +161,7 @@ def test_a_watch_that_is_silently_broken(world):
     asked = len(world.agent.seen(INTENTIONS))
     world.agent.answer(INTENTIONS, silent)
     wait_until(lambda: world.served() and len(world.agent.seen(INTENTIONS)) > asked, "the query without an end")
-    world.settle()  # by what the watch has said last
+    world.settle()  # by the watch's last word
     world.agent.answer(AUTHORIZE, NO)
     began = time.monotonic()
     wait_until(lambda: not world.served(), "a refusal", 5 * AGE)

@@ -68,7 +68,7 @@ def test_a_root_that_is_withdrawn_while_its_clients_are_known(programs, fake):
 
 
 class SteppedWorld(World):
-    """Its server's wall clock is what a file says."""
+    """A busy server with a wall clock that follows a file."""
 
     def __init__(self, programs, agent, friend, **settings):
         self.file = programs.path("clock")
@@ -145,7 +145,7 @@ class TwoServices(World):
 
 @pytest.mark.parametrize("allowed, denied", [("web", "db"), ("db", "web")])
 def test_two_services_in_one_process(programs, fake, allowed, denied):
-    """Where one watch is good for both, what is known of one is nothing about the other."""
+    """One watch is good for both, but a verdict for one says nothing about the other."""
     only_the_list_blocks(fake)
     fake.answer(AUTHORIZE, lambda connection: (
         YES if connection.request.json["Target"] == allowed else NO)(connection))

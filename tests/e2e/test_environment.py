@@ -1,4 +1,4 @@
-"""Nothing of the environment but the documented variables says who the agent is, or has a secret written.
+"""Only the documented variables of the environment name the agent. No variable has a secret written.
 
 A set-user-ID program takes nothing from it. The user who starts that program may not choose what it writes.
 """
@@ -92,7 +92,7 @@ def test_nobody_else_is_the_agent(reader, settings, place, fake, program):
 
 
 def test_secrets_are_not_logged(reader, settings, place):
-    """In a program of one's own the variable is one's own business, but the token's connection is not in it."""
+    """A user may set the variable for a program, but the log has no key of the token's connection."""
     log = place / "keys"
     result = reader.read(reader.plain, {"SSLKEYLOGFILE": str(log)}, settings)
     assert result.returncode == 0, result

@@ -1,4 +1,4 @@
-"""Intentions about requests (layer 7): an Envoy judges each request by them, and we, who see connections, refuse."""
+"""Intentions about requests (layer 7): an Envoy judges each request by them. We see connections, and refuse."""
 
 import pytest
 

@@ -55,7 +55,7 @@ BAD_ROOTS = {
 
 @pytest.mark.parametrize("case", BAD_ROOTS)
 def test_roots_of_wrong_content_are_refused(programs, fake, case):
-    """All of them: half a trust store is not what the agent said."""
+    """All of them are refused: half a trust store is not the agent's answer."""
     fake.answer(ROOTS, value(BAD_ROOTS[case](fake)))
     result = fails(programs, fake, "consul:roots", "invalid answer")
     assert fake.address in result.reasons[0]
@@ -105,7 +105,7 @@ def encrypted_key(fake):
         serialization.BestAvailableEncryption(b"secret")).decode()
 
 
-# name: (body, what the error says)
+# name: (body, words of the error)
 BAD_LEAVES = {
     "another service": (identity(lambda fake: fake.authority.service("api")), "svc/api"),
     "another case": (identity(lambda fake: fake.authority.service("Web")), "svc/Web"),

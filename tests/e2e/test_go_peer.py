@@ -22,7 +22,7 @@ pytestmark = [
 ]
 
 TEXT = "from-go"
-ASKED = "db.service.consul"  # whom all of our clients want
+ASKED = "db.service.consul"  # the service that all of our clients want
 CUT_OFF = "remote error: tls: |broken pipe|connection reset"  # a client that writes on may never read the alert
 WRONG = '(?i)hostname mismatch|is not the (service "db"|host that was asked for)'
 
@@ -114,7 +114,7 @@ def test_its_client_and_our_servers_through_a_rotation(programs, own_agent):
 
 
 def test_its_client_speaks_http2_alone(programs, own_agent):
-    """It offers nothing else by ALPN, so nginx has to be told to speak that; it is no matter of ours."""
+    """It offers HTTP/2 alone by ALPN, so nginx has to be told to speak it. This is no matter of ours."""
     server = start_nginx(programs, own_agent, "db", "ssl")
     assert "no application protocol" in go_peer.Client(programs, own_agent, "friend").ask(server.port, "db")
 
@@ -172,7 +172,7 @@ if can_run(curl):
 
 
 class Servers:
-    """Of one service: one that speaks HTTP, and one that echoes."""
+    """Two servers of one service: the first speaks HTTP, and the second echoes."""
 
     def __init__(self, programs, agent, service):
         self.http = go_peer.server(programs, agent, service, "http", TEXT)

@@ -103,7 +103,7 @@ def test_the_service_is_governed(programs, agent, service, server, version):
 
 
 def test_a_session_of_a_public_port_is_no_way_in(programs, server, version):
-    """It would be resumed before the callback says what this port is."""
+    """It would be resumed before the callback chooses the certificate of this port."""
     session = programs.path("session")
     assert PUBLIC in fetch(programs, server.ports[1], version, "-sess_out", session).stdout
     resume = ["-sess_in", session] if session.exists() else []

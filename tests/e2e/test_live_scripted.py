@@ -82,7 +82,7 @@ def test_who_has_used_up_the_time_does_not_condemn_the_agent(programs, fake):
 
 @pytest.mark.parametrize("status", [403, 200])
 def test_what_the_agent_said_last_counts_when_it_is_lost(programs, fake, status):
-    """It may have taken back the right to ask, or said what is neither yes nor no."""
+    """It may have taken back the right to ask, or its answer is neither yes nor no."""
     config = programs.config(fake, service="web", on_agent_loss="last-known")
     server = programs.server("-nocert", config=config)
     friend, other = (client_files(fake, programs, name) for name in ("friend", "other"))

@@ -76,7 +76,7 @@ def test_only_what_is_expected_is_given(programs, config, uri, option, kinds):
 
 
 def test_a_root_is_found_by_its_subject(programs, agent, config):
-    """SUBJECT: the one root of this name, which is what a chain builder asks for."""
+    """SUBJECT gives the one root of this name, as a chain builder asks for it."""
     output = succeeds(
         programs.storeutl("consul:roots", "-certs", "-subject", "/CN=Adopted Root", config=config))
     assert CERTIFICATE.findall(output) == [agent.authority.pem]

@@ -19,7 +19,7 @@ LONG = "a" * 5000
     f"consul:leaf/{LONG}", f"consul:roots?dc={LONG}", f"consul:leaf/web?ns={LONG}",
 ], ids=lambda uri: uri[:32])
 def test_a_wrong_uri_is_refused(programs, fake, uri):
-    """No request is made for it, and one error says what is allowed."""
+    """No request is made for it, and one error has the allowed forms."""
     result = programs.storeutl(uri, "-noout", config=programs.config(fake))
     assert result.code != 0
     assert len(result.reasons) == 1, result.stderr

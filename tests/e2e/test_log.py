@@ -1,4 +1,4 @@
-"""The setting `log`: what the people who run a host get to read about who was refused."""
+"""The setting `log`: an administrator's report of refused peers."""
 
 import re
 

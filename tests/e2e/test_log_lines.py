@@ -1,4 +1,4 @@
-"""How many lines the log has: one for a refusal, and none for what is no refusal."""
+"""The number of lines in the log: one for a refusal, and none otherwise."""
 
 import signal
 import socket

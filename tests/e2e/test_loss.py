@@ -141,7 +141,7 @@ def test_a_resolver_that_hangs(programs, fake, resolver):
 
 
 def test_a_resolver_that_leaves_the_agent_no_time(programs, fake, resolver):
-    """Almost all of what a handshake waits for: what is left says nothing about the agent."""
+    """It takes almost all of a handshake's time. A timeout in the rest says nothing about the agent."""
     server, friend, _ = server_by_name(programs, fake, resolver)
     for kind in outages.EVERYTHING:
         fake.answer(kind, silent)

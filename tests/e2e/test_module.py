@@ -1,4 +1,4 @@
-"""The module as a file: what it exports and what it needs."""
+"""The module as a file: its exports and its dependencies."""
 
 import re
 import subprocess

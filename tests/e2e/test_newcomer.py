@@ -1,4 +1,4 @@
-"""The commands of README do what it says, as root, one after the other, on a copy of this host."""
+"""The commands of README work as it says, as root, one after the other, on a copy of this host."""
 
 import os
 
@@ -88,4 +88,4 @@ def test_a_stand_in_needs_the_environment(host):
 
 def test_each_command_of_the_pages_is_run_here():
     pages = [page.name for page in newcomer.ROOT.glob("doc/*.md") if newcomer.blocks(page)]
-    assert sorted(pages) == ["applications.md", "install.md"]  # the former is made of what other tests run
+    assert sorted(pages) == ["applications.md", "install.md"]  # other tests run the parts of the former

@@ -1,4 +1,4 @@
-"""The outage matrix: what is served and refused while the agent is lost, and how soon after it is back."""
+"""The outage matrix: served and refused clients while the agent is lost, and the time after its return."""
 
 import re
 import socket
@@ -129,7 +129,7 @@ def expected(subject, leaves):
 
 
 class World:
-    """An agent, the processes under test, and whom they meet."""
+    """An agent, the processes under test, and their visitors."""
 
     def __init__(self, programs, open_folders, folder, outage):
         self.programs, self.folder, self.outage = programs, folder, outage

@@ -1,4 +1,4 @@
-"""An agent that does not answer must not stall who has one thread for all: nginx with one worker."""
+"""An agent that does not answer must not stall a server with one thread for all: nginx with one worker."""
 
 import signal
 import time
@@ -29,7 +29,7 @@ class Quiet(outages.Hung):
 
 
 class LeaderHung(outages.Outage):
-    """The local agent answers what it has cached, and leaves without an answer what it has not."""
+    """The local agent answers from its cache, and leaves other requests without an answer."""
 
     title = "its leader hung, and the decisions not cached"
     said = outages.Hung.said

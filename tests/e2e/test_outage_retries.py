@@ -21,7 +21,7 @@ APART = 0.2  # seconds: how far at least their last tries lie apart
 
 
 class Tries:
-    """Answers that there is no leader, and knows when who asked: each process has a token of its own."""
+    """Answers that the leader is missing, and notes when each process asked: by its own token."""
 
     def __init__(self):
         self.times = defaultdict(list)

@@ -73,7 +73,7 @@ def test_by_configuration(programs, outage, kind):
 
 
 def test_a_loaded_leaf_of_another_mesh(programs, tmp_path):
-    """The agent is restarted empty: what a context was given by URI at its start counts no more."""
+    """The agent is restarted empty: a leaf that a context was given by URI at its start counts no more."""
     outage = outages.RestartedEmpty(tmp_path / "agents")
     try:
         server = programs.connect_server("web", config=programs.config(outage.address, on_agent_loss="last-known"))

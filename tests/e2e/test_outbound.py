@@ -42,7 +42,7 @@ def connect(programs, agent, service):
 
 @pytest.fixture
 def public(programs):
-    """An ordinary server; `ca` is whom to trust for it."""
+    """An ordinary server; `ca` is the certificate to trust for it."""
     identity = self_signed(dns=["localhost"])
     _, certificate, _, key, *_ = identity.files(programs.folder, "public")
     server = nginx.start(

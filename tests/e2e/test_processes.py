@@ -1,4 +1,4 @@
-"""Process models: forks, threads, jails, hosts that close what they do not know, and ends."""
+"""Process models: forks, threads, jails, hosts that close unknown descriptors, and ends."""
 
 import concurrent.futures
 import os
@@ -134,7 +134,7 @@ def test_short_waits(world):
 
 
 def test_no_more_places_on_this_host(programs, world, agent):
-    """A process that gets no place among those that watch asks, and serves just as rightly."""
+    """A process without a slot for a watch asks, and serves just as rightly."""
     it = world("one")
     taken = slots.take_all(agent.address)
     try:

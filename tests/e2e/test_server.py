@@ -1,4 +1,4 @@
-"""s_server with a Connect leaf and no verify option, on a real agent: who gets in."""
+"""s_server with a Connect leaf and no verify option, on a real agent, and the clients that get in."""
 
 import signal
 
@@ -160,7 +160,7 @@ def test_a_flipped_intention_counts_for_the_next_connection(programs, agent, ser
 
 
 def test_with_the_agent_stopped_nobody_gets_in(programs, make_agent, service, version):
-    """Not even who was allowed a moment ago."""
+    """A client that was allowed a moment ago does not get in, either."""
     own = make_agent()
     own.wait_for_roots()
     leaf = own.leaf("friend")

@@ -1,4 +1,4 @@
-"""The settings from openssl.cnf and the environment: what reaches the agent."""
+"""The settings from openssl.cnf and the environment, as they reach the agent."""
 
 import base64
 
@@ -41,7 +41,7 @@ def basic(user):
     return ("Basic", user + ":")
 
 
-# setting, environment variable, how it shows in the request, what a value looks like there
+# setting, environment variable, its place in the request, the form of a value there
 OBSERVED = [
     ("token", "CONSUL_HTTP_TOKEN", token, as_it_is),
     ("http_auth", "CONSUL_HTTP_AUTH", credentials, basic),
@@ -172,7 +172,7 @@ def test_a_configured_address_beats_the_environment(programs, fake):
     "http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY",
 ])
 def test_proxies_are_not_for_the_agent(programs, fake, variable):
-    """A token does not go to whatever proxy an application was given."""
+    """A token does not go to the proxy of an application."""
     env = {variable: "http://127.0.0.1:1", "no_proxy": "", "NO_PROXY": ""}
     assert fetch(programs, fake, env=env).target == f"{LEAF}web?{LATEST}"
 
@@ -217,7 +217,7 @@ def test_the_configured_service_is_sent_as_one_segment(programs, fake):
 
 
 def test_a_scoped_leaf_is_checked_against_its_scope(programs, anywhere):
-    """dc, ns and partition of the answer must be those that were asked for."""
+    """dc, ns and partition of the answer must be the requested ones."""
     config = programs.config(anywhere)
     for wanted in ("ns=red", "dc=red&ns=red&partition=red"):
         assert programs.storeutl(f"consul:leaf/web?{wanted}", "-noout", config=config).code == 0

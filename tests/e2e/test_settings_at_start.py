@@ -57,7 +57,7 @@ def test_lighttpd_starts_and_refuses(programs, fake, wrong, log, files):
 
 
 def test_nginx_checks_its_settings(programs, fake, wrong, files):
-    """nginx -t ends with what is wrong, the file, and the section; it is content with settings that are right."""
+    """nginx -t ends with the fault, the file and the section. It is content with right settings."""
     folder = programs.path("nginx")
     folder.mkdir()
     file = nginx.write(folder, free_ports(1), [files], ["text"])

@@ -125,7 +125,7 @@ def test_one_with_an_ordinary_key(programs, agent, service, version):
 
 
 def test_clients_have_them_too(programs, agent, service, version):
-    """Given to a client, it is what that client is; and the client demands Connect of its server."""
+    """A client with a stand-in has the identity of its service, and demands Connect of its server."""
     certificate, key = stand_ins.make(programs, f"consul:leaf/{service}")
     own = ["-cert", certificate, "-key", key]
     server = programs.connect_server(f"server-{service}", config=programs.config(agent))

@@ -33,7 +33,7 @@ LATE = 0.1  # seconds that the agent takes for each answer
 AT_ONCE, A_SECOND = 3, 1  # questions about newer roots that strangers can bring about
 LOOK = 2  # seconds after which any handshake looks at the roots anew
 CROWD, LINES_AT_ONCE, LINES_A_SECOND = 250, 50, 10
-SOON = 10  # seconds, on a machine that is busy, for what takes a second
+SOON = 10  # seconds on a busy machine, for work of a second
 GET = b"GET / HTTP/1.0\r\n\r\n"
 
 
@@ -107,7 +107,7 @@ STRANGE = {
 
 @pytest.mark.parametrize("kind", STRANGE)
 def test_strangers_cost_friends_little(programs, own_agent, relay, kind):
-    """One worker and a slow agent. Only who could be of a newer root has the agent asked, and not often."""
+    """One worker and a slow agent. Only strangers of a possibly newer root have the agent asked, and not often."""
     shop = Shop(programs, relay)
     relay.delay(LATE, *KINDS)
     mark, began = len(relay.requests), time.monotonic()

@@ -24,7 +24,7 @@ def row(source, *more):
 
 
 class Listing(FakeAgent):
-    """Shows these intentions to who watches them."""
+    """Shows these intentions to a watch."""
 
     rows = ()
 
@@ -77,7 +77,7 @@ def test_what_is_listed(world):
 
 
 def test_one_that_is_known(world, listing):
-    """A decision that is used again stands by what is listed then."""
+    """A kept decision stands by the list of its moment."""
     listing.rows = [row("other", ALLOW, JWT)]
     world.settle()
     show(world, [row("friend", ALLOW, JWT)])

@@ -1,4 +1,4 @@
-"""A server that knows its users by their certificates, PostgreSQL's `cert`: no service chooses who it is."""
+"""A server that knows its users by their certificates, PostgreSQL's `cert`: no service chooses its user."""
 
 from pathlib import Path
 
@@ -29,7 +29,7 @@ def ask(programs, server, agent, source, **options):
 
 
 def test_no_service_is_the_administrator_by_its_subject(programs, agent, service):
-    """As Vault and AWS sign the subject of whom they issue a leaf to, where they are Consul's CA."""
+    """Vault and AWS sign any subject of a leaf, where they are Consul's CA."""
     source = f"client-{service}"
     config, log, certificate, key = endpoints.identity(programs, agent, "service", service)
     roots = programs.write("roots.pem", "".join(agent.root_pems))

@@ -1,4 +1,4 @@
-"""A real agent that speaks TLS only, and takes requests from who has a certificate of its authority."""
+"""A real agent that speaks TLS only, and takes requests from clients with a certificate of its authority."""
 
 import ssl
 import urllib.request

@@ -44,7 +44,7 @@ def symbols(path):
 
 
 def calls(objects):
-    """Return what each file uses of which other: {user: {used: {symbol, ...}}}."""
+    """Return the symbols that each file uses of each other file: {user: {used: {symbol, ...}}}."""
     home = {name: file for file, (defined, _) in objects.items() for name in defined}
     uses = {file: {} for file in objects}
     for file, (_, needed) in objects.items():

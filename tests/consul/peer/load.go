@@ -21,7 +21,7 @@ const (
 	portsPause = time.Millisecond
 )
 
-// load is what the clients of one measurement have in common.
+// load has the common settings of all clients of one measurement.
 type load struct {
 	target
 	keeps   bool // its connections
@@ -108,7 +108,7 @@ func (c *client) run() {
 	}
 }
 
-// runFor lets all clients do what they do; gives how often it went well, and the CPU seconds that it took.
+// runFor lets all clients do their work. It returns how often it went well, and the CPU seconds.
 func (l *load) runFor(clients []*client, seconds float64) (count int, cpu float64) {
 	var all sync.WaitGroup
 

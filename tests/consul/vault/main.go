@@ -1,8 +1,8 @@
 // A Vault server for tests, like `vault server -dev`: Vault's own core, unsealed, with all in memory. It has Vault's
 // PKI secrets engine (pki), which Consul mounts at its own paths.
 //
-// It listens on a free port of 127.0.0.1, without TLS, and prints that port; its root token is what
-// VAULT_DEV_ROOT_TOKEN_ID says. It goes on until the end of stdin.
+// It listens on a free port of 127.0.0.1, without TLS, and prints that port. Its root token comes from
+// VAULT_DEV_ROOT_TOKEN_ID. It goes on until the end of stdin.
 package main
 
 import (

@@ -29,7 +29,7 @@ and a module of a *client* has
                not be told): then it does, by the CAs in that file
     SERVED     a regular expression for its output where it was served
 
-One module may be both. Further, where it differs from what is usual:
+One module may be both. Further, where it differs from the usual:
 
     CORE         True: in the short run on another OpenSSL
     RELOAD       the signal by which a server reads its configuration again, and what it then says
@@ -37,7 +37,7 @@ One module may be both. Further, where it differs from what is usual:
                  True: a client that offers them
     SANITIZABLE  False: does not start where the address sanitizer is preloaded
 
-`programs.folder` can be entered by other users, for those servers that do not run as root.
+`programs.folder` can be entered by other users, for servers that do not run as root.
 """
 
 import importlib

@@ -7,7 +7,7 @@ NAME = "Apache httpd"
 SERVER = nginx
 SERVED = TEXT
 
-# A connection for each request. And SNI is what the request asks for: names are not resolved here.
+# A connection for each request. SNI is the host of the request: names are not resolved here.
 MORE = "SetEnv proxy-nokeepalive 1\nProxyPreserveHost on\n"
 
 

@@ -37,7 +37,7 @@ def user(name):
 def launch(programs, config, command, ready):
     """Start a server on a free port, and again on another port if the first is taken meanwhile.
 
-    `command(folder, port)` writes what it needs and returns the arguments; it is up once its output
+    `command(folder, port)` writes the files of the server and returns its arguments; it is up once its output
     matches `ready`.
     """
     for _ in range(ATTEMPTS):
@@ -76,7 +76,7 @@ class Answer(http.server.BaseHTTPRequestHandler):
 
 
 class Backend(http.server.ThreadingHTTPServer):
-    """The plain server behind those that only end TLS; ended like a program."""
+    """The plain server behind servers that only end TLS. It is ended like a program."""
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Answer)

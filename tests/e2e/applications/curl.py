@@ -1,4 +1,4 @@
-"""curl, and with it what stands on libcurl."""
+"""curl, and with it all programs on libcurl."""
 
 from applications import documented, nginx
 

@@ -1,4 +1,4 @@
-"""HAProxy as a client: a server with ssl, whose sessions it reuses by default."""
+"""HAProxy as a client: it reuses the sessions of its ssl servers by default."""
 
 from applications import documented, haproxy, nginx
 from applications.common import TEXT, get, kept, launch

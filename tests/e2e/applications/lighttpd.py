@@ -21,7 +21,7 @@ ssl.stek-file = "{folder}/ticket.key"
 ssl.openssl.ssl-conf-cmd = ( "Options" => "SessionTicket", "MinProtocol" => "TLSv1.2" )
 """
 READY = "server started"
-# Version 0; of use from the beginning till 2037, whatever the order of the bytes; name, HMAC key, AES key.
+# Version 0; of use from the beginning till 2037, in any order of the bytes; name, HMAC key, AES key.
 STEK = bytes(4) + bytes(4) + 4 * b"\x7f" + TICKET_KEY
 
 

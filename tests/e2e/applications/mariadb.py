@@ -12,7 +12,7 @@ PORT = "3306"
 S_CLIENT = ["-starttls", "mysql"]
 ANSWER = "-MariaDB"
 
-USER = "root"  # whom a new installation lets in from this host, without a password
+USER = "root"  # a new installation lets this user in from this host, without a password
 
 
 def packet(number, body):

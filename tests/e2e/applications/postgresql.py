@@ -11,7 +11,7 @@ from applications.databases import copy_of, launch_on_data
 NAME = "PostgreSQL"
 PORT = "5432"
 S_CLIENT = ["-starttls", "postgres"]
-ANSWER = "SCRAM-SHA-256"  # how it wants the password, which it asks only of those it has let in
+ANSWER = "SCRAM-SHA-256"  # how it wants the password, which it asks of admitted clients only
 CORE = True
 RESUMES = False
 SANITIZABLE = False

@@ -1,4 +1,4 @@
-"""psql, and with it what stands on libpq."""
+"""psql, and with it all programs on libpq."""
 
 from applications import documented, postgresql
 

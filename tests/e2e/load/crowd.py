@@ -1,4 +1,4 @@
-"""A client that connects all the time, to some services in turn, and writes down what came of each connection.
+"""A client that connects all the time, to some services in turn, and writes down the outcome of each connection.
 
 Arguments: certificate, key, the file to write to, and service:port for each service. A line of the record has begin
 and end of the connection (monotonic clock), the service, and 1 if served.

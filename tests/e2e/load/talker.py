@@ -1,4 +1,4 @@
-"""A client that connects again and again, and writes down what came of each connection.
+"""A client that connects again and again, and writes down the outcome of each connection.
 
 Arguments: a JSON object with
     kind      "connect"  a Connect client by configuration alone: one context for ever, and no files

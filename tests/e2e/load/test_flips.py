@@ -179,7 +179,7 @@ def world(tmp_path, module):
 def rows(what, flips, world):
     """Return the row of a table about some flips."""
     during = list(zip(flips, world.during(flips, lambda one: one.began)))
-    # Whenever they were begun: those that were let in so late have ended even later.
+    # A connection counts by its end, however early it began: an admission so late has ended even later.
     ends = [one.ended - flip.denied for flip, those in zip(flips, world.during(flips, lambda one: one.ended))
             for one in those if one.served]
     slips = [one.began - flip.denied for flip, those in during for one in those if one.served]

@@ -204,7 +204,7 @@ def test_five_rotations(world):
     world.rotate(HASTY)
     world.renewed()
     world.measure(MEASURED)
-    # Two at once, before the agent has leaves of the first: who is one root behind is then two behind.
+    # Two at once, before the agent has leaves of the first: a client one root behind is then two behind.
     world.rotate(HASTY)
     world.rotate(USUAL)
     world.renewed()

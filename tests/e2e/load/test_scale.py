@@ -23,7 +23,7 @@ pytestmark = pytest.mark.load
 FULL = os.environ.get("CONSUL_PROVIDER_SCALE") == "full"
 SERVICES = 1000 if FULL else 60  # of one process
 PROCESSES = 300 if FULL else 40
-CLIENTS = 8  # at a time, where nothing else is said
+CLIENTS = 8  # at a time, by default
 LIMIT = 200  # connections that an agent takes from a host
 SLOTS = 32  # processes that watch
 MOST_HELD = 2  # connections of a process

@@ -132,7 +132,7 @@ def new_root(agent, config, **more):
 
 
 class Observer:
-    """A blocking query beside those of the servers: when the agent had which leaf of a service."""
+    """A blocking query beside the servers' own. It notes when the agent had which leaf of a service."""
 
     def __init__(self, agent, service):
         self.path = f"http://{agent.address}/v1/agent/connect/ca/leaf/{urllib.parse.quote(service)}"
@@ -182,7 +182,7 @@ class Renewal:
 
 
 def renewals(leaves, sightings):
-    """Return those of each leaf but the first, by each process. Serial numbers of Consul's own CA only rise."""
+    """Return the renewals of each leaf but the first, by each process. Serial numbers of Consul's own CA only rise."""
     result = []
     for process in {one.process for one in sightings}:
         seen = [one for one in sightings if one.process == process]

@@ -9,7 +9,7 @@ sources=$1 consul=$2 copy=$3
 mount -t tmpfs tmpfs "$copy"
 root=$copy/root
 
-# Lay what the copy writes over a folder of this host.
+# Lay the copy's writes over a folder of this host.
 copy_folder() {
     mkdir -p "$copy/layer$1/up" "$copy/layer$1/work" "$root$1"
     mount -t overlay overlay -o "lowerdir=$1,upperdir=$copy/layer$1/up,workdir=$copy/layer$1/work" "$root$1"

@@ -429,7 +429,7 @@ static void test_reason_strings(void **state)
     assert_int_not_equal(code, 0);
     assert_string_equal(ERR_lib_error_string(code), "consul provider");
     unload(&one);
-    /* They outlive the provider: what is on a queue can still be printed. */
+    /* They outlive the provider: errors on a queue can still be printed. */
     for (reason = CONSUL_R_OUT_OF_MEMORY; reason < CONSUL_R_END; reason++) {
         const char *text = ERR_reason_error_string(ERR_PACK(ERR_GET_LIB(code), 0, reason));
 

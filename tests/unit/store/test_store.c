@@ -35,7 +35,7 @@ typedef struct fixture {
     enum { SAYS_YES, SAYS_NOTHING, LIMITS } of_alice; /* of others it says yes */
     int leaves, roots;                                /* how often each was asked for */
     int index;                                        /* of its answers about leaves; 0 for none */
-    const char *none; /* unless NULL, the answer to who wants a newer leaf */
+    const char *none; /* the answer to a request for a newer leaf, or NULL for the usual one */
     char headers[64];
     char last_leaf[256], last_roots[256];
     char *body;
@@ -254,7 +254,7 @@ static void test_roots(void **state)
     assert_int_equal(f->leaves, 0);
 }
 
-/* A root that is of no use keeps neither another one out, nor one in that is gone. */
+/* A root of no use does not keep another root out. It does not keep a withdrawn root in, either. */
 static void test_a_root_of_no_use(void **state)
 {
     fixture *f = *state;

@@ -19,7 +19,7 @@
 
 #define CONNECTIONS_MAX 1024
 #define REQUESTS_MAX 65536
-#define PATIENCE 60 /* seconds, before a test fails for what does not come */
+#define PATIENCE 60 /* seconds, before a test fails for something that does not come */
 
 static const char *const services[] = {"web", "friend", "foe"};
 
@@ -38,7 +38,7 @@ struct live_agent {
     enum live_manner manners[LIVE_WHATS];
     uint64_t indexes[LIVE_WHATS];
     int counts[LIVE_WHATS], opened, open;
-    int fds[CONNECTIONS_MAX]; /* of those that are open; -1 for none */
+    int fds[CONNECTIONS_MAX]; /* of open connections; -1 where closed */
     live_request *requests;
     int request_count;
 };

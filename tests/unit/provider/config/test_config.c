@@ -138,7 +138,7 @@ static void test_files(void **state)
         check(files[i].rows, files[i].words);
 }
 
-/* Rows of `upstreams`: good ones, and others with what is to be written in their place. */
+/* Rows of `upstreams`: good rows, and bad rows with the words of their error. */
 #define NAME "no program asks for a host by this name; "
 #define ADDRESS "an address is not to be seen in a handshake"
 

@@ -1,4 +1,4 @@
-/* A line of the log as text and as JSON, whatever the record says; and the page that names the fields. */
+/* A line of the log as text and as JSON, for any record, and the page that names the fields. */
 #include "unit.h"
 
 #include <stdio.h>

@@ -21,7 +21,7 @@
 
 #define TEXT_MAX (1 << 20)
 
-/* Stand between the log and libc, whose functions are the __real ones: meson.build. */
+/* Stand between the log and libc. libc's functions are the __real ones: meson.build. */
 int __wrap_clock_gettime(clockid_t clock, struct timespec *ts);
 int __real_clock_gettime(clockid_t clock, struct timespec *ts);
 int __wrap_connect(int s, const struct sockaddr *address, socklen_t address_len);
@@ -405,7 +405,7 @@ static int descriptor_of_log(void)
     return -1;
 }
 
-/* A host that daemonises closes what it does not know, and its next connection gets the number. */
+/* A host that daemonises closes unknown descriptors, and its next connection gets the number. */
 static void test_a_descriptor_that_became_another(void **state)
 {
     char other_path[80], text[64];

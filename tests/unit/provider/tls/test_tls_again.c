@@ -26,7 +26,7 @@ static tls_outcome meet(SSL *client, SSL *server, bool at_once)
 
 /* ---- a client ---- */
 
-/* First a site, whose certificate is the application's business, and then a name of Consul's. */
+/* First a site with a certificate that the application judges, and then a name of Consul's. */
 static void test_clients(void **state)
 {
     unsigned int displaced;

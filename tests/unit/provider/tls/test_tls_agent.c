@@ -223,7 +223,7 @@ static void test_hanging_agent(void **state)
     tls_outcome outcome;
     int64_t began;
 
-    /* Both, so that who tries it meanwhile gets no answer either. */
+    /* Both hang, so that a probe gets no answer either. */
     world.agent.decision_reply.manner = HTTP_HANG;
     world.agent.roots_reply.manner = HTTP_HANG;
     outcome = connect(TLS1_3_VERSION, &world.friend, &world.web);

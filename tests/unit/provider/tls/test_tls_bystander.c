@@ -33,7 +33,7 @@ static void test_servers_and_clients(void **state)
     assert_nothing_was_asked();
 }
 
-/* Only what it has in the end counts: not a leaf that was replaced before the handshake, or not taken. */
+/* The last certificate counts: not a leaf that was replaced before the handshake, or not taken. */
 static void test_a_leaf_that_did_not_stay(void **state)
 {
     minted stand_in = mint_stand_in("consul:leaf/web");

@@ -1,4 +1,4 @@
-/* A TLS client whose certificate is a Connect leaf, and whom it talks to. */
+/* A TLS client with a Connect leaf as its certificate, and the servers that it talks to. */
 #include "unit.h"
 
 #include <openssl/x509v3.h>
@@ -164,7 +164,7 @@ static tls_outcome dial_late(int version, const minted *server, bool with_cert_c
     SSL_CTX *server_ctx = tls_ctx(version, server), *client_ctx = tls_ctx(version, NULL);
     tls_outcome outcome;
 
-    /* An impostor asks for a certificate like any other server, and takes what it gets. */
+    /* An impostor asks for a certificate like any other server, and takes any. */
     SSL_CTX_set_verify(server_ctx, SSL_VERIFY_PEER, accept_all);
     if (with_cert_cb)
         SSL_CTX_set_cert_cb(client_ctx, use_leaf, NULL);

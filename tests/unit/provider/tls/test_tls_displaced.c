@@ -469,7 +469,7 @@ static void test_leaf_given_late(void **state)
     assert_int_equal(failures, 0);
 }
 
-/* Where security and verification are left it is known in time, and lets in who may. */
+/* Where security and verification are left, the leaf is known in time, and a friend gets in. */
 static void test_leaf_given_late_for_a_friend(void **state)
 {
     size_t v;
@@ -548,7 +548,7 @@ static void test_mode_taken_back(void **state)
     minted_free(&stand_in);
 }
 
-/* Where our verification is left in its place, a displacement does no harm to those who may. */
+/* Where our verification is left in its place, a displacement does no harm to allowed peers. */
 static void test_friends(void **state)
 {
     size_t i, v;

@@ -1,4 +1,4 @@
-/* Applications that set what we had set, on the SSL that they have made. */
+/* Applications that set the same things as we do, on the SSL that they have made. */
 #include "unit.h"
 
 #include "tls.h"

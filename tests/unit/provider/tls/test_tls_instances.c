@@ -66,7 +66,7 @@ static minted load_with(const char *settings, const char *uri, OSSL_LIB_CTX **ke
     return loaded;
 }
 
-/* Serve this client by that leaf; `*presented` is what the client was shown. */
+/* Serve this client by that leaf; `*presented` is the server's certificate. */
 static tls_outcome serve(int version, const minted *client, const minted *own, X509 **presented)
 {
     SSL_CTX *server_ctx = tls_ctx(version, own), *client_ctx = tls_ctx(version, client);

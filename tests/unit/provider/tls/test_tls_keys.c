@@ -236,7 +236,7 @@ static void test_raw_public_keys(void **state)
             assert_refused("anybody's key", &outcome);
             outcome = show_key(version, &world.site, i == 0, &world.web, true);
             assert_refused("anybody's key, to who accepts any", &outcome);
-            /* Not even that of a leaf: who has it is not told by it. */
+            /* The key of a leaf does not count, either: it does not tell its owner. */
             outcome = show_key(version, &world.friend, i == 0, &world.web, false);
             assert_refused("a friend's key", &outcome);
         }

@@ -1,4 +1,4 @@
-/* A TLS server whose certificate is a Connect leaf, and the clients that get in. */
+/* A TLS server with a Connect leaf as its certificate, and the clients that get in. */
 #include "unit.h"
 
 #include <stdio.h>

@@ -60,7 +60,7 @@ static void test_sni(void **state)
     }
 }
 
-/* The question is about the service whose leaf was presented. */
+/* The question is about the service of the presented leaf. */
 static void test_sni_target(void **state)
 {
     minted db = mint_leaf(&world.ca, TD, "db");
@@ -317,7 +317,7 @@ static int name_is_known(SSL *ssl, int *alert, void *arg)
     return SSL_TLSEXT_ERR_OK;
 }
 
-/* Let both sides read and write whatever they have to. */
+/* Let both sides read and write as they have to. */
 static void exchange(SSL *client, SSL *server)
 {
     char byte;
@@ -332,8 +332,8 @@ static void exchange(SSL *client, SSL *server)
 
 /*
  * An ordinary connection is asked for a second handshake, and becomes Connect before that begins. The
- * session of the first one proves nothing; with our callbacks for messages displaced, only what is
- * asked about versions tells of it.
+ * session of the first one proves nothing. With our callbacks for messages displaced, only the
+ * security callback for versions tells of it.
  */
 static void test_renegotiation_as_connect(void **state)
 {

@@ -1,6 +1,6 @@
 /*
  * Threads: sixteen of them, on one SSL_CTX or with their own, while the authority is rotated. Each
- * handshake comes out as it should, whatever the others do.
+ * handshake comes out as it should, beside all others.
  */
 #include "unit.h"
 

@@ -23,7 +23,7 @@
 #include "store.h"
 
 #define ROUNDS 8      /* turns of each side */
-#define OF_OPENSSL 80 /* of its allocations, how many fail one by one in each case */
+#define OF_OPENSSL 80 /* the number of its allocations that fail one by one in each case */
 #define FROM_THERE 30 /* and how often everything fails from one on */
 #define FAR_AWAY 1000000
 
@@ -202,7 +202,7 @@ static void test_nobody_comes_in(void **state)
     }
 }
 
-/* The control: where nothing fails, who may connect does, by the same steps. */
+/* The control: where nothing fails, an allowed peer connects, by the same steps. */
 static void test_friends_come_in(void **state)
 {
     static const torture_case friends[] = {
@@ -280,7 +280,7 @@ static int load(long first, long last)
     return count;
 }
 
-/* Where OpenSSL's own allocations fail, it crashes while it decodes what the loader gave it. */
+/* Where OpenSSL's own allocations fail, it crashes while it decodes the loader's objects. */
 static void test_loading(void **state)
 {
     long count, k;

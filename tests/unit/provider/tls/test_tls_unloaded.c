@@ -98,7 +98,7 @@ static void test_a_service_goes_before_none(void **state)
     assert_ordinary("no service");
     second = load("service = web\noutbound = require");
     for (v = 0; v < 2; v++) {
-        /* Both sides are web now, whatever they have. */
+        /* Both sides are web now, with any certificate. */
         outcome = connect(tls_versions[v], NULL, &world.site);
         assert_talked("web and web", &outcome);
         assert_contains(world.agent.last_question, "\"Target\":\"web\"");
@@ -114,7 +114,7 @@ static void test_a_service_goes_before_none(void **state)
     assert_nothing_goes("unloaded", "the consul provider is not active");
 }
 
-/* Another one that is there still says nothing of what it required. */
+/* An instance that stays says nothing about the demands of one that is gone. */
 static void test_the_service_is_gone_and_another_stays(void **state)
 {
     OSSL_LIB_CTX *first = load(""), *second = load("service = web\noutbound = require");
@@ -136,7 +136,7 @@ static void test_an_unusable_one_goes_before_all(void **state)
     OSSL_LIB_CTX_free(bad);
 }
 
-/* Each would be without effect on what the other governs: strangers were served by the laxer one. */
+/* One instance of a pair has no effect on the other: the laxer one would serve strangers. */
 static const struct {
     const char *first, *second, *why;
 } pairs[] = {
@@ -215,7 +215,7 @@ static void test_tables_of_two(void **state)
     }
 }
 
-/* One file in two library contexts is one service, also where the environment has changed meanwhile. */
+/* One file in two library contexts is one service, even if the environment has changed meanwhile. */
 static void test_two_that_agree(void **state)
 {
     const char *settings = "service = web\noutbound = require";

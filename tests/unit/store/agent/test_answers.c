@@ -60,7 +60,7 @@ static void test_bad_answers(void **state)
             fail_msg("%s was accepted", bad_answers[i].name);
         assert_error(&err, bad_answers[i].reason, bad_answers[i].text);
         assert_contains(err.text, PATH);
-        /* Nothing is followed; only what was cut off before any answer is asked again. */
+        /* No redirect is followed. Only a request without any answer is tried again. */
         assert_int_equal(http_server_requests(f->server),
                          before + (bad_answers[i].reply.manner == HTTP_CLOSE ? 7 : 1));
     }

@@ -72,7 +72,7 @@ static void test_lists(void **state)
     }
 }
 
-/* Nothing is kept of what the agent heeds. */
+/* An intention that the agent heeds is not kept. */
 static void test_plain_ones(void **state)
 {
     static const char *const bodies[] = {

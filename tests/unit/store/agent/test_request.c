@@ -1,4 +1,4 @@
-/* HTTP with the agent: its address, what it is asked, and by what way. */
+/* HTTP with the agent: its address, the requests, and their way. */
 #include "unit.h"
 
 #include <pthread.h>
@@ -41,7 +41,7 @@ static const struct {
     {"unix://relative", false, NULL, "GET http://localhost" PATH " at unix://relative:"},
 };
 
-/* With a deadline that has passed, nothing is connected to, and the message says to what not. */
+/* After its deadline a request makes no connection, and the message names the address. */
 static void test_good_addresses(void **state)
 {
     size_t i;

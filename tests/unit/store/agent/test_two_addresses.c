@@ -1,6 +1,6 @@
 /*
- * An agent whose name has two addresses, neither of which takes a connection: is it lost? The test has a
- * network of its own, with few ports.
+ * The loss of an agent with two addresses under one name, where neither takes a connection. The test
+ * has a network of its own, with few ports.
  */
 #include "unit.h"
 

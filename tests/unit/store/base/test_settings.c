@@ -199,7 +199,7 @@ static void test_environment(void **state)
         setenv(variables[i].env, variables[i].value, 1);
     settings = read_config(NULL, NULL);
     assert_non_null(settings);
-    /* It is read once: what becomes of it later does not matter. */
+    /* The environment is read once: later changes do not matter. */
     clear_environment(state);
     assert_string_equal(settings->address, "https://agent:8501");
     assert_string_equal(settings->token, "t0");
@@ -432,7 +432,7 @@ static void test_demands_without_a_service(void **state)
     refuse(CONFIG("inbound", "off", "outbound", "require"), "take outbound out");
 }
 
-/* Most often a variable that was to say something. The others say: none, whatever the environment says. */
+/* An empty value is most often a mistake, and refused. Seven settings may be empty in the file. */
 static void test_empty_values(void **state)
 {
     static const char *const may_be_empty[] = {
@@ -475,7 +475,7 @@ static void test_domain(void **state)
         refuse(CONFIG("domain", bad[i]), "allowed is the name of a domain");
 }
 
-/* The rows of a table are asked for one by one; its name alone is a section that is missing. */
+/* The rows of a table are looked up one by one. Its name alone means a missing section. */
 static void test_table_without_section(void **state)
 {
     refuse(CONFIG("upstreams", "nowhere"), "upstreams = \"nowhere\": there is no section");

@@ -34,7 +34,7 @@ static consul_spiffe_id target = {.uri = "spiffe://td.consul/ns/default/dc/dc1/s
                         other_target = {.uri = "spiffe://td.consul/ns/default/dc/dc1/svc/api",
                                         .service = "api"};
 
-/* An agent that answers when it is let, with what it thought when it was asked. */
+/* An agent that answers when the test lets it, with its opinion at the time of the question. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 static int asked, let; /* how many questions have come, and may be answered */
@@ -236,7 +236,7 @@ static void test_slow_agent(void **state)
     queued_ms = 1;
     for (i = 0; i < 3; i++) {
         begin(&handshakes[i]);
-        wait_until_asked(i + 1); /* without an answer to those before */
+        wait_until_asked(i + 1); /* without an answer to the earlier ones */
     }
     let_answer(3);
     for (i = 0; i < 3; i++)

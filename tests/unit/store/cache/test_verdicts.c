@@ -124,7 +124,7 @@ static void test_a_million_clients(void **state)
     for (i = 0; i < MILLION; i++) {
         id = peer(i);
         verdict = verdict_about(i);
-        if (i == 1) /* libcrypto has fetched what it needs */
+        if (i == 1) /* libcrypto has fetched its algorithms */
             before = allocated();
         consul_verdicts_note(known, &target, &id, cert(i).bytes, &verdict);
     }
@@ -155,7 +155,7 @@ static void test_order(void **state)
     consul_verdicts_free(known);
 }
 
-/* Few do not take each other's places, whatever they are called. */
+/* A few names do not take each other's places. */
 static void test_few(void **state)
 {
     consul_spiffe_id ids[8];

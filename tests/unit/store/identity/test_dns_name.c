@@ -94,7 +94,7 @@ static void test_valid_hosts(void **state)
     assert_false(consul_host_is_valid(longest));
 }
 
-/* No host name is too long, or has too many labels, to be told what it is not. */
+/* A long host name is no service. A name with many labels is still not taken for an ordinary one. */
 static void test_long_hosts(void **state)
 {
     char host[512];

@@ -110,7 +110,7 @@ static void test_names(void **state)
     }
 }
 
-/* A common name with a NUL in it, which who reads it as text would take for Consul's. */
+/* A common name with a NUL in it: read as text, it would be a name of Consul's. */
 static void test_a_name_with_a_nul(void **state)
 {
     static const unsigned char name[] = "web.svc.default.11111111.consul\0.example.com";

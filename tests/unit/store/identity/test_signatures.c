@@ -249,7 +249,7 @@ static void test_not_yet_valid(void **state)
     minted_free(&early);
 }
 
-/* The wall clock jumps: signatures that are known do not hide what is not valid then. */
+/* The wall clock jumps: known signatures do not hide a certificate that is not valid then. */
 static void test_clock_steps(void **state)
 {
     minted web = mint(&ca, (mint_order){URI("web"), .not_before = -600, .not_after = 600});
@@ -268,7 +268,7 @@ static void test_clock_steps(void **state)
     minted_free(&web);
 }
 
-#define CHAINS 100000 /* a hundred times what is kept */
+#define CHAINS 100000 /* a hundred times the kept ones */
 
 /* Return the bytes that the process has allocated, or 0 with a sanitizer, which sees leaks itself. */
 static size_t allocated(void)

@@ -135,7 +135,7 @@ static void test_no_service_ids(void **state)
     }
 }
 
-/* A NUL ends a C string, and not what a CA has signed. */
+/* A NUL ends a C string, and not a name that a CA has signed. */
 static void test_embedded_nul(void **state)
 {
     static const char text[] = WEB "\0.evil";

@@ -236,7 +236,7 @@ static void test_a_leaf_just_after_the_thread(void **state)
         assert_true(--tries > 0);
 }
 
-/* With a query that waits, with one whose connection says nothing, with a probe: all end at once. */
+/* A waiting query, a query on a silent connection, and a probe: all end at once. */
 static void test_it_ends_promptly(void **state)
 {
     fixture *f = *state;
@@ -707,7 +707,7 @@ static void check_fork_while_held(fixture *f, pthread_mutex_t *lock)
     sem_destroy(&h.may_go);
 }
 
-/* Also where there has been no watch yet, the fork waits for who has the lock. */
+/* The fork waits for the thread with the lock, even before any watch. */
 static void test_fork_while_the_lock_is_held(void **state)
 {
     check_fork_while_held(*state, NULL);
@@ -771,7 +771,7 @@ static void test_descriptors_end_with_exec(void **state)
     assert_int_equal(sockets(true), inherited);
 }
 
-/* A daemon closes what it does not know, and opens its own. */
+/* A daemon closes unknown descriptors, and opens its own. */
 static void test_closed_descriptors(void **state)
 {
     fixture *f = *state;
