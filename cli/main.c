@@ -1,4 +1,6 @@
 /* consul-tls(1): the command beside the provider. */
+#include "check/check.h"
+#include "check/probe.h"
 #include "commands.h"
 
 #include <stdio.h>
@@ -16,6 +18,9 @@ typedef struct command {
 
 /* Options with = take a value. */
 static const command commands[] = {
+    {"check", " config= application= service= connect= pid= user= from= cert= key= ",
+     "[--config FILE] [--service NAME] [--connect HOST:PORT] [--pid PID] [--from CLIENT]",
+     cli_check},
     {"config", " ", "[SERVICE] [SETTING=VALUE...]", cli_config},
     {"stand-in", " force owner= ", "SERVICE [FOLDER] [--owner USER] [--force]", cli_stand_in},
     {"show", " config= application= pem ", "leaf|roots|intentions [SERVICE] [--pem]", cli_show},
@@ -47,6 +52,7 @@ static int run(const command *chosen, int argc, char **argv)
         return EXIT_USAGE;
     }
     if (!chosen->run(&arguments, &err)) {
+        fflush(stdout);
         if (err.reason != 0)
             fprintf(stderr, "consul-tls %s: %s\n", chosen->name, err.text);
         return EXIT_FAILURE;
@@ -62,6 +68,8 @@ int main(int argc, char **argv)
 {
     size_t i;
 
+    if (argc == 5 && strcmp(argv[1], CLI_PROBE) == 0)
+        return cli_probe_serve(argv[2], argv[3], argv[4]);
     /* The command itself takes no part in Connect, and works with a file that is broken. */
     OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL);
     if (argc >= 2 && strcmp(argv[1], "--version") == 0) {

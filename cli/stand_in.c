@@ -1,7 +1,8 @@
 /* The command stand-in: a certificate and a key that name a service, without a secret. */
 #include "commands.h"
 
-#include "identity/stand_in.h"
+#include "common/pair.h"
+#include "identity/uri.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,12 +15,8 @@
 #include <unistd.h>
 
 #include <openssl/err.h>
-#include <openssl/evp.h>
 #include <openssl/pem.h>
-#include <openssl/x509v3.h>
 
-#define DAYS 36500            /* of the certificate, which no peer verifies */
-#define COMMON_NAME_MAX 64    /* RFC 5280, ub-common-name */
 #define KEY_MARK "CONSUL URI" /* of a key file that may be replaced */
 #define PATH_SIZE 4096
 
@@ -54,71 +51,10 @@ static int write_uri(const char *operand, char uri[CONSUL_URI_MAX], consul_error
     return consul_uri_parse(uri, &parsed, err);
 }
 
-static bool add_extension(X509 *cert, int nid, const char *value)
-{
-    X509_EXTENSION *extension = X509V3_EXT_conf_nid(NULL, NULL, nid, value);
-    bool ok = extension != NULL && X509_add_ext(cert, extension, -1);
-
-    X509_EXTENSION_free(extension);
-    return ok;
-}
-
-/* Add the URI as it is: OpenSSL's own syntax would read a comma or a colon in it. */
-static bool add_uri(X509 *cert, const char *uri)
-{
-    GENERAL_NAMES *names = sk_GENERAL_NAME_new_null();
-    GENERAL_NAME *name = GENERAL_NAME_new();
-    ASN1_IA5STRING *text = ASN1_IA5STRING_new();
-    bool ok = names != NULL && name != NULL && text != NULL && ASN1_STRING_set(text, uri, -1);
-
-    if (ok) {
-        GENERAL_NAME_set0_value(name, GEN_URI, text);
-        text = NULL;
-        ok = sk_GENERAL_NAME_push(names, name) > 0;
-        name = ok ? NULL : name;
-    }
-    ok = ok && X509_add1_ext_i2d(cert, NID_subject_alt_name, names, 0, 0) > 0;
-    ASN1_IA5STRING_free(text);
-    GENERAL_NAME_free(name);
-    sk_GENERAL_NAME_pop_free(names, GENERAL_NAME_free);
-    return ok;
-}
-
-static bool name_cert(X509 *cert, const char *service)
-{
-    const char *shown = strlen(service) > COMMON_NAME_MAX ? "stand-in" : service;
-    X509_NAME *name = X509_get_subject_name(cert);
-
-    return X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8, (const unsigned char *)shown, -1,
-                                      -1, 0)
-           && X509_set_issuer_name(cert, name);
-}
-
-static X509 *make_cert(const char *service, const char *uri, EVP_PKEY *key)
-{
-    BIGNUM *serial = BN_new();
-    X509 *cert = X509_new();
-    bool ok = cert != NULL && serial != NULL && BN_rand(serial, 159, BN_RAND_TOP_ONE, 0)
-              && BN_to_ASN1_INTEGER(serial, X509_get_serialNumber(cert)) != NULL
-              && X509_set_version(cert, X509_VERSION_3)
-              && X509_gmtime_adj(X509_getm_notBefore(cert), -86400) != NULL
-              && X509_time_adj_ex(X509_getm_notAfter(cert), DAYS, 0, NULL) != NULL
-              && name_cert(cert, service) && X509_set_pubkey(cert, key)
-              && add_extension(cert, NID_basic_constraints, "critical,CA:FALSE")
-              && add_uri(cert, uri) && X509_sign(cert, key, EVP_sha256()) > 0;
-
-    BN_free(serial);
-    if (ok)
-        return cert;
-    X509_free(cert);
-    return NULL;
-}
-
 static bool write_cert(BIO *out, const char *service, const char *uri)
 {
-    const unsigned char *der = consul_stand_in_key;
-    EVP_PKEY *key = d2i_AutoPrivateKey(NULL, &der, CONSUL_STAND_IN_KEY_LEN);
-    X509 *cert = key == NULL ? NULL : make_cert(service, uri, key);
+    EVP_PKEY *key = cli_pair_key();
+    X509 *cert = key == NULL ? NULL : cli_pair_cert(service, uri, key);
     bool ok = cert != NULL
               && BIO_printf(out,
                             "A stand-in for the service \"%s\". It holds no secret. Each handshake "
