@@ -68,7 +68,7 @@ def open_folders():
 
 @pytest.fixture(scope="session")
 def make_agent(tmp_path_factory):
-    """Starts real agents; they are stopped at the end of the session."""
+    """Yield a function that starts real agents. They are stopped at the end of the session."""
     agents = []
 
     def make(**config):
@@ -128,7 +128,7 @@ def envoys():
 
 @pytest.fixture
 def sidecar(programs, envoys):
-    """Makes sidecars."""
+    """Yield a function that makes sidecars."""
     started = []
 
     def make(agent, service, **options):

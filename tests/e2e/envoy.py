@@ -34,7 +34,7 @@ def missing(consul):
     """Return the reason against an Envoy beside this Consul, or an empty text."""
     major, minor = consul_version(consul)
     if (major, minor) < FIRST_CONSUL:
-        return f"Consul {major}.{minor} can not configure an Envoy of today: it speaks xDS v2 only"
+        return f"Consul {major}.{minor} cannot configure an Envoy of today: it speaks xDS v2 only"
     return "" if binary() else "no Envoy: tools/setup --consul=current fetches one"
 
 

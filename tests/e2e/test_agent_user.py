@@ -101,7 +101,7 @@ def test_no_such_user(programs, agent):
 
 @pytest.fixture
 def impostor(programs, open_folders):
-    """Starts a program of OTHER at an address, which accepts connections or leaves them in the queue."""
+    """Return a function that starts a program of OTHER at an address. It accepts connections, or leaves them queued."""
     started = []
     place = open_folders("impostor")
     os.chown(place, OTHER, OTHER)

@@ -37,7 +37,7 @@ def section(programs, fips_module):
 
 @pytest.fixture
 def config(programs, agent, section):
-    """Writes a file with these lines in the list of providers, with fips=yes or without."""
+    """Return a function that writes a file with these providers, with fips=yes or without."""
     def write(listed, activate="", properties=True, **settings):
         file = programs.config(agent, **settings)
         text = file.read_text().replace("null = null_provider\nconsul = consul_provider\n", listed)

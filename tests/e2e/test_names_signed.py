@@ -37,7 +37,7 @@ def programs(open_folders, module):
 
 @pytest.fixture
 def sign(programs, guarded, service):
-    """Make a leaf with that URI and NAMES, by a token for this service and this node alone."""
+    """Return a maker of leaves with a URI and NAMES, by a token for this service and node alone."""
     token = guarded.make_token(
         service, f'service "{service}" {{ policy = "write" }} node "{service}" {{ policy = "write" }}')
 

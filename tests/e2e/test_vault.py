@@ -42,7 +42,7 @@ def vault(tmp_path_factory):
 
 @pytest.fixture
 def start(make_agent):
-    """Starts an agent whose CA this configuration is; it is stopped after the test."""
+    """Yield a function that starts an agent with this configuration of its CA. It is stopped after the test."""
     agents = []
 
     def with_config(config):

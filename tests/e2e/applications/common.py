@@ -13,7 +13,7 @@ from processes import Process, wait_until
 from programs import Result
 
 ATTEMPTS = 5
-TEXT = "served to who may be served"
+TEXT = "served to an allowed client"
 HTTP_REQUEST = b"GET / HTTP/1.0\r\n\r\n"
 # All servers of a kind have one key, as several hosts may share it: any of them could resume.
 TICKET_KEY = bytes(range(80))

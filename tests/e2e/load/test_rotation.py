@@ -193,7 +193,7 @@ def rows(world, what, services):
     seen = world.renewals(services)
     late = [one.missed for one in seen if one.missed]
     assert percentile([one.missed for one in seen], 0.99) < LAG_MAX, sorted(late)
-    yield f"{what}: the agent has a new leaf, and somebody connects → end of the first handshake with it, " \
+    yield f"{what}: the agent has a new leaf, and a client connects → end of the first handshake with it, " \
         "median / p99", lag([one.lag for one in seen])
     yield f"{what}: new leaves that the first handshake begun after that did not have yet", \
         f"{len(late)} of {len(seen)}" + (f", at most {milliseconds(max(late))} old" if late else "")
@@ -219,7 +219,7 @@ def test_five_rotations(world):
     check_the_last_root(world)
     asking = world.connections(*ASKING)
     publish("rotation", "Five rotations of the CA under load", [
-        ("handshakes of clients that ask the agent, or verify nobody, and have any leaf of the mesh", len(asking)),
+        ("handshakes of clients that ask the agent, or verify no server, and have any leaf of the mesh", len(asking)),
         ("of those failed", 0),
         ("apart: refusals by a client that asked just before two rotations, and met a leaf of the second",
          sum(is_two_behind(world, one) for one in world.connections("neutral"))),

@@ -317,7 +317,7 @@ def test_a_neighbour_with_many_connections(fleet):
         at_once = decided_rightly(fleet, PROCESSES)
         held, watchers = neighbour.holds(), len(watching(fleet))
     fleet.rows += [
-        ("beside somebody who holds connections: how many", held),
+        ("beside a neighbour with connections: how many", held),
         ("refused wrongly then", 0),
         ("processes that watch then", watchers),
         ("a handshake then, p50 / p99", times(visits)),
@@ -342,7 +342,7 @@ def test_a_neighbour_with_all_connections(fleet):
     fleet.log.since()  # leaves out the refusals until then
     decided_rightly(fleet)
     fleet.rows += [
-        (f"beside somebody who holds all {LIMIT}: refused, with a reason", f"{len(refused)} of {PROCESSES}"),
+        (f"beside a neighbour with all {LIMIT}: refused, with a reason", f"{len(refused)} of {PROCESSES}"),
         ("such a refusal, p50 / p99", times(refused)),
         ("after that: until all had served, 32 clients in turn", f"{recovered:.1f} s"),
     ]
@@ -365,7 +365,7 @@ def test_the_agent_restarts(fleet):
     decided_rightly(fleet)
     assert max(alone.rates()) <= TRIES * MOST_HELD * SLOTS and meter.attempts <= visits * 10
     fleet.rows += [
-        ("without an agent: connection attempts in each second, nobody visiting", ", ".join(map(str, alone.rates()))),
+        ("without an agent: connection attempts in each second, without visits", ", ".join(map(str, alone.rates()))),
         ("agent restarted, with another CA: until all have served (it signs 50 a second)", f"{seconds:.1f} s"),
         ("connection attempts a second meanwhile, by clients of all", f"{meter.attempts / meter.seconds:.0f}"),
         ("for each handshake", f"{(meter.attempts - visits) / visits:.2f}"),

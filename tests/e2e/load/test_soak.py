@@ -161,7 +161,7 @@ class Soak:
             return not waiting
 
         try:
-            wait_until(all_right, "everybody")
+            wait_until(all_right, "all clients")
         except AssertionError as error:
             last = [next((c for c in reversed(self.clients[client].connections) if c.server == server), None)
                     for client, server in waiting]

@@ -442,9 +442,10 @@ static void test_leaf_given_late(void **state)
     static const struct {
         const char *what;
         int (*apply)(SSL *, void *);
-    } ways[] = {{"a leaf given late let anybody in", verify_none_and_give_leaf},
-                {"a leaf given late, before the mode, let anybody in", give_leaf_and_verify_none},
-                {"a late context let anybody in", change_context}};
+    } ways[] = {
+        {"a leaf given late let a stranger in", verify_none_and_give_leaf},
+        {"a leaf given late, before the mode, let a stranger in", give_leaf_and_verify_none},
+        {"a late context let a stranger in", change_context}};
     size_t i, v, way, own;
 
     failures = 0;
@@ -539,7 +540,8 @@ static void test_mode_taken_back(void **state)
         SSL_CTX_set_alpn_protos(client, (const unsigned char *)"\002h2", 3);
         outcome = tls_connect(client, server);
         note(is_silent(&outcome), version, row->name,
-             i / 2 % 2 == 0 ? "with a leaf, anybody got in" : "with a stand-in, anybody got in",
+             i / 2 % 2 == 0 ? "with a leaf, a stranger got in"
+                            : "with a stand-in, a stranger got in",
              &outcome);
         SSL_CTX_free(server);
         SSL_CTX_free(client);

@@ -233,9 +233,9 @@ static void test_raw_public_keys(void **state)
 
             assert_talked("ordinary", &outcome);
             outcome = show_key(version, &world.site, i == 0, &world.web, false);
-            assert_refused("anybody's key", &outcome);
+            assert_refused("any key", &outcome);
             outcome = show_key(version, &world.site, i == 0, &world.web, true);
-            assert_refused("anybody's key, to who accepts any", &outcome);
+            assert_refused("any key, to a server or client that accepts any", &outcome);
             /* The key of a leaf does not count, either: it does not tell its owner. */
             outcome = show_key(version, &world.friend, i == 0, &world.web, false);
             assert_refused("a friend's key", &outcome);

@@ -35,7 +35,7 @@ static char *read_file(const char *folder, const char *name, size_t *len)
     snprintf(path, sizeof(path), "%s/%s", folder, name);
     file = fopen(path, "r");
     if (file == NULL)
-        fail_msg("%s can not be read", path);
+        fail_msg("%s cannot be read", path);
     *len = fread(data, 1, FILE_MAX_SIZE - 1, file);
     fclose(file);
     data[*len] = '\0';
