@@ -120,7 +120,7 @@ def guarded(make_agent):
 
 @pytest.fixture(scope="session")
 def envoys():
-    """For tests that need some."""
+    """Skip the tests that need an Envoy, where it is missing."""
     reason = envoy.missing(consul_binary())
     if reason:
         pytest.skip(reason)

@@ -74,7 +74,7 @@ class Answered:
 
     @property
     def certificate(self):
-        """As PEM."""
+        """The server's certificate, as PEM."""
         return re.search(
             "-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n", self.result.stdout, re.DOTALL)[0]
 

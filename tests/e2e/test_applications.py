@@ -68,7 +68,7 @@ def denied(server, source, *arguments):
 
 
 def test_who_is_allowed_is_served(server, agent, peer, version):
-    """And is shown the live leaf, not the certificate of the configuration."""
+    """An allowed client gets the live leaf, and not the certificate of the configuration."""
     source, leaf = peer
     agent.allow(source, server.service)
     answered = server.ask(version, *leaf)

@@ -140,7 +140,7 @@ def test_an_impostor_is_refused(client, impostor):
 
 
 def test_an_ordinary_server_is_no_service(client, agent, ordinary):
-    """Not by the name of one, and by no name where Connect is required; else it is the client's business."""
+    """It fails by a service's name, and by any name where Connect is required. Otherwise the client decides."""
     for fetched in (client.fetch(server=ordinary, provider=False), client.fetch(server=ordinary)):
         assert fetched.served, fetched
     for host in client.hosts[1:]:
@@ -178,7 +178,7 @@ def test_no_server_of_the_mesh_is_a_web_site(client, agent, pretender, outbound)
 
 
 def test_no_session_is_resumed(client, agent):
-    """By a client that keeps sessions: here of a server that has a leaf, and would resume."""
+    """The client keeps sessions. Its server has a leaf, and would resume."""
     if not getattr(client.module, "RESUMES", False):
         pytest.skip("keeps no sessions")
     _, certificate, _, key, *_ = agent.leaf("web").files(client.programs.folder, "resuming")

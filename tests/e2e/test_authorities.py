@@ -36,7 +36,7 @@ def sizes(agent):
 
 @pytest.mark.parametrize("kind, bits", KEYS, ids=lambda value: str(value))
 def test_keys(programs, make_agent, kind, bits):
-    """Of the root; Consul makes leaves of the same kind, or of P-256."""
+    """The keys are the roots'. Consul makes leaves of the same kind, or of P-256."""
     agent = make_agent(connect={"enabled": True, "ca_config": {"private_key_type": kind, "private_key_bits": bits}})
     agent.wait_for_roots()
     assert sizes(agent) == {bits}

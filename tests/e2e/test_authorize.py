@@ -47,7 +47,7 @@ def test_the_question(programs, fake, version):
     (2**159 - 1, "7f" + 19 * ":ff"),
 ])
 def test_serials_are_spelled_as_consul_does(programs, fake, serial, spelling):
-    """Without the zero byte that DER puts before a high bit."""
+    """The zero byte that DER puts before a high bit is left out."""
     server = programs.connect_server("web", config=programs.config(fake))
     friend = fake.authority.service("friend", serial=serial)
     assert asked(programs, fake, server, friend).json["ClientCertSerial"] == spelling

@@ -19,7 +19,7 @@ def public(programs):
 
 
 def test_a_public_server_serves_anyone(programs, fake, public, version):
-    """Without a word to the agent."""
+    """The agent is not asked."""
     server = programs.server(*public, config=programs.config(fake))
     outcome = programs.talk(server, version)
     assert outcome.talked, outcome

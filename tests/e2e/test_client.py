@@ -114,7 +114,7 @@ def test_an_impostor_hears_why(programs, agent, client, version, kind):
 
 
 def test_another_service_hears_why(programs, agent, client, version):
-    """Not the one that the host name asks for."""
+    """The host name names another service than the server's leaf."""
     outcome = meets(programs, client, agent.leaf("web"), version, "-servername", "api.service.consul")
     assert outcome.silent and heard(outcome) == BAD_CERTIFICATE
     assert 'is not the service "api"' in outcome.client

@@ -182,7 +182,7 @@ def test_what_is_no_value_brings_nothing(programs, fake, value, said):
 
 
 def test_what_can_not_be_brought_is_said(programs, fake):
-    """And all TLS is refused, even where the file brings cryptography of its own."""
+    """All TLS is refused then, even where the file brings cryptography of its own."""
     config = programs.config(fake, crypto="fips", log="stderr")
     text = config.read_text().replace("null = null_provider", "default = null_provider")
     config.write_text(text)

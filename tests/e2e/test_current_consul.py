@@ -105,7 +105,7 @@ def test_a_name_comes_before_a_wildcard(entry, talks):
 
 @since_1_9
 def test_the_destinations_entry_comes_before_that_of_all(ours, service, entry, talks):
-    """Also where the latter names the source."""
+    """It comes first even where the entry of all names the source."""
     everywhere = Entry(ours, "*")
     everywhere.write([{"Name": f"{source}-{service}", "Action": "deny"} for source in ("friend", "foe")])
     try:

@@ -95,7 +95,7 @@ def world(programs, fake):
 
 
 def test_a_known_decision_is_not_asked_for(world):
-    """But now and then, and in both versions of TLS."""
+    """It is asked for now and then only, in both versions of TLS."""
     world.settle()
     before = world.questions()
     for number in range(60):
@@ -201,7 +201,7 @@ def test_a_broken_watch_vouches_for_nothing(world):
 
 
 def test_decisions_are_about_one_certificate(world, fake):
-    """Neither another one of the same service and key, nor of another service, is let in unasked."""
+    """Another certificate is not let in unasked, of another service or of the same service and key."""
     key = ec_key()
     friend = world.client(fake.authority.service("friend", key=key))
     wait_until(lambda: world.unasked(friend), "a decision that is known")

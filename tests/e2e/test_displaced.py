@@ -75,7 +75,7 @@ def test_a_psk_session_is_no_way_in(programs, agent, service, options):
 
 @pytest.mark.parametrize("options", [[], ["-msg", "-security_debug"]], ids=" ".join)
 def test_early_data_does_not_come_before_the_decision(programs, agent, service, options):
-    """Neither with a session of an allowed past, nor with a pre-shared one."""
+    """It does not come with a session of an allowed past, or with a pre-shared one."""
     source = f"fickle-{service}"
     early, session = programs.write("early", "early words\n"), programs.path("session")
     leaf = agent.leaf(source).files(programs.folder, "client")

@@ -46,7 +46,7 @@ def newcomer(programs, fake):
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("kind", [ROOTS, AUTHORIZE], ids=["roots", "authorize"])
 def test_an_agent_in_trouble_lets_nobody_in(programs, fake, newcomer, friend, kind, fault):
-    """And when the trouble is over, the same server goes on."""
+    """After the trouble, the same server goes on."""
     answer, cause = FAULTS[fault]
     fake.answer(kind, answer)
     said = refused(programs.talk(newcomer, TLS13, *friend), cause)

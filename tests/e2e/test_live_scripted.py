@@ -21,7 +21,7 @@ AT_ONCE, A_SECOND = 3, 1  # questions about newer roots that strangers can bring
 
 @pytest.fixture
 def blocking(fake):
-    """Nothing changes there, and its watches wait."""
+    """An agent without changes, where watches wait."""
     fake.watchable = True
     return fake
 

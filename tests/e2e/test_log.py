@@ -29,7 +29,7 @@ def version(request):
 
 
 def test_who_was_refused_and_why(programs, agent, service, log, version):
-    """By an intention, without a certificate, and with one of another CA: a line for each."""
+    """A refusal by an intention, without a certificate, and under another CA: each has a line."""
     server = programs.connect_server(service, config=programs.config(agent, log=log))
     agent.deny("foe", service)
     about = rf" \[service {service}, peer 127\.0\.0\.1 port \d+\]$"

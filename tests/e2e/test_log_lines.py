@@ -84,7 +84,7 @@ def test_one_line_for_one_cause(programs, own_agent, start, open_folders):
 
 
 def test_a_health_check_is_no_line(programs, own_agent, start, open_folders):
-    """Nor is the end of a connection that was good, without a close_notify."""
+    """The end of a good connection without a close_notify is no line, either."""
     server = Watched(programs, own_agent, start, open_folders("empty"))
     for _ in range(VISITS):
         server.connect().close()

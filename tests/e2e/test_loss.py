@@ -186,7 +186,7 @@ def test_an_agent_whose_connections_others_hold(programs, crowd):
     (500, DIALED + "connect: cannot assign requested address", False),
 ])
 def test_what_the_agent_says(programs, fake, status, text, is_loss):
-    """Of its own health, of how much it is asked, or of what it lacks itself. Others can take that up."""
+    """Its answer is about its own health, its own lack, or the number of requests. Others can cause the last two."""
     server = live_server(programs, programs.config(fake, **LAST_KNOWN), "one")
     friend = Visitor(programs.folder, fake.authority.service("friend"), "friend")
     assert friend.visit(server.port).served

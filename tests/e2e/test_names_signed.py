@@ -82,7 +82,7 @@ def test_a_signed_name_is_nobodys(programs, guarded, service, evil, application)
 
 
 def test_a_client_with_names_is_who_its_id_says(programs, guarded, service, evil):
-    """As an ingress gateway is, which has the names of the sites behind it."""
+    """An ingress gateway is such a client: its leaf has the names of the sites behind it."""
     target = f"server-{service}"
     server = programs.connect_server(target, config=programs.config(guarded, token=guarded.token_of(target)))
     certificate, key = evil

@@ -328,6 +328,6 @@ def settle(world, outage):
 
 
 def test_the_documentation_shows_this_matrix():
-    """But for the times, which are of another run."""
+    """The times are left out, as they are of another run."""
     shown = [row[:-2] for row in figures.shown(DOCUMENT, TITLE)]
     assert shown == [row for outage in OUTAGES for row in wanted_rows(outage)]

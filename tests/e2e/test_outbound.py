@@ -167,7 +167,7 @@ FETCHING_BOTH = [python_both] if os.environ.get("CONSUL_PROVIDER_PRELOAD") else 
 
 @pytest.mark.parametrize("fetch_both", FETCHING_BOTH)
 def test_one_process_fetches_from_both(programs, agent, connect, public, service, config, fetch_both):
-    """From a service, and from a server that it verifies as ever: each fails by its own rules, and alone."""
+    """It fetches from a service, and from a server that it verifies as ever. Each fails alone, by its own rules."""
     ours, other = f"{service}.service.consul", "other.service.consul"
     wrong = self_signed(dns=["localhost"]).files(programs.folder, "wrong")[1]
     agent.allow(f"client-of-{service}", service)
@@ -233,7 +233,7 @@ def pretender(programs, agent, service):
 @pytest.mark.parametrize("outbound", ["auto", "require"])
 @pytest.mark.parametrize("name", ["www.example.com", "any.example.org", "127.0.0.1"])
 def test_names_in_a_leaf_are_nobodys(programs, pretender, config, name, outbound):
-    """Though OpenSSL finds them, and an application that looks by itself would."""
+    """OpenSSL finds the names, and so would an application that looks by itself. They do not count."""
     assert f"ANSWER {PUBLIC}" in fetch(programs, pretender, None, name, ca=pretender.ca).stdout
     for checks in ("check", "trust"):
         result = fetch(programs, pretender, config(outbound=outbound), name, checks, ca=pretender.ca)
@@ -250,7 +250,7 @@ def test_names_in_a_leaf_do_no_harm_where_a_service_is_asked_for(programs, prete
 
 @pytest.mark.parametrize("own", ["URI", "stand-in"])
 def test_names_in_a_leaf_are_nobodys_for_who_has_an_identity(programs, agent, pretender, service, own):
-    """By the leaf's URI, or by a stand-in for it, without any setting."""
+    """The client has the leaf's URI, or a stand-in for it, and no setting."""
     uri = f"consul://leaf/client-of-{service}"
     certificate, key = stand_ins.make(programs, uri) if own == "stand-in" else (uri, uri)
     base = ["s_client", "-connect", f"127.0.0.1:{pretender.ports[0]}", "-ign_eof", "-cert", certificate, "-key", key]

@@ -120,7 +120,7 @@ def test_a_configured_token_beats_a_token_file_of_the_environment(programs, fake
 
 
 def test_a_changed_token_file_is_read_again(programs, fake):
-    """By a server that runs, for its next connection."""
+    """A running server reads it for its next connection."""
     file = programs.write("token", "first\n")
     friend = fake.authority.service("friend").files(programs.folder, "friend")
     server = programs.connect_server("web", config=programs.config(fake, token_file=file))

@@ -158,7 +158,7 @@ def test_handshakes_over_https(programs, secure, settings, service, version):
 
 
 def test_a_leaf_as_client_certificate_does_not_govern_the_agents_tls(programs, authority, settings, service):
-    """Even a Connect-looking certificate towards the agent is ordinary TLS."""
+    """TLS to the agent is ordinary, even with a certificate that looks like Connect."""
     own = authority.issue([service_uri("https.example", "web")]).files(programs.folder, "own")
     leafy = {**settings, "client_cert": own[1], "client_key": own[3]}
     works(roots(programs, **leafy))

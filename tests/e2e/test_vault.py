@@ -75,7 +75,7 @@ def assert_obeyed(programs, agent):
 
 @pytest.mark.parametrize("kind, bits", KEYS, ids=lambda value: str(value))
 def test_keys(programs, vault, start, kind, bits):
-    """Of the root and of the intermediate."""
+    """The root and the intermediate have these keys."""
     agent = start(vault.config(PrivateKeyType=kind, PrivateKeyBits=bits))
     (root,), between_them = roots(agent), set(intermediates(agent, "web"))
     assert len(between_them) == 1

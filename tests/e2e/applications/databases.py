@@ -20,7 +20,7 @@ def copy_of(programs, name, make, target):
 class Administrator:
     """Ends a database as its own tools would, and takes its data away, before it would be killed.
 
-    Else PostgreSQL leaves shared memory behind, and every test some 30 MB.
+    Otherwise PostgreSQL leaves shared memory behind, and every test some 30 MB.
     """
 
     def __init__(self, process, number, data):

@@ -4,7 +4,7 @@ Each of the services is a busy process, which uses kept verdicts. After a change
 some seconds. Fast flips follow one another at once, so only the first of them meets kept verdicts. Before a warm
 flip, the agent's log says that the services do not ask any more.
 
-By itself this has few warm flips; tools/flips has as many as it is told to.
+The test has few warm flips, and tools/flips as many as its argument says.
 """
 
 import bisect

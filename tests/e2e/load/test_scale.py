@@ -277,7 +277,7 @@ def test_all_at_once(fleet):
 
 
 def test_a_deny_reaches_all(fleet):
-    """From the agent's acknowledgement on; every process is asked at once and until it obeys."""
+    """The time runs from the agent's acknowledgement. Every process is visited at once, and until it obeys."""
     late = client(fleet.agent, "late", fleet.folder)
     assert all_served(visit_all(fleet.targets, late))
     acknowledged = fleet.intend("late", "*")

@@ -34,7 +34,7 @@
 #define FORKS 16
 #define GENERATIONS 4
 
-/* For one that dlopens it. */
+/* The entry for a process that dlopens it. */
 __attribute__((visibility("default"))) int process_host_main(int argc, char **argv);
 
 static char **arguments;
@@ -194,7 +194,7 @@ static void serve(void)
     CHECK(is_denied(foe));
 }
 
-/* And has both blocking queries. */
+/* Serve until both blocking queries wait. */
 static void watch(void)
 {
     int i;

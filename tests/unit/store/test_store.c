@@ -71,7 +71,7 @@ static char *leaf_body(const minted *leaf, bool with_odd)
     return body;
 }
 
-/* As a Go program's handler does that panics. */
+/* The answer of a Go program whose handler panics. */
 static const char nothing[] = "nothing, not even a status";
 
 static void handle(const http_request *request, http_reply *reply, void *arg)

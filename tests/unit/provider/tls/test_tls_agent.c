@@ -16,7 +16,7 @@
 
 #include "store.h"
 
-/* So many seconds more have passed in this process than anywhere else. */
+/* The seconds by which this process's clocks are ahead. */
 static atomic_int ahead;
 
 __attribute__((visibility("default"))) int clock_gettime(clockid_t clock, struct timespec *now)
@@ -190,7 +190,7 @@ static void withdraw_the_root(void)
     fake_agent_reset(&world.agent, TD, &world.foreign_ca, NULL);
 }
 
-/* A server has asked for the roots, for the leaf that it presents: for a client that comes much later. */
+/* A server asks for the roots for the leaf that it presents. Its client comes much later. */
 static void test_a_client_that_waits(void **state)
 {
     minted stand_in = mint_stand_in("consul:leaf/web");
@@ -272,7 +272,7 @@ static void test_unloaded(void **state)
         SSL_CTX_free(server_ctx[v]);
         SSL_CTX_free(client_ctx[v]);
     }
-    /* And other TLS goes on. */
+    /* Other TLS goes on. */
     new_ctx = tls_ctx(TLS1_3_VERSION, &world.site);
     outcome = tls_connect(new_ctx, new_ctx);
     assert_talked("ordinary, unloaded", &outcome);

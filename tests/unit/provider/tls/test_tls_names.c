@@ -169,7 +169,7 @@ static void test_the_service_is_not_all_that_is_asked_for(void **state)
     minted_free(&peer);
 }
 
-/* As Consul 1.8 makes them. */
+/* Leaves of Consul 1.8 have such a subject. */
 static void test_consuls_own_subject(void **state)
 {
     static const asked nothing = {0};

@@ -177,7 +177,7 @@ static void test_sessions_of_friends(void **state)
     }
 }
 
-/* Nor is one from before the context had its leaf. */
+/* A session from before the context had its leaf is not resumed, either. */
 static void test_sessions_from_before(void **state)
 {
     size_t i, v;

@@ -177,7 +177,7 @@ static void torture(const torture_case *one, int version)
     assert_nothing(one, version, true, FAR_AWAY, FAR_AWAY);
     count = plan.count;
     assert_true(count > 0);
-    /* Also the allocations that come only where another one has failed. */
+    /* Some allocations come only after another one has failed: four more. */
     for (k = 1; k <= count + 4; k++)
         assert_nothing(one, version, true, k, k);
     for (k = 1; k <= count; k++)
@@ -327,7 +327,7 @@ static void test_a_no_is_kept(void **state)
     consul_verdicts_free(known);
 }
 
-/* Nor where it is thrown away, with all others, and an earlier yes comes later. */
+/* A no is thrown away with all others. An earlier yes that comes after that does not count. */
 static void test_a_no_that_went(void **state)
 {
     consul_verdicts *known = consul_verdicts_new(NULL);

@@ -195,7 +195,7 @@ static void test_a_no_that_went(void **state)
     consul_verdicts_free(known);
 }
 
-/* Of one identity, each with a certificate of its own: all are known at a time. */
+/* Replicas have one identity, and a certificate each. All are known at a time. */
 static void test_replicas(void **state)
 {
     consul_verdicts *known = consul_verdicts_new(NULL);

@@ -54,7 +54,7 @@ static const struct {
     enum consul_names names;
 } cases[] = {
     {{NULL}, "URI:" WEB, CONSUL_NAMES_NONE},
-    /* As Consul 1.8 makes them. */
+    /* Leaves of Consul 1.8. */
     {{"CN=web.svc.default.11111111.consul"}, "URI:" WEB, CONSUL_NAMES_NONE},
     {{"CN=webv2a.svc.team.11111111.consul"}, "URI:" ID("team", "Web-v2_A"), CONSUL_NAMES_NONE},
     {{"CN=abcdefghijklmnopqrstuvwxyz0123456789.svc.default.11111111.consul"},
@@ -63,7 +63,7 @@ static const struct {
     {{"CN=abcdefghijklmno.svc.n123456789012345678901234567.11111111.consul"},
      "URI:" ID(LONG_NS, LONG),
      CONSUL_NAMES_NONE},
-    /* And as Vault signs them. */
+    /* Leaves that Vault signs. */
     {{"CN=web.svc.default.11111111.consul"},
      "URI:" WEB ",DNS:web.svc.default.11111111.consul",
      CONSUL_NAMES_NONE},

@@ -174,7 +174,7 @@ static minted mint_twin(const minted *of, const minted *issuer)
     return one;
 }
 
-/* Also where they are of the same CA, and nothing tells them apart but the keys. */
+/* Intermediates of the same CA count as others, even if only their keys differ. */
 static void test_other_intermediates(void **state)
 {
     mint_order order = {.subject = "Between", .key_usage = "keyCertSign", .ca = true};

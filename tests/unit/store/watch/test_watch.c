@@ -258,7 +258,7 @@ static void test_it_ends_promptly(void **state)
     live_agent_set_index(f->agent, LIVE_LEAF, 90);
     live_agent_wait_for_open(f->agent, 0);
     assert_false(is_vouched_for(f->roots) || is_vouched_for(f->leaf));
-    /* And for good. */
+    /* It ends for good. */
     start_watching(f);
     note_timeout(f);
     assert_null(f->watch->thread);
@@ -392,7 +392,7 @@ static void test_connections_are_kept(void **state)
     assert_int_equal(live_agent_opened(f->agent), 2);
 }
 
-/* As late as Consul may be is in time. */
+/* An answer as late as Consul's may be is in time. */
 static void test_late_answers(void **state)
 {
     fixture *f = *state;
