@@ -70,7 +70,7 @@ static void pause_a_little(void)
     while (!(condition))      \
     pause_a_little()
 
-/* ---- what there is ---- */
+/* ---- threads, sockets and connections ---- */
 
 static int entries(const char *path)
 {

@@ -72,7 +72,7 @@ static struct timespec moment_after(int64_t milliseconds)
     return when;
 }
 
-/* ---- what it has; under the lock ---- */
+/* ---- its contents; under the lock ---- */
 
 static char *roots_body(const live_agent *agent)
 {

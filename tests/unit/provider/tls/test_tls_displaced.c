@@ -7,7 +7,7 @@
 #include "hostile.h"
 #include "tls.h"
 
-/* ---- what applications do ---- */
+/* ---- displacements by applications ---- */
 
 static int verified(X509_STORE_CTX *ctx, void *arg)
 {

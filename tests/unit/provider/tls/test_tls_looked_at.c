@@ -90,7 +90,7 @@ static void test_looked_at_once_more(void **state)
     }
 }
 
-/* ---- what an application keeps with an SSL ---- */
+/* ---- an application's data of an SSL ---- */
 
 /* Some programs write there without having asked for a number. */
 static void test_numbers_that_nobody_asked_for(void **state)

@@ -224,7 +224,7 @@ static void test_trust_domain_has_no_case(void **state)
     minted_free(&peer);
 }
 
-/* ---- what the application sees ---- */
+/* ---- the application's view ---- */
 
 static int calls, calls_with_error, answer;
 

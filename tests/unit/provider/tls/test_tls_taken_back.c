@@ -141,7 +141,7 @@ static const struct {
 
 #define PLACES (sizeof(places) / sizeof(places[0]))
 
-/* ---- who comes ---- */
+/* ---- peers ---- */
 
 static const struct {
     const char *name;

@@ -86,7 +86,7 @@ static void for_each_case(const char *folder, const char *third, check_fn *check
     free(entries);
 }
 
-/* ---- what was decoded, as the expect files write it ---- */
+/* ---- decoded values, in the form of the expect files ---- */
 
 static void describe_roots(const consul_roots *roots, char *text, size_t size)
 {

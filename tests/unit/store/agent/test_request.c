@@ -117,7 +117,7 @@ static void test_bad_server_name(void **state)
     assert_error(&err, CONSUL_R_SETTING_INVALID, "tls_server_name = \"not a name\"");
 }
 
-/* ---- what is asked ---- */
+/* ---- requests ---- */
 
 static const struct {
     const char *prefix, *segment;

@@ -152,7 +152,7 @@ static void test_accessors(void **state)
     consul_roots_unref(roots);
 }
 
-/* ---- is this the leaf that was asked for? ---- */
+/* ---- the leaf of a request, and others ---- */
 
 #define WEB "spiffe://" TD "/ap/part/ns/team/dc/dc1/svc/web"
 #define URI(text) .names = {{GEN_URI, text, 0}}

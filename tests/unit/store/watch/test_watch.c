@@ -291,7 +291,7 @@ static void test_idle(void **state)
         close(slots[count]);
 }
 
-/* ---- what it asks ---- */
+/* ---- requests ---- */
 
 static void test_indexes(void **state)
 {
@@ -411,7 +411,7 @@ static void test_late_answers(void **state)
     }
 }
 
-/* ---- what goes wrong ---- */
+/* ---- faults ---- */
 
 /* Return the milliseconds between two requests. */
 static int64_t gap(fixture *f, int number)
