@@ -243,17 +243,27 @@ class Agent:
             "Target": destination, "ClientCertURI": uri, "ClientCertSerial": "01",
         })["Authorized"]
 
+    def set_intention(self, action, source, destination):
+        """Return False where the agent cannot tell yet. A leader that has just started lists no intentions."""
+        intention = {"SourceName": source, "DestinationName": destination, "Action": action}
+        try:
+            known = [
+                intention["ID"] for intention in self.get("/v1/connect/intentions") or []
+                if (intention["SourceName"], intention["DestinationName"]) == (source, destination)
+            ]
+            if known:
+                self.put(f"/v1/connect/intentions/{known[0]}", intention)
+            else:
+                self.request("POST", "/v1/connect/intentions", intention)
+        except AgentError as error:
+            if error.status != 500:
+                raise
+            return False
+        return True
+
     def intend(self, action, source, destination):
         """Set an intention, and return once the agent decides by it."""
-        known = [
-            intention["ID"] for intention in self.get("/v1/connect/intentions") or []
-            if (intention["SourceName"], intention["DestinationName"]) == (source, destination)
-        ]
-        intention = {"SourceName": source, "DestinationName": destination, "Action": action}
-        if known:
-            self.put(f"/v1/connect/intentions/{known[0]}", intention)
-        else:
-            self.request("POST", "/v1/connect/intentions", intention)
+        wait_until(lambda: self.set_intention(action, source, destination), f"an intention at {self.address}")
         wanted = action == "allow"
         wait_until(lambda: self.allows(source, destination) is wanted, f"{action} {source} => {destination}")
 
