@@ -12,24 +12,35 @@
 #define EXIT_USAGE 2
 
 typedef struct command {
-    const char *name, *options, *usage;
+    const char *name, *options, *operands;
     int (*run)(const cli_arguments *arguments, consul_error *err);
 } command;
 
 /* Options with = take a value. */
 static const command commands[] = {
-    {"check", " config= application= service= connect= pid= user= from= cert= key= ",
-     "[--config FILE] [--service NAME] [--connect HOST:PORT] [--pid PID] [--from CLIENT]",
+    {"check", " config= application= service= connect= pid= user= from= cert= key= ", "",
      cli_check},
     {"config", " ", "[SERVICE] [SETTING=VALUE...]", cli_config},
-    {"stand-in", " force owner= ", "SERVICE [FOLDER] [--owner USER] [--force]", cli_stand_in},
-    {"show", " config= application= pem ", "leaf|roots|intentions [SERVICE] [--pem]", cli_show},
-    {"register", " config= application= port= address= id= tag= ", "SERVICE --port PORT | FILE",
-     cli_register},
-    {"deregister", " config= application= ", "SERVICE | FILE", cli_deregister},
+    {"stand-in", " force owner= ", "SERVICE [FOLDER]", cli_stand_in},
+    {"show", " config= application= pem ", "leaf|roots|intentions [SERVICE]", cli_show},
+    {"register", " config= application= port= address= id= tag= ", "SERVICE|FILE", cli_register},
+    {"deregister", " config= application= ", "SERVICE|FILE", cli_deregister},
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+static void print_command(FILE *file, const command *one)
+{
+    const char *name = one->options;
+    size_t len;
+
+    fprintf(file, "  consul-tls %s", one->name);
+    while ((len = strcspn(++name, " =")) > 0) {
+        fprintf(file, " [--%.*s%s]", (int)len, name, name[len] == '=' ? " VALUE" : "");
+        name += len + (name[len] == '=');
+    }
+    fprintf(file, "%s%s\n", *one->operands == '\0' ? "" : " ", one->operands);
+}
 
 static void print_usage(FILE *file)
 {
@@ -37,7 +48,7 @@ static void print_usage(FILE *file)
 
     fputs("usage:\n", file);
     for (i = 0; i < COMMANDS; i++)
-        fprintf(file, "  consul-tls %s %s\n", commands[i].name, commands[i].usage);
+        print_command(file, &commands[i]);
     fputs("consul-tls(1) has the options.\n", file);
 }
 
@@ -47,8 +58,8 @@ static int run(const command *chosen, int argc, char **argv)
     consul_error err = {0};
 
     if (!cli_arguments_parse(&arguments, chosen->options, argc, argv, &err)) {
-        fprintf(stderr, "consul-tls %s: %s\nusage: consul-tls %s %s\n", chosen->name, err.text,
-                chosen->name, chosen->usage);
+        fprintf(stderr, "consul-tls %s: %s\nusage:\n", chosen->name, err.text);
+        print_command(stderr, chosen);
         return EXIT_USAGE;
     }
     if (!chosen->run(&arguments, &err)) {

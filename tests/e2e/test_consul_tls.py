@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -195,6 +196,43 @@ def test_the_words_of_the_agent(programs, guarded):
     for operands in (["register", "web", "--port", "1"], ["show", "leaf", "web"]):
         error = bad(programs, *operands, config=config)
         assert "403" in error and "ACL not found" in error and token not in error
+
+
+def commands(programs):
+    """Return the options of each command, by its own help."""
+    lines = re.findall(r"(?m)^  consul-tls ([\w-]+)(.*)$", good(programs, "--help"))
+    return {name: re.findall(r"--[\w-]+", rest) for name, rest in lines}
+
+
+def complete(*words):
+    """Return the words that bash offers in the place of the last one."""
+    script = 'source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _consul_tls; printf "%s\\n" "${COMPREPLY[@]}"'
+    argv = ["bash", "-c", script, "bash", ROOT / "cli" / "completion" / "consul-tls", "consul-tls", *words]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True, cwd=ROOT / "examples")
+    assert done.stderr == ""
+    return done.stdout.split()
+
+
+def test_completion_has_each_command_and_option(programs):
+    known = commands(programs)
+    assert sorted(complete("")) == sorted([*known, "--help", "--version"])
+    for command, options in known.items():
+        assert sorted(complete(command, "--")) == sorted(options)
+    assert complete("show", "r") == ["roots"]
+    assert complete("check", "--config", "stand") == ["stand-in"]
+    assert complete("check", "--user", "nobod") == ["nobody"]
+    assert complete("register", "stand") == ["stand-in"]
+
+
+def test_man_page_has_each_command_and_option(programs):
+    page = (ROOT / "doc" / "man" / "consul-tls.1.in").read_text()
+    synopsis = page.partition(".Sh SYNOPSIS")[2].partition(".Sh DESCRIPTION")[0]
+    listed = {}
+    for block in synopsis.split(".Nm\n")[1:]:
+        name = re.search(r"\.Cm ([\w-]+)", block)[1]
+        listed.setdefault(name, set()).update("-" + option for option in re.findall(r"Fl (-[\w-]+)", block))
+    assert {name: options | {"--application"} if "--config" in options else options for name, options in listed.items()} \
+        == {name: set(options) for name, options in commands(programs).items()}
 
 
 def test_usage(programs):

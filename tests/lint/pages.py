@@ -48,7 +48,7 @@ def main():
     """Print the faults. Return 1 where there is one."""
     pages = [*ROOT.glob("*.md"), *ROOT.glob("doc/*.md"), *ROOT.glob("tests/**/*.md"), *ROOT.glob(".github/**/*.md")]
     found = [f"{page.relative_to(ROOT)}: {target}" for page in sorted(pages) for target in faults(page)]
-    for half in ("store", "provider"):
+    for half in ("store", "provider", "cli"):
         if folders_in_page(half) != folders_in_meson(half):
             found.append(f"doc/architecture.md: {folders_in_page(half)}, meson.build: {folders_in_meson(half)}")
     print("\n".join([f"{len(pages)} pages", *found]))
