@@ -240,7 +240,7 @@ int consul_store_leaf(consul_store *store, const char *service, const consul_sco
                == NULL)
         return 0;
     *leaf = get_leaf(store, entry, of_roots, asking, false, &stale, &first);
-    /* Roots and leaves change one after the other. A rotation in between needs both again. */
+    /* Roots and leaves change one after the other. After a rotation in between, get both anew. */
     if (*leaf == NULL && stale) {
         first = (consul_error){0};
         *leaf = get_leaf(store, entry, of_roots, asking, true, &stale, &first);

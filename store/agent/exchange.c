@@ -85,8 +85,8 @@ static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_so
 }
 
 /*
- * Close a socket. Where this process was held up itself, libcurl finds the time over, and does not look
- * for an answer.
+ * Close a socket, and note an unread answer. Where this process was held up itself, libcurl finds
+ * the time over and reads no answer.
  */
 static int close_socket(void *arg, curl_socket_t fd)
 {
@@ -347,7 +347,10 @@ bool consul_exchange_was_unanswered(const consul_exchange *x, CURLcode code)
     return code == CURLE_OPERATION_TIMEDOUT && x->has_time && !x->unread;
 }
 
-/* Return true for the words of an agent that lacks something itself: a user of its host may have it. */
+/*
+ * Return true for the words of an agent that lacks something itself: a user of its host may have
+ * it.
+ */
 static bool tells_of_want(const consul_exchange *x)
 {
     static const char *const words[] = {

@@ -1,12 +1,13 @@
 /*
- * Cancelling: a host may cancel any of its threads, also one that is inside of our code. Any thread.
+ * Cancellation: a host may cancel any of its threads, also in a call of the store. Any thread, and
+ * no call fails.
  */
 #ifndef CONSUL_BASE_CANCEL_H
 #define CONSUL_BASE_CANCEL_H
 
 /*
- * Keep the host from cancelling this thread while the thread holds a lock or a request. Return the value for
- * consul_allow_cancel.
+ * Keep the host from cancelling this thread while the thread holds a lock or a request. Return the
+ * state for consul_allow_cancel.
  */
 int consul_forbid_cancel(void);
 

@@ -7,7 +7,7 @@
 #define UNANSWERED_MAX 8 /* requests; handshakes wait again for any beyond */
 
 struct consul_pending {
-    consul_pending_request questions[UNANSWERED_MAX];
+    consul_pending_request requests[UNANSWERED_MAX];
     size_t next; /* the place after the last one that consul_pending_next has copied */
 };
 
@@ -28,10 +28,10 @@ void consul_pending_free(consul_pending *all)
     OPENSSL_free(all);
 }
 
-void consul_pending_request_clear(consul_pending_request *question)
+void consul_pending_request_clear(consul_pending_request *pending)
 {
-    OPENSSL_free(question->body);
-    memset(question, 0, sizeof(*question));
+    OPENSSL_free(pending->body);
+    memset(pending, 0, sizeof(*pending));
 }
 
 static bool copy(consul_pending_request *to, const char *path, const char *last_segment,
@@ -46,13 +46,13 @@ static bool copy(consul_pending_request *to, const char *path, const char *last_
     return true;
 }
 
-consul_request consul_pending_request_of(const consul_pending_request *question)
+consul_request consul_pending_request_of(const consul_pending_request *pending)
 {
     return (consul_request){
-        .path = question->path,
-        .last_segment = *question->last_segment == '\0' ? NULL : question->last_segment,
-        .scope = &question->scope,
-        .body = question->body,
+        .path = pending->path,
+        .last_segment = *pending->last_segment == '\0' ? NULL : pending->last_segment,
+        .scope = &pending->scope,
+        .body = pending->body,
         .deadline = CONSUL_NO_DEADLINE,
     };
 }
@@ -76,7 +76,7 @@ static consul_pending_request *find_like(consul_pending *all, const consul_reque
     size_t i;
 
     for (i = 0; i < UNANSWERED_MAX; i++) {
-        consul_pending_request *q = &all->questions[i];
+        consul_pending_request *q = &all->requests[i];
 
         if (q->path != NULL && strcmp(q->path, request->path) == 0
             && strcmp(q->last_segment, segment_of(request)) == 0
@@ -98,7 +98,7 @@ bool consul_pending_any(const consul_pending *all)
 {
     size_t i;
 
-    for (i = 0; i < UNANSWERED_MAX && all->questions[i].path == NULL; i++)
+    for (i = 0; i < UNANSWERED_MAX && all->requests[i].path == NULL; i++)
         ;
     return i < UNANSWERED_MAX;
 }
@@ -109,32 +109,32 @@ void consul_pending_add(consul_pending *all, const consul_request *request, int 
     size_t i;
 
     for (i = 0; q == NULL && i < UNANSWERED_MAX; i++) {
-        if (all->questions[i].path == NULL
-            && copy(&all->questions[i], request->path, segment_of(request), scope_of(request),
+        if (all->requests[i].path == NULL
+            && copy(&all->requests[i], request->path, segment_of(request), scope_of(request),
                     request->body))
-            q = &all->questions[i];
+            q = &all->requests[i];
     }
     if (q != NULL)
         q->reason = reason;
 }
 
-bool consul_pending_next(consul_pending *all, consul_pending_request *question)
+bool consul_pending_next(consul_pending *all, consul_pending_request *pending)
 {
     size_t i;
 
     for (i = 0; i < UNANSWERED_MAX; i++) {
-        const consul_pending_request *q = &all->questions[all->next++ % UNANSWERED_MAX];
+        const consul_pending_request *q = &all->requests[all->next++ % UNANSWERED_MAX];
 
         if (q->path != NULL)
-            return copy(question, q->path, q->last_segment, &q->scope, q->body);
+            return copy(pending, q->path, q->last_segment, &q->scope, q->body);
     }
     return false;
 }
 
-void consul_pending_remove(consul_pending *all, const consul_pending_request *question)
+void consul_pending_remove(consul_pending *all, const consul_pending_request *pending)
 {
-    consul_request request = consul_pending_request_of(question);
-    consul_pending_request *q = question->path == NULL ? NULL : find_like(all, &request);
+    consul_request request = consul_pending_request_of(pending);
+    consul_pending_request *q = pending->path == NULL ? NULL : find_like(all, &request);
 
     if (q != NULL)
         consul_pending_request_clear(q);
@@ -145,7 +145,7 @@ void consul_pending_excuse(consul_pending *all)
     size_t i;
 
     for (i = 0; i < UNANSWERED_MAX; i++)
-        all->questions[i].reason = CONSUL_R_AGENT_UNREACHABLE;
+        all->requests[i].reason = CONSUL_R_AGENT_UNREACHABLE;
 }
 
 void consul_pending_forget(consul_pending *all)
@@ -153,5 +153,5 @@ void consul_pending_forget(consul_pending *all)
     size_t i;
 
     for (i = 0; i < UNANSWERED_MAX; i++)
-        consul_pending_request_clear(&all->questions[i]);
+        consul_pending_request_clear(&all->requests[i]);
 }

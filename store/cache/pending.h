@@ -19,11 +19,11 @@ typedef struct consul_pending_request {
     int reason; /* the reason for the missing answer, enum consul_reason */
 } consul_pending_request;
 
-/* Return the request itself, which borrows from `question`. */
-consul_request consul_pending_request_of(const consul_pending_request *question);
+/* Return the request itself, which borrows from `pending`. */
+consul_request consul_pending_request_of(const consul_pending_request *pending);
 
 /* Free the parts of a pending request, and leave zeros. */
-void consul_pending_request_clear(consul_pending_request *question);
+void consul_pending_request_clear(consul_pending_request *pending);
 
 /* The pending requests of one watch, in a bounded number. */
 typedef struct consul_pending consul_pending;
@@ -37,8 +37,8 @@ void consul_pending_free(consul_pending *all);
 /* Add a request, or set the reason of one like it. A request beyond the limit is forgotten. */
 void consul_pending_add(consul_pending *all, const consul_request *request, int reason);
 
-/* Remove the request that is like `question`, and remove all. */
-void consul_pending_remove(consul_pending *all, const consul_pending_request *question);
+/* Remove the request that is like `pending`, and remove all. */
+void consul_pending_remove(consul_pending *all, const consul_pending_request *pending);
 void consul_pending_forget(consul_pending *all);
 
 /* Set the reason of all to CONSUL_R_AGENT_UNREACHABLE, which is no loss: the agent may be there. */
@@ -57,6 +57,6 @@ bool consul_pending_any(const consul_pending *all);
  * Copy the next pending request, in turn. Return false without one, or without memory. The caller
  * clears the copy in the end, and before that may give it to this function again.
  */
-bool consul_pending_next(consul_pending *all, consul_pending_request *question);
+bool consul_pending_next(consul_pending *all, consul_pending_request *pending);
 
 #endif

@@ -70,14 +70,14 @@ static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_so
  */
 static void note_no_answer(consul_watch_thread *r, const consul_query *q, bool is_loss)
 {
-    consul_request question = consul_pending_request_of(&r->probe);
+    consul_request request = consul_pending_request_of(&r->probe);
     consul_watch *watch = r->watch;
 
     consul_lock();
     if (!is_loss)
         consul_pending_excuse(watch->pending);
     else if (q == &r->queries[PROBE_REQUEST])
-        consul_pending_add(watch->pending, &question, CONSUL_R_AGENT_TIMEOUT);
+        consul_pending_add(watch->pending, &request, CONSUL_R_AGENT_TIMEOUT);
     if (watch->hangs != 0)
         watch->hangs = is_loss ? CONSUL_R_AGENT_TIMEOUT : CONSUL_R_AGENT_UNREACHABLE;
     consul_unlock();
@@ -249,17 +249,17 @@ static void finish_lane(const consul_watch *watch, consul_watch_thread *r, consu
 static void finish_probe(consul_watch *watch, consul_watch_thread *r, consul_query *q,
                          CURLcode code)
 {
-    bool is_question = q == &r->queries[PROBE_REQUEST];
+    bool is_of_request = q == &r->queries[PROBE_REQUEST];
     bool is_crowd = consul_exchange_was_crowded_out(&q->exchange, code);
     bool is_limited =
-        is_question && r->probe.body == NULL && consul_exchange_was_limited(&q->exchange, code);
+        is_of_request && r->probe.body == NULL && consul_exchange_was_limited(&q->exchange, code);
     bool was_asked = !is_crowd && (code == CURLE_OK || q->exchange.want == 0);
 
     if (!was_asked || code == CURLE_OPERATION_TIMEDOUT) {
         note_no_answer(r, q, consul_exchange_found_loss(&q->exchange, code));
     } else if (!is_limited) {
         consul_lock();
-        if (is_question)
+        if (is_of_request)
             consul_pending_remove(watch->pending, &r->probe);
         else
             watch->hangs = 0;
