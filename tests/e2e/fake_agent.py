@@ -192,11 +192,19 @@ class FakeAgent:
             self.indexes[kind] += 1
             self.changed.notify_all()
 
-    def await_told(self, kind, change):
-        """Make a change, and return once a watch has heard of it: then it asks again."""
+    def await_told(self, kind, change, meanwhile=lambda: None):
+        """Make a change, and return once a watch has heard of it: then it asks again.
+
+        A process that is not busy does not ask for all kinds. `meanwhile` may keep it busy.
+        """
         heard = len(self.seen(kind))
         change()
-        wait_until(lambda: len(self.seen(kind)) > heard, f"another question for {kind}")
+
+        def is_told():
+            meanwhile()
+            return len(self.seen(kind)) > heard
+
+        wait_until(is_told, f"another question for {kind}")
 
     def vanish(self):
         """Vanish as if the network dropped all packets, silently."""

@@ -13,7 +13,7 @@ PATIENCE = 60  # seconds: how long a condition may take on a slow machine before
 POLL = 0.01
 
 
-def wait_until(condition, what, patience=PATIENCE):
+def wait_until(condition, what, patience=PATIENCE, poll=POLL):
     """Return the condition's first true value."""
     end = time.monotonic() + patience
     while True:
@@ -22,7 +22,7 @@ def wait_until(condition, what, patience=PATIENCE):
             return value
         if time.monotonic() > end:
             raise AssertionError(f"waited {patience} s for {what}")
-        time.sleep(POLL)
+        time.sleep(poll)
 
 
 class Process:

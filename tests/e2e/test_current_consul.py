@@ -141,7 +141,8 @@ def test_intentions_are_waited_for(programs, ours, service):
     try:
         world = World(programs, relay, service, ours.leaf(source), watch_wait="5s").settle()
         assert {request.path for request in relay.seen(INTENTIONS)} == WATCHED
-        relay.await_told(INTENTIONS, lambda: ours.deny(source, service))
+        other = world.keep_busy(ours.leaf(f"other-{service}"))
+        relay.await_told(INTENTIONS, lambda: ours.deny(source, service), other)
         assert not world.served()
         ours.allow(source, service)
         assert world.served()
@@ -205,7 +206,8 @@ def test_to_write_a_service_is_to_read_its_intentions(programs, guarded, service
     try:
         settings = {"token": guarded.make_token(service, rule(service)), "watch_wait": "5s"}
         world = World(programs, relay, service, guarded.leaf(source), **settings).settle()
-        relay.await_told(INTENTIONS, lambda: guarded.deny(source, service))
+        other = world.keep_busy(guarded.leaf(f"other-{service}"))
+        relay.await_told(INTENTIONS, lambda: guarded.deny(source, service), other)
         assert not world.served()
     finally:
         relay.stop()

@@ -85,6 +85,11 @@ class World:
         wait_until(self.unasked, "a decision that is known")
         return self
 
+    def keep_busy(self, identity):
+        """Return a function by which another client connects, so that its decisions are not known."""
+        other = self.client(identity)
+        return lambda: self.served(other)
+
     def change(self, kind=INTENTIONS):
         self.agent.await_told(kind, lambda: self.agent.change(kind))
 

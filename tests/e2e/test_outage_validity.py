@@ -39,7 +39,7 @@ def serves_until(server, visitor, end):
         visits.append((began, visitor.visit(server.port, b"GET / HTTP/1.0\r\n\r\n", b"HTTP/1.0 200").served))
         return began > end + 1.5  # several, too, after it
 
-    wait_until(is_over, "the end of its validity")
+    wait_until(is_over, "the end of its validity", poll=0.1)
     assert not [began for began, served in visits if served and began >= end]
     assert [began for began, served in visits if served]
     refused = [began for began, served in visits if not served]

@@ -6,7 +6,7 @@ from ca import Authority, service_uri
 from fake_agent import LATEST, LEAF, FakeAgent
 from programs import SHORT_TIMEOUTS, TLS13, VERSIONS
 
-pytestmark = pytest.mark.consul
+pytestmark = [pytest.mark.faults, pytest.mark.consul]
 
 SERVER_NAME = "server.dc1.consul"
 

@@ -107,11 +107,13 @@ def test_a_real_peer(programs, ours, service):
         entry.write([{"Name": source, "Action": "allow"}])
         wait_until(lambda: ours.allows(source, service), "the intention")
         world = World(programs, relay, service, ours.leaf(source), watch_wait="5s").settle()
-        relay.await_told(INTENTIONS, lambda: entry.write([{"Name": source, "Peer": "cluster-02", "Action": "allow"}]))
+        other = world.keep_busy(ours.leaf(f"other-{service}"))
+        relay.await_told(
+            INTENTIONS, lambda: entry.write([{"Name": source, "Peer": "cluster-02", "Action": "allow"}]), other)
         wait_until(lambda: ours.allows(source, service), "the agent's yes")
         assert not any(world.served() for _ in range(50))
         assert ours.allows(source, service)
-        relay.await_told(INTENTIONS, lambda: entry.write([{"Name": source, "Action": "allow"}]))
+        relay.await_told(INTENTIONS, lambda: entry.write([{"Name": source, "Action": "allow"}]), other)
         world.settle()
     finally:
         relay.stop()
