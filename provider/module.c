@@ -3,6 +3,7 @@
 #include "instance/crypto.h"
 #include "instance/instances.h"
 #include "report/error_queue.h"
+#include "report/events.h"
 #include "report/log.h"
 #include "tls/hooks.h"
 #include "uri/loader.h"
@@ -161,13 +162,25 @@ static int open_log(prov_instance *prov, const consul_settings *settings)
     return prov_log_open(&log, &prov->unusable);
 }
 
+/* Refuse a second copy of the module. Each would refuse the peers that the other one has verified. */
+static int check_copies(consul_error *err)
+{
+    const char *other = prov_error_other_copy();
+
+    return other == NULL
+           || consul_error_set(err, CONSUL_R_SETTING_INVALID,
+                               "another copy of this module is loaded from %s; name one file in "
+                               "all sections, with its whole path",
+                               other);
+}
+
 /*
  * Configure an instance. OpenSSL goes on without a provider that fails to load, and TLS would go on
  * ungoverned. So a provider with a faulty configuration loads all the same, and refuses all TLS.
  */
 static void configure(prov_instance *prov)
 {
-    int has_crypto = prov_crypto_bring(prov, &prov->unusable);
+    int has_crypto = check_copies(&prov->unusable) && prov_crypto_bring(prov, &prov->unusable);
     consul_settings *settings = has_crypto ? prov_config_read(&prov->core, &prov->unusable) : NULL;
 
     if (!open_log(prov, settings)) {
@@ -209,6 +222,7 @@ int OSSL_provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in,
     prov->core.bio_gets = core.bio_gets;
     /* The library context itself: take_core has checked that it is of our own libcrypto. */
     prov->core.libctx = (OSSL_LIB_CTX *)core.get_libctx(handle);
+    prov_events_listen();
     configure(prov);
     fits = prov_instances_add(prov);
     if (prov->store == NULL)

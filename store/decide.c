@@ -173,18 +173,21 @@ static int yes_stands(const authorize_call *call, const target_intentions *entri
 
 int consul_store_authorize(consul_store *store, const consul_spiffe_id *target, const X509 *peer,
                            const unsigned char chain[CONSUL_DIGEST_LEN],
-                           const consul_spiffe_id *peer_id, consul_asking asking, consul_error *err)
+                           const consul_spiffe_id *peer_id, consul_asking asking,
+                           enum consul_basis *basis, consul_error *err)
 {
     authorize_call call = {store, target, peer_id, peer, asking.deadline};
     consul_kept_verdict earlier, now = {.asked = consul_now_ms()};
     target_intentions entries = intentions_of(store, target);
     consul_error why = {0};
 
+    *basis = CONSUL_BASIS_KEPT;
     earlier = consul_verdicts_find(store->verdicts, target, peer_id, chain);
     if (consul_watch_agent_hangs(store->watch, &authorize_request) == 0)
         now.epoch = epoch_of(&entries);
     if (still_holds(&earlier, &now))
         return yes_stands(&call, &entries, err);
+    *basis = CONSUL_BASIS_QUESTION;
     now.verdict =
         consul_single_flight(store, target, chain, asking.deadline, ask_about, &call, &why);
     if (now.verdict == CONSUL_VERDICT_UNASKED && agent_hangs(store))
@@ -196,9 +199,14 @@ int consul_store_authorize(consul_store *store, const consul_spiffe_id *target, 
     if (now.verdict != CONSUL_VERDICT_LOST && now.verdict != CONSUL_VERDICT_UNASKED)
         consul_verdicts_note(store->verdicts, target, peer_id, chain, &now);
     else if (now.verdict == CONSUL_VERDICT_LOST
-             && store->settings->on_agent_loss == CONSUL_LOSS_LAST_KNOWN)
+             && store->settings->on_agent_loss == CONSUL_LOSS_LAST_KNOWN) {
+        *basis = CONSUL_BASIS_LAST_KNOWN;
         now.verdict = last_verdict(&call, &entries, &why);
+    }
     if (now.verdict != CONSUL_VERDICT_YES)
         return consul_error_copy(err, &why);
+    if (*basis == CONSUL_BASIS_LAST_KNOWN)
+        consul_event_tell(
+            &(consul_event){.kind = CONSUL_EVENT_LAST_KNOWN, .service = target->service});
     return yes_stands(&call, &entries, err);
 }

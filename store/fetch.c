@@ -220,6 +220,36 @@ static consul_leaf *last_leaf(consul_entry *entry, consul_entry *of_roots)
     return leaf;
 }
 
+static void tell_of_end(const consul_entry *entry, const consul_leaf *leaf)
+{
+    enum consul_event_kind stage;
+
+    if (consul_leaf_is_ending(leaf, &stage))
+        consul_event_tell(&(consul_event){
+            .kind = stage, .service = entry->service, .leaf = consul_leaf_cert(leaf)});
+}
+
+/* Refuse without a leaf. Where the kept one has expired, that is the cause, whatever the agent has said. */
+static int refuse_leaf(consul_entry *entry, const consul_error *why, consul_error *err)
+{
+    consul_leaf *last = consul_entry_leaf(entry, CONSUL_EVER);
+    enum consul_event_kind stage;
+    char date[CONSUL_DATE_MAX];
+
+    if (last == NULL || !consul_leaf_is_ending(last, &stage)
+        || stage != CONSUL_EVENT_LEAF_EXPIRED) {
+        consul_leaf_unref(last);
+        return consul_error_copy(err, why);
+    }
+    tell_of_end(entry, last);
+    consul_cert_date(X509_get0_notAfter(consul_leaf_cert(last)), date);
+    consul_leaf_unref(last);
+    return consul_error_set(
+        err, CONSUL_R_OWN_IDENTITY_INVALID,
+        "the last leaf of \"%s\" expired on %s, and there is no newer one: %s: %s", entry->service,
+        date, consul_reason_text(why->reason), why->text);
+}
+
 int consul_store_leaf(consul_store *store, const char *service, const consul_scope *scope,
                       consul_asking asking, consul_leaf **leaf, consul_error *err)
 {
@@ -248,6 +278,7 @@ int consul_store_leaf(consul_store *store, const char *service, const consul_sco
     if (*leaf == NULL)
         *leaf = last_leaf(entry, of_roots);
     if (*leaf == NULL)
-        consul_error_copy(err, &first);
-    return *leaf != NULL;
+        return refuse_leaf(entry, &first, err);
+    tell_of_end(entry, *leaf);
+    return 1;
 }

@@ -23,7 +23,9 @@
 #include "base/clock.h"
 #include "base/descriptor.h"
 #include "base/error.h"
+#include "base/event.h"
 #include "base/settings.h"
+#include "identity/cert_text.h"
 #include "identity/dns_name.h"
 #include "identity/leaf.h"
 #include "identity/other_names.h"
@@ -96,6 +98,13 @@ void consul_store_note_loaded(const consul_store *store, const consul_leaf *leaf
  */
 bool consul_store_has_loaded(const consul_store *store, const X509 *cert, consul_uri *uri);
 
+/* The origin of a yes. */
+enum consul_basis {
+    CONSUL_BASIS_QUESTION,  /* the agent was asked for this connection */
+    CONSUL_BASIS_KEPT,      /* a kept verdict of a busy process, which a watch vouches for */
+    CONSUL_BASIS_LAST_KNOWN /* the last verdict, while the agent is lost */
+};
+
 /*
  * Ask the agent whether the peer may connect to `target`, the SPIFFE ID of this end. Return 1 after
  * a plain yes only, and 0 with an error otherwise. A kept yes to the same question counts while a
@@ -103,12 +112,13 @@ bool consul_store_has_loaded(const consul_store *store, const X509 *cert, consul
  * counts while the agent is lost.
  *
  * `peer` must be a certificate that was verified with the current roots. `chain` is the digest of
- * its chain, and `peer_id` its SPIFFE ID in the current trust domain. The agent checks neither.
+ * its chain, and `peer_id` its SPIFFE ID in the current trust domain. The agent checks neither. `*basis` is
+ * the origin of the yes.
  */
 int consul_store_authorize(consul_store *store, const consul_spiffe_id *target, const X509 *peer,
                            const unsigned char chain[CONSUL_DIGEST_LEN],
                            const consul_spiffe_id *peer_id, consul_asking asking,
-                           consul_error *err);
+                           enum consul_basis *basis, consul_error *err);
 
 /*
  * Return true in a thread that makes a request to the agent. libcurl's own TLS to the agent must

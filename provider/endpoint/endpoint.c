@@ -95,6 +95,11 @@ void endpoint_set_peer(endpoint *e, enum endpoint_peer peer)
     e->peer = peer;
 }
 
+void endpoint_set_basis(endpoint *e, enum consul_basis basis)
+{
+    e->basis = basis;
+}
+
 bool endpoint_is_unusable(const endpoint *e)
 {
     return e->unusable;

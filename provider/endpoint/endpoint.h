@@ -46,6 +46,9 @@ void endpoint_govern(endpoint *e);
 /* Set the state of its peer: before its verification, after it, or left to the application. */
 void endpoint_set_peer(endpoint *e, enum endpoint_peer peer);
 
+/* Note the origin of the agent's yes to its peer. */
+void endpoint_set_basis(endpoint *e, enum consul_basis basis);
+
 /* Return true if the configuration cannot be used, and all TLS is refused. */
 bool endpoint_is_unusable(const endpoint *e);
 

@@ -36,6 +36,9 @@ struct endpoint {
     enum endpoint_rule rule;
     enum endpoint_peer peer;
     bool reported;           /* the cause of its refusal */
+    bool noted;              /* it is governed, or may be */
+    bool admitted;           /* the peer, in the audit */
+    enum consul_basis basis; /* of a server's yes */
     bool presents_live_leaf; /* the stand-in's, or that of the configured service */
     bool has_wanted;         /* the host name asks for a service: */
     consul_service wanted;

@@ -2,6 +2,7 @@
 
 #include "endpoint/fields.h"
 #include "report/error_queue.h"
+#include "report/events.h"
 #include "report/log.h"
 
 #include <errno.h>
@@ -10,21 +11,23 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include <openssl/crypto.h>
+
 /* The strings of a record about one endpoint. */
 typedef struct origin {
-    consul_spiffe_id own;
+    consul_spiffe_id id;
     char host[64], port[16];
 } origin;
 
-/* Return the service that an endpoint is, or "unknown". Borrowed, of `own` or longer. */
-static const char *service_of(const endpoint *e, consul_spiffe_id *own)
+/* Return the service that an endpoint is, or "unknown". Borrowed, of `id` or longer. */
+static const char *service_of(const endpoint *e, consul_spiffe_id *id)
 {
     const char *service = NULL;
 
     if (e->stand_in != NULL && e->stand_in->service[0] != '\0')
         service = e->stand_in->service;
-    else if (e->leaf != NULL && consul_spiffe_id_of_cert(e->leaf, own, NULL))
-        service = own->service;
+    else if (e->leaf != NULL && consul_spiffe_id_of_cert(e->leaf, id, NULL))
+        service = id->service;
     else if (e->store != NULL)
         service = consul_store_settings(e->store)->service;
     return service == NULL ? "unknown" : service;
@@ -38,7 +41,9 @@ static void describe(const endpoint *e, const SSL *ssl, origin *of, prov_record 
     int saved = errno; /* the host's */
 
     record->role = SSL_is_server(ssl) ? "server" : "client";
-    record->service = service_of(e, &of->own);
+    record->service = service_of(e, &of->id);
+    if (!SSL_is_server(ssl))
+        record->name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
     if (getpeername(SSL_get_fd(ssl), (struct sockaddr *)&address, &len) == 0
         && (address.ss_family == AF_INET || address.ss_family == AF_INET6)
         && getnameinfo((struct sockaddr *)&address, len, of->host, sizeof(of->host), of->port,
@@ -50,10 +55,27 @@ static void describe(const endpoint *e, const SSL *ssl, origin *of, prov_record 
     errno = saved;
 }
 
-void endpoint_log(endpoint *e, const SSL *ssl, const consul_error *err, const char *context)
+/* Return the SPIFFE ID of a certificate, as its holder claims it, or NULL. Free with OPENSSL_free. */
+static consul_spiffe_id *id_of(const X509 *cert)
+{
+    consul_spiffe_id *id = cert == NULL ? NULL : OPENSSL_malloc(sizeof(*id));
+
+    if (id != NULL && consul_spiffe_id_of_cert(cert, id, NULL))
+        return id;
+    OPENSSL_free(id);
+    return NULL;
+}
+
+/* Write why its handshake is refused, once in a handshake. `peer` is NULL without a certificate. */
+static void log_refusal(endpoint *e, const SSL *ssl, const consul_error *err, const char *context,
+                        const X509 *peer)
 {
     char message[CONSUL_ERROR_TEXT_MAX + 64];
-    prov_record record = {.level = CONSUL_LOG_WARNING, .event = "peer_refused"};
+    prov_record record = {.level = CONSUL_LOG_WARNING,
+                          .event = "peer_refused",
+                          .reason = consul_reason_text(err->reason),
+                          .message = message};
+    consul_spiffe_id *id;
     origin of;
 
     if (e->reported)
@@ -63,10 +85,16 @@ void endpoint_log(endpoint *e, const SSL *ssl, const consul_error *err, const ch
         return;
     snprintf(message, sizeof(message), "%s%s%s", context == NULL ? "" : context,
              context == NULL || *err->text == '\0' ? "" : ": ", err->text);
-    record.reason = consul_reason_text(err->reason);
-    record.message = message;
+    id = id_of(peer);
+    record.peer = id == NULL ? NULL : id->uri;
     describe(e, ssl, &of, &record);
     prov_log(&record);
+    OPENSSL_free(id);
+}
+
+void endpoint_log(endpoint *e, const SSL *ssl, const consul_error *err, const char *context)
+{
+    log_refusal(e, ssl, err, context, NULL);
 }
 
 void endpoint_report(endpoint *e, const SSL *ssl, const consul_error *err, const char *context)
@@ -75,7 +103,75 @@ void endpoint_report(endpoint *e, const SSL *ssl, const consul_error *err, const
     prov_error_queue(err, context);
 }
 
+void endpoint_report_peer(endpoint *e, const SSL *ssl, const consul_error *err, const X509 *peer)
+{
+    const char *context = SSL_is_server(ssl) ? "client refused" : "server refused";
+
+    log_refusal(e, ssl, err, context, peer);
+    prov_error_queue(err, context);
+}
+
 bool endpoint_was_reported(const endpoint *e)
 {
     return e->reported;
+}
+
+void endpoint_log_start(endpoint *e, const SSL *ssl)
+{
+    char message[1024];
+    consul_spiffe_id *id;
+
+    if (e->noted || SSL_in_before(ssl))
+        return;
+    e->noted = true;
+    if (e->store == NULL || !prov_events_note_handshake(SSL_is_server(ssl))
+        || !prov_log_wants(CONSUL_LOG_INFO) || (id = OPENSSL_zalloc(sizeof(*id))) == NULL)
+        return;
+    snprintf(message, sizeof(message),
+             "governing as \"%s\" by %s; agent %s; OpenSSL %s; provider %s", service_of(e, id),
+             e->leaf != NULL       ? "a leaf"
+             : e->stand_in != NULL ? "a stand-in"
+                                   : "service",
+             consul_store_settings(e->store)->address, OpenSSL_version(OPENSSL_VERSION_STRING),
+             CONSUL_PROVIDER_VERSION);
+    prov_log(&(prov_record){.level = CONSUL_LOG_INFO,
+                            .event = "start",
+                            .message = message,
+                            .role = SSL_is_server(ssl) ? "server" : "client",
+                            .service = service_of(e, id)});
+    OPENSSL_free(id);
+}
+
+void endpoint_log_admitted(endpoint *e, const SSL *ssl)
+{
+    static const char *const bases[] = {
+        [CONSUL_BASIS_QUESTION] = "question",
+        [CONSUL_BASIS_KEPT] = "kept verdict",
+        [CONSUL_BASIS_LAST_KNOWN] = "last-known verdict",
+    };
+    const X509 *peer = SSL_get0_peer_certificate(ssl);
+    char message[CONSUL_URI_MAX + 192], serial[CONSUL_SERIAL_MAX];
+    prov_record record = {.level = CONSUL_LOG_INFO,
+                          .is_audit = true,
+                          .event = "peer_admitted",
+                          .message = message,
+                          .serial = serial};
+    consul_spiffe_id *id;
+    origin of;
+
+    if (!prov_log_audits() || e->admitted || e->stopped || e->peer != ENDPOINT_PEER_AUTHORIZED
+        || (id = id_of(peer)) == NULL)
+        return;
+    e->admitted = true;
+    if (SSL_is_server(ssl))
+        record.verdict = bases[e->basis];
+    consul_cert_serial_text(peer, serial);
+    snprintf(message, sizeof(message), "%s admitted: \"%s\"%s%s, serial %s",
+             SSL_is_server(ssl) ? "client" : "server", id->uri,
+             record.verdict == NULL ? "" : " by ", record.verdict == NULL ? "" : record.verdict,
+             serial);
+    record.peer = id->uri;
+    describe(e, ssl, &of, &record);
+    prov_log(&record);
+    OPENSSL_free(id);
 }

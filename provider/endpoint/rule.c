@@ -93,6 +93,8 @@ static void begin(endpoint *e)
     e->asked = false;
     e->waited = 0;
     e->reported = false;
+    e->noted = false;
+    e->admitted = false;
     e->has_wanted = false;
     e->host_is_service = false;
     e->prepared = false;

@@ -6,11 +6,30 @@
 
 #include "report/log.h"
 
+#include <dlfcn.h>
 #include <pthread.h>
+#include <string.h>
 
 #include <openssl/err.h>
 
-static int library; /* our number; written once */
+static const char NAME[] = "consul provider";
+
+static int library;            /* our number; written once */
+static const char *other_copy; /* the path of a module with our name; written once, too */
+
+/* Find a library of our name among those that the process has registered before ours. */
+static void find_other_copy(void)
+{
+    const char *name;
+    Dl_info place;
+    int other;
+
+    for (other = ERR_LIB_USER; other < library; other++) {
+        name = ERR_lib_error_string(ERR_PACK(other, 0, 0));
+        if (name != NULL && strcmp(name, NAME) == 0)
+            other_copy = dladdr(name, &place) != 0 ? place.dli_fname : "an unknown place";
+    }
+}
 
 static void register_strings(void)
 {
@@ -19,7 +38,8 @@ static void register_strings(void)
     int reason;
 
     library = ERR_get_next_error_library();
-    *row++ = (ERR_STRING_DATA){ERR_PACK(library, 0, 0), "consul provider"};
+    find_other_copy();
+    *row++ = (ERR_STRING_DATA){ERR_PACK(library, 0, 0), NAME};
     for (reason = CONSUL_R_OUT_OF_MEMORY; reason < CONSUL_R_END; reason++)
         *row++ = (ERR_STRING_DATA){ERR_PACK(library, 0, reason), consul_reason_text(reason)};
     if (!ERR_load_strings_const(strings))
@@ -32,6 +52,11 @@ int prov_error_init(void)
 
     pthread_once(&once, register_strings);
     return library != 0;
+}
+
+const char *prov_error_other_copy(void)
+{
+    return other_copy;
 }
 
 void prov_error_queue(const consul_error *err, const char *context)

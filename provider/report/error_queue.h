@@ -9,6 +9,9 @@
 /* Make our reasons known to OpenSSL. Idempotent; 0 on failure. */
 int prov_error_init(void);
 
+/* Return the path of another copy of this module, which was loaded before; NULL without one. */
+const char *prov_error_other_copy(void);
+
 /*
  * Put an error on this thread's queue, and into the log as an event of that name. `context` (or NULL) stands
  * before its text. Without a reason the error is no error, and nothing is done.

@@ -13,28 +13,6 @@ typedef struct line {
     size_t len;
 } line;
 
-/*
- * Write the calendar date of a moment, by Howard Hinnant's civil_from_days. gmtime_r(3) takes a lock, which
- * stays locked in the child of a fork if another thread had it.
- */
-void prov_line_time(char text[PROV_TIME_MAX], int64_t moment)
-{
-    int64_t days, seconds, era, day_of_era, year_of_era, day_of_year, month, day, year;
-
-    seconds = (moment % 86400 + 86400) % 86400;
-    days = (moment - seconds) / 86400 + 719468;
-    era = (days >= 0 ? days : days - 146096) / 146097;
-    day_of_era = days - era * 146097;
-    year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
-    day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    month = (5 * day_of_year + 2) / 153;
-    day = day_of_year - (153 * month + 2) / 5 + 1;
-    month += month < 10 ? 3 : -9;
-    year = year_of_era + era * 400 + (month <= 2);
-    snprintf(text, PROV_TIME_MAX, "%04d-%02d-%02dT%02d:%02d:%02dZ", (int)year, (int)month, (int)day,
-             (int)(seconds / 3600), (int)(seconds / 60 % 60), (int)(seconds % 60));
-}
-
 /* Append text of our own. It is cut before the room for the end of the line. */
 static void append(line *l, const char *text)
 {
@@ -128,10 +106,10 @@ static void append_field(line *l, const char *name, const char *value, size_t mo
 
 static void append_json(line *l, const prov_record *record, const prov_line_form *form)
 {
-    char when[PROV_TIME_MAX], pid[32];
+    char when[CONSUL_TIME_MAX], pid[32];
     size_t i;
 
-    prov_line_time(when, form->now);
+    consul_time_text(form->now, when);
     snprintf(pid, sizeof(pid), ",\"pid\":%d", form->pid);
     append(l, "{");
     append_field(l, "time", when, FIELD_MAX);
@@ -162,6 +140,10 @@ static void append_text(line *l, const prov_record *record)
         return;
     append(l, " [service ");
     append_printable(l, record->service);
+    if (record->name != NULL) {
+        append(l, ", name ");
+        append_printable(l, record->name);
+    }
     if (record->address != NULL && record->port != NULL) {
         append(l, ", peer ");
         append_printable(l, record->address);
@@ -174,13 +156,13 @@ static void append_text(line *l, const prov_record *record)
 /* Begin the line with its time, or its priority for syslog, and the program. */
 static void append_head(line *l, const prov_record *record, const prov_line_form *form)
 {
-    char text[PROV_TIME_MAX + 16];
+    char text[CONSUL_TIME_MAX + 16];
 
     if (form->is_for_syslog) {
         snprintf(text, sizeof(text), "<%d>", syslog_priority(record->level));
         append(l, text);
     } else {
-        prov_line_time(text, form->now);
+        consul_time_text(form->now, text);
         append(l, text);
         append(l, " ");
     }

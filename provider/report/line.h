@@ -43,9 +43,4 @@ extern const char *const prov_line_fields[];
 size_t prov_line_write(char line[PROV_LINE_MAX], const prov_record *record,
                        const prov_line_form *form);
 
-#define PROV_TIME_MAX 32
-
-/* Write a moment in seconds since 1970, as in 2026-11-22T23:51:37Z. Takes no lock, unlike gmtime_r(3). */
-void prov_line_time(char text[PROV_TIME_MAX], int64_t moment);
-
 #endif

@@ -10,6 +10,7 @@
 
 #include "endpoint/certificates.h"
 #include "endpoint/info.h"
+#include "endpoint/report.h"
 #include "endpoint/rule.h"
 #include "endpoint/stop.h"
 #include "tls/present.h"
@@ -128,8 +129,10 @@ endpoint *prov_tls_arm(SSL *ssl)
     else if (SSL_is_server(ssl) && !endpoint_has_certificates(e)
              && !endpoint_is_awaiting_certificate(e))
         forbid_resumption(e, ssl);
-    if (e != NULL && endpoint_rule(e) != ENDPOINT_LEFT_ALONE)
+    if (e != NULL && endpoint_rule(e) != ENDPOINT_LEFT_ALONE) {
         endpoint_displace_info(e, ssl, on_info);
+        endpoint_log_start(e, ssl);
+    }
     return e;
 }
 
@@ -190,10 +193,12 @@ void prov_tls_finish(endpoint *e, SSL *ssl)
 /* "Done" is told of a server, too, that looks for early data before the client's certificate. */
 static void notice_end(endpoint *e, SSL *ssl)
 {
-    if (strcmp(SSL_state_string(ssl), "TED") == 0)
+    if (strcmp(SSL_state_string(ssl), "TED") == 0) {
         hold_back(e, ssl);
-    else
-        prov_tls_finish(e, ssl);
+        return;
+    }
+    prov_tls_finish(e, ssl);
+    endpoint_log_admitted(e, ssl);
 }
 
 static void on_info(const SSL *s, int where, int value)

@@ -160,7 +160,10 @@ static int verify_chain(peer_check *check, consul_error *err)
     if (may_be_of_a_newer_root(check, cert) && get_newer_roots(check)
         && try_chain(check, cert, &why))
         return 1;
-    return consul_error_copy(err, &why);
+    consul_error_copy(err, &why);
+    return consul_spiffe_id_of_cert(cert, &check->id, NULL)
+               ? consul_error_prefix(err, "a certificate of \"%s\": ", check->id.uri)
+               : 0;
 }
 
 static int verify_identity(peer_check *check, consul_error *err)
@@ -194,6 +197,7 @@ static int verify_server(peer_check *check, consul_error *err)
 static int authorize(peer_check *check, consul_error *err)
 {
     const consul_spiffe_id *own = endpoint_identity(check->end, check->ssl, &check->own, err);
+    enum consul_basis basis;
     consul_asking asking;
     int ok;
 
@@ -209,8 +213,9 @@ static int authorize(peer_check *check, consul_error *err)
     asking = endpoint_begin_asking(check->end);
     ok = consul_store_authorize(endpoint_store(check->end), own,
                                 X509_STORE_CTX_get0_cert(check->ctx), check->digest, &check->id,
-                                asking, err);
+                                asking, &basis, err);
     endpoint_end_asking(check->end, &asking);
+    endpoint_set_basis(check->end, basis);
     if (ok)
         return 1;
     if (err->reason == CONSUL_R_PEER_DENIED)
@@ -317,8 +322,7 @@ static int verify(peer_check *check, consul_error *err)
         X509_STORE_CTX_set_error(ctx, X509_V_OK);
     } else {
         tell_of_refusal(check, err);
-        endpoint_report(check->end, check->ssl, err,
-                        SSL_is_server(check->ssl) ? "client refused" : "server refused");
+        endpoint_report_peer(check->end, check->ssl, err, X509_STORE_CTX_get0_cert(ctx));
     }
     /* A callback of the application's may have changed the mode by which libssl obeys us. */
     prov_tls_arm(check->ssl);

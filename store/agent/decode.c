@@ -156,6 +156,7 @@ static int fill_leaf(consul_leaf *leaf, const json_t *json, OSSL_LIB_CTX *libctx
     if (matches != 1)
         return consul_error_set(err, CONSUL_R_AGENT_ANSWER_INVALID,
                                 "the private key does not belong to the leaf");
+    consul_leaf_note_validity(leaf);
     if (!consul_spiffe_id_of_cert(leaf->cert, &leaf->id, err)) {
         if (err != NULL)
             err->reason = CONSUL_R_AGENT_ANSWER_INVALID;

@@ -1,8 +1,10 @@
 #include "agent/exchange.h"
 
+#include "agent/agent_tls.h"
 #include "agent/agent_user.h"
-#include "agent/token.h"
+#include "agent/hint.h"
 #include "agent/url.h"
+#include "base/event.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -119,33 +121,6 @@ static int check_user(void *arg, char *agent_ip, char *own_ip, int agent_port, i
 #define SET(option, value) (curl_easy_setopt(curl, (option), (value)) == CURLE_OK)
 #define SET_TEXT(option, value) ((value) == NULL || SET(option, value))
 
-/*
- * Keep libcurl from writing the keys of this connection to SSLKEYLOGFILE. They would show the
- * token.
- */
-static CURLcode log_no_keys(CURL *curl, void *ssl_ctx, void *arg)
-{
-    SSL_CTX_set_keylog_callback(ssl_ctx, NULL);
-    return CURLE_OK;
-}
-
-static int set_tls(CURL *curl, const consul_settings *settings)
-{
-    /* Set both where either is configured. The other would have the system's CAs by default. */
-    bool own_cas = settings->ca_file != NULL || settings->ca_path != NULL;
-
-    /* The call fails where libcurl has no OpenSSL. The keys are not logged then. */
-    curl_easy_setopt(curl, CURLOPT_SSL_CTX_FUNCTION, log_no_keys);
-    return SET(CURLOPT_SSL_VERIFYPEER, settings->tls_verify ? 1L : 0L)
-           && SET(CURLOPT_SSL_VERIFYHOST, settings->tls_verify ? 2L : 0L)
-           && SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2)
-           && (!own_cas
-               || (SET(CURLOPT_CAINFO, settings->ca_file)
-                   && SET(CURLOPT_CAPATH, settings->ca_path)))
-           && SET_TEXT(CURLOPT_SSLCERT, settings->client_cert)
-           && SET_TEXT(CURLOPT_SSLKEY, settings->client_key);
-}
-
 /* Set the options of every request. No option is left to the host's environment. */
 static int set_transfer(consul_exchange *x, const consul_agent *agent,
                         const consul_request *request, long timeout)
@@ -172,7 +147,7 @@ static int set_transfer(consul_exchange *x, const consul_agent *agent,
            && (settings->agent_user == NULL
                || (SET(CURLOPT_PREREQFUNCTION, check_user) && SET(CURLOPT_PREREQDATA, x)))
            && SET_TEXT(CURLOPT_UNIX_SOCKET_PATH, agent->address.socket_path)
-           && SET_TEXT(CURLOPT_USERPWD, settings->http_auth) && set_tls(curl, settings);
+           && SET_TEXT(CURLOPT_USERPWD, settings->http_auth) && consul_agent_tls_set(x);
 }
 
 static int64_t time_left(consul_deadline deadline, int64_t most)
@@ -210,6 +185,8 @@ int consul_exchange_prepare(consul_exchange *x, const consul_agent *agent,
 
     memset(x, 0, sizeof(*x));
     x->agent = agent;
+    x->is_for_newer = request->index != 0;
+    x->began = consul_now_ms();
     x->fd = -1;
     x->writes = request->writes;
     pthread_once(&once, init_curl);
@@ -221,7 +198,7 @@ int consul_exchange_prepare(consul_exchange *x, const consul_agent *agent,
             && !consul_append_header(&x->connect_to, agent->address.connect_to)))
         return consul_error_set(err, CONSUL_R_OUT_OF_MEMORY, "a request to the agent");
     consul_url_describe(x->url, agent, request, x->source);
-    if (!consul_append_token(agent->settings, &x->headers, err))
+    if (!consul_append_token(agent->settings, &x->headers, &x->token, err))
         return 0;
     /* Servers spread the ends of blocking queries over a sixteenth of `wait` more. */
     timeout = time_left(request->deadline, most + request->wait + request->wait / 16);
@@ -254,15 +231,11 @@ static bool was_told_of_crowd(const consul_exchange *x)
            && strstr(x->body.data, CROWDED_TEXT) != NULL;
 }
 
-static const char *hint_of(long status)
-{
-    if (status == 403)
-        return " (the ACL token needs service:write on the service, with intentions:read)";
-    return status == 429 ? " (see limits.rpc_rate of the agent, csr_max_per_second of the CA)" : "";
-}
-
 static int judge(const consul_exchange *x, CURLcode code, long status, consul_error *err)
 {
+    char hint[CONSUL_HINT_MAX];
+
+    consul_hint_write(x, code, status, hint);
     if (x->stranger.reason != 0)
         return consul_error_set(err, x->stranger.reason, "%s: %s", x->source, x->stranger.text);
     if (x->body.too_large)
@@ -282,11 +255,12 @@ static int judge(const consul_exchange *x, CURLcode code, long status, consul_er
             err,
             code == CURLE_OPERATION_TIMEDOUT && x->fd >= 0 ? CONSUL_R_AGENT_TIMEOUT
                                                            : CONSUL_R_AGENT_UNREACHABLE,
-            "%s: %s", x->source, *x->curl_text != '\0' ? x->curl_text : curl_easy_strerror(code));
+            "%s: %s%s", x->source, *x->curl_text != '\0' ? x->curl_text : curl_easy_strerror(code),
+            hint);
     if (status != 200)
         return consul_error_set(err, CONSUL_R_AGENT_REFUSED, "%s: HTTP status %ld: %.*s%s",
                                 x->source, status, AGENT_TEXT_SHOWN,
-                                x->body.len == 0 ? "no text" : x->body.data, hint_of(status));
+                                x->body.len == 0 ? "no text" : x->body.data, hint);
     if (x->body.len == 0 && !x->writes)
         return consul_error_set(err, CONSUL_R_AGENT_ANSWER_INVALID, "%s: the answer is empty",
                                 x->source);
@@ -304,9 +278,27 @@ static int64_t date_of(const consul_exchange *x)
     return date < 0 ? 0 : date;
 }
 
+/*
+ * Tell whether the agent is lost or not. An answer that says neither is no event. An agent that has no leaf of
+ * a service yet answers 500 to the request for a newer one.
+ */
+static void tell(const consul_exchange *x, const consul_answer *answer, const consul_error *why)
+{
+    if (x->is_for_newer && answer->status >= 500)
+        return;
+    if (answer->lost)
+        consul_event_tell(
+            &(consul_event){.kind = CONSUL_EVENT_AGENT_LOST, .text = why->text, .began = x->began});
+    else if (answer->status != 0 && answer->status < 500)
+        consul_event_tell(&(consul_event){.kind = CONSUL_EVENT_AGENT_BACK, .began = x->began});
+}
+
 int consul_exchange_finish(consul_exchange *x, CURLcode code, consul_answer *answer,
                            consul_error *err)
 {
+    consul_error why = {0};
+    int ok;
+
     memset(answer, 0, sizeof(*answer));
     OPENSSL_strlcpy(answer->source, x->source, sizeof(answer->source));
     if (code == CURLE_OK) {
@@ -315,8 +307,10 @@ int consul_exchange_finish(consul_exchange *x, CURLcode code, consul_answer *ans
     }
     answer->unanswered = consul_exchange_was_unanswered(x, code);
     answer->lost = consul_exchange_found_loss(x, code);
-    if (!judge(x, code, answer->status, err))
-        return 0;
+    ok = judge(x, code, answer->status, &why);
+    tell(x, answer, &why);
+    if (!ok)
+        return consul_error_copy(err, &why);
     answer->index = x->index;
     answer->body = x->body.data;
     answer->len = x->body.len;

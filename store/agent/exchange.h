@@ -7,6 +7,7 @@
 
 #include "agent/attempts.h"
 #include "agent/request.h"
+#include "agent/token.h"
 
 #include <sys/types.h>
 
@@ -22,11 +23,15 @@ typedef struct consul_exchange {
         size_t len, size;
         bool too_large;
     } body;
+    enum consul_token token;         /* the source of the token that was sent, if any */
+    char untrusted[400];             /* the fault of the agent's certificate, in words; or "" */
     int fd;                          /* libcurl's new socket, -1 on a reused connection */
     consul_error stranger;           /* the error where another user has the agent's address */
     uint64_t index;                  /* X-Consul-Index, 0 without it */
     bool writes;                     /* true where the answer may be empty */
     consul_attempts attempts;        /* the addresses of all connections that were begun */
+    bool is_for_newer;               /* the answer is one after that of an index */
+    int64_t began;                   /* in milliseconds of base/clock.h */
     int want;                        /* errno, where this process got no socket */
     bool has_time;                   /* true where the timeout is long enough for a healthy agent */
     consul_deadline look_up_until;   /* the latest moment for the address of the agent's name */

@@ -52,15 +52,17 @@ int consul_append_header(struct curl_slist **headers, const char *line)
 
 static int append_token_line(const consul_settings *settings, char token[TOKEN_MAX + 1],
                              char line[TOKEN_MAX + 32], struct curl_slist **headers,
-                             consul_error *err)
+                             enum consul_token *kind, consul_error *err)
 {
     const char *value;
 
     if (settings->token_file != NULL && !read_token_file(settings->token_file, token, err))
         return 0;
     value = token[0] != '\0' ? token : settings->token;
+    *kind = settings->token_file != NULL ? CONSUL_TOKEN_FILE_EMPTY : CONSUL_TOKEN_NONE;
     if (value == NULL)
         return 1;
+    *kind = CONSUL_TOKEN_SENT;
     if (snprintf(line, TOKEN_MAX + 32, "X-Consul-Token: %s", value) >= TOKEN_MAX + 32)
         return consul_error_set(err, CONSUL_R_SETTING_INVALID, "token is too long");
     return consul_append_header(headers, line)
@@ -69,7 +71,7 @@ static int append_token_line(const consul_settings *settings, char token[TOKEN_M
 
 /* Build the line in heap memory. The stack of an OpenSSL ASYNC job has only 32 kB. */
 int consul_append_token(const consul_settings *settings, struct curl_slist **headers,
-                        consul_error *err)
+                        enum consul_token *kind, consul_error *err)
 {
     char *token = OPENSSL_zalloc(TOKEN_MAX + 1), *line = OPENSSL_zalloc(TOKEN_MAX + 32);
     int ok = 0;
@@ -77,7 +79,7 @@ int consul_append_token(const consul_settings *settings, struct curl_slist **hea
     if (token == NULL || line == NULL)
         consul_error_set(err, CONSUL_R_OUT_OF_MEMORY, "a request");
     else
-        ok = append_token_line(settings, token, line, headers, err);
+        ok = append_token_line(settings, token, line, headers, kind, err);
     OPENSSL_clear_free(token, TOKEN_MAX + 1);
     OPENSSL_clear_free(line, TOKEN_MAX + 32);
     return ok;

@@ -1,6 +1,7 @@
 #include "base/clock.h"
 
 #include <stdatomic.h>
+#include <stdio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -56,4 +57,26 @@ int64_t consul_jitter(int64_t most)
     clock_gettime(CLOCK_MONOTONIC, &now);
     mixed = ((uint64_t)now.tv_nsec ^ ((uint64_t)getpid() << 20)) * 0x9e3779b97f4a7c15u;
     return most / 2 + (int64_t)((mixed >> 33) % (uint64_t)(most / 2 + 1));
+}
+
+/*
+ * Write the calendar date of a moment, by Howard Hinnant's civil_from_days. gmtime_r(3) takes a lock, which
+ * stays locked in the child of a fork if another thread had it.
+ */
+void consul_time_text(int64_t moment, char text[CONSUL_TIME_MAX])
+{
+    int64_t days, seconds, era, day_of_era, year_of_era, day_of_year, month, day, year;
+
+    seconds = (moment % 86400 + 86400) % 86400;
+    days = (moment - seconds) / 86400 + 719468;
+    era = (days >= 0 ? days : days - 146096) / 146097;
+    day_of_era = days - era * 146097;
+    year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
+    day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    month = (5 * day_of_year + 2) / 153;
+    day = day_of_year - (153 * month + 2) / 5 + 1;
+    month += month < 10 ? 3 : -9;
+    year = year_of_era + era * 400 + (month <= 2);
+    snprintf(text, CONSUL_TIME_MAX, "%04d-%02d-%02dT%02d:%02d:%02dZ", (int)year, (int)month,
+             (int)day, (int)(seconds / 3600), (int)(seconds / 60 % 60), (int)(seconds % 60));
 }

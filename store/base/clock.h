@@ -37,4 +37,9 @@ consul_asking consul_asking_now(void);
  */
 int64_t consul_jitter(int64_t most);
 
+#define CONSUL_TIME_MAX 32
+
+/* Write a moment in seconds since 1970, as in 2026-11-22T23:51:37Z. Takes no lock, unlike gmtime_r(3). */
+void consul_time_text(int64_t moment, char text[CONSUL_TIME_MAX]);
+
 #endif

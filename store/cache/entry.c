@@ -2,6 +2,7 @@
 
 #include "agent/decode.h"
 #include "base/allowance.h"
+#include "base/event.h"
 #include "base/lock.h"
 #include "identity/cert.h"
 
@@ -203,6 +204,14 @@ static bool takes_place(consul_entry *entry, bool is_other, enum consul_origin o
     return true;
 }
 
+static void tell_roots(const consul_roots *roots)
+{
+    consul_event event = {.kind = CONSUL_EVENT_ROOTS_CHANGED, .count = sk_X509_num(roots->certs)};
+
+    memcpy(&event.key, roots->digest, sizeof(event.key));
+    consul_event_tell(&event);
+}
+
 bool consul_entry_keep_roots(consul_entry *entry, consul_roots *roots, enum consul_origin origin,
                              int64_t asked, consul_deadline fresh_until)
 {
@@ -216,6 +225,8 @@ bool consul_entry_keep_roots(consul_entry *entry, consul_roots *roots, enum cons
         entry->roots = consul_roots_ref(roots);
     }
     consul_unlock();
+    if (old != NULL && old != roots)
+        tell_roots(roots);
     consul_roots_unref(old);
     return kept;
 }
@@ -238,6 +249,10 @@ bool consul_entry_keep_leaf(consul_entry *entry, consul_leaf *leaf, consul_roots
     if (entry->leaf == leaf && (is_other || checked != NULL))
         old_checked = set_checked(entry, checked, until);
     consul_unlock();
+    if (old != NULL && is_other)
+        consul_event_tell(&(consul_event){.kind = CONSUL_EVENT_LEAF_RENEWED,
+                                          .service = entry->service,
+                                          .leaf = consul_leaf_cert(leaf)});
     consul_leaf_unref(old);
     consul_roots_unref(old_checked);
     return kept;

@@ -1,11 +1,15 @@
 #include "identity/leaf.h"
 
+#include "base/clock.h"
+#include "identity/cert_text.h"
 #include "identity/snapshots.h"
 
 #include <string.h>
 
 #include <openssl/crypto.h>
 #include <openssl/x509v3.h>
+
+#define LAST_SECONDS 3600 /* of a leaf that its agent should have renewed */
 
 consul_leaf *consul_leaf_new(consul_error *err)
 {
@@ -56,6 +60,22 @@ const consul_spiffe_id *consul_leaf_id(const consul_leaf *leaf)
     return &leaf->id;
 }
 
+/* Refuse a leaf by its dates. If the agent has just given it out, a clock is wrong: here, or at the CA. */
+static int refuse_dates(const consul_leaf *leaf, const char *service, bool has_expired,
+                        consul_error *err)
+{
+    char from[CONSUL_DATE_MAX], until[CONSUL_DATE_MAX], now[CONSUL_TIME_MAX];
+
+    consul_cert_date(X509_get0_notBefore(leaf->cert), from);
+    consul_cert_date(X509_get0_notAfter(leaf->cert), until);
+    consul_time_text(time(NULL), now);
+    return consul_error_set(err, CONSUL_R_AGENT_ANSWER_INVALID,
+                            "the leaf of \"%s\" %s: it is valid from %s until %s, and here it is "
+                            "%s; check this host's clock",
+                            service, has_expired ? "has expired" : "is not valid yet", from, until,
+                            now);
+}
+
 int consul_leaf_check(const consul_leaf *leaf, const consul_roots *roots, const char *service,
                       const consul_scope *scope, bool chains, bool *stale, consul_error *err)
 {
@@ -72,8 +92,7 @@ int consul_leaf_check(const consul_leaf *leaf, const consul_roots *roots, const 
         X509_cmp_timeframe(NULL, X509_get0_notBefore(leaf->cert), X509_get0_notAfter(leaf->cert));
     *stale = valid > 0;
     if (valid != 0)
-        return consul_error_set(err, CONSUL_R_AGENT_ANSWER_INVALID, "the leaf of \"%s\" %s",
-                                service, valid > 0 ? "has expired" : "is not valid yet");
+        return refuse_dates(leaf, service, valid > 0, err);
     if (roots == NULL)
         return 1;
     if (strcmp(id->trust_domain, roots->trust_domain) != 0) {
@@ -93,14 +112,14 @@ int consul_leaf_check(const consul_leaf *leaf, const consul_roots *roots, const 
     return 1;
 }
 
-/* Return the seconds until a certificate expires, or 0 after that. */
-static int64_t time_left_of(const X509 *cert)
+/* Return the seconds from now to a date, below 0 for one that is over; 0 for a date that is malformed. */
+static int64_t seconds_to(const ASN1_TIME *date)
 {
     int days = 0, seconds = 0;
 
-    if (ASN1_TIME_diff(&days, &seconds, NULL, X509_get0_notAfter(cert)) != 1)
+    if (ASN1_TIME_diff(&days, &seconds, NULL, date) != 1)
         return 0;
-    return days < 0 || seconds < 0 ? 0 : (int64_t)days * 86400 + seconds;
+    return (int64_t)days * 86400 + seconds;
 }
 
 static int64_t least_time_left(const STACK_OF(X509) *certs, int64_t least)
@@ -108,7 +127,7 @@ static int64_t least_time_left(const STACK_OF(X509) *certs, int64_t least)
     int i;
 
     for (i = 0; i < sk_X509_num(certs); i++) {
-        int64_t left = time_left_of(sk_X509_value(certs, i));
+        int64_t left = seconds_to(X509_get0_notAfter(sk_X509_value(certs, i)));
 
         if (left > 0 && left < least)
             least = left;
@@ -122,4 +141,27 @@ time_t consul_leaf_next_expiry(const consul_leaf *leaf, const consul_roots *root
     int64_t left = least_time_left(roots->certs, least_time_left(leaf->chain, INT32_MAX));
 
     return now + (time_t)left;
+}
+
+void consul_leaf_note_validity(consul_leaf *leaf)
+{
+    time_t now = time(NULL);
+
+    leaf->begins = now + (time_t)seconds_to(X509_get0_notBefore(leaf->cert));
+    leaf->ends = now + (time_t)seconds_to(X509_get0_notAfter(leaf->cert));
+}
+
+bool consul_leaf_is_ending(const consul_leaf *leaf, enum consul_event_kind *stage)
+{
+    time_t left = leaf->ends - time(NULL), life = leaf->ends - leaf->begins;
+
+    if (left >= life / 4)
+        return false;
+    if (left < 0)
+        *stage = CONSUL_EVENT_LEAF_EXPIRED;
+    else if (left < LAST_SECONDS && left < life / 10)
+        *stage = CONSUL_EVENT_LEAF_LAST;
+    else
+        *stage = CONSUL_EVENT_LEAF_QUARTER;
+    return true;
 }

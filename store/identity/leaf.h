@@ -5,6 +5,7 @@
 #ifndef CONSUL_IDENTITY_LEAF_H
 #define CONSUL_IDENTITY_LEAF_H
 
+#include "base/event.h"
 #include "identity/roots.h"
 #include "identity/spiffe.h"
 
@@ -43,5 +44,14 @@ int consul_leaf_check(const consul_leaf *leaf, const consul_roots *roots, const 
  * expires. The leaf's own certificate does not count.
  */
 time_t consul_leaf_next_expiry(const consul_leaf *leaf, const consul_roots *roots);
+
+/* Note the dates of a decoded leaf's certificate. */
+void consul_leaf_note_validity(consul_leaf *leaf);
+
+/*
+ * Return true in the last quarter of the leaf's life, and set `*stage` to the event of that. Consul's agents
+ * renew a leaf in the last 40 to 10 percent of its life.
+ */
+bool consul_leaf_is_ending(const consul_leaf *leaf, enum consul_event_kind *stage);
 
 #endif

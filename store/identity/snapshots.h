@@ -26,6 +26,7 @@ struct consul_leaf {
     EVP_PKEY *key;
     X509 *cert;
     STACK_OF(X509) *chain;
+    time_t begins, ends; /* the validity of the certificate */
     consul_spiffe_id id;
 };
 

@@ -1,6 +1,7 @@
 #include "watch/thread.h"
 
 #include "agent/slot.h"
+#include "base/event.h"
 #include "base/lock.h"
 #include "watch/descriptors.h"
 #include "watch/queries.h"
@@ -40,8 +41,10 @@ static bool work(consul_watch *watch, consul_watch_thread *r)
     CURLMcode code;
     int running, left;
 
-    if (yields(r))
+    if (yields(r)) {
+        consul_event_tell(&(consul_event){.kind = CONSUL_EVENT_SLOT_GIVEN_UP});
         return false;
+    }
     do {
         if (!consul_descriptors_are_ours(r))
             return false;

@@ -14,6 +14,7 @@ error_log stderr info;
 events {{ }}
 http {{
     access_log off;
+    log_format join '$remote_addr $remote_port $ssl_client_serial';
     client_body_temp_path {folder}/body;
     proxy_temp_path {folder}/proxy;
     fastcgi_temp_path {folder}/fastcgi;

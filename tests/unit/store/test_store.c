@@ -329,6 +329,7 @@ static int ask_about(const fixture *f, const minted *peer)
 {
     consul_asking asking = consul_asking_now();
     unsigned char chain[CONSUL_DIGEST_LEN];
+    enum consul_basis basis;
     consul_spiffe_id target, id;
 
     assert_int_equal(X509_digest(peer->cert, EVP_sha256(), chain, NULL), 1);
@@ -336,7 +337,7 @@ static int ask_about(const fixture *f, const minted *peer)
     consul_store_note_handshake(f->store);
     assert_int_equal(consul_spiffe_id_of_cert(old_web.cert, &target, NULL), 1);
     assert_int_equal(consul_spiffe_id_of_cert(peer->cert, &id, NULL), 1);
-    return consul_store_authorize(f->store, &target, peer->cert, chain, &id, asking, NULL);
+    return consul_store_authorize(f->store, &target, peer->cert, chain, &id, asking, &basis, NULL);
 }
 
 /* One client's question without an answer speaks for all, until there is any answer to it. */

@@ -69,7 +69,7 @@ static void test_text(void **state)
 {
     static const char said[] =
         "consul: peer denied by Consul: client refused: \"spiffe://x/svc/api\" "
-        "may not connect [service web, peer 192.0.2.7 port 4711]";
+        "may not connect [service web, name web.service.consul, peer 192.0.2.7 port 4711]";
     char expected[256];
 
     snprintf(expected, sizeof(expected), "2026-11-22T23:51:37Z ng\"inx?[42]: %s\n", said);
@@ -184,13 +184,36 @@ static void test_times(void **state)
         {-1, "1969-12-31T23:59:59Z"},
         {253402300799, "9999-12-31T23:59:59Z"},
     };
-    char text[PROV_TIME_MAX];
+    char text[CONSUL_TIME_MAX];
     size_t i;
 
     for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        prov_line_time(text, rows[i].moment);
+        consul_time_text(rows[i].moment, text);
         assert_string_equal(text, rows[i].text);
     }
+}
+
+/* The page has a row for each field, in their order, and no other. */
+static void test_page_has_each_field_and_no_other(void **state)
+{
+    static char text[1 << 16];
+    FILE *file = fopen(SOURCE_ROOT "/doc/log.md", "r");
+    size_t len, i;
+    char row[64], *line;
+
+    assert_non_null(file);
+    len = fread(text, 1, sizeof(text) - 1, file);
+    fclose(file);
+    text[len] = '\0';
+    line = strstr(text, "| field | value |\n|---|---|\n");
+    assert_non_null(line);
+    line = strchr(strchr(line, '\n') + 1, '\n') + 1;
+    for (i = 0; prov_line_fields[i] != NULL; i++) {
+        snprintf(row, sizeof(row), "| `%s` | ", prov_line_fields[i]);
+        assert_memory_equal(line, row, strlen(row));
+        line = strchr(line, '\n') + 1;
+    }
+    assert_int_equal(*line, '\n');
 }
 
 int main(void)
@@ -202,6 +225,7 @@ int main(void)
         cmocka_unit_test(test_hostile_bytes),
         cmocka_unit_test(test_any_length),
         cmocka_unit_test(test_times),
+        cmocka_unit_test(test_page_has_each_field_and_no_other),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,66 @@
+#include "agent/agent_tls.h"
+
+#include "identity/cert_text.h"
+
+#include <stdio.h>
+#include <time.h>
+
+#include <openssl/ssl.h>
+
+#define SET(option, value) (curl_easy_setopt(curl, (option), (value)) == CURLE_OK)
+#define SET_TEXT(option, value) ((value) == NULL || SET(option, value))
+
+/* Verify the agent's certificate as libssl does, and note what is wrong with it. */
+static int verify_agent(X509_STORE_CTX *ctx, void *exchange)
+{
+    consul_exchange *x = exchange;
+    char issuer[200], from[CONSUL_DATE_MAX], until[CONSUL_DATE_MAX], now[CONSUL_TIME_MAX];
+    int ok = X509_verify_cert(ctx), error = X509_STORE_CTX_get_error(ctx);
+    const X509 *cert = X509_STORE_CTX_get_current_cert(ctx);
+
+    if (ok > 0 || cert == NULL)
+        return ok;
+    if (error == X509_V_ERR_CERT_HAS_EXPIRED || error == X509_V_ERR_CERT_NOT_YET_VALID) {
+        consul_cert_date(X509_get0_notBefore(cert), from);
+        consul_cert_date(X509_get0_notAfter(cert), until);
+        consul_time_text(time(NULL), now);
+        snprintf(x->untrusted, sizeof(x->untrusted),
+                 "it is valid from %s until %s, and here it is %s; check this host's clock", from,
+                 until, now);
+    } else {
+        X509_NAME_oneline(X509_get_issuer_name(cert), issuer, sizeof(issuer));
+        snprintf(x->untrusted, sizeof(x->untrusted), "its issuer is \"%s\"", issuer);
+    }
+    return ok;
+}
+
+/*
+ * Keep libcurl from writing the keys of this connection to SSLKEYLOGFILE. They would show the
+ * token.
+ */
+static CURLcode prepare_tls(CURL *curl, void *ssl_ctx, void *exchange)
+{
+    SSL_CTX_set_keylog_callback(ssl_ctx, NULL);
+    SSL_CTX_set_cert_verify_callback(ssl_ctx, verify_agent, exchange);
+    return CURLE_OK;
+}
+
+int consul_agent_tls_set(consul_exchange *x)
+{
+    const consul_settings *settings = x->agent->settings;
+    CURL *curl = x->curl;
+    /* Set both where either is configured. The other would have the system's CAs by default. */
+    bool own_cas = settings->ca_file != NULL || settings->ca_path != NULL;
+
+    /* The call fails where libcurl has no OpenSSL. The keys are not logged then. */
+    curl_easy_setopt(curl, CURLOPT_SSL_CTX_FUNCTION, prepare_tls);
+    curl_easy_setopt(curl, CURLOPT_SSL_CTX_DATA, x);
+    return SET(CURLOPT_SSL_VERIFYPEER, settings->tls_verify ? 1L : 0L)
+           && SET(CURLOPT_SSL_VERIFYHOST, settings->tls_verify ? 2L : 0L)
+           && SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2)
+           && (!own_cas
+               || (SET(CURLOPT_CAINFO, settings->ca_file)
+                   && SET(CURLOPT_CAPATH, settings->ca_path)))
+           && SET_TEXT(CURLOPT_SSLCERT, settings->client_cert)
+           && SET_TEXT(CURLOPT_SSLKEY, settings->client_key);
+}
