@@ -29,7 +29,7 @@
 
 /*
  * SSL_OP_NO_TX_CERTIFICATE_COMPRESSION of OpenSSL 3.2, also for a module that was built with an older one.
- * A certificate that was compressed beforehand is sent without a call of the security callback, and may
+ * A certificate that was compressed beforehand is sent without a call of the security callback. It may
  * be an earlier leaf. Older releases ignore the bit.
  */
 #define NO_TX_CERTIFICATE_COMPRESSION ((uint64_t)1 << 32)
