@@ -538,35 +538,63 @@ static void test_probes(void **state)
     assert_int_equal(live_agent_requests(f->agent, LIVE_LEAF), 0);
 }
 
-/* Let no descriptor be opened from now on. Return the earlier limit. */
-static struct rlimit leave_no_descriptor(void)
+#define TAKEN_MAX 64
+
+/* Descriptors that the test has taken, so that no other thread opens one. */
+typedef struct taken_descriptors {
+    struct rlimit limit; /* the earlier one */
+    int fds[TAKEN_MAX];
+    size_t count;
+} taken_descriptors;
+
+/* Take each descriptor that is free below the limit, as of a probe that has ended. Return true. */
+static bool take_free_descriptors(taken_descriptors *taken)
+{
+    int fd;
+
+    while ((fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0)) >= 0) {
+        assert_true(taken->count < TAKEN_MAX);
+        taken->fds[taken->count++] = fd;
+    }
+    return true;
+}
+
+/* Let no descriptor be opened from now on. */
+static void leave_no_descriptor(taken_descriptors *taken)
 {
     int first = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0);
-    struct rlimit old, none;
+    struct rlimit none;
 
     assert_true(first >= 0);
     close(first);
-    assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
-    none = old;
+    taken->count = 0;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &taken->limit), 0);
+    none = taken->limit;
     none.rlim_cur = (rlim_t)first;
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
-    return old;
+}
+
+static void give_descriptors_back(taken_descriptors *taken)
+{
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &taken->limit), 0);
+    while (taken->count > 0)
+        close(taken->fds[--taken->count]);
 }
 
 /* The agent was not asked then: it is not back, and it is not known to be lost any more. */
 static void test_probes_without_a_descriptor(void **state)
 {
     fixture *f = *state;
-    struct rlimit old;
+    taken_descriptors taken;
 
     live_agent_behave(f->agent, LIVE_ROOTS, LIVE_HANG);
     consul_watch_note_handshake(f->watch);
     note_timeout(f);
     live_agent_request(f->agent, LIVE_ROOTS, 1); /* the thread then has all that it needs */
     assert_int_equal(why_agent_hangs(f), CONSUL_R_AGENT_TIMEOUT);
-    old = leave_no_descriptor();
-    WAIT_UNTIL(why_agent_hangs(f) == CONSUL_R_AGENT_UNREACHABLE);
-    assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+    leave_no_descriptor(&taken);
+    WAIT_UNTIL(take_free_descriptors(&taken) && why_agent_hangs(f) == CONSUL_R_AGENT_UNREACHABLE);
+    give_descriptors_back(&taken);
     WAIT_UNTIL(why_agent_hangs(f) == CONSUL_R_AGENT_TIMEOUT);
     live_agent_behave(f->agent, LIVE_ROOTS, LIVE_ANSWER);
     WAIT_UNTIL(!agent_hangs(f));
