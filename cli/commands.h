@@ -17,4 +17,8 @@ int cli_show(const cli_arguments *arguments, consul_error *err);
 int cli_register(const cli_arguments *arguments, consul_error *err);
 int cli_deregister(const cli_arguments *arguments, consul_error *err);
 
+/* Print what the processes of this host show, or one of them. Operand of status: [PID] */
+int cli_status(const cli_arguments *arguments, consul_error *err);
+int cli_metrics(const cli_arguments *arguments, consul_error *err);
+
 #endif

@@ -2,6 +2,7 @@
 #include "config/config.h"
 #include "instance/crypto.h"
 #include "instance/instances.h"
+#include "report/board.h"
 #include "report/error_queue.h"
 #include "report/events.h"
 #include "report/log.h"
@@ -224,6 +225,8 @@ int OSSL_provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in,
     prov->core.libctx = (OSSL_LIB_CTX *)core.get_libctx(handle);
     prov_events_listen();
     configure(prov);
+    prov_board_open(prov->store == NULL ? NULL : consul_store_settings(prov->store),
+                    &prov->unusable);
     fits = prov_instances_add(prov);
     if (prov->store == NULL)
         prov_log_error(CONSUL_LOG_ERROR, "configuration_refused", &prov->unusable,

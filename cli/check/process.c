@@ -1,5 +1,6 @@
 #include "check/process.h"
 
+#include "common/board.h"
 #include "common/process.h"
 
 #include <dlfcn.h>
@@ -147,10 +148,22 @@ static bool report_environment(cli_chain *chain, const cli_process *process)
                       process->pid, conf);
 }
 
+/* Return true where the process shows that it refuses all TLS, and why. */
+static bool refuses_all(long pid, char refusal[PROV_BOARD_TEXT])
+{
+    cli_boards boards;
+
+    *refusal = '\0';
+    if (cli_boards_find(&boards, pid) && boards.count > 0)
+        OPENSSL_strlcpy(refusal, boards.list[0].board.refusal, PROV_BOARD_TEXT);
+    cli_boards_free(&boards);
+    return *refusal != '\0';
+}
+
 static bool judge(cli_chain *chain, const cli_process *process)
 {
     const char *conf = cli_process_variable(process, "OPENSSL_CONF");
-    char cure[512];
+    char cure[512], refusal[PROV_BOARD_TEXT];
     findings f;
 
     find_all(process, &f);
@@ -178,6 +191,9 @@ static bool judge(cli_chain *chain, const cli_process *process)
                           "process %ld is governed by another file: OPENSSL_CONF is %s",
                           process->pid, conf);
     }
+    if (refuses_all(process->pid, refusal))
+        return cli_broken(chain, CLI_LINK_PROCESS, "mend the file, and start the program again",
+                          "process %ld refuses all TLS: %s", process->pid, refusal);
     return cli_ok(chain, CLI_LINK_PROCESS, "%ld (%s) maps %s, with %s", process->pid,
                   process->paths[0], f.module, f.libcrypto);
 }

@@ -2,6 +2,7 @@
 
 #include "endpoint/asking.h"
 #include "endpoint/fields.h"
+#include "report/board.h"
 
 #include <string.h>
 
@@ -199,6 +200,7 @@ int endpoint_present_leaf(endpoint *e, SSL *ssl, consul_error *err)
     SSL_certs_clear(ssl);
     consul_leaf_unref(e->ours);
     e->ours = leaf; /* before libssl asks us about it */
+    prov_board_show_leaf(leaf);
     ok = SSL_use_cert_and_key(ssl, consul_leaf_cert(leaf), consul_leaf_key(leaf),
                               (STACK_OF(X509) *)consul_leaf_chain(leaf), 1);
     if (ok != 1)

@@ -1,6 +1,7 @@
 #include "endpoint/report.h"
 
 #include "endpoint/fields.h"
+#include "report/board.h"
 #include "report/error_queue.h"
 #include "report/events.h"
 #include "report/log.h"
@@ -81,6 +82,7 @@ static void log_refusal(endpoint *e, const SSL *ssl, const consul_error *err, co
     if (e->reported)
         return;
     e->reported = true;
+    prov_board_count_refused(err->reason);
     if (!prov_log_wants(record.level))
         return;
     snprintf(message, sizeof(message), "%s%s%s", context == NULL ? "" : context,

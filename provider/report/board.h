@@ -1,0 +1,62 @@
+/*
+ * The board: what a process and its forks show to consul-tls status. It is memory that they share, without a
+ * name in any folder. The kernel frees it with the last of them. It shows it in /proc, to root and to their
+ * own user only. Nothing in it is secret, and no process reads its own board.
+ *
+ * Any thread, any child of a fork. Counters are added to without a lock. A handshake makes no system call here.
+ */
+#ifndef PROV_REPORT_BOARD_H
+#define PROV_REPORT_BOARD_H
+
+#include "store.h"
+
+#include <stdatomic.h>
+
+#define PROV_BOARD_NAME "consul-provider" /* in /proc/PID/maps: /memfd:consul-provider (deleted) */
+#define PROV_BOARD_MAGIC \
+    UINT64_C(0x636f6e73756c0001) /* its last bytes are the version of the layout */
+#define PROV_BOARD_LEAVES 16     /* services of a process that are shown */
+#define PROV_BOARD_REASONS 32    /* room for the reasons of base/error.h */
+#define PROV_BOARD_TEXT 256
+
+/*
+ * A leaf that was presented. An odd sequence means that it is being written; it stays odd where the writer
+ * has ended in between.
+ */
+typedef struct prov_board_leaf {
+    atomic_uint sequence;
+    _Atomic uint64_t service; /* a hash of the SPIFFE ID; 0 for a free place */
+    _Atomic uint64_t content; /* a hash, to see a renewal */
+    char id[PROV_BOARD_TEXT]; /* the SPIFFE ID, perhaps cut */
+    char serial[64];
+    int64_t valid_until; /* seconds since 1970 */
+} prov_board_leaf;
+
+typedef struct prov_board {
+    uint64_t magic;  /* the last member that is written at the start */
+    int64_t started; /* seconds since 1970 */
+    char provider[PROV_BOARD_TEXT], openssl[PROV_BOARD_TEXT]; /* versions */
+    char service[PROV_BOARD_TEXT];     /* of the settings; "" for stand-ins alone */
+    char agent[PROV_BOARD_TEXT];       /* its address, without a password */
+    char refusal[PROV_BOARD_TEXT];     /* why all TLS of the process is refused, or "" */
+    _Atomic uint64_t admitted_clients; /* peers that this process has admitted as a server */
+    _Atomic uint64_t admitted_servers; /* peers that this process has admitted as a client */
+    _Atomic uint64_t
+        refused[PROV_BOARD_REASONS]; /* handshakes, by reason - CONSUL_R_OUT_OF_MEMORY */
+    prov_board_leaf leaves[PROV_BOARD_LEAVES];
+} prov_board;
+
+/*
+ * Show this process from now on, with these settings, or with a refusal for NULL. A later call changes
+ * nothing. Where the kernel gives no memory, nothing is shown.
+ */
+void prov_board_open(const consul_settings *settings, const consul_error *refusal);
+
+/* Count a peer that was admitted, and a handshake that was refused. */
+void prov_board_count_admitted(bool as_server);
+void prov_board_count_refused(int reason);
+
+/* Show the leaf that is presented. Does nothing for one that is shown. */
+void prov_board_show_leaf(const consul_leaf *leaf);
+
+#endif

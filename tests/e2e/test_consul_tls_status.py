@@ -1,0 +1,207 @@
+"""consul-tls status and metrics: what processes show, through reloads, forks and crashes."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+
+import pytest
+
+import endpoints
+import nginx
+import stand_ins
+from applications import postgresql
+from conftest import programs_in
+from consul_tls import bad, check, good
+from processes import Process, wait_until
+from programs import TLS13
+
+AS_ROOT = pytest.mark.skipif(os.getuid() != 0, reason="needs another user")
+
+
+def boards(programs, *pid):
+    """Return the boards of all processes, or of one. Other processes of this host may have some, too."""
+    return json.loads(good(programs, "status", "--json", *pid))
+
+
+def board(programs, process):
+    one, = boards(programs, str(process.child.pid))
+    return one
+
+
+@pytest.fixture
+def friend(agent, programs):
+    return agent.leaf("friend").files(programs.folder, "friend")
+
+
+@pytest.fixture
+def server(programs, agent, service):
+    return programs.server("-nocert", config=programs.config(agent, service=service))
+
+
+def test_a_server(programs, agent, service, server, friend):
+    one = board(programs, server)
+    assert (one["program"], one["service"], one["agent"], one["refusal"]) == ("openssl", service, agent.address, "")
+    assert one["openssl"].startswith("OpenSSL ") and one["started"].endswith("Z")
+    assert (one["admitted_clients"], one["refused"], one["leaves"]) == (0, {}, [])
+    assert programs.talk(server, TLS13, *friend).talked
+    assert programs.talk(server, TLS13).refused
+    agent.deny("friend", service)
+    assert programs.talk(server, TLS13, *friend).refused
+    one = board(programs, server)
+    assert (one["admitted_clients"], one["admitted_servers"]) == (1, 0)
+    assert one["refused"] == {"peer presented no certificate": 1, "peer denied by Consul": 1}
+    leaf, = one["leaves"]
+    assert leaf["id"].endswith(f"/svc/{service}") and leaf["id"] in agent_leaf(agent, service, leaf)
+
+
+def agent_leaf(agent, service, shown):
+    """Return the names of the agent's leaf, which has this serial."""
+    leaf = agent.get(f"/v1/agent/connect/ca/leaf/{service}")
+    assert int(shown["serial"].replace(":", ""), 16) == int(leaf["SerialNumber"].replace(":", ""), 16)
+    assert shown["valid_until"] == leaf["ValidBefore"]
+    return leaf["ServiceURI"]
+
+
+def test_a_client(programs, agent, service, server):
+    config = programs.config(agent, service=f"client-{service}")
+    argv = ["openssl", "s_client", "-connect", f"127.0.0.1:{server.port}", "-servername", f"{service}.service.consul"]
+    client = programs.start(Process, argv, config)
+    client.wait_for(r"CONNECTED\(")
+    wait_until(lambda: board(programs, client)["admitted_servers"] == 1, "an admitted server")
+    assert board(programs, client)["leaves"][0]["id"].endswith(f"/svc/client-{service}")
+    assert board(programs, server)["admitted_clients"] == 1
+
+
+def test_text(programs, service, server, friend):
+    assert programs.talk(server, TLS13, *friend).talked
+    assert programs.talk(server, TLS13).refused
+    text = good(programs, "status", str(server.child.pid))
+    assert re.match(rf"openssl, process {server.child.pid}\n  since     \S+Z, provider \S+, OpenSSL ", text)
+    assert f"  governs   service {service}; agent " in text and "  admitted  1 clients, 0 servers\n" in text
+    assert "  refused   1: peer presented no certificate\n" in text
+    assert re.search(rf"  leaf      spiffe://\S+/svc/{service}, serial \S+, valid until \S+Z \(\d+ \w+ left\)", text)
+
+
+def test_metrics(programs, agent, service, server, friend):
+    assert programs.talk(server, TLS13, *friend).talked
+    assert programs.talk(server, TLS13).refused
+    text = good(programs, "metrics")
+    family = f'program="openssl",pid="{server.child.pid}"'
+    assert f'consul_provider_peers_admitted_total{{{family},peer="client"}} 1\n' in text
+    assert f'consul_provider_handshakes_refused_total{{{family},reason="peer presented no certificate"}} 1\n' in text
+    assert re.search(rf'consul_provider_leaf_expiry_timestamp_seconds{{{family},id="spiffe://\S+/svc/{service}"}} \d+\n',
+                     text)
+    assert f'consul_provider_info{{{family},service="{service}",version=' in text
+    for line in text.splitlines():
+        assert re.fullmatch(r'# (HELP|TYPE) consul_provider_\w+ .+|consul_provider_\w+\{(\w+="[^"]*",?)+\} \d+', line), line
+    names = set(re.findall(r"(?m)^(consul_provider_\w+)\{", text))
+    assert names <= set(re.findall(r"(?m)^# TYPE (\S+) ", text))
+
+
+def test_refused_settings(programs, agent):
+    """A process that refuses all TLS says so, in status and in check."""
+    config = programs.config(agent, servise="web")
+    process = programs.start(Process, ["openssl", "s_client", "-connect", "127.0.0.1:1"], config)
+    process.wait()
+    script = "import ssl, sys; ssl.OPENSSL_VERSION; print('ready', flush=True); sys.stdin.read()"
+    process = programs.start(Process, ["/usr/bin/python3", "-c", script], config, programs.leaks_allowed())
+    process.wait_for("ready")
+    assert "servise: there is no such setting" in board(programs, process)["refusal"]
+    assert "refuses   all TLS: " in good(programs, "status", str(process.child.pid))
+    config.write_text(config.read_text().replace("servise", "service"))
+    check(programs, config, "--pid", process.child.pid).breaks(
+        "process", "refuses all TLS", "servise: there is no such setting", cure="start the program again")
+
+
+def nginx_pids(server):
+    """Return the processes of an nginx."""
+    children = open(f"/proc/{server.child.pid}/task/{server.child.pid}/children").read()
+    return [server.child.pid, *map(int, children.split())]
+
+
+def test_nginx_through_reload_and_crash(programs, agent, service, friend):
+    """Count for a master and its workers together, also after workers were replaced or killed."""
+    certificate, key = stand_ins.make(programs, f"consul:leaf/{service}")
+    server = nginx.start(programs, certificate, key, ["hello"], programs.config(agent))
+    fetched = []
+
+    def fetch():
+        result = programs.openssl("s_client", "-connect", f"127.0.0.1:{server.ports[0]}", "-ign_eof", *friend,
+                                  stdin=b"GET / HTTP/1.0\r\n\r\n")
+        assert "hello" in result.stdout
+        fetched.append(result)
+
+    fetch()
+    one = board(programs, server)
+    assert one["program"] == "nginx" and one["service"] == "" and one["admitted_clients"] == 1
+    listed = [b for b in boards(programs) if server.child.pid in b["pids"]]
+    assert len(listed) == 1 and sorted(listed[0]["pids"]) == sorted(nginx_pids(server))
+    workers = nginx_pids(server)[1:]
+    server.signal(signal.SIGHUP)
+    wait_until(lambda: not set(workers) & set(nginx_pids(server)), "new workers")
+    fetch()
+    for worker in nginx_pids(server)[1:]:
+        os.kill(worker, signal.SIGKILL)
+    wait_until(lambda: len(nginx_pids(server)) > 1, "another worker")
+    fetch()
+    # A reload loads the provider anew in a master that has loaded it before: it is one board still.
+    assert board(programs, server)["admitted_clients"] == len(fetched)
+    everyone = nginx_pids(server)
+    server.kill()
+    assert not [b for b in boards(programs) if set(everyone) & set(b["pids"])]
+
+
+@pytest.mark.applications
+def test_postgresql(agent, service, open_folders, module):
+    """The child process of each connection counts on the board of the postmaster."""
+    with programs_in(open_folders("status"), module) as programs:
+        process = postgresql.start(programs, programs.config(agent), *endpoints.stand_in_files(programs, service))
+        server = endpoints.Endpoint(postgresql, programs, process, service)
+        friend = agent.leaf("friend").files(programs.folder, "friend")
+        for _ in range(3):
+            assert server.ask(*friend).served
+        assert not server.ask().served
+        mine = [b for b in boards(programs) if any(leaf["id"].endswith(f"/svc/{service}") for leaf in b["leaves"])]
+        assert len(mine) == 1 and mine[0]["admitted_clients"] == 3
+        assert mine[0]["refused"] == {"peer presented no certificate": 1}
+        process.kill()
+
+
+@AS_ROOT
+def test_another_user_reads_nothing(programs, server):
+    """Only root and the user of the process may."""
+    command = programs.module.parents[1] / "cli" / "consul-tls"
+    argv = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", command, "status", "--json"]
+    done = subprocess.run(argv, capture_output=True, text=True, env={"PATH": os.environ["PATH"], "OPENSSL_CONF": "/dev/null"})
+    if "Permission denied" in done.stderr:
+        pytest.skip("another user cannot run the command from here")
+    assert done.returncode == 0, done
+    assert not [b for b in json.loads(done.stdout) if server.child.pid in b["pids"]]
+
+
+def test_a_hostile_board(programs):
+    """Another program's memory of the same name is printed without its escapes, or not at all."""
+    script = """
+import ctypes, mmap, os, sys
+def show(data):
+    fd = os.memfd_create("consul-provider", 0)
+    os.write(fd, data)
+    return mmap.mmap(fd, len(data), prot=mmap.PROT_READ)
+shown = [show(bytes.fromhex(sys.argv[1]) if sys.argv[1] else b"short")]
+print("ready", flush=True)
+sys.stdin.read()
+"""
+    magic = (0x636f6e73756c0001).to_bytes(8, "little")
+    for content in (b"", magic + b"\x1b]0;" * 5000, b"\xff" * 20000):
+        process = programs.start(Process, ["/usr/bin/python3", "-c", script, content.hex()], None, programs.leaks_allowed())
+        process.wait_for("ready")
+        for command in (["status"], ["status", "--json"], ["metrics"]):
+            assert "\x1b" not in good(programs, *command)
+        process.kill()
+
+
+def test_no_board(programs):
+    assert "has not loaded the provider" in bad(programs, "status", str(os.getpid()))
+    assert "is no number of a process" in bad(programs, "status", "nonsense")
