@@ -136,11 +136,6 @@ bool endpoint_look_at_certificates(endpoint *e, SSL *ssl)
     return true;
 }
 
-bool endpoint_has_seen(const endpoint *e, const SSL *ssl)
-{
-    return e->begun && e->ctx == SSL_get_SSL_CTX(ssl) && e->current == SSL_get_certificate(ssl);
-}
-
 bool endpoint_has_identity(const endpoint *e)
 {
     return e->leaf != NULL || e->stand_in != NULL;

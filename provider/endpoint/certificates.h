@@ -11,12 +11,6 @@ bool endpoint_ssl_has(SSL *ssl, const X509 *cert);
 bool endpoint_look_at_certificates(endpoint *e, SSL *ssl);
 
 /*
- * Return true if it was judged with the certificate that the SSL presents now. Another certificate of the
- * SSL may have changed all the same.
- */
-bool endpoint_has_seen(const endpoint *e, const SSL *ssl);
-
-/*
  * Judge it with this certificate from now on, which the application gives to the SSL in its handshake. The
  * endpoint was judged before.
  */

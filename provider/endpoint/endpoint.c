@@ -147,7 +147,14 @@ void endpoint_note_security_call(endpoint *e, const SSL *ssl, int op)
         e->security_state = SSL_get_state(ssl);
 }
 
-bool endpoint_repeats_security_call(const endpoint *e, const SSL *ssl, int op)
+/* Called some hundred times a handshake. So it makes no call of another file of ours. */
+endpoint *endpoint_find_repeating(const SSL *ssl, int op)
 {
-    return e->security_op == op && e->security_state == SSL_get_state(ssl);
+    OSSL_HANDSHAKE_STATE state = SSL_get_state(ssl);
+    endpoint *e = state == TLS_ST_BEFORE || state == TLS_ST_OK ? NULL : endpoint_find(ssl);
+
+    if (e == NULL || e->security_op != op || e->security_state != state || !e->begun
+        || e->ctx != SSL_get_SSL_CTX(ssl) || e->current != SSL_get_certificate(ssl))
+        return NULL;
+    return e;
 }

@@ -70,11 +70,14 @@ bool endpoint_is_prepared(const endpoint *e);
 void endpoint_set_awaiting_certificate(endpoint *e);
 bool endpoint_is_awaiting_certificate(const endpoint *e);
 
-/*
- * Note what libssl asks the security callback; return true if it asks the same again, with nothing
- * changed since. Op 0 is no question.
- */
+/* Note the call of the security callback for this operation, SSL_SECOP_...; or 0 for none. */
 void endpoint_note_security_call(endpoint *e, const SSL *ssl, int op);
-bool endpoint_repeats_security_call(const endpoint *e, const SSL *ssl, int op);
+
+/*
+ * Return the endpoint if this call repeats the noted one, with another cipher, say. libssl goes through a
+ * list then, and calls no function meanwhile that might change anything. NULL otherwise, and between two
+ * handshakes, where the list may be for another one.
+ */
+endpoint *endpoint_find_repeating(const SSL *ssl, int op);
 
 #endif

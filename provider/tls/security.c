@@ -125,21 +125,6 @@ static bool __attribute__((noinline)) comes_too_late(SSL *ssl, X509 *cert)
 }
 
 /*
- * Return the endpoint if the same was asked just before, about another cipher, say. libssl goes through a
- * list then, and calls no function meanwhile that might change anything. NULL otherwise, and between two
- * handshakes, where the list may be for another one.
- */
-static endpoint *asked_again(SSL *ssl, int op)
-{
-    OSSL_HANDSHAKE_STATE state = SSL_get_state(ssl);
-    endpoint *e = state == TLS_ST_BEFORE || state == TLS_ST_OK ? NULL : endpoint_find(ssl);
-
-    if (e == NULL || !endpoint_repeats_security_call(e, ssl, op) || !endpoint_has_seen(e, ssl))
-        return NULL;
-    return e;
-}
-
-/*
  * Return true if an application asks for a list before it connects. An SSL whose method has both ends is
  * not known to be client or server then. A server is asked again after its ClientHello.
  */
@@ -154,7 +139,7 @@ static bool is_before_the_handshake(const SSL *ssl, int op)
 
 static endpoint *arm_for(SSL *ssl, int op)
 {
-    endpoint *e = asked_again(ssl, op);
+    endpoint *e = endpoint_find_repeating(ssl, op);
 
     if (e == NULL && !is_before_the_handshake(ssl, op) && (e = prov_tls_arm(ssl)) != NULL)
         endpoint_note_security_call(e, ssl, op);
