@@ -68,7 +68,10 @@ static void walk(cli_chain *chain)
     }
 }
 
-/* Take over a process's variables that count for the provider. Its file is the default of --config. */
+/*
+ * Take over the variables of a process that count for the provider. Its file is the default of --config. A
+ * file names a module, a token and an agent. So another user's process must not choose it.
+ */
 static void take_environment(const cli_chain *chain, const char **path)
 {
     const char *pid = cli_chain_option(chain, "pid");
@@ -76,7 +79,7 @@ static void take_environment(const cli_chain *chain, const char **path)
     cli_process process = {0};
     const char *value;
 
-    if (pid == NULL || !cli_process_open(&process, cli_number(pid, INT32_MAX))
+    if (pid == NULL || !cli_process_open(&process, cli_number(pid, INT32_MAX)) || !process.is_ours
         || process.environment_len == 0)
         goto done;
     for (option = consul_options; option->name != NULL; option++) {

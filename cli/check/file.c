@@ -60,6 +60,11 @@ bool cli_check_file(cli_chain *chain)
             chain, CLI_LINK_FILE,
             "let the user of the program read the file and pass its folders: chmod, chown",
             "%s cannot be read by %s: %s", path, user == NULL ? "this user" : user, why);
+    if (geteuid() == 0 && st.st_uid != 0)
+        return cli_broken(chain, CLI_LINK_FILE,
+                          "run this check as that user, or have root own the file: chown root",
+                          "%s belongs to the user %u, who could have root load any module", path,
+                          (unsigned)st.st_uid);
     if ((st.st_mode & S_IWOTH) != 0)
         return cli_broken(chain, CLI_LINK_FILE, "chmod o-w",
                           "every user of this host may change %s", path);

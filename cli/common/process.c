@@ -64,6 +64,31 @@ static void read_maps(cli_process *process, FILE *file)
     }
 }
 
+/* Return true where all users of a process are this program's own. */
+static bool has_our_user(cli_process *process)
+{
+    unsigned real, effective, saved, of_files, own = geteuid();
+    FILE *file = open_proc(process, "status");
+    bool found = false;
+    char line[256];
+
+    while (file != NULL && !found && fgets(line, sizeof(line), file) != NULL)
+        found = sscanf(line, "Uid: %u %u %u %u", &real, &effective, &saved, &of_files) == 4;
+    if (file != NULL)
+        fclose(file);
+    return found && real == own && effective == own && saved == own && of_files == own;
+}
+
+/* Return true where a path means the same file for a process as for this program. */
+static bool has_our_files(const cli_process *process)
+{
+    char path[64], own[64] = "", other[64] = "";
+
+    snprintf(path, sizeof(path), "/proc/%ld/ns/mnt", process->pid);
+    return readlink("/proc/self/ns/mnt", own, sizeof(own) - 1) > 0
+           && readlink(path, other, sizeof(other) - 1) > 0 && strcmp(own, other) == 0;
+}
+
 bool cli_process_open(cli_process *process, long pid)
 {
     FILE *maps;
@@ -77,6 +102,7 @@ bool cli_process_open(cli_process *process, long pid)
     if (process->count == 0)
         snprintf(process->why, sizeof(process->why),
                  "/proc/%ld/maps is empty: the process has ended, or is the kernel's", pid);
+    process->is_ours = has_our_user(process) && has_our_files(process);
     read_environment(process);
     return process->count > 0;
 }

@@ -14,7 +14,8 @@ typedef struct cli_process {
     size_t environment_len;
     char *paths[CLI_MAPPED_MAX]; /* as the process sees them */
     size_t count;
-    bool is_cut; /* there are more */
+    bool is_cut;  /* there are more */
+    bool is_ours; /* of this user and of this mount namespace: its environment is to be trusted */
     char why[256];
 } cli_process;
 

@@ -283,6 +283,16 @@ def test_connect_is_off(programs, make_agent):
         "agent", "Connect is off in the agent", cure="connect { enabled = true }")
 
 
+@pytest.mark.parametrize("path, link, words", [
+    ("/v1/agent/connect/ca/roots", "agent", "the agent blocks this request"),
+    ("/v1/agent/connect/ca/leaf", "token", "the agent blocks this request, whatever the token"),
+])
+def test_a_blocked_endpoint(programs, make_agent, path, link, words):
+    """403 has nothing to do with a token then."""
+    blocking = make_agent(http_config={"block_endpoints": [path]})
+    check(programs, programs.config(blocking, service="web")).breaks(link, words, cure="http_config")
+
+
 def test_a_silent_agent(programs, fake):
     fake.answer(ROOTS, lambda connection: connection.stopping.wait(5))
     check(programs, programs.config(fake, service="web", request_timeout="300ms")).breaks(

@@ -1,5 +1,6 @@
 """consul-tls check --connect and --pid: governed listeners and processes, and ungoverned ones."""
 
+import os
 import re
 import subprocess
 
@@ -13,6 +14,7 @@ from consul_tls import check
 from processes import Process, wait_until
 from programs import TLS12, TLS13
 
+AS_ROOT = pytest.mark.skipif(os.getuid() != 0, reason="needs another user")
 LIBRARIES = ("libssl.so.3", "libcrypto.so.3")
 
 
@@ -137,6 +139,29 @@ def test_the_agent_of_a_process(programs, agent, service):
     server = programs.server("-nocert", config=config, env={"CONSUL_HTTP_ADDR": agent.address})
     chain = check(programs, None, "--pid", server.child.pid, env={"CONSUL_HTTP_ADDR": "127.0.0.1:1"})
     chain.is_good("agent", "process")
+
+
+@AS_ROOT
+def test_another_users_process_chooses_no_module(programs, agent, service, open_folders):
+    """Root would load it. Neither the file nor a variable of such a process counts."""
+    folder = open_folders("check")
+    source, module = folder / "evil.c", folder / "consul.so"
+    source.write_text('#include <stdlib.h>\n__attribute__((constructor)) static void run(void)\n'
+                      f'{{ system("touch {folder}/executed"); }}\nint OSSL_provider_init(void) {{ return 0; }}\n')
+    subprocess.run(["gcc", "-shared", "-fPIC", "-o", module, source], check=True)
+    config = folder / "openssl.cnf"
+    config.write_text(programs.config(agent, service=service).read_text().replace(str(programs.module), str(module)))
+    env = {"OPENSSL_CONF": str(config), "CONSUL_HTTP_ADDR": "127.0.0.1:1"}
+    process = programs.start(Process, ["setpriv", "--reuid", "65534", "--clear-groups", "sleep", "60"], env=env)
+    wait_until(lambda: open(f"/proc/{process.child.pid}/comm").read() == "sleep\n", "sleep")
+    chain = check(programs, None, "--pid", process.child.pid, env={"OPENSSL_CONF": "/nowhere.cnf"})
+    assert "there is no file /nowhere.cnf" in chain.broken["file"]
+    own = programs.config(service=service)
+    chain = check(programs, own, "--pid", process.child.pid, env={"CONSUL_HTTP_ADDR": agent.address})
+    assert chain.links["agent"][0] == "ok" and list(chain.broken) == ["process"]
+    os.chown(config, 65534, 65534)
+    check(programs, config).breaks("file", "belongs to the user 65534", "load any module", cure="as that user")
+    assert not (folder / "executed").exists()
 
 
 def test_a_worker_of_nginx(programs, agent, service):

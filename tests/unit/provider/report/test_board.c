@@ -1,0 +1,221 @@
+/* The board, as another process reads it: by the memory of that name in /proc/self/maps. */
+#include "unit.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "agent/decode.h"
+#include "report/board.h"
+
+#define THREADS 4
+#define CHILDREN 4
+#define ROUNDS 2000 /* of each thread */
+
+static consul_leaf *leaves[2]; /* of one service */
+static char range[64];         /* of the board's addresses, as in /proc/self/map_files */
+
+/* Read a leaf of the corpus. */
+static consul_leaf *read_leaf(const char *name)
+{
+    char path[1024], body[65536];
+    consul_error err = {0};
+    consul_leaf *leaf;
+    FILE *file;
+    size_t len;
+
+    snprintf(path, sizeof(path), "%s/valid/%s/input.json", getenv("CONSUL_TEST_CORPUS"), name);
+    file = fopen(path, "r");
+    assert_non_null(file);
+    len = fread(body, 1, sizeof(body) - 1, file);
+    fclose(file);
+    body[len] = '\0';
+    leaf = consul_leaf_decode(body, len, NULL, &err);
+    if (leaf == NULL)
+        fail_msg("%s: %s", name, err.text);
+    return leaf;
+}
+
+/* Return the board in this process's memory; NULL where none is mapped. */
+static prov_board *find_board(void)
+{
+    FILE *file = fopen("/proc/self/maps", "r");
+    unsigned long start = 0, end = 0;
+    char line[4096];
+    prov_board *board = NULL;
+
+    assert_non_null(file);
+    while (fgets(line, sizeof(line), file) != NULL) {
+        if (strstr(line, " /memfd:" PROV_BOARD_NAME " (deleted)") == NULL)
+            continue;
+        assert_null(board);
+        assert_int_equal(sscanf(line, "%lx-%lx", &start, &end), 2);
+        assert_true(end - start >= sizeof(*board));
+        snprintf(range, sizeof(range), "%lx-%lx", start, end);
+        memcpy(&board, &start, sizeof(board));
+    }
+    fclose(file);
+    return board;
+}
+
+static void test_nothing_is_shown_before_it_is_open(void **state)
+{
+    prov_board_count_admitted(true);
+    prov_board_count_refused(CONSUL_R_PEER_DENIED);
+    prov_board_show_leaf(leaves[0]);
+    assert_null(find_board());
+}
+
+static void test_it_shows_no_password(void **state)
+{
+    char address[] = "http://user:word@127.0.0.1:8500", service[] = "web";
+    consul_settings settings = {.address = address, .service = service};
+    prov_board *board;
+
+    prov_board_open(&settings, NULL);
+    prov_board_open(NULL, &(consul_error){.reason = 1, .text = "a later instance"});
+    board = find_board();
+    assert_non_null(board);
+    assert_true(board->magic == PROV_BOARD_MAGIC);
+    assert_string_equal(board->service, "web");
+    assert_string_equal(board->refusal, "");
+    assert_lacks(board->agent, "word");
+}
+
+/* Only root may open the file of a mapping. */
+static void test_its_size_is_sealed(void **state)
+{
+    char path[128];
+    int fd;
+
+    find_board();
+    snprintf(path, sizeof(path), "/proc/self/map_files/%s", range);
+    if ((fd = open(path, O_RDWR | O_CLOEXEC)) < 0)
+        skip();
+    assert_int_equal(ftruncate(fd, 0), -1);
+    assert_int_equal(errno, EPERM);
+    assert_int_equal(ftruncate(fd, 1 << 20), -1);
+    close(fd);
+}
+
+/* Check that a place has one of the two leaves, whole. */
+static void check_place(const prov_board_leaf *place)
+{
+    char *first = strrchr(consul_leaf_id(leaves[0])->uri, '/');
+
+    assert_int_equal(place->sequence % 2, 0);
+    assert_string_equal(strrchr(place->id, '/'), first);
+    assert_true(place->valid_until > 0);
+}
+
+static void *show_and_count(void *arg)
+{
+    int i;
+
+    for (i = 0; i < ROUNDS; i++) {
+        prov_board_count_admitted(i % 2 == 0);
+        prov_board_count_refused(CONSUL_R_PEER_DENIED);
+        prov_board_show_leaf(leaves[i % 2]);
+    }
+    return NULL;
+}
+
+static void run_threads(void)
+{
+    pthread_t threads[THREADS];
+    size_t i;
+
+    for (i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, show_and_count, NULL), 0);
+    for (i = 0; i < THREADS; i++)
+        pthread_join(threads[i], NULL);
+}
+
+static void test_children_and_threads_count_together(void **state)
+{
+    uint64_t all = (uint64_t)THREADS * (CHILDREN + 1) * ROUNDS;
+    prov_board *board = find_board();
+    pid_t children[CHILDREN];
+    size_t i, places = 0;
+    int status;
+
+    for (i = 0; i < CHILDREN; i++) {
+        children[i] = fork();
+        assert_true(children[i] >= 0);
+        if (children[i] == 0) {
+            run_threads();
+            _exit(0);
+        }
+    }
+    run_threads();
+    for (i = 0; i < CHILDREN; i++) {
+        assert_int_equal(waitpid(children[i], &status, 0), children[i]);
+        assert_int_equal(status, 0);
+    }
+    assert_true(board->admitted_clients == all / 2 && board->admitted_servers == all / 2);
+    assert_true(board->refused[CONSUL_R_PEER_DENIED - CONSUL_R_OUT_OF_MEMORY] == all);
+    for (i = 0; i < PROV_BOARD_LEAVES; i++)
+        places += board->leaves[i].service != 0;
+    assert_int_equal(places, 1);
+    check_place(&board->leaves[0]);
+}
+
+static void test_a_renewed_leaf_takes_the_place(void **state)
+{
+    prov_board_leaf *place = &find_board()->leaves[0];
+    int64_t first;
+
+    prov_board_show_leaf(leaves[0]);
+    first = place->valid_until;
+    prov_board_show_leaf(leaves[1]);
+    assert_true(place->valid_until != first);
+    check_place(place);
+}
+
+/* A process that has ended while it wrote leaves an odd sequence. */
+static void test_a_dead_writer_stops_no_handshake(void **state)
+{
+    prov_board_leaf *place = &find_board()->leaves[0];
+    int64_t before = place->valid_until;
+
+    place->sequence++;
+    prov_board_show_leaf(leaves[0]);
+    prov_board_show_leaf(leaves[1]);
+    assert_true(place->valid_until == before);
+    place->sequence++;
+    prov_board_show_leaf(leaves[0]);
+    assert_true(place->valid_until != before);
+}
+
+static void test_no_reason_is_out_of_its_room(void **state)
+{
+    assert_true(CONSUL_R_END - CONSUL_R_OUT_OF_MEMORY <= PROV_BOARD_REASONS);
+    prov_board_count_refused(0);
+    prov_board_count_refused(CONSUL_R_OUT_OF_MEMORY - 1);
+    prov_board_count_refused(CONSUL_R_OUT_OF_MEMORY + PROV_BOARD_REASONS);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_nothing_is_shown_before_it_is_open),
+        cmocka_unit_test(test_it_shows_no_password),
+        cmocka_unit_test(test_its_size_is_sealed),
+        cmocka_unit_test(test_children_and_threads_count_together),
+        cmocka_unit_test(test_a_renewed_leaf_takes_the_place),
+        cmocka_unit_test(test_a_dead_writer_stops_no_handshake),
+        cmocka_unit_test(test_no_reason_is_out_of_its_room),
+    };
+    int failed;
+
+    leaves[0] = read_leaf("leaf-1.8.7");
+    leaves[1] = read_leaf("leaf-expired");
+    failed = cmocka_run_group_tests(tests, NULL, NULL);
+    consul_leaf_unref(leaves[0]);
+    consul_leaf_unref(leaves[1]);
+    return failed;
+}
