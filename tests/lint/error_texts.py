@@ -1,3 +1,4 @@
+#!/usr/bin/python3
 """Check that doc/troubleshooting.md has each error text of the sources, and no other.
 
     error_texts.py            check, as the lint suite does
@@ -153,6 +154,8 @@ def main():
         PAGE.write_text(page)
     found = list(faults(page))
     print("\n".join([f"{len(of_sources())} error texts", *found]))
+    if found:
+        print("Run tests/lint/error_texts.py --update after a rewording, and give each new text a row.")
     return 1 if found else 0
 
 
