@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The commands. Each prints its result, and returns 0 with an error otherwise. One thread. */
 #ifndef CLI_COMMANDS_H
 #define CLI_COMMANDS_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The command config: an openssl.cnf that is closed, as openssl.cnf.example. */
 #include "commands.h"
 

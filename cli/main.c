@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* consul-tls(1): the command beside the provider. */
 #include "check/check.h"
 #include "check/probe.h"

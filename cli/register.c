@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The commands register and deregister: a native service in the catalog of the agent,
  * https://developer.hashicorp.com/consul/api-docs/agent/service

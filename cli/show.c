@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The command show: the leaf of a service, the roots, and the intentions, as the agent has them. */
 #include "commands.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The command stand-in: a certificate and a key that name a service, without a secret. */
 #include "commands.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The commands status and metrics: the boards of this host's processes, for people and for Prometheus. */
 #include "commands.h"
 

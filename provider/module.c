@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The module: what OpenSSL calls when it loads an instance of the provider, asks it, and unloads it. */
 #include "config/config.h"
 #include "instance/crypto.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The leaves that programs have loaded by URI. A program keeps a loaded leaf, perhaps for ever.
  * Each handshake recognises it here, and puts the live leaf in its place.

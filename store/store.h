@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The agent certificate store: the answers of this host's Consul agent about Connect. It gives
  * snapshots of roots and leaves, and decides on peers. This header is the only door to it. Nothing

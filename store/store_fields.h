@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The fields of a store, for the files of this folder. The store owns all but `libctx`. No field
  * changes after consul_store_new, apart from `refs`, so that any thread may read them.

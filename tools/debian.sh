@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=sh
 # Debian's packages and mirrors, for the scripts beside this file. They source it from the root of the
 # repository. A caller of fail_with_log has set log.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The links of the settings, of the agent, of its clock, and of its roots. As check/chain.h says. */
 #ifndef CLI_CHECK_AGENT_H
 #define CLI_CHECK_AGENT_H

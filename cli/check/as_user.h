@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A step of the check as another user, in a child process. One thread. */
 #ifndef CLI_CHECK_AS_USER_H
 #define CLI_CHECK_AS_USER_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The chain from openssl.cnf to a governed process, link by link. A function checks each link. It fills in
  * the link, and returns false where the link is broken. The links that it needs are in order by then. One

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The command check. */
 #ifndef CLI_CHECK_CHECK_H
 #define CLI_CHECK_CHECK_H

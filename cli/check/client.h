@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A client of TLS outside of Connect: it takes what a server presents, and may have a leaf. One thread. */
 #ifndef CLI_CHECK_CLIENT_H
 #define CLI_CHECK_CLIENT_H

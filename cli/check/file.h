@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The links of the file, and of the way in it to an active section. As check/chain.h says. */
 #ifndef CLI_CHECK_FILE_H
 #define CLI_CHECK_FILE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "check/pair.h"
 
 #include "check/as_user.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A server of TLS with the provider, in a process of its own, for one connection. */
 #ifndef CLI_CHECK_PROBE_H
 #define CLI_CHECK_PROBE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The links of the token, of the leaf that it gives, and of the intentions of the service. As check/chain.h says. */
 #ifndef CLI_CHECK_SERVICE_H
 #define CLI_CHECK_SERVICE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The agent that an openssl.cnf and the environment name, and the service in question. One thread. */
 #ifndef CLI_COMMON_AGENT_H
 #define CLI_COMMON_AGENT_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The arguments of a command: options in any order, and operands. One thread. */
 #ifndef CLI_COMMON_ARGUMENTS_H
 #define CLI_COMMON_ARGUMENTS_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The boards of this host's governed processes, as provider/report/board.h has them. One thread. */
 #ifndef CLI_COMMON_BOARD_H
 #define CLI_COMMON_BOARD_H

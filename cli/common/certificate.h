@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Certificates and their times, as a person reads them. Any thread. */
 #ifndef CLI_COMMON_CERTIFICATE_H
 #define CLI_COMMON_CERTIFICATE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The openssl.cnf of a program, and the provider's section in it. One thread. */
 #ifndef CLI_COMMON_CONF_H
 #define CLI_COMMON_CONF_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "common/pair.h"
 
 #include "identity/stand_in.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The certificate and the key of a stand-in, in memory. Any thread. */
 #ifndef CLI_COMMON_PAIR_H
 #define CLI_COMMON_PAIR_H

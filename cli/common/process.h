@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Another process of this host, as /proc shows it. One thread. */
 #ifndef CLI_COMMON_PROCESS_H
 #define CLI_COMMON_PROCESS_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Prints a manual page, by the template that its argument names. @VERSION@ becomes the version, and the
  * line @SETTINGS@ becomes the option table.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * OpenSSL hands us only what we ask for by name, so a misspelt setting would be as good as none. So we
  * look into the file, and refuse what would be without effect.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Settings that would be without effect in OpenSSL's default file. In provider init. */
 #ifndef PROV_CONFIG_CHECK_H
 #define PROV_CONFIG_CHECK_H

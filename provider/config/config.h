@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The settings of an instance. In provider init, in one thread. */
 #ifndef PROV_CONFIG_CONFIG_H
 #define PROV_CONFIG_CONFIG_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * openssl.cnf as OpenSSL reads it, with includes and variables, and the rows that OpenSSL drops.
  * One thread uses it, in provider init. Nothing here asks for OpenSSL's configuration, which is locked.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The provider's section of openssl.cnf, as OpenSSL's core hands it over: only what is asked for by name.
  * Values are borrowed while the provider is loaded. Any thread.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Misspelt settings in a file that the program has loaded by itself. OpenSSL does not name that file,
  * and hands over a row only by its name. So each name with one slip is asked for.

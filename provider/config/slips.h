@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Misspelt settings, in whatever file. In provider init. */
 #ifndef PROV_CONFIG_SLIPS_H
 #define PROV_CONFIG_SLIPS_H

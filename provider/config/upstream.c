@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The table `upstreams`: which hosts are which services. A row is a host name, or "*." and a name, for
  * all hosts with one label before it. Addresses are no rows: a handshake does not name them. Many

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The rows of the table `upstreams`. Any thread. */
 #ifndef PROV_CONFIG_UPSTREAM_H
 #define PROV_CONFIG_UPSTREAM_H

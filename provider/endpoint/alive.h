@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The SSLs of this process, by address. Any thread; no lock, which a fork might leave held. */
 #ifndef PROV_ENDPOINT_ALIVE_H
 #define PROV_ENDPOINT_ALIVE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* How long a handshake waits for the agent. In the thread that drives the SSL. */
 #ifndef PROV_ENDPOINT_ASKING_H
 #define PROV_ENDPOINT_ASKING_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The certificates of an end: those of the application, and the live leaf. In the thread that drives the SSL. */
 #ifndef PROV_ENDPOINT_CERTIFICATES_H
 #define PROV_ENDPOINT_CERTIFICATES_H

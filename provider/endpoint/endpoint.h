@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One end of a TLS connection: what it has to do with Connect. Kept with its SSL and used by the
  * hooks alone, in the thread that drives the SSL.

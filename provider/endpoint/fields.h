@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The fields of an endpoint: for the files of this folder only. */
 #ifndef PROV_ENDPOINT_FIELDS_H
 #define PROV_ENDPOINT_FIELDS_H

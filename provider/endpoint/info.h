@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The info callback of the application, which ours displaces. In the thread that drives the SSL. */
 #ifndef PROV_ENDPOINT_INFO_H
 #define PROV_ENDPOINT_INFO_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Why a handshake is refused: in the log and on the error queue. In the thread that drives the SSL. */
 #ifndef PROV_ENDPOINT_REPORT_H
 #define PROV_ENDPOINT_REPORT_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The rule of a connection. In the thread that drives the SSL. */
 #ifndef PROV_ENDPOINT_RULE_H
 #define PROV_ENDPOINT_RULE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* How an endpoint is kept from reading and writing. In the thread that drives the SSL. */
 #ifndef PROV_ENDPOINT_STOP_H
 #define PROV_ENDPOINT_STOP_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The cryptography of the process comes with this provider. A file activates `null` and this provider,
  * and no other. Where the module cannot be loaded, the process has no cryptography and starts no TLS.

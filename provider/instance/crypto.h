@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The cryptography that comes with the provider. */
 #ifndef PROV_INSTANCE_CRYPTO_H
 #define PROV_INSTANCE_CRYPTO_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* One loaded instance of the provider. */
 #ifndef PROV_INSTANCE_INSTANCE_H
 #define PROV_INSTANCE_INSTANCE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The active instances of this process, and the one that governs its TLS. Any thread. A fork waits for
  * the lock, which is held for a few instructions.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The allowance of lines: a peer that is refused a thousand times a second must not fill the disk. A process
  * shares it with its children. A child for each connection would begin with a new allowance.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* How many lines a process writes, and all that it forks. Any thread. */
 #ifndef PROV_REPORT_ALLOWANCE_H
 #define PROV_REPORT_ALLOWANCE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The board: what a process and its forks show to consul-tls status. It is memory that they share, without a
  * name in any folder. The kernel frees it with the last of them. It shows it in /proc, to root and to their

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Errors go to libcrypto directly and not through the core's upcalls. A handshake has no core handle at hand,
  * and its provider may have been unloaded.

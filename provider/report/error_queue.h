@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Errors of ours on OpenSSL's error queue, and in the log. Any thread.
  */

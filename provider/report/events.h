@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The lines of the log about a process that governs TLS: its start, its leaves and roots, its agent. A family of
  * processes writes each statement once. Any thread.

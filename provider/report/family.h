@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The memory that a process shares with its children, so that they write a statement once. Each process may
  * end at any moment. So there is no lock, and each member is atomic. Any thread.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A line of the log: a record as text or as a JSON object. Pure functions; any thread. */
 #ifndef PROV_REPORT_LINE_H
 #define PROV_REPORT_LINE_H

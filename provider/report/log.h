@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The log of the settings log, log_level, log_format and audit. Any thread, any child of a fork. */
 #ifndef PROV_REPORT_LOG_H
 #define PROV_REPORT_LOG_H

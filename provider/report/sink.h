@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The sink of the log: a file, the host's stderr or the host's syslog. A process has one. The caller holds the
  * lock of the log. The sink must not harm its process, which belongs to a stranger. It does not wait, and

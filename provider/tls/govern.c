@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The last stop: how a handshake ends. No peer passes it that was not authorized in this handshake,
  * whichever callbacks the application has displaced.

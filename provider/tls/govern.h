@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Arming: how a governed connection is set up, at every turn of its handshake, up to the last stop. In
  * the thread that drives the SSL.

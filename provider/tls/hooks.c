@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The TLS hook. OpenSSL runs our function whenever an SSL_CTX is made. From there, callbacks at several
  * turns of the handshake lead to prov_tls_arm:

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Where governing begins: every SSL_CTX made from the installation on. */
 #ifndef PROV_TLS_HOOKS_H
 #define PROV_TLS_HOOKS_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* One peer on its way to a verdict. */
 #ifndef PROV_TLS_PEER_CHECK_H
 #define PROV_TLS_PEER_CHECK_H

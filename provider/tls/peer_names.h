@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The names of a peer, and the names that it was asked for by. In the thread that drives the SSL. */
 #ifndef PROV_TLS_PEER_NAMES_H
 #define PROV_TLS_PEER_NAMES_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The certificate that a governed end presents, in the thread that drives the SSL. */
 #ifndef PROV_TLS_PRESENT_H
 #define PROV_TLS_PRESENT_H

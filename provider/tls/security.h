@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The security callback of libssl, by which a handshake can be refused. In the thread that drives the SSL. */
 #ifndef PROV_TLS_SECURITY_H
 #define PROV_TLS_SECURITY_H

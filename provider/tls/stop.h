@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Stopping a connection, in the thread that drives it. */
 #ifndef PROV_TLS_STOP_H
 #define PROV_TLS_STOP_H

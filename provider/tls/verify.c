@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The verify hook, in place of libssl's verification of a peer on a governed connection.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The verification of a peer. In the thread that drives the SSL. */
 #ifndef PROV_TLS_VERIFY_H
 #define PROV_TLS_VERIFY_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The OSSL_STORE loader for consul: URIs, provider-storemgmt(7). */
 #include "uri/loader.h"
 

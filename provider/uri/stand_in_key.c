@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A decoder for the private key of a stand-in, provider-decoder(7): a PEM block "CONSUL URI". Its content
  * is a URI of kind leaf, as text. Without the provider no decoder reads it. A program that was to present

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The private keys of stand-ins, as OSSL_DECODER. */
 #ifndef PROV_URI_STAND_IN_KEY_H
 #define PROV_URI_STAND_IN_KEY_H

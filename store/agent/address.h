@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The agent's address, in every form that Consul's own tools take (CONSUL_HTTP_ADDR). The caller
  * owns the result. Any thread; no function makes a request.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The agent of a store: its address, and the user that runs it. An agent is immutable after
  * consul_agent_new, so that any thread may use it. It stays valid in a forked child.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The TLS of a connection to the agent. Any thread. */
 #ifndef CONSUL_AGENT_AGENT_TLS_H
 #define CONSUL_AGENT_AGENT_TLS_H

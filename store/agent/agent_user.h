@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The user whose program is at the other end of a connection, as the kernel knows it. The first
  * program that binds a port of 127.0.0.1 owns it. So any local user can be the agent while the

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The addresses at which an exchange has tried to reach the agent. libcurl reports the error of the
  * last attempt only. Plain data, for one thread at a time.

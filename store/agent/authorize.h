@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Questions to the agent: whether a peer may connect to a target. Any thread; the calling thread
  * waits. https://developer.hashicorp.com/consul/api-docs/agent/connect#authorize

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The agent's JSON answers, decoded to snapshots and verdicts. Each function takes an untrusted
  * body. Pure functions, for any thread.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One HTTP exchange with the agent on libcurl. request.c waits for an exchange, and watch/queries.c
  * runs several at a time. An exchange belongs to one thread, and does not survive a fork.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Advice for the error text of an exchange with the agent that has failed. Any thread. */
 #ifndef CONSUL_AGENT_HINT_H
 #define CONSUL_AGENT_HINT_H

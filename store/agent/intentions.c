@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/intentions.h"
 
 #include "agent/decode.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Unheeded intentions: their conditions are not part of the agent's verdict. Consul 1.14 takes a
  * service of a cluster peer for the local service of that name. Consul 1.16 leaves out whether a

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * HTTP with the local agent, one request at a time. Each request has a connection of its own, which
  * is closed at the end. So a fork inherits no connection. No idle connection uses one of the

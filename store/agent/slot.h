@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The slots of the processes of this host that may watch. A slot is a name in Linux's abstract
  * socket namespace. The kernel frees it at the end of its owner. A forked child closes the

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The ACL token and other header lines of a request. Lists belong to the caller. Any thread.
  * https://developer.hashicorp.com/consul/api-docs#authentication

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The URL of a request. The caller owns the URL. Pure functions, for any thread. */
 #ifndef CONSUL_AGENT_URL_H
 #define CONSUL_AGENT_URL_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "base/allowance.h"
 
 bool consul_allowance_take(int64_t *spent_until, int64_t now, int64_t interval, int at_once)

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * An allowance: a number of uses at once, and one use an interval in the long run. Pure functions,
  * for any thread. They allocate nothing and cannot fail.

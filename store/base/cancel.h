@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Cancellation: a host may cancel any of its threads, also in a call of the store. Any thread, and
  * no call fails.

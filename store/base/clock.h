@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Time: one monotonic clock for the whole process. It goes on while the machine sleeps, where the
  * system has such a clock (CLOCK_BOOTTIME). Pure functions, for any thread. No call fails.

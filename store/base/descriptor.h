@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A descriptor of the store's own. A host program may close it, and may use its number for another
  * file. The inode tells the two apart. Without a lock: a descriptor belongs to one thread, or to

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Errors. A text says what happened, to which object, and how to mend it.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Events: what happens to the certificates and to the agent of a store, told to one listener. The store knows
  * nothing of logs. Any thread; no lock of base/lock.h is held, and nothing is allocated.

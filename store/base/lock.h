@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The one lock of all stores of this process. It is held for a few instructions and never across
  * I/O. It is the innermost of our locks. A fork waits for it, and the child gets it unlocked. Any

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Names from outside: their length, their characters, their case. Pure functions, for any thread.
  * They own nothing. Host names follow RFC 1035 2.3, and Consul's names allow more characters.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The settings of one provider instance, and the option table that they are made from. The settings
  * own their texts and never change, so that any thread may read them. They stay valid in a forked

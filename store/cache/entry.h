@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Entries: the agent's last answers, and the time for which each counts.
  *

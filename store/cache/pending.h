@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Pending requests: the agent has left them without an answer. An agent without a leader, for
  * example, answers from its cache and leaves the rest. Another handshake with such a request would

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The entries of one store, by kind, service and scope. Entries live as long as their table. Any
  * thread: the functions take the lock of base/lock.h, but for consul_table_stop_vouching. The child

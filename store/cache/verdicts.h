@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The kept verdicts of a store, in a bounded number, by chain and by identity. Any thread: the
  * functions take the lock of base/lock.h. The child of a fork keeps the verdicts.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Certificates and keys from the PEM texts of the agent (RFC 7468). Functions give objects to the
  * caller and keep no state, so that any thread may call them. OpenSSL's error queue stays as it

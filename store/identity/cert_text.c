@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "identity/cert_text.h"
 
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The serial number and the dates of a certificate as text. Allocates nothing; any thread. */
 #ifndef CONSUL_IDENTITY_CERT_TEXT_H
 #define CONSUL_IDENTITY_CERT_TEXT_H

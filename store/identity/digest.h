@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Digests of answers and of chains, in arrays of their owners. Pure functions, for any thread. */
 #ifndef CONSUL_IDENTITY_DIGEST_H
 #define CONSUL_IDENTITY_DIGEST_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Services named by host names of Consul's DNS interface. Pure functions, for any thread.
  * https://developer.hashicorp.com/consul/docs/services/discovery/dns-static-lookups

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The leaf of one service at one moment. A leaf is shared, immutable and reference-counted, so that
  * any thread may use it. A leaf stays valid in a forked child.

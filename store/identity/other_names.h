@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The names of a leaf beside its SPIFFE ID. Consul signs all DNS names and addresses that a service
  * asks for. Vault and AWS sign its subject, too. So no such name identifies a peer. Pure functions,

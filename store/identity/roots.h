@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The roots of the mesh at one moment. Roots are shared, immutable and reference-counted, so that
  * any thread may use them. They stay valid in a forked child.

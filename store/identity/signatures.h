@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The chains of certificates whose signatures were verified, kept with the roots at their end.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The fields of roots and leaves, for their decoder and their cache, and not for the provider. Only
  * the decoder writes them, before it shares the snapshot. Any thread.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * SPIFFE IDs of Connect services, and certificates that claim one. The rules are those of the
  * SPIFFE-ID and X509-SVID standards. Consul's own parser is more lenient: it decodes percent signs

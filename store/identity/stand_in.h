@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Stand-ins: certificates that name the service whose live leaf takes their place. A program that
  * takes only files loads one instead of a leaf. Pure functions, for any thread.

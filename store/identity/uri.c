@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "identity/uri.h"
 
 #include <stdio.h>

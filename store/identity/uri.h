@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* consul: URIs (RFC 3986), and services in their notation. Pure functions, for any thread. */
 #ifndef CONSUL_IDENTITY_URI_H
 #define CONSUL_IDENTITY_URI_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The descriptors of the thread of a watch. A host may close all descriptors that it does not know,
  * and a fork inherits all. The inodes tell the thread's own ones (base/descriptor.h). A number that

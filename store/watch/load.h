@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The load of a process, in peers of the mesh. Any thread. A forked child begins without load. */
 #ifndef CONSUL_WATCH_LOAD_H
 #define CONSUL_WATCH_LOAD_H

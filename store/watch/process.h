@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The watches of this process: their ends at exit, and over a fork. Any thread.
  *

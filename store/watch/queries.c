@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "watch/queries.h"
 
 #include "agent/slot.h"

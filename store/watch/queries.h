@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The queries and the probes of a watch, in its thread and under consul_work_lock.
  * https://developer.hashicorp.com/consul/api-docs/features/blocking

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The thread of a watch: its start, its end, and the lock it works under. The thread runs the
  * queries on libcurl's multi interface until they have no use. It blocks all signals, which are the

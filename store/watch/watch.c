@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "watch/watch.h"
 
 #include "agent/slot.h"

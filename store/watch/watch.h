@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The watch of a store: the thread that keeps its entries fresh, by blocking queries
  * (https://developer.hashicorp.com/consul/api-docs/features/blocking).

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The cost of Connect by the provider, beside plain TLS and beside a sidecar: tools/bench runs this.
 
 Everything is measured side by side, in rounds, with one real agent. The program is peer.c, which knows nothing of

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One end of a connection, with TLS or without it, as in any application. It uses nothing of the
  * provider.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An authorized handshake beside a plain one: mutual TLS with the same leaf in files, and no authorization."""
 
 import re

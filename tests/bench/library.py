@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Ours beside Consul's own Go library: each of them at both ends, and each at one end.
 
 The program on the library is tests/consul/peer. It has the verbs of peer.c, and asks the agent about each handshake.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Clients in threads, on one SSL_CTX: as fast as they can, or at a fixed rate. At a rate, the time of
  * each begins when it was due, even if the one before delayed it.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Preloaded into a program. It counts how often the provider takes a lock, and how often another
  * thread holds it just then. Both numbers stand in the file that $LOCK_COUNTS names, shared with the

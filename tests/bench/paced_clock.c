@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Preloaded into a program under callgrind, which is slow. Its clocks go on by its handshakes, as
  * many a second as without callgrind. So the process is as busy as elsewhere, and does its periodic

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A clock that goes on by handshakes alone. */
 #ifndef BENCH_PACED_CLOCK_H
 #define BENCH_PACED_CLOCK_H

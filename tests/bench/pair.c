@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Both ends in memory, for callgrind. */
 #include "end.h"
 #include "paced_clock.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Connections of any application: mutual TLS or plain TCP. The program knows nothing of the provider.
  * tests/bench/bench.py measures their cost with and without it.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Runs of peer.c, a program without any knowledge of the provider, and the cost of its ends."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Charts as SVG, written by hand: grouped bars and lines, each value with its spread."""
 
 import html

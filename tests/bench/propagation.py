@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """From a change at the agent to the first handshake that obeys it: a busy and a quiet server.
 
 The busy one has a visitor about every ten milliseconds, so it uses kept verdicts. The quiet one is

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The measured results, as Markdown and as charts."""
 
 import statistics

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A server with a pool of threads, each of which takes a connection and echoes until it is closed. */
 #include "end.h"
 

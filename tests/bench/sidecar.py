@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The same client and server programs with a proxy at each end, with ours, and with neither.
 
 Another proxy is one more way: an object with a name, start(), stop(), and a `port` for the client. It

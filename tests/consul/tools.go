@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 //go:build tools
 
 // Package consul keeps the pinned Consul in go.mod; nothing here is built but Consul itself.

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
 """Writes the corpus of agent answers beside this file: valid/<name>/ and invalid/<name>/.
 
 Run once and committed; run again after adding a case: the keys and signatures of all change then.

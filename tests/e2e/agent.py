@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A real Consul agent in development mode, on free ports, in a directory of its own."""
 
 import json

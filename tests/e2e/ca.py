@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Certificate authorities of a test, and the certificates that they issue."""
 
 import datetime

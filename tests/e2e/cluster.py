@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Real agents that keep their data: a server, and the client agents that have joined it."""
 
 import json

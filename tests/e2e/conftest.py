@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Fixtures: a folder's programs, a real agent for each worker, a fake one for each test."""
 
 import contextlib

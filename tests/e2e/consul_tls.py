@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The command consul-tls of the build under test."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An application that runs for several tests, and the outcome of its connections."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Envoys that the real agent configures, each the sidecar of one service, on free ports.
 
 They get what `consul connect envoy -bootstrap` prints, as it is. From then on the agent tells them the rest by xDS:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The other ends of an Envoy: servers and clients by the provider, and programs without TLS."""
 
 import contextlib

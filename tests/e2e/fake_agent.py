@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A scripted agent: answers like Consul, except where a test says otherwise.
 
 An answer is a callable that takes the connection. The default answers are right, and the CA is the

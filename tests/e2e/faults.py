@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Faults of any answer of the agent: each has an answer, and the words of its error."""
 
 from fake_agent import (

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Programs on Consul's own Go library (tests/consul/peer): a server, and a client that lives long."""
 
 import os

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Preloaded into a program, for which agent.test is 127.0.0.1 then. Another process holds up the
  * look-up of that name by a lock on the file that $HELD_RESOLVER names.

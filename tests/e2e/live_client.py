@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A client on Python's ssl module that lives long: a connection for each port that it reads.
 
 It verifies no server by itself. It prints SERVED or REFUSED, and why.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A server on Python's ssl module, in the process model that its first argument names.
 
     one       all in one process and thread

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An unmodified nginx in the foreground: a master that reads the configuration, and a worker."""
 
 import shutil

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Ways in which a real agent is lost, one class each: how it begins, and how it ends."""
 
 import signal

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Processes that a test starts, watches by their output, and always ends."""
 
 import os

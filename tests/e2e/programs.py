@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """OpenSSL's own programs, with and without the provider, and a connection between two of them."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A relay between a process and its real agent, which answers some requests itself, or late."""
 
 import urllib.error

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A server that is several services, on a port each, in one process and thread.
 
 Arguments: certificate and key file, for each service. Prints ACCEPT with the first address, and all ports in a

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The slots by which processes of a host take turns at watching an agent (store/slot.c)."""
 
 import errno

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A server on Python's ssl module that verifies no client, and prints the same as s_server.
 
 Arguments: certificate file, key file, and optionally the highest TLS version.

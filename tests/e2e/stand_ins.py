@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Stand-ins: the certificate and key files that a program loads in the place of a leaf."""
 
 import base64

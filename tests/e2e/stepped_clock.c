@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Preloaded into a program: its wall clock is off by the seconds in the file that $STEPPED_CLOCK
  * names. The monotonic clock is as it was, as after a user has set the time. A second number there

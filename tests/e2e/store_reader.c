@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * store_reader CONFIG URI: reads an openssl.cnf by its path and counts the objects at the URI. A
  * set-user-ID program takes no OPENSSL_CONF. Errors go to the standard output.

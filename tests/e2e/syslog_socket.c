@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Preloaded into a program: the socket of the syslog is the file that $SYSLOG_SOCKET names. */
 #include <dlfcn.h>
 #include <stdlib.h>

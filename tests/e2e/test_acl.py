@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Real agents that say no: ACLs, and Connect disabled. The agent's own words are shown, secrets are not."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`agent_user`: the token goes to the agent's user alone, and no other user says which clients may connect.
 
 The agent is a real one that runs as a user of its own. An impostor has its port or its socket while it is away.

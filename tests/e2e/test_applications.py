@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Unmodified servers are Connect services by configuration alone, for clients of all kinds.
 
 The client is a neutral one: s_client without the provider, which presents a test's own certificate.

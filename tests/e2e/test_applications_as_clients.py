@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Unmodified clients are Connect clients by configuration alone. So are their servers.
 
 The clients' own verification is turned off, as the documentation allows.

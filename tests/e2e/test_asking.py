@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A process without a watch asks, and still hears of a rotation. An agent renews only leaves that a query waits for."""
 
 from pathlib import Path

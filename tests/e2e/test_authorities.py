@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The certificate authorities that Consul itself can be: kinds of keys, rotations, and a second datacenter."""
 
 import datetime

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The questions about a peer: the verified certificate's URI and serial, for the own service."""
 
 import pytest

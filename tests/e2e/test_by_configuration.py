@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Programs that know nothing of Connect are Connect endpoints by `service = ...` alone."""
 
 import os

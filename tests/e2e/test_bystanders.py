@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """TLS that is not Connect's is left alone by a provider in the same process."""
 
 import pytest

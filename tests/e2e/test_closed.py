@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Closed by default: without the provider, an ordinary certificate lets no client in.
 
 The file is openssl.cnf.example with `service = ...` appended. OpenSSL reports no error for a module that it cannot

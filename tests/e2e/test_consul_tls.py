@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The command consul-tls: config, stand-in, show, register and deregister, on a real agent."""
 
 import json

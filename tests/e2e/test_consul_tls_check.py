@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """consul-tls check: one seeded fault for each test, up to the handshake, and the words that name it."""
 
 import datetime

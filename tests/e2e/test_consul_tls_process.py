@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """consul-tls check --connect and --pid: governed listeners and processes, and ungoverned ones."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """consul-tls status and metrics: what processes show, through reloads, forks and crashes."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Without the provider, the same programs do all that they must not do with it.
 
 The controls show that the other tests can fail.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An agent without a free connection, or without a signature to spare: every client is still decided rightly."""
 
 import concurrent.futures

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Differences of newer Consul from 1.8, on a real agent: leaves, config entries, ACL rules, enterprise names."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Decisions that are known before they are needed, and everything that must make them be asked for anew."""
 
 import socket

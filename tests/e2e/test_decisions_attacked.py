@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A client that is let in unasked, while anything about it, its world or the time may change."""
 
 import time

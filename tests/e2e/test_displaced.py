@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Options that displace callbacks or weaken s_server let no client in without a decision."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The configuration files of the pages work as they stand, but for the paths and the log."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Only the documented variables of the environment name the agent. No variable has a secret written.
 
 A set-user-ID program takes nothing from it. The user who starts that program may not choose what it writes.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Envoys, configured by a real agent, as peers: of our servers and of our clients.
 
 Envoy hears of an intention later than the agent decides by it, so its own refusals are waited for. Ours are not.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Envoys and native programs at an agent with default deny: each has a token of its service alone."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Intentions about requests (layer 7): an Envoy judges each request by them. We see connections, and refuse."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The log beyond refusals: each event with a real agent, as text and as JSON; the audit; and the sinks."""
 
 import json

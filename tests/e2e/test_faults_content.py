@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The content that a roots or leaf answer must have, and the forms that it may have."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A fault of the agent during a handshake lets no peer in. The refusal comes in time and says why."""
 
 import re

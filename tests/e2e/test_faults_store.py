@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A fault in the agent's answer to a store URI gives one clear error, in time."""
 
 import re

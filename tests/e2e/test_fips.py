@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """OpenSSL's FIPS provider in place of `default`: skipped on a system without it, like Debian 12.
 
 CONSUL_TEST_FIPS_MODULE may name a fips.so: one of a newer OpenSSL 3 works with an older one.

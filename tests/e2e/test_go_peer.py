@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Consul's own Go library at the other end: of our servers and of our clients, on a real agent."""
 
 import os

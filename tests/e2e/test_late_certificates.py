@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Servers that are given their certificate only in the handshake, by a callback of the application's.
 
 lighttpd always does so, nginx where the path has a variable. Until then nothing says that the

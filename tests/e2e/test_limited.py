@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How much is asked of a real agent that answers 429, as it may call its servers no more (limits.rpc_rate).
 
 The outage matrix has which clients are served then, and that all are served again afterwards.

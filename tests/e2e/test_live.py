@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """News at the agent counts for the next handshake, though the process has a cache."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A process with a scripted agent that blocks, is slow, or takes its word back."""
 
 import socket

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The store URIs, through OpenSSL's own programs, from a real agent."""
 
 import re

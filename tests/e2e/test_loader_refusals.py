@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Store URIs that name nothing are refused. The error has the fault and the allowed forms."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The setting `log`: an administrator's report of refused peers."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The number of lines in the log: one for a refusal, and none otherwise."""
 
 import signal

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An agent may be out of reach just now without a loss. Its last word then lets no peer in (last-known)."""
 
 import fcntl

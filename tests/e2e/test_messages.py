@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Errors name the cause. Each of these faults has words of its own, and advice."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The module as a file: its exports and its dependencies."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A real Consul signs names of any site for a client that may be one service. No such leaf serves as that site."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The commands of README work as it says, as root, one after the other, on a copy of this host."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The outage matrix: served and refused clients while the agent is lost, and the time after its return."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An agent that does not answer must not stall a server with one thread for all: nginx with one worker."""
 
 import signal

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Processes that have lost the agent try it again less and less often, and not in step."""
 
 import time

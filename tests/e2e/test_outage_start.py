@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A program starts while the agent is lost. It says so in time, and serves as soon as the agent does."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """While the agent is away, a kept leaf or root serves as long as it is valid, and no longer."""
 
 import datetime

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Clients of a configured service: for which servers Connect is required, and for which service."""
 
 import hashlib

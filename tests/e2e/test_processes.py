@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Process models: forks, threads, jails, hosts that close unknown descriptors, and ends."""
 
 import concurrent.futures

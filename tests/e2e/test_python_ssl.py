@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Python's ssl module, an application that knows nothing of Connect, with a leaf from files."""
 
 import sys

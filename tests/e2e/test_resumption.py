@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A connection that Connect decided about is never resumed: each gets a decision of its own."""
 
 import re

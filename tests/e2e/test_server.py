@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """s_server with a Connect leaf and no verify option, on a real agent, and the clients that get in."""
 
 import signal

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The settings from openssl.cnf and the environment, as they reach the agent."""
 
 import base64

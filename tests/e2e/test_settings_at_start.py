@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Wrong settings: servers do not start, and programs that check their configuration say so.
 
 `apachectl configtest` says nothing, as Apache loads no certificate there. Apache does not start.

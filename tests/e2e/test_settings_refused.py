@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Settings that cannot be right: the provider does not guess, and names the wrong setting.
 
 OpenSSL ignores a provider that fails to start, whatever config_diagnostics says. The program would go on with TLS

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Roots whose watch is silently broken: it is connected, and hears of nothing any more."""
 
 import json

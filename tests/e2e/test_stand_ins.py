@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Stand-in certificates: one process with several services, and programs that take only files."""
 
 import sys

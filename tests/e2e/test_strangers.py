@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The effect of strangers on a process: few questions to the agent, however many they are, and few lines.
 
 Counted, not timed: a question holds up a server with one thread for as long as the agent takes.

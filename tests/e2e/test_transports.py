@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Ways to the agent: HTTPS with its certificates and names, and unix sockets."""
 
 import pytest

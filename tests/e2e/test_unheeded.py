@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Intentions with a condition that the agent's decisions leave out. A watch shows them, and its yes does not count."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A server that knows its users by their certificates, PostgreSQL's `cert`: no service chooses its user."""
 
 from pathlib import Path

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A Vault as the certificate authority of real agents: every leaf has an intermediate, and Vault has the keys."""
 
 import os

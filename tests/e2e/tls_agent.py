@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A real agent that speaks TLS only, and takes requests from clients with a certificate of its authority."""
 
 import ssl

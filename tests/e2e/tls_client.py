@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A client on Python's ssl module, as any program uses it: says GET and prints what comes.
 
 Arguments: port, host name or "", "check" or "trust" (no verification), highest version, CA file or "", count of

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A real Vault server (tests/consul/vault), which keeps all in memory, as the certificate authority of real agents."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Clients of a server under test, in the test's own process: cheap, and timed."""
 
 import socket

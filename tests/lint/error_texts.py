@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
 """Check that doc/troubleshooting.md has each error text of the sources, and no other.
 
     error_texts.py            check, as the lint suite does

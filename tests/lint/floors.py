@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Check the floors of store/, provider/ and cli/: each folder uses only those listed before it.
 
 A folder's place is that of its first source in meson.build. Calls are read from the objects of the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Check that each test that a page names is there: the promises of SECURITY.md stand on them."""
 import pathlib
 import re

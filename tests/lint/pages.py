@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Check the pages: links name a file and a heading, and the architecture names the folders in their order."""
 import pathlib
 import re

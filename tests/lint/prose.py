@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
 """Check the prose of the tree: comments, docstrings, error texts and pages (CONTRIBUTING.md, "Words").
 
     prose.py                 check the whole tree, as the lint suite does

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Find the prose of a file: the comments, docstrings, error texts and paragraphs that prose.py checks."""
 import ast
 import collections

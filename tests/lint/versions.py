@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The version of meson.build is the newest one in the change log, and that of both packages."""
 import pathlib
 import re

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Test that doc/settings.md and openssl.cnf.example have each setting of the option table, its variable and its default. */
 #include "unit.h"
 

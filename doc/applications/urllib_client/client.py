@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 import urllib.request
 
 with urllib.request.urlopen("https://web.service.consul:8443/") as response:

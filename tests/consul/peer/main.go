@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Both ends of Consul Connect by Consul's own Go library, as its documentation has programs use it.
 //
 //	connect-peer AGENT SERVICE serve                              echoes what it gets

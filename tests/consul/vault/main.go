@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A Vault server for tests, like `vault server -dev`: Vault's own core, unsealed, with all in memory. It has Vault's
 // PKI secrets engine (pki), which Consul mounts at its own paths.
 //

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Unmodified applications on Connect, one module each; the tests find them here by themselves.
 
 The tests run the documented configuration. It stands in doc/applications, one file for each application. A test

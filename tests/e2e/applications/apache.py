@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Apache httpd: threads in forked children that share sessions and tickets."""
 
 import grp

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Apache httpd as a client: ProxyPass to https."""
 
 from applications import apache, documented, nginx

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Pieces for several applications: a free port, a plain backend, a client that stays."""
 
 import http.server

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """curl, and with it all programs on libcurl."""
 
 from applications import documented, nginx

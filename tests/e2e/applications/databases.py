@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The data that PostgreSQL and MariaDB start from, and an orderly end for them."""
 
 import os

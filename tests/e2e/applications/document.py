@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Print doc/applications.md: python3 tests/e2e/applications/document.py > doc/applications.md
 
 The page is made of the files in doc/applications, which the tests run, and of the modules beside this one. The

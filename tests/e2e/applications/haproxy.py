@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """HAProxy: a master and a worker, chrooted and as another user, as Debian runs it."""
 
 import base64

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """HAProxy as a client: it reuses the sessions of its ssl servers by default."""
 
 from applications import documented, haproxy, nginx

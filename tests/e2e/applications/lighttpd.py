@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """lighttpd, which sets a certificate callback and a client hello callback of its own."""
 
 import signal

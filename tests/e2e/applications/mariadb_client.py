@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """MariaDB's own client, which names no host in its TLS."""
 
 from applications import documented, mariadb

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """nginx: a master that reads the configuration, and two workers that share sessions and tickets."""
 
 import signal

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """nginx as a client: proxy_pass to https, with its session reuse, which is on by default."""
 
 from applications import documented, nginx

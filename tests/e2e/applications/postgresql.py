@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """PostgreSQL: a process for each connection, forked before its TLS."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """psql, and with it all programs on libpq."""
 
 from applications import documented, postgresql

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A server on Python's ssl module: a thread for each connection."""
 
 from applications import documented

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """redis-cli."""
 
 from applications import documented, redis_server

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Redis: one thread, and a verify mode that it sets on each connection after that is made."""
 
 from applications import documented

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """OpenSSL's own client, here without a certificate of its own."""
 
 from applications import documented, s_server

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """OpenSSL's own server, with its page about each connection."""
 
 from applications import documented

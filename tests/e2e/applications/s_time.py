@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """OpenSSL's own stopwatch: one connection after the other for a second, and no host named in any."""
 
 from applications import documented, s_server

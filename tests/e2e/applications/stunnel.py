@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """stunnel: a thread for each connection, and tickets by a key that other hosts may share."""
 
 import signal

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """stunnel as a client. It verifies no server by default, and it keeps the sessions of its servers."""
 
 from applications import documented, nginx, stunnel

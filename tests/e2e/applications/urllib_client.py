@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Python's urllib, which leaves the check of its server's name to OpenSSL."""
 
 from applications import documented, python_ssl

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A client that connects all the time, to some services in turn, and writes down the outcome of each connection.
 
 Arguments: certificate, key, the file to write to, and service:port for each service. A line of the record has begin

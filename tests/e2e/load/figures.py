@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Figures that tests measure: a table each, in the build directory and on the test's output."""
 
 import os

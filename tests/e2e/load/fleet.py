@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Many services on one agent: their processes, their clients, and the cost of both."""
 
 import base64

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A TLS server without any knowledge of Connect, small enough to run by the hundred. It has a context
  * for each of its files, which hold a certificate and its key. It chooses among them by SNI: the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A client that connects again and again, and writes down the outcome of each connection.
 
 Arguments: a JSON object with

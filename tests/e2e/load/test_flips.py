@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An intention that flips under full load: no client is let in a moment after the agent's no.
 
 Each of the services is a busy process, which uses kept verdicts. After a change it asks about each connection for

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A CA that is rotated, and leaves that are renewed, under load: no handshake fails for that.
 
 Consul's own CA signs each new root with the one before, whatever ForceWithoutCrossSigning says. So continuity is

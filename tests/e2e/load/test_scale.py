@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A process that is a thousand services, and hundreds of processes that are one each, on a default agent.
 
 The tests run with few of them, and tools/scale runs them with all. The connections to the agent are counted by TCP

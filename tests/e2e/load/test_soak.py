@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """All that happens to services in months, in minutes: they decide rightly all the time, and do not grow.
 
 Clients connect all the time to nginx and to another nginx that reloads. They connect also to a server with threads,

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Clients that connect all the time, in processes of their own, and their connections."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A newcomer: the commands of the pages run as they stand, as root, on a copy of this host."""
 
 import json

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
 # host.sh SOURCES CONSUL FOLDER: a shell of root on a copy of this host, in the empty FOLDER. The shell reads
 # commands from its standard input. The copy has the files of this host, a loopback of its own, and no service.
 # Changes end with the shell. The caller gives namespaces: unshare --mount --net --pid --fork --kill-child

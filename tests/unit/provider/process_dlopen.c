@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A program without TLS: a library brings TLS, does its work, and goes; and does so again.
  * Arguments: the library, and its task of each time.

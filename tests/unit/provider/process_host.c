@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A host process of the provider, for test_processes. It serves, and then ends, forks or executes in
  * the way that its argument names. It does not know the provider: openssl.cnf does, or the

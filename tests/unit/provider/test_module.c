@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The module in OpenSSL's hands: loading, configuring, unloading; no agent is asked anything. */
 #include "unit.h"
 

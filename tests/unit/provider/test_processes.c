@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Forks and ends of processes. Each is in a process of its own (process_host.c), which must have
  * served rightly. It must end promptly with status 0, and leave no child and, under a sanitizer, no

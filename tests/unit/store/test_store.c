@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The store: roots and leaves as they are asked for, and a rotation between two answers. */
 #include "unit.h"
 

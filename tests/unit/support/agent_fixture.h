@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* An agent that answers as it is told, and our client of it, for tests of agent.c. */
 #ifndef CONSUL_TEST_AGENT_FIXTURE_H
 #define CONSUL_TEST_AGENT_FIXTURE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* openssl.cnf files for tests, each in a folder of its own. Every failure fails the test. */
 #ifndef CONSUL_TEST_CONFIG_FILE_H
 #define CONSUL_TEST_CONFIG_FILE_H

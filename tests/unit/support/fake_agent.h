@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A scripted Consul agent: answers the requests of the module under test. */
 #ifndef CONSUL_TEST_FAKE_AGENT_H
 #define CONSUL_TEST_FAKE_AGENT_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* An application's replacements for our callbacks, and a key in the place of a certificate. */
 #ifndef CONSUL_TEST_HOSTILE_H
 #define CONSUL_TEST_HOSTILE_H

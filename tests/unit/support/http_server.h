@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A tiny HTTP server for tests: one thread, and one request a connection. A handler decides on the
  * answer or the fault. It listens on a free port of 127.0.0.1, or on a unix socket.

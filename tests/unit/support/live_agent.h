@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A scripted Consul agent for the watch. It keeps connections, holds blocking queries, serves
  * many at a time, and remembers its requests. It issues leaves for "web", "friend" and "foe".

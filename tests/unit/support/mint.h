@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Mints certificates and keys for tests, good ones and bad ones. Every failure fails the test. */
 #ifndef CONSUL_TEST_MINT_H
 #define CONSUL_TEST_MINT_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * TLS handshakes in memory. The process has the module active in its default library context, by
  * an openssl.cnf that names a scripted agent.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The headers of every unit test: cmocka, after the headers that it wants first. */
 #ifndef CONSUL_TEST_UNIT_H
 #define CONSUL_TEST_UNIT_H

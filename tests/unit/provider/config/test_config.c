@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Settings in openssl.cnf that would be without effect. The error names the file, the section and
  * the setting. OpenSSL itself reports no error for them.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The board, as another process reads it: by the memory of that name in /proc/self/maps. */
 #include "unit.h"
 

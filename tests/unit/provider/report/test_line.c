@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A line of the log as text and as JSON, for any record, and the page that names the fields. */
 #include "unit.h"
 

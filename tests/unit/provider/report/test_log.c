@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The log: where its lines go, and the limits of their effect on the process that writes them. */
 #include "unit.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * An SSL that is used again, with some of our callbacks displaced. The knowledge of one handshake
  * dies with it, and proves nothing of the next.

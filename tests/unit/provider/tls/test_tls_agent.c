@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Servers whose agent fails in the middle of a handshake, or after their provider has gone. */
 #include "unit.h"
 

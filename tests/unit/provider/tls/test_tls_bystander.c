@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* TLS of the same process that is not Consul's business: it is as it was without us. */
 #include "unit.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A TLS client with a Connect leaf as its certificate, and the servers that it talks to. */
 #include "unit.h"
 

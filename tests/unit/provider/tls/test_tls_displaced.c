@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Applications that set the same things as we do. They displace any of them, before SSL_new and in
  * the middle of a handshake. A peer that would not get in without that does not get in.

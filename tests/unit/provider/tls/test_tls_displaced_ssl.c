@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Applications that set the same things as we do, on the SSL that they have made. */
 #include "unit.h"
 

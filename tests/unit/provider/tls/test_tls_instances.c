@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A process with several library contexts. Each may have an instance of the provider. A leaf that
  * was loaded by URI from one of them is presented live, and is never another's. Each context may

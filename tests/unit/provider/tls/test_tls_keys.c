@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Substitutes for a certificate: pre-shared keys, and ciphers without authentication. */
 #include "unit.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The last stop, and applications that get in its way: by an info callback, or by early data. */
 #include "unit.h"
 

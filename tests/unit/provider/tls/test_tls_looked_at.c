@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Applications that look at their peers by themselves, or at an SSL before it connects. A pointer of
  * theirs is not followed where it leads nowhere. Their look is not taken for the end of a

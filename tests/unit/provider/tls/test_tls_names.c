@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Host names, addresses and subjects in leaves: no member of the mesh passes for another by them. */
 #include "unit.h"
 

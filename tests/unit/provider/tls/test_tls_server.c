@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A TLS server with a Connect leaf as its certificate, and the clients that get in. */
 #include "unit.h"
 

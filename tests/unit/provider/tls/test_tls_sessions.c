@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Sessions and early data: nothing of an earlier handshake stands in for this one. */
 #include "unit.h"
 

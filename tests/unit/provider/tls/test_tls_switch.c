@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Certificates that change: by SNI, by cert_cb, several at once, and SSLs that are used again. */
 #include "unit.h"
 

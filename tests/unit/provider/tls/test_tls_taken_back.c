@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The verify mode is taken back in the middle of a server's handshake. Any of our callbacks may be
  * displaced, but not all. Data flows where the peer is allowed, and nowhere else.

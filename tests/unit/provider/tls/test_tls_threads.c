@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Threads: sixteen of them, on one SSL_CTX or with their own, while the authority is rotated. Each
  * handshake comes out as it should, beside all others.

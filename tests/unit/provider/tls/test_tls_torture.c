@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A process that runs out of memory. Any allocation may fail: a denied peer is never let in, and
  * nothing crashes.

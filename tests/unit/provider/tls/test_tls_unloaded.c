@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A configured service's demands on the process's TLS, when its instance is gone or not alone. */
 #include "unit.h"
 

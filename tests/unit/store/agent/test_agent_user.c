@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The user at the other end of a connection, as the kernel tells it. */
 #include "unit.h"
 

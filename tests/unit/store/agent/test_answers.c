@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The effect of each kind of answer of the agent, and of a missing answer. */
 #include "unit.h"
 

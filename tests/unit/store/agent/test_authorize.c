@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The question whether a peer may connect, and the answers that count as a yes. */
 #include "unit.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The agent's answers: every case of the corpus, and the rules for all of them. */
 #include "unit.h"
 

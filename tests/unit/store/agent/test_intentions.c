@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Intentions with a condition that the agent does not heed: which of them make its yes void. */
 #include "unit.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* HTTP with the agent: its address, the requests, and their way. */
 #include "unit.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The slots of processes that watch: as many as there are, and given up when they are asked for. */
 #include "unit.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The loss of an agent with two addresses under one name, where neither takes a connection. The test
  * has a network of its own, with few ports.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The option table: defaults, environment, configuration, and refused values. */
 #include "unit.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* An entry: the age at which a leaf still counts, and the handshake that asks for the next one. */
 #include "unit.h"
 

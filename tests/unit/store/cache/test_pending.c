@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Requests that the agent has left without an answer: which they are, and how many are kept. */
 #include "unit.h"
 

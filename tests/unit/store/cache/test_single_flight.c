@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Questions that are asked at a time: equal ones are one. No handshake gets an answer to a question
  * from before its own. The linker puts two functions of this file before those of base/: meson.build.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Earlier verdicts: a search finds the noted verdict or nothing, however many there are. */
 #include "unit.h"
 

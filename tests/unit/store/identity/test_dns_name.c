@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Host names of Consul's DNS, services in tables, and the claims of a certificate to them. */
 #include "unit.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The names of a leaf besides its SPIFFE ID. */
 #include "unit.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Signatures that were verified before: the cases in which they need no verification, and others. */
 #include "unit.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Snapshots: their references, and the demands on a leaf and a peer beside the roots. */
 #include "unit.h"
 

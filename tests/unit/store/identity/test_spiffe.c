@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* SPIFFE IDs of services, and the certificates that carry them. */
 #include "unit.h"
 

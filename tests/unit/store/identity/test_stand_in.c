@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Stand-ins among certificates, and the service of each. */
 #include "unit.h"
 

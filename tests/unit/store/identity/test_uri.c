@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* consul: URIs, as applications write them. */
 #include "unit.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The watch: its start and its end, its requests, and the entries that it vouches for. */
 #include "agent/slot.h"
 #include "base/lock.h"
