@@ -2,6 +2,7 @@
 #include "agent/agent.h"
 
 #include "agent/agent_user.h"
+#include "agent/libraries.h"
 
 #include <openssl/crypto.h>
 
@@ -14,7 +15,7 @@ consul_agent *consul_agent_new(const consul_settings *settings, consul_error *er
         return NULL;
     }
     agent->settings = settings;
-    if (!consul_address_parse(settings, &agent->address, err)
+    if (!consul_libraries_load(err) || !consul_address_parse(settings, &agent->address, err)
         || (settings->agent_user != NULL
             && !consul_agent_user_parse(settings->agent_user, &agent->user, err))) {
         consul_agent_free(agent);

@@ -32,7 +32,7 @@ class Process:
     They go through a raw pseudo-terminal, so that the program does not hold its lines back.
     """
 
-    def __init__(self, argv, env, log, cwd=None):
+    def __init__(self, argv, env, log, cwd=None, **options):
         self.log = log
         self.argv = [str(argument) for argument in argv]
         self.written = bytearray()
@@ -41,7 +41,7 @@ class Process:
         try:
             self.child = subprocess.Popen(
                 self.argv, env=env, cwd=cwd, stdin=subprocess.PIPE, stdout=writer, stderr=writer,
-                start_new_session=True,
+                start_new_session=True, **options,
             )
         finally:
             os.close(writer)
