@@ -3,11 +3,7 @@
 """Check the prose of the tree: comments, docstrings, error texts and pages (CONTRIBUTING.md, "Words").
 
     prose.py                 check the whole tree, as the lint suite does
-    prose.py FILE...         print the findings of some files, whether they are pending or not
-    prose.py --update        take the files that are clean by now out of the list of pending files
-
-The list prose_pending.txt holds the names of files still to be rewritten. A file outside the list must be
-clean. A file in the list must not be clean: the list only shrinks.
+    prose.py FILE...         check some files
 """
 import collections
 import pathlib
@@ -16,7 +12,6 @@ import sys
 
 from prose_blocks import ROOT, Block, blocks_of, c_blocks, files
 
-PENDING = pathlib.Path(__file__).with_name("prose_pending.txt")
 LONGEST = 20  # words of a sentence
 
 VERBS = ("is|are|was|were|be|has|have|had|can|cannot|could|may|might|must|will|would|shall|should|does|do|did|"
@@ -125,26 +120,16 @@ def check(path):
 
 
 def main(arguments):
-    """Print what is wrong, and a count. Return 1 where anything is."""
+    """Print the findings, and a count. Return 1 where there are any."""
     check_itself()
-    chosen = [str(pathlib.Path(path).resolve().relative_to(ROOT)) for path in arguments if path != "--update"]
+    chosen = [str(pathlib.Path(path).resolve().relative_to(ROOT)) for path in arguments]
     found = {path: check(path) for path in chosen or files()}
-    dirty = {pathlib.Path(path).name for path in found if found[path]}
-    listed = PENDING.read_text().split("\n")
-    pending = {line for line in listed if line and not line.startswith("#")}
-    if "--update" in arguments:
-        PENDING.write_text("\n".join(line for line in listed if line not in pending - dirty))
-        return 0
-    shown = [path for path in found if chosen or pathlib.Path(path).name not in pending]
-    for path in shown:
-        for line, name, sentence, cure in found[path]:
+    for path, findings in found.items():
+        for line, name, sentence, cure in findings:
             print(f"{path}:{line}: {name}: {sentence} ({cure})")
-    clean = [] if chosen else sorted(pending - dirty)
-    for name in clean:
-        print(f"{name}: clean or gone, but in prose_pending.txt: run tests/lint/prose.py --update")
-    names = collections.Counter(re.sub(r"\d+ words", "long", name) for path in shown for _, name, _, _ in found[path])
-    print(f"{names.total()} findings {dict(names)}; {sum(map(len, found.values())) - names.total()} in pending files")
-    return 1 if names or clean else 0
+    names = collections.Counter(re.sub(r"\d+ words", "long", name) for fs in found.values() for _, name, _, _ in fs)
+    print(f"{names.total()} findings {dict(names)}")
+    return 1 if names else 0
 
 
 sys.exit(main(sys.argv[1:]))
