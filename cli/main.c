@@ -4,6 +4,7 @@
 #include "check/probe.h"
 #include "commands.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -82,6 +83,7 @@ int main(int argc, char **argv)
 {
     size_t i;
 
+    signal(SIGPIPE, SIG_IGN); /* of a peer that has gone */
     if (argc == 5 && strcmp(argv[1], CLI_PROBE) == 0)
         return cli_probe_serve(argv[2], argv[3], argv[4]);
     /* The command itself takes no part in Connect, and works with a file that is broken. */

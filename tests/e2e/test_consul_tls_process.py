@@ -3,7 +3,10 @@
 
 import os
 import re
+import socket
+import struct
 import subprocess
+import threading
 
 import pytest
 
@@ -82,6 +85,22 @@ def test_a_server_that_asks_and_admits(programs, agent, service):
     server = programs.server("-verify", "4", *agent.leaf(service).files(programs.folder, "leaf"))
     chain = check(programs, programs.config(agent, service=service), "--connect", address(server))
     chain.breaks("listener", "admits a client without a certificate", cure="OPENSSL_CONF in its environment")
+
+
+def test_a_listener_that_hangs_up(programs, agent, service):
+    """The command outlives a write to a connection that has ended."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        def hang_up():
+            client, _ = listener.accept()
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            client.close()
+
+        thread = threading.Thread(target=hang_up)
+        thread.start()
+        address_of = f"127.0.0.1:{listener.getsockname()[1]}"
+        check(programs, programs.config(agent, service=service), "--connect", address_of).breaks(
+            "listener", "presents no certificate", cure="OPENSSL_CONF in its environment")
+        thread.join()
 
 
 def test_another_service_listens(programs, agent, service, governed):
