@@ -85,13 +85,17 @@ static json_t *as_json(const cli_board *b)
     const prov_board *board = &b->board;
     char started[CLI_TIME_SIZE];
 
-    return json_pack("{s:o, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:o, s:o}", "pids",
-                     pids_of(b), "program", b->program, "provider", board->provider, "openssl",
-                     board->openssl, "started", cli_seconds(board->started, started), "service",
-                     board->service, "agent", board->agent, "refusal", board->refusal,
-                     "admitted_clients", (json_int_t)board->admitted_clients, "admitted_servers",
-                     (json_int_t)board->admitted_servers, "refused", refused_of(b), "leaves",
-                     leaves_of(b));
+    return json_pack(
+        "{s:o, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o}",
+        "pids", pids_of(b), "program", b->program, "provider", board->provider, "openssl",
+        board->openssl, "started", cli_seconds(board->started, started), "service", board->service,
+        "agent", board->agent, "refusal", board->refusal, "admitted_clients",
+        (json_int_t)board->admitted_clients, "admitted_servers",
+        (json_int_t)board->admitted_servers, "last_known", (json_int_t)board->last_known,
+        "agent_answered", (json_int_t)board->agent_answered, "agent_lost",
+        (json_int_t)board->agent_lost, "roots_changed", (json_int_t)board->roots_changed,
+        "slots_given_up", (json_int_t)board->slots_given_up, "refused", refused_of(b), "leaves",
+        leaves_of(b));
 }
 
 static void print_leaves(const cli_board *b)
@@ -112,6 +116,20 @@ static void print_leaves(const cli_board *b)
     }
 }
 
+/* Print when the agent has answered last, and whether it is lost since. */
+static void print_contact(const prov_board *board)
+{
+    int64_t now = (int64_t)time(NULL);
+    char length[CLI_TIME_SIZE];
+
+    if (board->agent_answered == 0)
+        puts("  agent     no answer yet");
+    else
+        printf("  agent     answered %s ago\n", cli_length(now - board->agent_answered, length));
+    if (board->agent_lost > board->agent_answered)
+        printf("  agent     lost, found %s ago\n", cli_length(now - board->agent_lost, length));
+}
+
 static void print_board(const cli_board *b)
 {
     const prov_board *board = &b->board;
@@ -130,9 +148,11 @@ static void print_board(const cli_board *b)
     }
     printf("  governs   %s%s; agent %s\n", *board->service == '\0' ? "stand-ins" : "service ",
            board->service, board->agent);
+    print_contact(board);
     print_leaves(b);
-    printf("  admitted  %llu clients, %llu servers\n", (unsigned long long)board->admitted_clients,
-           (unsigned long long)board->admitted_servers);
+    printf("  admitted  %llu clients, %llu servers; %llu by their last verdict\n",
+           (unsigned long long)board->admitted_clients, (unsigned long long)board->admitted_servers,
+           (unsigned long long)board->last_known);
     for (reason = 0; reason < CONSUL_R_END - CONSUL_R_OUT_OF_MEMORY; reason++) {
         if (board->refused[reason] != 0)
             printf("  refused   %llu: %s\n", (unsigned long long)board->refused[reason],
@@ -253,6 +273,41 @@ static void print_admitted(const cli_boards *boards)
     }
 }
 
+/* Print one number of each board. */
+static void print_number(const cli_boards *boards, const char *name, const char *type,
+                         const char *help, size_t offset)
+{
+    size_t i;
+
+    print_type(name, type, help);
+    for (i = 0; i < boards->count; i++) {
+        const char *at = (const char *)&boards->list[i].board + offset;
+        int64_t value;
+
+        memcpy(&value, at, sizeof(value));
+        print_name(name, &boards->list[i]);
+        printf("} %lld\n", (long long)value);
+    }
+}
+
+static void print_numbers(const cli_boards *boards)
+{
+    print_number(boards, "consul_provider_start_timestamp_seconds", "gauge",
+                 "Start of the first process of the family.", offsetof(prov_board, started));
+    print_number(boards, "consul_provider_agent_last_answer_timestamp_seconds", "gauge",
+                 "The last answer of the agent.", offsetof(prov_board, agent_answered));
+    print_number(boards, "consul_provider_agent_last_loss_timestamp_seconds", "gauge",
+                 "The last request that has found the agent lost.",
+                 offsetof(prov_board, agent_lost));
+    print_number(boards, "consul_provider_peers_admitted_last_known_total", "counter",
+                 "Peers that were admitted by their last verdict.",
+                 offsetof(prov_board, last_known));
+    print_number(boards, "consul_provider_roots_changes_total", "counter", "Changes of the roots.",
+                 offsetof(prov_board, roots_changed));
+    print_number(boards, "consul_provider_slots_given_up_total", "counter",
+                 "Slots of a watch that were given up.", offsetof(prov_board, slots_given_up));
+}
+
 static void print_refused(const cli_boards *boards)
 {
     size_t i;
@@ -279,6 +334,7 @@ int cli_metrics(const cli_arguments *arguments, consul_error *err)
 
     if (ok) {
         print_info(&boards);
+        print_numbers(&boards);
         print_expiries(&boards);
         print_admitted(&boards);
         print_refused(&boards);

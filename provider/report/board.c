@@ -79,6 +79,27 @@ void prov_board_count_refused(int reason)
         atomic_fetch_add_explicit(&b->refused[place], 1, memory_order_relaxed);
 }
 
+static void add_one(_Atomic uint64_t *counter)
+{
+    atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
+}
+
+void prov_board_note_event(const consul_event *event)
+{
+    prov_board *b = atomic_load_explicit(&board, memory_order_acquire);
+
+    if (event->kind == CONSUL_EVENT_AGENT_BACK)
+        atomic_store_explicit(&b->agent_answered, (int64_t)time(NULL), memory_order_relaxed);
+    else if (event->kind == CONSUL_EVENT_AGENT_LOST)
+        atomic_store_explicit(&b->agent_lost, (int64_t)time(NULL), memory_order_relaxed);
+    else if (event->kind == CONSUL_EVENT_LAST_KNOWN)
+        add_one(&b->last_known);
+    else if (event->kind == CONSUL_EVENT_ROOTS_CHANGED)
+        add_one(&b->roots_changed);
+    else if (event->kind == CONSUL_EVENT_SLOT_GIVEN_UP)
+        add_one(&b->slots_given_up);
+}
+
 /* Add bytes to a hash: FNV-1a. */
 static uint64_t add_bytes(uint64_t hash, const void *bytes, size_t len)
 {

@@ -42,8 +42,12 @@ typedef struct prov_board {
     char refusal[PROV_BOARD_TEXT];     /* why all TLS of the process is refused, or "" */
     _Atomic uint64_t admitted_clients; /* peers that this process has admitted as a server */
     _Atomic uint64_t admitted_servers; /* peers that this process has admitted as a client */
-    _Atomic uint64_t
-        refused[PROV_BOARD_REASONS]; /* handshakes, by reason - CONSUL_R_OUT_OF_MEMORY */
+    _Atomic uint64_t last_known;       /* admitted peers of both kinds, by their last verdict */
+    _Atomic int64_t agent_answered;    /* seconds since 1970; 0 before the first answer */
+    _Atomic int64_t agent_lost;        /* likewise, of the last request that found the agent lost */
+    _Atomic uint64_t roots_changed, slots_given_up;
+    /* Handshakes, by reason - CONSUL_R_OUT_OF_MEMORY. */
+    _Atomic uint64_t refused[PROV_BOARD_REASONS];
     prov_board_leaf leaves[PROV_BOARD_LEAVES];
 } prov_board;
 
@@ -56,6 +60,9 @@ void prov_board_open(const consul_settings *settings, const consul_error *refusa
 /* Count a peer that was admitted, and a handshake that was refused. */
 void prov_board_count_admitted(bool as_server);
 void prov_board_count_refused(int reason);
+
+/* Show an event of the store. */
+void prov_board_note_event(const consul_event *event);
 
 /* Show the leaf that is presented. Does nothing for one that is shown. */
 void prov_board_show_leaf(const consul_leaf *leaf);

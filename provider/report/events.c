@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "report/events.h"
 
+#include "report/board.h"
 #include "report/family.h"
 #include "report/log.h"
 
@@ -139,6 +140,7 @@ static void tell_slot(const consul_event *event)
 
 static void on_event(const consul_event *event)
 {
+    prov_board_note_event(event);
     if (!atomic_load_explicit(&governs, memory_order_relaxed))
         return;
     switch (event->kind) {

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import subprocess
+import time
 
 import pytest
 
@@ -80,7 +81,7 @@ def test_text(programs, service, server, friend):
     assert programs.talk(server, TLS13).refused
     text = good(programs, "status", str(server.child.pid))
     assert re.match(rf"openssl, process {server.child.pid}\n  since     \S+Z, provider \S+, OpenSSL ", text)
-    assert f"  governs   service {service}; agent " in text and "  admitted  1 clients, 0 servers\n" in text
+    assert f"  governs   service {service}; agent " in text and "  admitted  1 clients, 0 servers; 0 by their last verdict\n" in text
     assert "  refused   1: peer presented no certificate\n" in text
     assert re.search(rf"  leaf      spiffe://\S+/svc/{service}, serial \S+, valid until \S+Z \(\d+ \w+ left\)", text)
 
@@ -114,6 +115,25 @@ def test_refused_settings(programs, agent):
     config.write_text(config.read_text().replace("servise", "service"))
     check(programs, config, "--pid", process.child.pid).breaks(
         "process", "refuses all TLS", "servise: there is no such setting", cure="start the program again")
+
+
+def test_a_lost_agent(programs, own_agent, service):
+    """The last answer and the loss are shown, and a peer that is admitted all the same."""
+    config = programs.config(own_agent, service=service, on_agent_loss="last-known")
+    server = programs.server("-nocert", config=config)
+    friend = own_agent.leaf("friend").files(programs.folder, "friend")
+    assert programs.talk(server, TLS13, *friend).talked
+    before = board(programs, server)
+    assert time.time() - 20 < before["agent_answered"] <= time.time() and before["agent_lost"] == 0
+    assert re.search(r"  agent     answered \d+ seconds? ago\n", good(programs, "status", str(server.child.pid)))
+    own_agent.stop()
+    assert programs.talk(server, TLS13, *friend).talked
+    after = board(programs, server)
+    assert after["agent_lost"] >= before["agent_answered"] and after["last_known"] == 1
+    family = f'program="openssl",pid="{server.child.pid}"'
+    metrics = good(programs, "metrics")
+    assert f'consul_provider_agent_last_loss_timestamp_seconds{{{family}}} {after["agent_lost"]}\n' in metrics
+    assert f'consul_provider_peers_admitted_last_known_total{{{family}}} 1\n' in metrics
 
 
 def nginx_pids(server):
