@@ -4,6 +4,7 @@
 #include "check/client.h"
 #include "check/probe.h"
 #include "common/certificate.h"
+#include "common/pair.h"
 #include "identity/cert.h"
 
 #include <errno.h>
@@ -33,11 +34,9 @@ typedef struct probe {
 static void exec_probe(const cli_chain *chain, int fd, int errors)
 {
     char number[16], uri[CONSUL_URI_MAX];
-    const char *dc = chain->service.scope.dc;
 
     snprintf(number, sizeof(number), "%d", fd);
-    snprintf(uri, sizeof(uri), "consul:leaf/%s%s%s", chain->service.name,
-             *dc == '\0' ? "" : "?dc=", dc);
+    cli_pair_uri(&chain->service, uri);
     fcntl(fd, F_SETFD, 0);
     dup2(errors, STDERR_FILENO);
     execl("/proc/self/exe", "consul-tls", CLI_PROBE, number, uri, chain->agent.conf.application,

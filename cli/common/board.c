@@ -132,7 +132,7 @@ static bool add_process(cli_boards *boards, long pid)
     new = &list[boards->count];
     memset(new, 0, sizeof(*new));
     if (!copy_board(pid, start, end, &new->board)) {
-        boards->unreadable++;
+        boards->unreadable += find_mapping(pid, &start, &end, &inode); /* it has not ended */
         return true;
     }
     if (new->board.magic != PROV_BOARD_MAGIC)

@@ -36,6 +36,12 @@ def test_the_service_of_an_option(programs, agent, service):
     check(programs, config).breaks("token", "no service is named", cure="--service NAME")
 
 
+def test_a_service_with_a_datacenter(programs, agent, service):
+    """The stand-in of the handshake has all of it."""
+    chain = check(programs, programs.config(agent), "--service", f"{service}?dc=dc1").is_good("handshake")
+    assert f"/dc/dc1/svc/{service}," in chain.links["leaf"][1]
+
+
 # -- the file --
 
 def test_no_file(programs):
