@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* consul-tls(1): the command beside the provider. */
+#include "agent/libraries.h"
 #include "check/check.h"
 #include "check/probe.h"
 #include "commands.h"
@@ -66,7 +67,8 @@ static int run(const command *chosen, int argc, char **argv)
         print_command(stderr, chosen);
         return EXIT_USAGE;
     }
-    if (!chosen->run(&arguments, &err)) {
+    /* The store has its JSON from there, and the command has the same. */
+    if (!consul_libraries_load(&err) || !chosen->run(&arguments, &err)) {
         fflush(stdout);
         if (err.reason != 0)
             fprintf(stderr, "consul-tls %s: %s\n", chosen->name, err.text);

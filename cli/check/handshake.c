@@ -121,9 +121,11 @@ static bool visit_probe(const cli_chain *chain, const consul_leaf *leaf, cli_vis
 
 static bool report_probe(cli_chain *chain, const char *what, const char *why)
 {
-    return cli_broken(chain, CLI_LINK_HANDSHAKE,
-                      "see the reason; the log of the provider has more: log = stderr", "%s: %s",
-                      what, why);
+    const char *cure = strstr(why, "cannot be loaded") != NULL
+                           ? "install the library that is missing"
+                           : "see the reason; the log of the provider has more: log = stderr";
+
+    return cli_broken(chain, CLI_LINK_HANDSHAKE, cure, "%s: %s", what, why);
 }
 
 /* Visit without a certificate: the leaf is presented, a certificate demanded, and the client refused. */

@@ -141,16 +141,32 @@ def test_a_module_of_another_architecture(programs, agent, service):
     check(programs, config).breaks("module", "another architecture (ELF machine 8", cure="architecture of this host")
 
 
-@pytest.mark.parametrize("library, words, cure", [
-    (b"libjansson.so.4", "needs a library that is missing: libjansson.so.9", "install the library"),
-    (b"libcrypto.so.3", "is built for another OpenSSL than OpenSSL 3", "build the module with it"),
-])
-def test_a_module_without_its_library(programs, agent, service, library, words, cure):
-    """The name of a library is replaced in a copy of the module."""
+def renamed_library(programs, agent, service, library):
+    """Return a file with a copy of the module, in which the name of a library is another one."""
     module = programs.module.read_bytes()
     assert library + b"\0" in module
-    config = other_module(programs, agent, service, module.replace(library + b"\0", library[:-1] + b"9\0"))
-    check(programs, config).breaks("module", words, library[:-1].decode() + "9", cure=cure)
+    return other_module(programs, agent, service, module.replace(library + b"\0", library[:-1] + b"9\0"))
+
+
+def test_a_module_for_another_openssl(programs, agent, service):
+    config = renamed_library(programs, agent, service, b"libcrypto.so.3")
+    check(programs, config).breaks("module", "is built for another OpenSSL than OpenSSL 3", "libcrypto.so.9",
+                                   cure="build the module with it")
+
+
+def test_a_module_without_a_library_that_it_is_linked_to(programs, agent, service):
+    folder = programs.folder
+    (folder / "empty.c").write_text("int OSSL_provider_init(void) { return 0; }\n")
+    for argv in (["-o", "libmissing.so"], ["-o", "linked.so", "-Wl,--no-as-needed", "-L.", "-lmissing"]):
+        subprocess.run(["gcc", "-shared", "-fPIC", "empty.c", *argv], cwd=folder, check=True)
+    config = other_module(programs, agent, service, (folder / "linked.so").read_bytes())
+    check(programs, config).breaks("module", "needs a library that is missing: libmissing.so", cure="install the library")
+
+
+def test_a_module_without_a_library_that_it_loads(programs, agent, service):
+    """The module loads, and refuses all TLS of a program."""
+    config = renamed_library(programs, agent, service, b"libjansson.so.4")
+    check(programs, config).breaks("handshake", "libjansson.so.9 cannot be loaded", cure="install the library")
 
 
 @AS_ROOT
