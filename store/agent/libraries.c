@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #define CURL_DISABLE_TYPECHECK /* its macros would take the place of the definitions */
 
 #include "agent/libraries.h"

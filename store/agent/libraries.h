@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * libcurl and jansson, loaded by their file names. The dynamic linker prefers a function of the host
  * to a library's function of the same name. ProFTPD has a json_delete of its own. So the module

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Hosts that have functions of their own under all names of libcurl and jansson, as ProFTPD has json_delete."""
 
 import os
