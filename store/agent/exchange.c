@@ -383,6 +383,7 @@ void consul_exchange_clear(consul_exchange *x)
     curl_easy_cleanup(x->curl);
     curl_url_cleanup(x->url);
     curl_slist_free_all(x->connect_to);
+    curl_slist_free_all(x->addresses);
     for (header = x->headers; header != NULL; header = header->next)
         OPENSSL_cleanse(header->data, strlen(header->data));
     curl_slist_free_all(x->headers);

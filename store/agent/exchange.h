@@ -19,7 +19,8 @@ typedef struct consul_exchange {
     CURL *curl;
     CURLU *url;
     struct curl_slist *headers, *connect_to;
-    struct { /* the body of the answer, in bytes, with a NUL after it */
+    struct curl_slist *addresses; /* of the agent's name, where libcurl could not look it up */
+    struct {                      /* the body of the answer, in bytes, with a NUL after it */
         char *data;
         size_t len, size;
         bool too_large;

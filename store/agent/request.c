@@ -2,8 +2,10 @@
 #include "agent/request.h"
 
 #include "agent/exchange.h"
+#include "agent/look_up.h"
 #include "agent/slot.h"
 #include "base/cancel.h"
+#include "base/host_thread.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -46,13 +48,27 @@ static void *run_transfer(void *arg)
 }
 
 /*
+ * Run an HTTPS request in the caller's thread, where the process can make no other. A limit of
+ * processes may be the reason, or a filter of system calls.
+ */
+static void run_here(transfer *t)
+{
+    consul_host_thread *host = consul_host_thread_leave();
+
+    if (host == NULL)
+        return;
+    run_transfer(t);
+    consul_host_thread_return(host);
+}
+
+/*
  * Run a request, and return libcurl's result. HTTPS runs in a thread of its own. There libcurl
  * empties the thread's error queue, marks included, and its writes may raise SIGPIPE. The caller's
  * queue and signals stay untouched.
  */
 static CURLcode perform(CURL *curl, bool https)
 {
-    transfer t = {.curl = curl, .code = CURLE_FAILED_INIT};
+    transfer t = {.curl = curl, .code = CURLE_OUT_OF_MEMORY};
     pthread_t thread;
     sigset_t all, old;
     int error;
@@ -67,6 +83,8 @@ static CURLcode perform(CURL *curl, bool https)
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     if (error == 0)
         pthread_join(thread, NULL);
+    else
+        run_here(&t);
     return t.code;
 }
 
@@ -125,6 +143,9 @@ static int request_answer(const consul_agent *agent, const consul_request *reque
         consul_exchange_clear(exchange);
         ok = consul_exchange_prepare(exchange, agent, request, err);
         if (ok)
+            code = perform(exchange->curl, agent->address.https);
+        if (ok && code == CURLE_COULDNT_RESOLVE_HOST && consul_look_up_here(exchange)
+            && consul_now_ms() < request->deadline)
             code = perform(exchange->curl, agent->address.https);
         crowded_out = ok && consul_exchange_was_crowded_out(exchange, code);
         limited = ok && request->insists && consul_exchange_was_limited(exchange, code);

@@ -11,6 +11,7 @@
 #include <openssl/crypto.h>
 
 #define IDLE_MS 60000 /* without a handshake until the slot is given to others */
+#define HANG_MS 3000  /* a hang without a thread; one handshake waits for the agent then */
 
 consul_watch *consul_watch_new(const consul_agent *agent, consul_table *table, OSSL_LIB_CTX *libctx,
                                consul_error *err)
@@ -74,6 +75,10 @@ int consul_watch_agent_hangs(consul_watch *watch, const consul_request *request)
     int reason;
 
     consul_lock();
+    if (watch->thread == NULL && consul_now_ms() >= watch->hangs_until) {
+        watch->hangs = 0;
+        consul_pending_forget(watch->pending);
+    }
     reason = watch->hangs != 0 ? watch->hangs : consul_pending_find(watch->pending, request);
     consul_unlock();
     return reason;
@@ -104,10 +109,9 @@ void consul_watch_note_failure(consul_watch *watch, const consul_request *reques
             consul_process_start(watch, false);
         else
             consul_thread_wake(watch->thread);
-        if (watch->thread == NULL) { /* no probe would find the end of the hang */
-            watch->hangs = 0;
-            consul_pending_forget(watch->pending);
-        }
+        /* No probe would find the end of the hang. */
+        if (watch->thread == NULL)
+            watch->hangs_until = watch->closed ? 0 : consul_deadline_after(HANG_MS);
     }
     consul_unlock();
     consul_allow_cancel(state);

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Write C with a function for each json_* and curl_* name of the given libraries. Each one aborts."""
 
 import re
