@@ -74,6 +74,9 @@ def test_a_client(programs, agent, service, server):
     wait_until(lambda: board(programs, client)["admitted_servers"] == 1, "an admitted server")
     assert board(programs, client)["leaves"][0]["id"].endswith(f"/svc/client-{service}")
     assert board(programs, server)["admitted_clients"] == 1
+    client.close_input()
+    client.wait()
+    server.wait_for("CONNECTION CLOSED")
 
 
 def test_text(programs, service, server, friend):
