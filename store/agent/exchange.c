@@ -232,7 +232,7 @@ static bool was_told_of_crowd(const consul_exchange *x)
            && strstr(x->body.data, CROWDED_TEXT) != NULL;
 }
 
-static int judge(const consul_exchange *x, CURLcode code, long status, consul_error *err)
+static int refuse(const consul_exchange *x, CURLcode code, long status, consul_error *err)
 {
     char hint[CONSUL_HINT_MAX];
 
@@ -262,10 +262,17 @@ static int judge(const consul_exchange *x, CURLcode code, long status, consul_er
         return consul_error_set(err, CONSUL_R_AGENT_REFUSED, "%s: HTTP status %ld: %.*s%s",
                                 x->source, status, AGENT_TEXT_SHOWN,
                                 x->body.len == 0 ? "no text" : x->body.data, hint);
-    if (x->body.len == 0 && !x->writes)
-        return consul_error_set(err, CONSUL_R_AGENT_ANSWER_INVALID, "%s: the answer is empty",
-                                x->source);
-    return 1;
+    return consul_error_set(err, CONSUL_R_AGENT_ANSWER_INVALID, "%s: the answer is empty",
+                            x->source);
+}
+
+/* Return 1 for an answer that the caller can use, and 0 with an error otherwise. */
+static int judge(const consul_exchange *x, CURLcode code, long status, consul_error *err)
+{
+    if (code == CURLE_OK && status == 200 && x->stranger.reason == 0 && !x->body.too_large
+        && (x->body.len > 0 || x->writes))
+        return 1;
+    return refuse(x, code, status, err);
 }
 
 /* Return the Date of the answer, in seconds since 1970; 0 without one. */
