@@ -5,6 +5,8 @@
 #include "endpoint/certificates.h"
 #include "endpoint/fields.h"
 
+#include <stdint.h>
+
 #include <openssl/crypto.h>
 
 /*
@@ -13,7 +15,19 @@
  */
 #define SSL_INDEX_LEAST 17
 
-static int ssl_index = -1; /* of an endpoint */
+#define MARK ((uintptr_t)0x6ea5c3d2 * 0x9e3779b1) /* no address */
+
+static int ssl_index = -1;  /* of an endpoint */
+static int mark_index = -1; /* of its mark */
+
+/*
+ * Return the mark that stands beside an endpoint. A program that writes under our numbers writes no
+ * such pair. The pointer is not followed before that is known.
+ */
+static void *mark_of(const void *ssl, const void *e)
+{
+    return e == NULL ? NULL : (void *)((uintptr_t)ssl ^ (uintptr_t)e ^ MARK);
+}
 
 static void note_ssl(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int index, long argl, void *argp)
 {
@@ -23,10 +37,10 @@ static void note_ssl(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int index, lon
 static void free_endpoint(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int index, long argl,
                           void *argp)
 {
-    endpoint *e = ptr;
+    endpoint *e = ptr; /* not followed before its mark is seen */
 
     alive_remove(parent);
-    if (e == NULL)
+    if (e == NULL || CRYPTO_get_ex_data(ad, mark_index) != mark_of(parent, e))
         return;
     endpoint_free_certificates(e);
     consul_store_unref(e->store);
@@ -34,7 +48,7 @@ static void free_endpoint(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int index
     OPENSSL_free(e);
 }
 
-/* Leave the endpoint out of a copy by SSL_dup, which is judged by itself. */
+/* Leave the endpoint and its mark out of a copy by SSL_dup, which is judged by itself. */
 static int dup_endpoint(CRYPTO_EX_DATA *to, const CRYPTO_EX_DATA *from, void **from_d, int index,
                         long argl, void *argp)
 {
@@ -51,24 +65,35 @@ int endpoint_init(void)
     if (index >= 0)
         ssl_index = CRYPTO_get_ex_new_index(CRYPTO_EX_INDEX_SSL, 0, NULL, note_ssl, dup_endpoint,
                                             free_endpoint);
-    return ssl_index >= 0;
+    if (ssl_index >= 0)
+        mark_index =
+            CRYPTO_get_ex_new_index(CRYPTO_EX_INDEX_SSL, 0, NULL, NULL, dup_endpoint, NULL);
+    return mark_index >= 0;
+}
+
+bool endpoint_is_lost(const SSL *ssl)
+{
+    return SSL_get_ex_data(ssl, mark_index) != mark_of(ssl, SSL_get_ex_data(ssl, ssl_index));
 }
 
 endpoint *endpoint_find(const SSL *ssl)
 {
-    return SSL_get_ex_data(ssl, ssl_index);
+    endpoint *e = SSL_get_ex_data(ssl, ssl_index);
+
+    return SSL_get_ex_data(ssl, mark_index) == mark_of(ssl, e) ? e : NULL;
 }
 
 endpoint *endpoint_get(SSL *ssl)
 {
     endpoint *e = endpoint_find(ssl);
 
-    if (e == NULL && (e = OPENSSL_zalloc(sizeof(*e))) != NULL
-        && !SSL_set_ex_data(ssl, ssl_index, e)) {
-        OPENSSL_free(e);
-        e = NULL;
-    }
-    return e;
+    if (e != NULL || endpoint_is_lost(ssl) || (e = OPENSSL_zalloc(sizeof(*e))) == NULL)
+        return e;
+    if (SSL_set_ex_data(ssl, mark_index, mark_of(ssl, e)) && SSL_set_ex_data(ssl, ssl_index, e))
+        return e;
+    SSL_set_ex_data(ssl, mark_index, NULL);
+    OPENSSL_free(e);
+    return NULL;
 }
 
 enum endpoint_rule endpoint_rule(const endpoint *e)

@@ -30,8 +30,17 @@ typedef struct endpoint endpoint;
 /* Register with OpenSSL; 0 on failure. Safe in provider init. */
 int endpoint_init(void);
 
-/* Return the endpoint of an SSL, which owns it. A missing one is made; NULL without memory. */
+/*
+ * Return the endpoint of an SSL, which owns it. A missing one is made. Return NULL without memory, and
+ * for a lost one.
+ */
 endpoint *endpoint_get(SSL *ssl);
+
+/*
+ * Return true where the program has written a pointer of its own in the place of the endpoint. The
+ * connection is not known to be governed or not, and must not go on.
+ */
+bool endpoint_is_lost(const SSL *ssl);
 
 /* Return the endpoint of an SSL, or NULL. */
 endpoint *endpoint_find(const SSL *ssl);

@@ -124,7 +124,11 @@ endpoint *prov_tls_arm(SSL *ssl)
     if (e != NULL)
         endpoint_note_security_call(e, ssl, 0);
     if (e == NULL)
-        prov_tls_stop(ssl, "no memory to find out whether this connection is governed");
+        prov_tls_stop(ssl,
+                      endpoint_is_lost(ssl)
+                          ? "this program has overwritten what is known of the connection, by an "
+                            "ex_data number that it has not asked for"
+                          : "no memory to find out whether this connection is governed");
     else if (endpoint_judge(e, ssl) == ENDPOINT_GOVERNED)
         enforce(e, ssl);
     else if (SSL_is_server(ssl) && !endpoint_has_certificates(e)
@@ -210,8 +214,11 @@ static void on_info(const SSL *s, int where, int value)
                       : endpoint_get(ssl);
     bool is_governed = e != NULL && endpoint_rule(e) == ENDPOINT_GOVERNED;
 
-    if (e == NULL)
+    if (e == NULL) {
+        if (where == SSL_CB_HANDSHAKE_DONE && !consul_store_in_request())
+            SSL_set0_wbio(ssl, NULL); /* an SSL_write that has made the handshake goes on */
         return;
+    }
     if (where == SSL_CB_HANDSHAKE_DONE)
         notice_end(e, ssl);
     if (is_governed && (where & SSL_CB_ALERT) != 0 && value >> 8 == SSL3_AL_FATAL)

@@ -164,6 +164,12 @@ static bool __attribute__((noinline)) refuses_all_tls(void)
     return true;
 }
 
+/* Return true where no cipher will do, as nothing is known of the connection any more. */
+static bool is_lost(const SSL *ssl)
+{
+    return !consul_store_in_request() && endpoint_is_lost(ssl);
+}
+
 /* Asked some hundred times a handshake, and mostly about ciphers. */
 static int on_security(const SSL *s, const SSL_CTX *ctx, int op, int bits, int nid, void *other,
                        void *ex)
@@ -177,7 +183,8 @@ static int on_security(const SSL *s, const SSL_CTX *ctx, int op, int bits, int n
     case SSL_SECOP_CIPHER_SHARED:
     case SSL_SECOP_CIPHER_CHECK:
         e = arm_for(ssl, op);
-        refused = prov_tls_is_governed(e) && !accepts_cipher(e, ssl, other);
+        refused =
+            e == NULL ? is_lost(ssl) : prov_tls_is_governed(e) && !accepts_cipher(e, ssl, other);
         break;
     case SSL_SECOP_SIGALG_SHARED: /* after a server's SNI callback, and before the choice */
     case SSL_SECOP_VERSION:

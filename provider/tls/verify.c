@@ -298,6 +298,10 @@ static int verify(peer_check *check, consul_error *err)
 
     if (check->ssl != NULL)
         check->end = prov_tls_arm(check->ssl);
+    if (check->ssl != NULL && check->end == NULL && !consul_store_in_request()) { /* and stopped */
+        X509_STORE_CTX_set_error(ctx, X509_V_ERR_UNSPECIFIED);
+        return 0;
+    }
     /* Errors of attempts on the way leave no traces. The errors raised below stay. */
     ERR_set_mark();
     if (check->end != NULL && endpoint_rule(check->end) == ENDPOINT_BY_PEER)
