@@ -2,6 +2,9 @@
 """Hosts that have functions of their own under all names of libcurl and jansson, as ProFTPD has json_delete."""
 
 import os
+import re
+import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -35,3 +38,14 @@ def test_names_and_an_allocator_of_the_host_are_refused_with_a_reason(programs, 
     host = start("taken_names_and_allocator", programs.config(agent))
     assert host.wait() == 1, host.output()
     assert "this program has functions of libcurl and an allocator of its own" in host.output()
+
+
+def test_the_names_that_libcurl_itself_calls_are_known():
+    """A name that the dynamic linker binds for libcurl stands in the module's list."""
+    libcurl = subprocess.run(["cc", "-print-file-name=libcurl.so"], check=True, capture_output=True, text=True).stdout
+    bound = subprocess.run(["readelf", "-rW", libcurl.strip()], check=True, capture_output=True, text=True).stdout
+    called = set(re.findall(r" (curl_\w+)", bound))
+    folder = Path(__file__).parents[2] / "store" / "agent"
+    known = {name for file in ("libraries.c", "libraries.h")
+             for name in re.findall(r"curl_\w+", (folder / file).read_text())}
+    assert called and called <= known, called - known
