@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """OpenSSL's own programs, with and without the provider, and a connection between two of them."""
 
+import contextlib
 import os
 import re
 import signal
@@ -135,9 +136,10 @@ class Server(Process):
         if self.ended():
             pass
         elif "s_server" in self.argv and not {"-early_data", "-www", DTLS12} & set(self.argv):
-            # It looks at its input, which is at its end, when a connection comes.
-            with socket.create_connection(("127.0.0.1", self.port), 5):
+            # It looks at its input, which is at its end, when a connection comes or ends.
+            with contextlib.suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", self.port), 5):
                 wait_until(self.ended, f"the end of {self.argv}")
+            wait_until(self.ended, f"the end of {self.argv}")
         else:
             self.signal(signal.SIGTERM)
         code = self.wait()

@@ -12,11 +12,13 @@ SCRIPTS = ("tools/", ".ci/", "examples/stand-in", "meson_options.txt")
 
 
 def sources():
-    """Return the files of the repository that have to have the line; none outside of a working copy."""
+    """Return the files that have to have the line; none outside of a working copy. The notes are shown as they are."""
     listed = subprocess.run(["git", "-C", ROOT, "ls-files"], capture_output=True, text=True)
     for name in listed.stdout.split():
         path = ROOT / name
-        if path.is_file() and (path.suffix in SUFFIXES or name.startswith(SCRIPTS)):
+        if name.startswith("doc/applications/") or not path.is_file():
+            continue
+        if path.suffix in SUFFIXES or name.startswith(SCRIPTS):
             yield path
 
 

@@ -1,2 +1,1 @@
-# SPDX-License-Identifier: Apache-2.0
 curl --insecure https://web.service.consul:8443/

@@ -1,2 +1,1 @@
-# SPDX-License-Identifier: Apache-2.0
 redis-cli --tls --insecure -h web.service.consul -p 6379 --sni web.service.consul ping

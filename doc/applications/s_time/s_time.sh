@@ -1,2 +1,1 @@
-# SPDX-License-Identifier: Apache-2.0
 openssl s_time -connect web.service.consul:8443 -www / -new -time 10

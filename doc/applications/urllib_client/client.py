@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: Apache-2.0
 import urllib.request
 
 with urllib.request.urlopen("https://web.service.consul:8443/") as response:

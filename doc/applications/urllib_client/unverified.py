@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: Apache-2.0
 import ssl
 import urllib.request
 
