@@ -301,11 +301,17 @@ static void begin(live_agent *agent, int fd)
 
 static void *accept_all(void *arg)
 {
+    const struct timespec pause = {.tv_nsec = 1000000};
     live_agent *agent = arg;
     int fd;
 
-    while ((fd = accept4(agent->listener, NULL, NULL, SOCK_CLOEXEC)) >= 0)
-        begin(agent, fd);
+    /* A test may leave its process, which is the agent's, without a descriptor for a time. */
+    while ((fd = accept4(agent->listener, NULL, NULL, SOCK_CLOEXEC)) >= 0 || errno == EMFILE) {
+        if (fd >= 0)
+            begin(agent, fd);
+        else
+            nanosleep(&pause, NULL);
+    }
     return NULL;
 }
 
