@@ -14,9 +14,10 @@ CORE = True
 
 
 def start(programs, config, certificate, key):
-    line = documented("s_server/s_server.sh", {
+    script = documented("s_server/s_server.sh", {
         PORT: "127.0.0.1:0",
         "/etc/consul-provider/web.pem": certificate,
         "/etc/consul-provider/web.key": key,
     })
+    line = script.splitlines()[-1]  # after its license
     return programs.start(Server, line.split(), config).ready()
