@@ -81,6 +81,15 @@ static const char *text_of(const json_t *row, const char *name)
     return text == NULL ? "" : text;
 }
 
+/* Print a text of the agent, with a question mark for each byte that could command a terminal. */
+static void print_text(const char *text)
+{
+    for (; *text != '\0'; text++)
+        putchar((unsigned char)*text < 0x20 || *text == 0x7f || (unsigned char)*text >= 0x80
+                    ? '?'
+                    : *text);
+}
+
 /* Name a source or a destination, with the parts of its scope that are not the default. */
 static void print_party(const json_t *row, const char *end)
 {
@@ -92,13 +101,19 @@ static void print_party(const json_t *row, const char *end)
     snprintf(key, sizeof(key), "%sPartition", end);
     partition = text_of(row, key);
     snprintf(key, sizeof(key), "%sName", end);
-    if (*partition != '\0' && strcmp(partition, "default") != 0)
-        printf("%s/", partition);
-    if (*ns != '\0' && strcmp(ns, "default") != 0)
-        printf("%s/", ns);
-    fputs(text_of(row, key), stdout);
-    if (*end == 'S' && *text_of(row, "SourcePeer") != '\0')
-        printf(" of the peer %s", text_of(row, "SourcePeer"));
+    if (*partition != '\0' && strcmp(partition, "default") != 0) {
+        print_text(partition);
+        putchar('/');
+    }
+    if (*ns != '\0' && strcmp(ns, "default") != 0) {
+        print_text(ns);
+        putchar('/');
+    }
+    print_text(text_of(row, key));
+    if (*end == 'S' && *text_of(row, "SourcePeer") != '\0') {
+        fputs(" of the peer ", stdout);
+        print_text(text_of(row, "SourcePeer"));
+    }
 }
 
 static void print_intention(const json_t *row)
@@ -106,7 +121,9 @@ static void print_intention(const json_t *row)
     const json_t *permissions = json_object_get(row, "Permissions");
     const json_t *jwt = json_object_get(row, "JWT");
 
-    printf("%-6s ", json_array_size(permissions) > 0 ? "layer7" : text_of(row, "Action"));
+    printf("%-6s ", json_array_size(permissions) > 0               ? "layer7"
+                    : strcmp(text_of(row, "Action"), "allow") == 0 ? "allow"
+                                                                   : "deny");
     print_party(row, "Source");
     fputs(" => ", stdout);
     print_party(row, "Destination");
@@ -114,8 +131,10 @@ static void print_intention(const json_t *row)
         fputs("  (has permissions: the provider admits no client by it)", stdout);
     if (jwt != NULL && !json_is_null(jwt))
         fputs("  (demands a JWT: the provider admits no client by it)", stdout);
-    if (*text_of(row, "ID") != '\0')
-        printf("  ID %s", text_of(row, "ID"));
+    if (*text_of(row, "ID") != '\0') {
+        fputs("  ID ", stdout);
+        print_text(text_of(row, "ID"));
+    }
     putchar('\n');
 }
 

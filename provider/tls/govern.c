@@ -28,13 +28,6 @@
 
 #define READS_CLIENT_HELLO "TRCH" /* SSL_state_string(3) */
 
-/*
- * SSL_OP_NO_TX_CERTIFICATE_COMPRESSION of OpenSSL 3.2, also for a module that was built with an older one.
- * A certificate that was compressed beforehand is sent without a call of the security callback. It may
- * be an earlier leaf. Older releases ignore the bit.
- */
-#define NO_TX_CERTIFICATE_COMPRESSION ((uint64_t)1 << 32)
-
 bool prov_tls_is_in_state(const SSL *ssl, const char *name)
 {
     return strcmp(SSL_state_string(ssl), name) == 0;
@@ -50,8 +43,8 @@ bool prov_tls_is_governed(const endpoint *e)
 /* Close all other ways by which a peer could do without a certificate, or without verification. */
 static void close_other_ways(SSL *ssl)
 {
-    SSL_set_options(ssl,
-                    SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION | NO_TX_CERTIFICATE_COMPRESSION);
+    SSL_set_options(ssl, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION
+                             | PROV_NO_TX_CERTIFICATE_COMPRESSION);
     SSL_set_num_tickets(ssl, 0);
     SSL_set_max_early_data(ssl, 0);
     SSL_set_recv_max_early_data(ssl, 0);

@@ -9,6 +9,13 @@
 #include "endpoint/endpoint.h"
 
 /*
+ * SSL_OP_NO_TX_CERTIFICATE_COMPRESSION of OpenSSL 3.2, also for a module that was built with an older one.
+ * A certificate that was compressed beforehand is sent without a call of the security callback. It may
+ * be an earlier leaf. Older releases ignore the bit.
+ */
+#define PROV_NO_TX_CERTIFICATE_COMPRESSION ((uint64_t)1 << 32)
+
+/*
  * Find the rule of this connection. Set up a governed one to demand and verify the
  * peer, at each call anew. The application may have changed its settings since. Repeated calls are cheap. Returns NULL for
  * libcurl's own TLS to the agent, and for a connection that was stopped for lack of memory.

@@ -25,6 +25,8 @@ static _Atomic(security_fn *) default_security;
 #define SENDS_SERVER_CERTIFICATE "TWSC"
 #define SENDS_CLIENT_CERTIFICATE "TWCC"
 
+#define COMPRESSING_OPENSSL 0x30200000UL /* the first release that compresses certificates */
+
 /* Leave out the ciphers without certificates: anonymous, PSK, SRP. */
 bool prov_tls_authenticates(const SSL_CIPHER *cipher)
 {
@@ -76,12 +78,16 @@ static bool takes_the_place_of_the_leaf(SSL *ssl, const X509 *cert)
 /*
  * Return true if a Connect leaf that the SSL has is being compressed beforehand (SSL_CTX_compress_certs).
  * It would be sent without a call of this callback. So the compression fails, and the leaf is sent
- * uncompressed. No other function asks about a certificate that the SSL has, before a handshake.
+ * uncompressed. An application that gives its SSL the same object again asks in the same way, and may
+ * set SSL_OP_NO_TX_CERTIFICATE_COMPRESSION before.
  */
 static bool is_being_compressed(SSL *ssl, X509 *cert)
 {
     consul_uri uri;
 
+    if (OpenSSL_version_num() < COMPRESSING_OPENSSL
+        || (SSL_get_options(ssl) & PROV_NO_TX_CERTIFICATE_COMPRESSION) != 0)
+        return false;
     return (consul_cert_claims_connect(cert) || consul_cert_stands_in(cert, &uri))
            && endpoint_ssl_has(ssl, cert);
 }

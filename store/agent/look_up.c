@@ -70,7 +70,7 @@ static bool look_up(consul_exchange *x, const char *host, const char *port)
     return ok;
 }
 
-bool consul_look_up_here(consul_exchange *x)
+static bool look_up_agent(consul_exchange *x)
 {
     const char *connect_to = x->agent->address.connect_to, *colon;
     char *host = NULL, *port = NULL;
@@ -91,4 +91,16 @@ bool consul_look_up_here(consul_exchange *x)
     curl_free(host);
     curl_free(port);
     return ok;
+}
+
+bool consul_look_up_here(consul_exchange *x, consul_deadline deadline)
+{
+    int64_t most = x->agent->settings->request_timeout, left;
+
+    if (!look_up_agent(x))
+        return false;
+    left = deadline - consul_now_ms();
+    return left > 0
+           && curl_easy_setopt(x->curl, CURLOPT_TIMEOUT_MS, (long)(left < most ? left : most))
+                  == CURLE_OK;
 }

@@ -10,9 +10,9 @@
 
 /*
  * Look up the name for an exchange in which libcurl could not. Return true where the exchange has
- * the addresses now, and may run again. Return false where this process can make threads, or where
- * the name has no address.
+ * the addresses now, and may run again until the deadline. Return false where this process can make
+ * threads, where the name has no address, or where no time is left.
  */
-bool consul_look_up_here(consul_exchange *exchange);
+bool consul_look_up_here(consul_exchange *exchange, consul_deadline deadline);
 
 #endif

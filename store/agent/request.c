@@ -144,8 +144,8 @@ static int request_answer(const consul_agent *agent, const consul_request *reque
         ok = consul_exchange_prepare(exchange, agent, request, err);
         if (ok)
             code = perform(exchange->curl, agent->address.https);
-        if (ok && code == CURLE_COULDNT_RESOLVE_HOST && consul_look_up_here(exchange)
-            && consul_now_ms() < request->deadline)
+        if (ok && code == CURLE_COULDNT_RESOLVE_HOST
+            && consul_look_up_here(exchange, request->deadline))
             code = perform(exchange->curl, agent->address.https);
         crowded_out = ok && consul_exchange_was_crowded_out(exchange, code);
         limited = ok && request->insists && consul_exchange_was_limited(exchange, code);

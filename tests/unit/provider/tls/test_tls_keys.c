@@ -247,9 +247,27 @@ static void test_raw_public_keys(void **state)
 
 #endif
 
+/*
+ * An SSL may be given its leaf again. From OpenSSL 3.2 on that looks like a compression beforehand, unless
+ * the application wants none (SSL_OP_NO_TX_CERTIFICATE_COMPRESSION).
+ */
+static void test_a_leaf_given_again(void **state)
+{
+    SSL_CTX *ctx = tls_ctx(TLS1_3_VERSION, &world.web);
+    SSL *ssl = SSL_new(ctx);
+
+    assert_non_null(ssl);
+    if (OpenSSL_version_num() >= 0x30200000UL)
+        SSL_set_options(ssl, (uint64_t)1 << 32);
+    assert_int_equal(SSL_use_certificate(ssl, world.web.cert), 1);
+    SSL_free(ssl);
+    SSL_CTX_free(ctx);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_leaf_given_again),
         cmocka_unit_test_setup(test_ordinary_keys, tls_reset),
         cmocka_unit_test_setup(test_keys_are_no_certificates, tls_reset),
         cmocka_unit_test_setup(test_client_takes_no_keys, tls_reset),
