@@ -13,6 +13,7 @@ from agent import free_ports
 from ca import TRADITIONAL, ec_key, self_signed
 from consul_tls import Chain, check, run
 from fake_agent import INTENTIONS, ROOTS, text, value
+from processes import wait_until
 from tls_agent import TlsAgent
 
 WRONG_TOKEN = "deadbeef-0000-4000-8000-00000badc0de"
@@ -313,6 +314,8 @@ def test_connect_is_off(programs, make_agent):
 def test_a_blocked_endpoint(programs, make_agent, path, link, words):
     """403 has nothing to do with a token then."""
     blocking = make_agent(http_config={"block_endpoints": [path]})
+    if path != ROOTS:
+        wait_until(lambda: blocking.get(ROOTS)["Roots"], "the roots of a new agent")
     check(programs, programs.config(blocking, service="web")).breaks(link, words, cure="http_config")
 
 

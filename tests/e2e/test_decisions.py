@@ -91,8 +91,9 @@ class World:
         other = self.client(identity)
         return lambda: self.served(other)
 
-    def change(self, kind=INTENTIONS):
-        self.agent.await_told(kind, lambda: self.agent.change(kind))
+    def change(self, kind=INTENTIONS, meanwhile=lambda: None):
+        """Change what the agent says, and return once the watch has heard of it."""
+        self.agent.await_told(kind, lambda: self.agent.change(kind), meanwhile)
 
 
 @pytest.fixture

@@ -229,11 +229,9 @@ def test_what_a_watch_has_reported(programs, fake):
     """Intentions have changed since the friend was admitted: that is known, though the agent is lost."""
     fake.watchable = True
     world = World(programs, fake, "web", fake.authority.service("friend"), watch_wait="1s", **LAST_KNOWN).settle()
-    fake.answer(AUTHORIZE, silent)
-    world.change()
+    world.change(meanwhile=world.keep_busy(fake.authority.service("other")))
     fake.stop()
     assert not any(world.served() for _ in range(3))
-    fake.answer(AUTHORIZE, None)
     fake.start()
     world.settle()
     fake.stop()

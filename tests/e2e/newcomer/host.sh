@@ -18,11 +18,11 @@ copy_folder() {
 
 mkdir "$root"
 copy_folder /
-copy_folder "$sources"
 mount -t proc proc "$root/proc"
 for folder in dev run tmp; do
     mount -t tmpfs -o mode=1777 tmpfs "$root/$folder"
 done
+copy_folder "$sources" # perhaps in one of these
 for device in null zero random urandom tty; do
     touch "$root/dev/$device"
     mount --bind "/dev/$device" "$root/dev/$device"
