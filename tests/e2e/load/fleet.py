@@ -203,10 +203,11 @@ class Log:
         self.path, self.mark = path, 0
 
     def since(self):
-        """Count each reason since the last call. A process writes ten lines a second at most."""
+        """Count each reason since the last call. A process writes ten lines a second at most, and counts the rest."""
         text = self.path.read_text() if self.path.exists() else ""
         new, self.mark = text[self.mark:], len(text)
-        return collections.Counter(re.findall(r"consul: ([^:]+): ", new))
+        reasons = re.findall(r"consul: ([^:]+): ", new)
+        return collections.Counter(reason for reason in reasons if "not written here" not in reason)
 
 
 class Leaves:

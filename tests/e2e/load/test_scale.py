@@ -42,7 +42,7 @@ class World:
         self.agent = make_agent()
         self.agent.wait_for_roots()
         self.log = Log(folder / "log")
-        settings = f"address = {self.agent.address}\nlog = {self.log.path}"
+        settings = f"address = {self.agent.address}\nlog = {self.log.path}\nlog_level = warning"
         self.config = folder / "openssl.cnf"
         self.config.write_text(CONFIG.format(module=module, settings=settings, more=""))
         self.plain = folder / "plain.cnf"
