@@ -20,7 +20,7 @@ DOCUMENT = Path(__file__).resolve().parents[2] / "doc" / "live" / "event-loop.md
 TITLE = "Twenty connections at the same time to nginx with one worker"
 CROWD = 20
 POLICIES = ["refuse", "last-known"]
-IN_ALL = 3  # seconds that twenty connections may take together
+IN_ALL = CROWD / 2  # seconds for all; in turn each of them would take authorize_timeout, a second
 
 
 class Quiet(outages.Hung):
