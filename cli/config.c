@@ -160,7 +160,7 @@ static const char *default_module(void)
     size_t len = folder == NULL ? 0 : strlen(folder);
 
     return len > 0 && strncmp(CLI_MODULE, folder, len) == 0 && CLI_MODULE[len] == '/'
-               ? CLI_MODULE + len + 1
+               ? &CLI_MODULE[len + 1]
                : CLI_MODULE;
 }
 

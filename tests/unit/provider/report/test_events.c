@@ -89,7 +89,10 @@ static void test_bystanders(void **state)
 
 static void note_twice(int number)
 {
-    if (prov_events_note_handshake(false) | prov_events_note_handshake(false))
+    bool is_start = prov_events_note_handshake(false);
+
+    is_start |= prov_events_note_handshake(false);
+    if (is_start)
         prov_log(&(prov_record){.event = "start", .message = "it starts"});
 }
 
