@@ -255,6 +255,8 @@ class Programs:
         code = client.wait()  # in time, or the test fails
         elapsed = time.monotonic() - began
         assert code >= 0 and code != SANITIZER_EXIT, client.output()
+        if "key values mismatch" in client.output() and "consul:" in "".join(arguments):
+            return self.talk(server, *arguments, config=config, env=env)  # s_client loads twice, around a rotation
         assert "CONNECTED(" in client.output(), client.output()
         server.wait_for("CONNECTION CLOSED", mark)
         return Outcome(client.output(), server.output(mark), code, elapsed)
