@@ -23,7 +23,31 @@ prov_family *prov_family_memory(void)
     return family;
 }
 
+/* Return true where a set remembers a key. */
+static bool remembers(const prov_family_set *set, uint64_t key)
+{
+    int i;
+
+    for (i = 0; i < PROV_FAMILY_WAYS; i++)
+        if (atomic_load(&set->keys[i]) == key)
+            return true;
+    return false;
+}
+
 bool prov_family_is_news(uint64_t key)
 {
-    return key == 0 || atomic_exchange(&family->seen[key % PROV_FAMILY_SEEN], key) != key;
+    prov_family_set *set = &family->sets[key % PROV_FAMILY_SETS];
+    unsigned oldest;
+    uint64_t forgotten;
+
+    if (key == 0)
+        return true;
+    do {
+        oldest = atomic_load(&set->oldest) % PROV_FAMILY_WAYS;
+        forgotten = atomic_load(&set->keys[oldest]);
+        if (remembers(set, key))
+            return false;
+    } while (!atomic_compare_exchange_strong(&set->keys[oldest], &forgotten, key));
+    atomic_store(&set->oldest, oldest + 1);
+    return true;
 }

@@ -10,15 +10,22 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define PROV_FAMILY_SEEN 256 /* statements that are remembered */
+#define PROV_FAMILY_SETS 32 /* of statements; a key has its place in one of them */
+#define PROV_FAMILY_WAYS 8  /* statements that a set remembers */
+
+/* A new statement takes the place of the oldest. Two statements with one place would else be news in turns. */
+typedef struct prov_family_set {
+    atomic_uint oldest;                      /* index of the key that is forgotten next */
+    _Atomic uint64_t keys[PROV_FAMILY_WAYS]; /* of statements, or 0 */
+} prov_family_set;
 
 typedef struct prov_family {
-    _Atomic int64_t spent_until;             /* of the allowance, in milliseconds */
-    atomic_ulong left_out;                   /* lines beyond the allowance */
-    atomic_uint governed;                    /* handshakes up to the line of the start */
-    atomic_bool lost;                        /* the agent is, */
-    _Atomic int64_t back;                    /* or has been back since, in milliseconds; or 0 */
-    _Atomic uint64_t seen[PROV_FAMILY_SEEN]; /* keys of statements, each at its own place */
+    _Atomic int64_t spent_until;            /* of the allowance, in milliseconds */
+    atomic_ulong left_out;                  /* lines beyond the allowance */
+    atomic_uint governed;                   /* handshakes up to the line of the start */
+    atomic_bool lost;                       /* the agent is, */
+    _Atomic int64_t back;                   /* or has been back since, in milliseconds; or 0 */
+    prov_family_set sets[PROV_FAMILY_SETS]; /* the statements */
 } prov_family;
 
 /* Share the memory with the children that are forked from now on. Before any line is written. */

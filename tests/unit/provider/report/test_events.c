@@ -120,6 +120,26 @@ static void test_a_statement_is_made_once(void **state)
     assert_int_equal(count("last verdicts"), 2);
 }
 
+/* Say that a statement is news, of keys that have their place in the same set. */
+static void state_in_turns(int number)
+{
+    uint64_t i;
+
+    for (i = 0; i < 3 * PROV_FAMILY_WAYS; i++)
+        if (prov_family_is_news(1 + i % PROV_FAMILY_WAYS * PROV_FAMILY_SETS))
+            prov_log(&(prov_record){.event = "start", .message = "a key is news"});
+}
+
+/* As many statements as a set has places are each news once. One more makes it forget the oldest. */
+static void test_statements_of_one_set(void **state)
+{
+    in_children(state_in_turns);
+    assert_int_equal(count("a key is news"), PROV_FAMILY_WAYS);
+    assert_true(prov_family_is_news(1 + PROV_FAMILY_WAYS * PROV_FAMILY_SETS));
+    assert_false(prov_family_is_news(1 + PROV_FAMILY_WAYS * PROV_FAMILY_SETS));
+    assert_true(prov_family_is_news(0) && prov_family_is_news(0));
+}
+
 static void tell_back(int number)
 {
     tell(CONSUL_EVENT_AGENT_BACK, NULL, 0, 0);
@@ -163,6 +183,7 @@ int main(void)
         cmocka_unit_test_setup(test_bystanders, set_up_each),
         cmocka_unit_test_setup(test_the_start, set_up_each),
         cmocka_unit_test_setup(test_a_statement_is_made_once, set_up_each),
+        cmocka_unit_test_setup(test_statements_of_one_set, set_up_each),
         cmocka_unit_test_setup(test_lost_and_back, set_up_each),
     };
 
