@@ -20,7 +20,7 @@ def main():
                 connection.sendall(b"hello")
                 print("SERVED" if connection.recv(64) == b"hello" else "REFUSED", flush=True)
         except OSError as error:
-            print("REFUSED", error, flush=True)
+            print(f"REFUSED {error}", flush=True)
 
 
 main()

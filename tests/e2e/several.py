@@ -30,7 +30,7 @@ def serve(context, client):
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 contexts = {socket.create_server(("127.0.0.1", 0)): context_of(files) for files in zip(sys.argv[1::2], sys.argv[2::2])}
 ports = [listener.getsockname()[1] for listener in contexts]
-print("PORTS", *ports, flush=True)
+print(" ".join(["PORTS", *map(str, ports)]), flush=True)
 print(f"ACCEPT 127.0.0.1:{ports[0]}", flush=True)
 while True:
     for ready in select.select(list(contexts), [], [], 1)[0]:

@@ -13,11 +13,11 @@ import sys
 def serve(context, client):
     try:
         with context.wrap_socket(client, server_side=True) as connection:
-            print("CIPHER is", connection.cipher()[0], flush=True)
+            print(f"CIPHER is {connection.cipher()[0]}", flush=True)
             print(connection.makefile("r").readline(), end="", flush=True)
             connection.sendall(sys.stdin.readline().encode())
     except OSError as error:
-        print("ERROR", error, flush=True)
+        print(f"ERROR {error}", flush=True)
     print("CONNECTION CLOSED", flush=True)
 
 

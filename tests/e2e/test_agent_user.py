@@ -35,7 +35,7 @@ listener.listen()
 print("listening", flush=True)
 while accepts == "accepts":
     connection, _ = listener.accept()
-    print("heard", connection.recv(65536), flush=True)
+    print(f"heard {connection.recv(65536)}", flush=True)
     connection.close()
 sys.stdin.read()
 """
