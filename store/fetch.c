@@ -12,19 +12,24 @@
 
 /*
  * Ask the agent for its roots, keep them, and return them. Return NULL with an error without an
- * answer. The answer overrules that of a watch, which may be broken without a sign.
+ * answer. `*lost` is true then for a lost agent, or one that took all the time. The answer
+ * overrules that of a watch, which may be broken without a sign.
  */
 static consul_roots *ask_for_roots(consul_store *store, consul_entry *entry,
-                                   consul_deadline deadline, consul_error *err)
+                                   consul_deadline deadline, bool *lost, consul_error *err)
 {
     int64_t asked = consul_now_us();
     consul_answer answer;
+    consul_error why = {0};
     consul_roots *roots = NULL;
 
-    if (consul_store_ask(store, entry, 0, 0, deadline, &answer, err))
-        roots = consul_entry_decode_roots(entry, &answer, store->libctx, err);
+    if (consul_store_ask(store, entry, 0, 0, deadline, &answer, &why))
+        roots = consul_entry_decode_roots(entry, &answer, store->libctx, &why);
     if (roots != NULL)
         consul_entry_keep_roots(entry, roots, CONSUL_ASKED_ANEW, asked, 0);
+    else
+        consul_error_copy(err, &why);
+    *lost = answer.lost || why.reason == CONSUL_R_AGENT_TIMEOUT;
     consul_answer_free(&answer);
     return roots;
 }
@@ -77,6 +82,8 @@ static bool stands(consul_store *store, consul_entry *entry, consul_entry *of_ro
                    const consul_leaf *leaf, const consul_asking *asking, bool anew,
                    consul_roots **roots, bool *stale, consul_error *err)
 {
+    bool lost;
+
     if (anew)
         *roots = NULL;
     else if (asking->hurries)
@@ -92,7 +99,7 @@ static bool stands(consul_store *store, consul_entry *entry, consul_entry *of_ro
         *stale = false;
     }
     if (*roots == NULL)
-        *roots = ask_for_roots(store, of_roots, asking->deadline, err);
+        *roots = ask_for_roots(store, of_roots, asking->deadline, &lost, err);
     return *roots != NULL && consul_entry_check_leaf(entry, leaf, *roots, stale, err);
 }
 
@@ -146,16 +153,20 @@ int consul_store_roots(consul_store *store, const consul_scope *scope, consul_as
     consul_scope effective = consul_store_scope(store, scope);
     consul_entry *entry = consul_table_entry(store->table, CONSUL_KIND_ROOTS, "", &effective, err);
     consul_error why = {0};
+    bool lost;
 
-    *roots =
-        entry == NULL ? NULL : consul_entry_roots_looked_at(entry, asking.since, consul_now_us());
-    if (*roots == NULL && entry != NULL)
-        *roots = ask_for_roots(store, entry, asking.deadline, &why);
-    if (*roots == NULL && entry != NULL)
+    *roots = NULL;
+    if (entry == NULL)
+        return 0;
+    *roots = consul_entry_roots_looked_at(entry, asking.since, consul_now_us());
+    if (*roots != NULL)
+        return 1;
+    *roots = ask_for_roots(store, entry, asking.deadline, &lost, &why);
+    if (*roots == NULL && (lost || !asking.strict))
         *roots = consul_entry_roots(entry, CONSUL_EVER);
-    if (*roots == NULL)
-        consul_error_copy(err, &why);
-    return *roots != NULL;
+    else if (*roots == NULL)
+        *roots = consul_entry_roots_looked_at(entry, asking.since, consul_now_us());
+    return *roots != NULL ? 1 : consul_error_copy(err, &why);
 }
 
 typedef struct doubt {
@@ -172,10 +183,11 @@ static enum consul_verdict ask_anew(void *arg, consul_error *err)
 {
     const doubt *d = arg;
     int64_t began = consul_now_ms();
+    bool lost;
 
     if (!consul_entry_begin_doubt(d->entry))
         return CONSUL_VERDICT_NO;
-    consul_roots_unref(ask_for_roots(d->store, d->entry, d->deadline, NULL));
+    consul_roots_unref(ask_for_roots(d->store, d->entry, d->deadline, &lost, NULL));
     consul_entry_end_doubt(d->entry, consul_now_ms() - began);
     return CONSUL_VERDICT_YES;
 }

@@ -66,7 +66,7 @@ void consul_store_note_peer(consul_store *store);
 /*
  * Get the current roots, with a reference. NULL as scope is the configured one. They come from an
  * entry that is fresh or new enough, else from the agent. Without an answer they are the last known
- * ones. Return 0 with an error without any.
+ * ones. A strict caller gets these only while the agent is lost. Return 0 with an error without any.
  */
 int consul_store_roots(consul_store *store, const consul_scope *scope, consul_asking asking,
                        consul_roots **roots, consul_error *err);

@@ -37,6 +37,7 @@ static int get_roots(peer_check *check, consul_error *err)
         return consul_error_set(err, CONSUL_R_NOT_ACTIVE, "it was not when the handshake began");
     }
     asking = endpoint_begin_asking(check->end);
+    asking.strict = SSL_is_server(check->ssl); /* the same agent judges its client */
     ok = consul_store_roots(endpoint_store(check->end), NULL, asking, &check->roots, err);
     endpoint_end_asking(check->end, &asking);
     return ok;

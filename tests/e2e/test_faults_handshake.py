@@ -2,16 +2,21 @@
 """A fault of the agent during a handshake lets no peer in. The refusal comes in time and says why."""
 
 import re
+from pathlib import Path
 
 import pytest
 
 from ca import Authority, TRADITIONAL, ec_key
 from fake_agent import AUTHORIZE, ROOTS, TRUST_DOMAIN, FakeAgent, raw, silent, value
 from faults import FAULTS, TIME
-from processes import wait_until
-from programs import SHORT_TIMEOUTS, SLACK, TLS12, TLS13, reasons
+from processes import Process, wait_until
+from programs import PYTHON, Server, SHORT_TIMEOUTS, SLACK, TLS12, TLS13, reasons
 
 pytestmark = pytest.mark.faults
+
+FOLDER = Path(__file__).parent
+
+ANSWERED_IN_LOSS = ("500", "599")  # by an agent without its servers
 
 BAD_CERTIFICATE, UNKNOWN_CA, INTERNAL_ERROR = 42, 48, 80
 
@@ -57,20 +62,42 @@ def test_an_agent_in_trouble_lets_nobody_in(programs, fake, newcomer, friend, ki
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_roots_of_before_serve_while_they_are_valid(programs, fake, server, friend, fault):
-    """A faulty answer withdraws nothing. An agent that takes all the time is asked nothing more."""
+def test_known_roots_serve_a_server_only_while_the_agent_is_lost(programs, fake, server, friend, fault):
+    """Any other fault may hide a withdrawn root. An agent that takes all the time is asked nothing more."""
     assert programs.talk(server, TLS13, *friend).talked
     answer, cause = FAULTS[fault]
     fake.answer(ROOTS, answer)
     asked = len(fake.seen(AUTHORIZE))
     outcome = programs.talk(server, TLS13, *friend)
-    if cause == TIME:
-        refused(outcome, TIME)
-    else:
+    if fault in ANSWERED_IN_LOSS:
         assert outcome.talked, outcome
-    assert len(fake.seen(AUTHORIZE)) == asked + (cause != TIME)
+    else:
+        assert TIME == cause or ROOTS in refused(outcome, cause)
+    assert len(fake.seen(AUTHORIZE)) == asked + (fault in ANSWERED_IN_LOSS)
     other = Authority(TRUST_DOMAIN, "Other Root").service("stranger").files(programs.folder, "stranger")
     assert programs.talk(server, TLS13, *other).refused
+    fake.answer(ROOTS, None)
+    wait_until(lambda: programs.talk(server, TLS13, *friend).talked, "an end of the trouble")
+
+
+@pytest.mark.parametrize("fault", ["403", "429", "null", "closed"])
+def test_known_roots_serve_a_client(programs, fake, fault):
+    """No answer of the agent judges a server."""
+    config = programs.config(fake, service="api", **SHORT_TIMEOUTS)
+    client = programs.start(Process, [PYTHON, FOLDER / "live_client.py"], config, programs.leaks_allowed())
+    identities = [one.service("db").files(programs.folder, name)
+                  for name, one in (("db", fake.authority), ("evil", Authority(TRUST_DOMAIN, "Other Root")))]
+    files = [file for _, certificate, _, key, *_ in identities for file in (certificate, key)]
+    right, wrong = programs.start(Server, [PYTHON, FOLDER / "several.py", *files]).wait_for(r"PORTS (\d+) (\d+)").groups()
+
+    def visit(port):
+        mark = client.size()
+        client.say(port)
+        return client.wait_for(r"(SERVED|REFUSED).*\n", mark)[1]
+
+    assert visit(right) == "SERVED"
+    fake.answer(ROOTS, FAULTS[fault][0])
+    assert visit(right) == "SERVED" and visit(wrong) == "REFUSED"
 
 
 @pytest.mark.parametrize("fault", ["500", "null", "closed", "silence"])

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from ca import Authority
-from fake_agent import GENEROUS, ROOTS, TRUST_DOMAIN, silent, value
+from fake_agent import GENEROUS, ROOTS, TRUST_DOMAIN, raw, reset, silent, value
 from processes import wait_until
 from relay import Relay
 from test_decisions import World
@@ -85,6 +85,20 @@ def test_an_answer_of_before(programs, fake):
     wait_until(lambda: visits.append(world.served()) or len(visits) > 20 and any(
         waits(request) for request in fake.seen(ROOTS)[heard:]), "the watch, again")
     assert not any(visits)
+
+
+@pytest.mark.parametrize("answer", [reset, raw(429, ""), raw(404, ""), value({})], ids=["no place", "429", "404", "{}"])
+def test_a_root_is_withdrawn_and_no_question_for_roots_succeeds(programs, fake, answer):
+    """A local user may cause it, and let the questions about clients pass. Such an agent is not lost."""
+    other = Authority(TRUST_DOMAIN, "Other Root")
+    fake.roots = lambda only=fake.roots: {**only(), "Roots": [fake.root(), fake.root(other)]}
+    world = World(programs, fake, "web", other.service("friend"), **LONG)
+    assert all(world.served() for _ in range(3))
+    fake.answer(ROOTS, answer)
+    wait_until(lambda: not world.served(), "a refusal")
+    assert not any(world.served() for _ in range(5))
+    fake.answer(ROOTS, None)
+    wait_until(world.served, "an answer")
 
 
 def test_few_ask(programs, fake):
