@@ -71,6 +71,11 @@ bool cli_check_file(cli_chain *chain)
                           "every user of this host may change %s", path);
     if (!chain->agent.conf.is_read)
         return report_line(chain, path);
+    if (*chain->agent.conf.file.passed_over != '\0')
+        return cli_broken(chain, CLI_LINK_FILE,
+                          "let the user of the program read that file, or take the .include out",
+                          "OpenSSL passes over a file that %s includes: %s", path,
+                          chain->agent.conf.file.passed_over);
     return cli_ok(chain, CLI_LINK_FILE, "%s is read by %s", path,
                   user == NULL ? "this user" : user);
 }

@@ -324,14 +324,18 @@ int prov_config_check(const char *provider, char place[PROV_PLACE_MAX], consul_e
     int ok = 1;
 
     *place = '\0';
-    ERR_set_mark();
     if (path != NULL && config_file_read(&check.file, path)) {
         ok = config_file_each(&check.file, "providers", check_providers, &check)
              || consul_error_prefix(err, "%s: ", path);
+        if (ok && check.section != NULL && *check.file.passed_over != '\0')
+            ok = consul_error_set(
+                err, CONSUL_R_SETTING_INVALID,
+                "%s: OpenSSL passes over a file that it cannot include, and a setting may be in it: %s; "
+                "make it readable for this user, or take the .include out",
+                path, check.file.passed_over);
         if (check.section != NULL)
             snprintf(place, PROV_PLACE_MAX, "%s: [%s] ", path, check.section);
     }
-    ERR_pop_to_mark();
     config_file_close(&check.file);
     OPENSSL_free(path);
     return ok;

@@ -7,6 +7,7 @@
 
 #include <openssl/conftypes.h>
 #include <openssl/crypto.h>
+#include <openssl/err.h>
 #include <openssl/lhash.h>
 
 /* ---- a table of rows ---- */
@@ -100,20 +101,44 @@ static OPENSSL_LHASH *new_table(void)
 
 /* ---- files ---- */
 
+/*
+ * Write OpenSSL's last error of reading a file. OpenSSL raises one for an include that it cannot open, and
+ * goes on without it (process_include in its conf_def.c). `beginning` is an error from before, and empties the text.
+ */
+static void write_last_error(unsigned long beginning, char *text, size_t size)
+{
+    char words[256];
+    const char *data, *reason;
+    unsigned long error = ERR_peek_last_error_all(NULL, NULL, NULL, &data, NULL);
+
+    *text = '\0';
+    if (error == beginning)
+        return;
+    ERR_error_string_n(error, words, sizeof(words));
+    reason = strrchr(words, ':');
+    snprintf(text, size, "%s: %s", data, reason == NULL ? words : reason + 1);
+}
+
 int config_file_read(config_file *file, const char *path)
 {
+    const unsigned long beginning = ERR_PACK(ERR_LIB_USER, 0, 1);
     int ok = 0;
     long line;
 
+    *file->passed_over = '\0';
     file->conf = NCONF_new(NULL);
     file->twice = sk_OPENSSL_STRING_new_null();
     if (file->conf == NULL || file->twice == NULL)
         return 0;
     file->conf->data = (LHASH_OF(CONF_VALUE) *)new_table();
+    ERR_set_mark();
+    ERR_raise(ERR_LIB_USER, ERR_GET_REASON(beginning));
     noted = file->twice;
     if (file->conf->data != NULL)
         ok = NCONF_load(file->conf, path, &line) > 0;
     noted = NULL;
+    write_last_error(beginning, file->passed_over, sizeof(file->passed_over));
+    ERR_pop_to_mark();
     return ok;
 }
 

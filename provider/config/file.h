@@ -13,6 +13,7 @@
 typedef struct config_file {
     CONF *conf;
     STACK_OF(OPENSSL_STRING) *twice; /* "[section] name" of each row that another one replaced */
+    char passed_over[512]; /* OpenSSL's error about an include that it could not open, or empty */
 } config_file;
 
 /* Read a file. Returns 0 where OpenSSL cannot read it either. Close it in both cases. */

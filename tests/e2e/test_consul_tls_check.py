@@ -65,6 +65,14 @@ def test_a_line_that_is_no_line(programs):
     check(programs, config).breaks("file", "OpenSSL cannot read line 2", cure="mend that line")
 
 
+def test_a_file_that_is_not_included(programs, agent, service):
+    """OpenSSL goes on without it."""
+    config = programs.config(agent, service=service)
+    absent = programs.folder / "absent.cnf"
+    config.write_text(f"{config.read_text()}\n.include {absent}\n")
+    check(programs, config).breaks("file", "OpenSSL passes over a file", str(absent), cure="take the .include out")
+
+
 def test_a_file_for_all_to_change(programs, agent, service):
     config = programs.config(agent, service=service)
     config.chmod(0o666)

@@ -205,6 +205,22 @@ static void test_included(void **state)
     unlink(place.included);
 }
 
+/* OpenSSL goes on without a file that it cannot include. A service in that file would not be governed. */
+static void test_not_included(void **state)
+{
+    char text[1024];
+
+    unlink(place.included);
+    snprintf(text, sizeof(text), HEAD US ".include %s\n", place.included);
+    check(text, "OpenSSL passes over a file that it cannot include");
+    check(text, place.included);
+    check(HEAD US ".include a-path-from-elsewhere.cnf\n", "a-path-from-elsewhere.cnf");
+    write_file(place.included, "service = web\n");
+    snprintf(text, sizeof(text), HEAD US ".include %s\n", place.included);
+    check(text, NULL);
+    unlink(place.included);
+}
+
 /* The program has loaded another file than the default one, and nothing tells which. */
 static void test_another_file(void **state)
 {
@@ -262,9 +278,8 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_files),
-        cmocka_unit_test(test_rows),
-        cmocka_unit_test(test_included),
+        cmocka_unit_test(test_files),        cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_included),     cmocka_unit_test(test_not_included),
         cmocka_unit_test(test_another_file),
     };
 
