@@ -24,7 +24,7 @@ static const command commands[] = {
     {"check", " config= application= service= connect= pid= user= from= cert= key= ", "",
      cli_check},
     {"status", " json ", "[PID]", cli_status},
-    {"metrics", " ", "", cli_metrics},
+    {"metrics", " listen= ", "", cli_metrics},
     {"config", " ", "[SERVICE] [SETTING=VALUE...]", cli_config},
     {"stand-in", " force owner= ", "SERVICE [FOLDER]", cli_stand_in},
     {"show", " config= application= pem ", "leaf|roots|intentions [SERVICE]", cli_show},

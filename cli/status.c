@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The commands status and metrics: the boards of this host's processes, for people and for Prometheus. */
+/* The command status: the boards of this host's processes, for people and as JSON. */
 #include "commands.h"
 
 #include "common/board.h"
@@ -24,22 +24,13 @@ static int take_pid(const cli_arguments *arguments, long *pid, consul_error *err
                                arguments->operands[0]);
 }
 
-static int find_boards(cli_boards *boards, long pid, consul_error *err)
-{
-    if (!cli_boards_find(boards, pid))
-        return consul_error_set(err, CONSUL_R_OUT_OF_MEMORY, "the list of processes");
-    if (boards->unreadable > 0)
-        fprintf(stderr, "consul-tls: %zu processes are another user's: ask as root\n",
-                boards->unreadable);
-    if (pid == 0 || boards->count > 0)
-        return 1;
-    return consul_error_set(err, CONSUL_R_SETTING_INVALID,
-                            "process %ld has not loaded the provider, or is another user's: see "
-                            "consul-tls check --pid %ld",
-                            pid, pid);
-}
+static const char *const bases[PROV_BOARD_BASES] = {
+    [CONSUL_BASIS_QUESTION] = "question",
+    [CONSUL_BASIS_KEPT] = "kept verdict",
+    [CONSUL_BASIS_LAST_KNOWN] = "last-known verdict",
+};
 
-/* ---- for people ---- */
+/* ---- as JSON ---- */
 
 static json_t *pids_of(const cli_board *b)
 {
@@ -80,23 +71,77 @@ static json_t *refused_of(const cli_board *b)
     return refused;
 }
 
+static json_t *admitted_of(const cli_board *b)
+{
+    json_t *admitted = json_object();
+    size_t i;
+
+    for (i = 0; i < PROV_BOARD_BASES; i++)
+        json_object_set_new(admitted, bases[i],
+                            json_integer((json_int_t)b->board.admitted_clients[i]));
+    return admitted;
+}
+
+static json_t *lanes_of(const prov_board_process *process)
+{
+    json_t *lanes = json_array();
+    size_t i;
+
+    for (i = 0; i < PROV_BOARD_LANES; i++) {
+        const prov_board_lane *lane = cli_board_lane(process, i);
+
+        if (lane != NULL)
+            json_array_append_new(lanes,
+                                  json_pack("{s:s, s:s, s:I, s:I}", "of", lane->of, "service",
+                                            lane->service, "index", (json_int_t)lane->index,
+                                            "answered", (json_int_t)lane->answered));
+    }
+    return lanes;
+}
+
+static json_t *processes_of(const cli_board *b)
+{
+    json_t *processes = json_array();
+    size_t i;
+
+    for (i = 0; i < b->count; i++) {
+        const prov_board_process *one = cli_board_process(b, i);
+
+        if (one != NULL)
+            json_array_append_new(processes,
+                                  json_pack("{s:I, s:b, s:I, s:o}", "pid", (json_int_t)b->pids[i],
+                                            "busy", (int)cli_board_is_busy(one), "known_verdicts",
+                                            (json_int_t)one->verdicts, "lanes", lanes_of(one)));
+    }
+    return processes;
+}
+
 static json_t *as_json(const cli_board *b)
 {
     const prov_board *board = &b->board;
     char started[CLI_TIME_SIZE];
+    json_t *json = json_pack("{s:o, s:s, s:b}", "pids", pids_of(b), "program", b->program,
+                             "other_version", (int)b->is_foreign);
+    json_t *rest;
 
-    return json_pack(
-        "{s:o, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o}",
-        "pids", pids_of(b), "program", b->program, "provider", board->provider, "openssl",
-        board->openssl, "started", cli_seconds(board->started, started), "service", board->service,
-        "agent", board->agent, "refusal", board->refusal, "admitted_clients",
-        (json_int_t)board->admitted_clients, "admitted_servers",
-        (json_int_t)board->admitted_servers, "last_known", (json_int_t)board->last_known,
+    if (b->is_foreign)
+        return json;
+    rest = json_pack(
+        "{s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o}",
+        "provider", board->provider, "openssl", board->openssl, "started",
+        cli_seconds(board->started, started), "service", board->service, "agent", board->agent,
+        "refusal", board->refusal, "admitted_clients", (json_int_t)cli_board_clients(b),
+        "admitted_by", admitted_of(b), "admitted_servers", (json_int_t)board->admitted_servers,
         "agent_answered", (json_int_t)board->agent_answered, "agent_lost",
-        (json_int_t)board->agent_lost, "roots_changed", (json_int_t)board->roots_changed,
-        "slots_given_up", (json_int_t)board->slots_given_up, "refused", refused_of(b), "leaves",
-        leaves_of(b));
+        (json_int_t)board->agent_lost, "roots", (json_int_t)board->roots, "roots_changed",
+        (json_int_t)board->roots_changed, "slots_given_up", (json_int_t)board->slots_given_up,
+        "refused", refused_of(b), "leaves", leaves_of(b), "processes", processes_of(b));
+    json_object_update(json, rest);
+    json_decref(rest);
+    return json;
 }
+
+/* ---- for people ---- */
 
 static void print_leaves(const cli_board *b)
 {
@@ -128,6 +173,61 @@ static void print_contact(const prov_board *board)
         printf("  agent     answered %s ago\n", cli_length(now - board->agent_answered, length));
     if (board->agent_lost > board->agent_answered)
         printf("  agent     lost, found %s ago\n", cli_length(now - board->agent_lost, length));
+    if (board->roots != 0)
+        printf("  roots     %u\n", (unsigned)board->roots);
+}
+
+static void print_lane(const prov_board_lane *lane)
+{
+    printf("; %s", lane->of);
+    if (*lane->service != '\0')
+        printf(" of \"%s\"", lane->service);
+    if (lane->index != 0)
+        printf(" at index %llu", (unsigned long long)lane->index);
+    else
+        printf(" without an answer");
+}
+
+/* Print the watch of each process that has begun two handshakes. */
+static void print_processes(const cli_board *b)
+{
+    size_t i, lane, lanes;
+
+    for (i = 0; i < b->count; i++) {
+        const prov_board_process *one = cli_board_process(b, i);
+
+        if (one == NULL)
+            continue;
+        printf("  process   %ld: %s, %u known verdicts", b->pids[i],
+               cli_board_is_busy(one) ? "busy" : "quiet", (unsigned)one->verdicts);
+        for (lane = 0, lanes = 0; lane < PROV_BOARD_LANES; lane++) {
+            const prov_board_lane *watched = cli_board_lane(one, lane);
+
+            if (watched != NULL)
+                print_lane(watched);
+            lanes += watched != NULL;
+        }
+        puts(lanes == 0 ? "; no watch: it asks at each handshake" : "");
+    }
+}
+
+static void print_counts(const cli_board *b)
+{
+    const prov_board *board = &b->board;
+    size_t i;
+    int reason;
+
+    printf("  admitted  %llu clients", (unsigned long long)cli_board_clients(b));
+    for (i = 0; i < PROV_BOARD_BASES && cli_board_clients(b) != 0; i++) {
+        if (board->admitted_clients[i] != 0)
+            printf(", %llu by %s", (unsigned long long)board->admitted_clients[i], bases[i]);
+    }
+    printf("; %llu servers\n", (unsigned long long)board->admitted_servers);
+    for (reason = 0; reason < CONSUL_R_END - CONSUL_R_OUT_OF_MEMORY; reason++) {
+        if (board->refused[reason] != 0)
+            printf("  refused   %llu: %s\n", (unsigned long long)board->refused[reason],
+                   consul_reason_text(CONSUL_R_OUT_OF_MEMORY + reason));
+    }
 }
 
 static void print_board(const cli_board *b)
@@ -135,11 +235,14 @@ static void print_board(const cli_board *b)
     const prov_board *board = &b->board;
     char started[CLI_TIME_SIZE];
     size_t i;
-    int reason;
 
     printf("%s, process", b->program);
     for (i = 0; i < b->count; i++)
         printf(" %ld", b->pids[i]);
+    if (b->is_foreign) {
+        puts("\n  shows     a board of another version of the provider: start the program again");
+        return;
+    }
     printf("\n  since     %s, provider %s, %s\n", cli_seconds(board->started, started),
            board->provider, board->openssl);
     if (*board->refusal != '\0') {
@@ -150,14 +253,8 @@ static void print_board(const cli_board *b)
            board->service, board->agent);
     print_contact(board);
     print_leaves(b);
-    printf("  admitted  %llu clients, %llu servers; %llu by their last verdict\n",
-           (unsigned long long)board->admitted_clients, (unsigned long long)board->admitted_servers,
-           (unsigned long long)board->last_known);
-    for (reason = 0; reason < CONSUL_R_END - CONSUL_R_OUT_OF_MEMORY; reason++) {
-        if (board->refused[reason] != 0)
-            printf("  refused   %llu: %s\n", (unsigned long long)board->refused[reason],
-                   consul_reason_text(CONSUL_R_OUT_OF_MEMORY + reason));
-    }
+    print_processes(b);
+    print_counts(b);
 }
 
 int cli_status(const cli_arguments *arguments, consul_error *err)
@@ -166,8 +263,11 @@ int cli_status(const cli_arguments *arguments, consul_error *err)
     json_t *list = NULL;
     long pid;
     size_t i;
-    int ok = take_pid(arguments, &pid, err) && find_boards(&boards, pid, err);
+    int ok = take_pid(arguments, &pid, err) && cli_boards_find(&boards, pid, err);
 
+    if (boards.unreadable > 0)
+        fprintf(stderr, "consul-tls: %zu processes are another user's: ask as root\n",
+                boards.unreadable);
     if (ok && cli_option(arguments, "json") != NULL) {
         list = json_array();
         for (i = 0; i < boards.count; i++)
@@ -178,166 +278,6 @@ int cli_status(const cli_arguments *arguments, consul_error *err)
     } else if (ok) {
         for (i = 0; i < boards.count; i++)
             print_board(&boards.list[i]);
-    }
-    cli_boards_free(&boards);
-    return ok;
-}
-
-/* ---- for Prometheus, https://prometheus.io/docs/instrumenting/exposition_formats/ ---- */
-
-/* Print the value of a label. */
-static void print_value(const char *text)
-{
-    putchar('"');
-    for (; *text != '\0'; text++) {
-        if (*text == '"' || *text == '\\')
-            putchar('\\');
-        putchar((unsigned char)*text < 0x20 ? ' ' : *text);
-    }
-    putchar('"');
-}
-
-/* Print a name and the labels of a family, without the bracket after them. */
-static void print_name(const char *name, const cli_board *b)
-{
-    printf("%s{program=", name);
-    print_value(b->program);
-    printf(",pid=\"%ld\"", b->pids[0]);
-}
-
-static void print_type(const char *name, const char *type, const char *help)
-{
-    printf("# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
-}
-
-static void print_info(const cli_boards *boards)
-{
-    size_t i;
-
-    print_type("consul_provider_info", "gauge", "A family of processes with the provider.");
-    for (i = 0; i < boards->count; i++) {
-        const cli_board *b = &boards->list[i];
-
-        print_name("consul_provider_info", b);
-        fputs(",service=", stdout);
-        print_value(b->board.service);
-        fputs(",version=", stdout);
-        print_value(b->board.provider);
-        fputs(",openssl=", stdout);
-        print_value(b->board.openssl);
-        puts("} 1");
-    }
-    print_type("consul_provider_refuses_all", "gauge", "1 where the settings refuse all TLS.");
-    for (i = 0; i < boards->count; i++) {
-        print_name("consul_provider_refuses_all", &boards->list[i]);
-        printf("} %d\n", *boards->list[i].board.refusal != '\0');
-    }
-    print_type("consul_provider_processes", "gauge", "Processes of the family.");
-    for (i = 0; i < boards->count; i++) {
-        print_name("consul_provider_processes", &boards->list[i]);
-        printf("} %zu\n", boards->list[i].count);
-    }
-}
-
-static void print_expiries(const cli_boards *boards)
-{
-    prov_board_leaf leaf;
-    size_t i, place;
-
-    print_type("consul_provider_leaf_expiry_timestamp_seconds", "gauge",
-               "End of the leaf that is presented.");
-    for (i = 0; i < boards->count; i++) {
-        for (place = 0; place < PROV_BOARD_LEAVES; place++) {
-            if (!cli_board_leaf(&boards->list[i], place, &leaf))
-                continue;
-            print_name("consul_provider_leaf_expiry_timestamp_seconds", &boards->list[i]);
-            fputs(",id=", stdout);
-            print_value(leaf.id);
-            printf("} %lld\n", (long long)leaf.valid_until);
-        }
-    }
-}
-
-static void print_admitted(const cli_boards *boards)
-{
-    size_t i;
-
-    print_type("consul_provider_peers_admitted_total", "counter", "Peers that were admitted.");
-    for (i = 0; i < boards->count; i++) {
-        print_name("consul_provider_peers_admitted_total", &boards->list[i]);
-        printf(",peer=\"client\"} %llu\n",
-               (unsigned long long)boards->list[i].board.admitted_clients);
-        print_name("consul_provider_peers_admitted_total", &boards->list[i]);
-        printf(",peer=\"server\"} %llu\n",
-               (unsigned long long)boards->list[i].board.admitted_servers);
-    }
-}
-
-/* Print one number of each board. */
-static void print_number(const cli_boards *boards, const char *name, const char *type,
-                         const char *help, size_t offset)
-{
-    size_t i;
-
-    print_type(name, type, help);
-    for (i = 0; i < boards->count; i++) {
-        const char *at = (const char *)&boards->list[i].board + offset;
-        int64_t value;
-
-        memcpy(&value, at, sizeof(value));
-        print_name(name, &boards->list[i]);
-        printf("} %lld\n", (long long)value);
-    }
-}
-
-static void print_numbers(const cli_boards *boards)
-{
-    print_number(boards, "consul_provider_start_timestamp_seconds", "gauge",
-                 "Start of the first process of the family.", offsetof(prov_board, started));
-    print_number(boards, "consul_provider_agent_last_answer_timestamp_seconds", "gauge",
-                 "The last answer of the agent.", offsetof(prov_board, agent_answered));
-    print_number(boards, "consul_provider_agent_last_loss_timestamp_seconds", "gauge",
-                 "The last request that has found the agent lost.",
-                 offsetof(prov_board, agent_lost));
-    print_number(boards, "consul_provider_peers_admitted_last_known_total", "counter",
-                 "Peers that were admitted by their last verdict.",
-                 offsetof(prov_board, last_known));
-    print_number(boards, "consul_provider_roots_changes_total", "counter", "Changes of the roots.",
-                 offsetof(prov_board, roots_changed));
-    print_number(boards, "consul_provider_slots_given_up_total", "counter",
-                 "Slots of a watch that were given up.", offsetof(prov_board, slots_given_up));
-}
-
-static void print_refused(const cli_boards *boards)
-{
-    size_t i;
-    int reason;
-
-    print_type("consul_provider_handshakes_refused_total", "counter",
-               "Handshakes that were refused, by reason.");
-    for (i = 0; i < boards->count; i++) {
-        for (reason = 0; reason < CONSUL_R_END - CONSUL_R_OUT_OF_MEMORY; reason++) {
-            print_name("consul_provider_handshakes_refused_total", &boards->list[i]);
-            fputs(",reason=", stdout);
-            print_value(consul_reason_text(CONSUL_R_OUT_OF_MEMORY + reason));
-            printf("} %llu\n", (unsigned long long)boards->list[i].board.refused[reason]);
-        }
-    }
-}
-
-int cli_metrics(const cli_arguments *arguments, consul_error *err)
-{
-    cli_boards boards = {0};
-    int ok = arguments->count == 0 ? find_boards(&boards, 0, err)
-                                   : consul_error_set(err, CONSUL_R_SETTING_INVALID,
-                                                      "the command takes no operand: leave it out");
-
-    if (ok) {
-        print_info(&boards);
-        print_numbers(&boards);
-        print_expiries(&boards);
-        print_admitted(&boards);
-        print_refused(&boards);
     }
     cli_boards_free(&boards);
     return ok;

@@ -184,21 +184,16 @@ bool cli_check_handshake(cli_chain *chain)
 /* Connect to HOST:PORT; -1 with a reason. */
 static int connect_to(const char *address, char why[256])
 {
-    const char *colon = strrchr(address, ':');
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *list = NULL, *one;
-    char host[256];
+    char host[CLI_HOST_MAX];
+    const char *port = cli_split_address(address, host);
     int fd = -1, error;
 
-    if (colon == NULL || colon == address || (size_t)(colon - address) >= sizeof(host)) {
+    if (port == NULL) {
         snprintf(why, 256, "it is no HOST:PORT");
         return -1;
     }
-    snprintf(host, sizeof(host), "%.*s", (int)(colon - address), address);
-    if (*host == '[' && host[strlen(host) - 1] == ']') {
-        host[strlen(host) - 1] = '\0';
-        memmove(host, host + 1, strlen(host));
-    }
-    if ((error = getaddrinfo(host, colon + 1, &hints, &list)) != 0) {
+    if ((error = getaddrinfo(host, port, &hints, &list)) != 0) {
         snprintf(why, 256, "%s", gai_strerror(error));
         return -1;
     }

@@ -87,3 +87,19 @@ long cli_number(const char *text, long most)
     number = strtol(text, &end, 10);
     return errno != 0 || *end != '\0' || number > most ? 0 : number;
 }
+
+const char *cli_split_address(const char *address, char host[CLI_HOST_MAX])
+{
+    const char *colon = strrchr(address, ':');
+    size_t len;
+
+    if (colon == NULL || colon == address || (size_t)(colon - address) >= CLI_HOST_MAX)
+        return NULL;
+    len = (size_t)(colon - address);
+    if (*address == '[' && address[len - 1] == ']') {
+        address++;
+        len -= 2;
+    }
+    snprintf(host, CLI_HOST_MAX, "%.*s", (int)len, address);
+    return colon + 1;
+}

@@ -8,6 +8,7 @@
 #include <stddef.h>
 
 #define CLI_ARGUMENTS_MAX 64
+#define CLI_HOST_MAX 256
 
 /* Borrowed from argv. */
 typedef struct cli_arguments {
@@ -29,5 +30,10 @@ const char *cli_option(const cli_arguments *arguments, const char *name);
 
 /* Read a number of 1 to `most`; 0 for anything else. */
 long cli_number(const char *text, long most);
+
+/*
+ * Split HOST:PORT, or [HOST]:PORT with an address of IPv6. Return the port, borrowed; NULL for another form.
+ */
+const char *cli_split_address(const char *address, char host[CLI_HOST_MAX]);
 
 #endif

@@ -45,16 +45,16 @@ static bool read_at(const char *path, off_t offset, void *data, size_t size)
     return ok;
 }
 
-/* Copy a board once: root by the file of the mapping, and the user of the process by its memory. */
-static bool copy_once(long pid, unsigned long start, unsigned long end, prov_board *board)
+/* Copy the begin of a board: for root from the file of the mapping, for another user from the memory. */
+static bool copy_once(long pid, unsigned long start, unsigned long end, void *data, size_t size)
 {
     char path[128];
 
     snprintf(path, sizeof(path), "/proc/%ld/map_files/%lx-%lx", pid, start, end);
-    if (read_at(path, 0, board, sizeof(*board)))
+    if (read_at(path, 0, data, size))
         return true;
     snprintf(path, sizeof(path), "/proc/%ld/mem", pid);
-    return read_at(path, (off_t)start, board, sizeof(*board));
+    return read_at(path, (off_t)start, data, size);
 }
 
 /* Make a text printable: a hostile process may have written it. */
@@ -67,20 +67,26 @@ static void clean(char *text, size_t size)
     }
 }
 
-/* Copy a board until two copies have the same leaves: no process was writing one then. */
-static bool copy_board(long pid, unsigned long start, unsigned long end, prov_board *board)
+/* Return true where two copies have the same leaves and lanes: no process was writing one then. */
+static bool is_same(const prov_board *one, const prov_board *other)
 {
-    prov_board *other = malloc(sizeof(*other));
-    bool ok = other != NULL && copy_once(pid, start, end, board);
     size_t i;
 
-    for (i = 0; i < COPIES_MAX && ok; i++) {
-        ok = copy_once(pid, start, end, other);
-        if (ok && memcmp(board->leaves, other->leaves, sizeof(board->leaves)) == 0)
-            break;
-        memcpy(board, other, sizeof(*board));
+    if (memcmp(one->leaves, other->leaves, sizeof(one->leaves)) != 0)
+        return false;
+    for (i = 0; i < PROV_BOARD_PROCESSES; i++) {
+        if (memcmp(one->processes[i].lanes, other->processes[i].lanes,
+                   sizeof(one->processes[i].lanes))
+            != 0)
+            return false;
     }
-    free(other);
+    return true;
+}
+
+static void clean_all(prov_board *board)
+{
+    size_t i, lane;
+
     clean(board->provider, PROV_BOARD_TEXT);
     clean(board->openssl, PROV_BOARD_TEXT);
     clean(board->service, PROV_BOARD_TEXT);
@@ -90,6 +96,29 @@ static bool copy_board(long pid, unsigned long start, unsigned long end, prov_bo
         clean(board->leaves[i].id, PROV_BOARD_TEXT);
         clean(board->leaves[i].serial, sizeof(board->leaves[i].serial));
     }
+    for (i = 0; i < PROV_BOARD_PROCESSES; i++) {
+        for (lane = 0; lane < PROV_BOARD_LANES; lane++) {
+            clean(board->processes[i].lanes[lane].of, sizeof(board->processes[i].lanes[lane].of));
+            clean(board->processes[i].lanes[lane].service, PROV_BOARD_TEXT);
+        }
+    }
+}
+
+/* Copy a board until two copies are the same. */
+static bool copy_board(long pid, unsigned long start, unsigned long end, prov_board *board)
+{
+    prov_board *other = malloc(sizeof(*other));
+    bool ok = other != NULL && copy_once(pid, start, end, board, sizeof(*board));
+    size_t i;
+
+    for (i = 0; i < COPIES_MAX && ok; i++) {
+        ok = copy_once(pid, start, end, other, sizeof(*other));
+        if (ok && is_same(board, other))
+            break;
+        memcpy(board, other, sizeof(*board));
+    }
+    free(other);
+    clean_all(board);
     return ok;
 }
 
@@ -108,60 +137,108 @@ static void read_program(long pid, char program[64])
     fclose(file);
 }
 
-/* Add the board of a process, or the process to the board of its family. */
-static bool add_process(cli_boards *boards, long pid)
+/* Return the number of a process in its own namespace of pids, or 0. */
+static long read_inner(long pid)
+{
+    char path[64], line[256];
+    const char *last;
+    long inner = 0;
+    FILE *file;
+
+    snprintf(path, sizeof(path), "/proc/%ld/status", pid);
+    if ((file = fopen(path, "re")) == NULL)
+        return 0;
+    while (inner == 0 && fgets(line, sizeof(line), file) != NULL) {
+        line[strcspn(line, "\n")] = '\0';
+        if (strncmp(line, "NSpid:", 6) == 0 && (last = strrchr(line, '\t')) != NULL)
+            inner = cli_number(last + 1, INT32_MAX);
+    }
+    fclose(file);
+    return inner;
+}
+
+static void add_pid(cli_board *board, long pid)
+{
+    if (board->count == CLI_BOARD_PIDS)
+        return;
+    board->inner[board->count] = read_inner(pid);
+    board->pids[board->count++] = pid;
+}
+
+/* Read a new board. Return false for other memory, and for unreadable memory. */
+static bool read_board(cli_boards *boards, cli_board *new, long pid, unsigned long start,
+                       unsigned long end)
+{
+    unsigned long inode;
+    uint64_t magic = 0;
+
+    if (!copy_once(pid, start, end, &magic, sizeof(magic))) {
+        boards->unreadable += find_mapping(pid, &start, &end, &inode); /* it has not ended */
+        return false;
+    }
+    new->is_foreign = magic != PROV_BOARD_MAGIC;
+    return magic >> 16 == PROV_BOARD_MAGIC >> 16
+           && (new->is_foreign || copy_board(pid, start, end, &new->board));
+}
+
+/* Add the board of a process, or the process to the board of its family; of one family, unless it is 0. */
+static bool add_process(cli_boards *boards, long pid, unsigned long family)
 {
     unsigned long start = 0, end = 0, inode = 0;
     cli_board *list, *new;
     size_t i;
 
-    if (!find_mapping(pid, &start, &end, &inode))
+    if (!find_mapping(pid, &start, &end, &inode) || (family != 0 && inode != family))
         return true;
     for (i = 0; i < boards->count; i++) {
-        cli_board *known = &boards->list[i];
-
-        if (known->inode != inode)
-            continue;
-        if (known->count < CLI_BOARD_PIDS)
-            known->pids[known->count++] = pid;
-        return true;
+        if (boards->list[i].inode == inode) {
+            add_pid(&boards->list[i], pid);
+            return true;
+        }
     }
     if ((list = realloc(boards->list, (boards->count + 1) * sizeof(*list))) == NULL)
         return false;
     boards->list = list;
     new = &list[boards->count];
     memset(new, 0, sizeof(*new));
-    if (!copy_board(pid, start, end, &new->board)) {
-        boards->unreadable += find_mapping(pid, &start, &end, &inode); /* it has not ended */
+    if (!read_board(boards, new, pid, start, end))
         return true;
-    }
-    if (new->board.magic != PROV_BOARD_MAGIC)
-        return true; /* of another version, or not yet whole */
     new->inode = inode;
-    new->pids[new->count++] = pid;
+    add_pid(new, pid);
     read_program(pid, new->program);
     boards->count++;
     return true;
 }
 
-bool cli_boards_find(cli_boards *boards, long pid)
+static bool add_all(cli_boards *boards, unsigned long family)
 {
     const struct dirent *entry;
-    bool ok = true;
-    DIR *folder;
+    DIR *folder = opendir("/proc");
+    bool ok = folder != NULL;
 
-    memset(boards, 0, sizeof(*boards));
-    if (pid != 0)
-        return add_process(boards, pid);
-    if ((folder = opendir("/proc")) == NULL)
-        return false;
     while (ok && (entry = readdir(folder)) != NULL) {
         long one = cli_number(entry->d_name, INT32_MAX);
 
-        ok = one == 0 || add_process(boards, one);
+        ok = one == 0 || add_process(boards, one, family);
     }
-    closedir(folder);
+    if (folder != NULL)
+        closedir(folder);
     return ok;
+}
+
+int cli_boards_find(cli_boards *boards, long pid, consul_error *err)
+{
+    unsigned long start, end, family = 0;
+
+    memset(boards, 0, sizeof(*boards));
+    if ((pid == 0 || find_mapping(pid, &start, &end, &family)) && !add_all(boards, family))
+        return consul_error_set(err, CONSUL_R_OUT_OF_MEMORY, "the list of processes");
+    if (pid == 0 || boards->count > 0)
+        return 1;
+    return consul_error_set(err, CONSUL_R_SETTING_INVALID,
+                            "process %ld has not loaded the provider, or is another user's: see "
+                            "consul-tls check --pid %ld",
+                            pid, pid);
 }
 
 void cli_boards_free(cli_boards *boards)
@@ -174,4 +251,37 @@ bool cli_board_leaf(const cli_board *board, size_t place, prov_board_leaf *leaf)
 {
     *leaf = board->board.leaves[place];
     return leaf->content != 0 && leaf->sequence % 2 == 0;
+}
+
+const prov_board_process *cli_board_process(const cli_board *board, size_t i)
+{
+    size_t place;
+
+    for (place = 0; place < PROV_BOARD_PROCESSES && board->inner[i] != 0; place++) {
+        if (board->board.processes[place].pid == board->inner[i])
+            return &board->board.processes[place];
+    }
+    return NULL;
+}
+
+bool cli_board_is_busy(const prov_board_process *process)
+{
+    return consul_now_ms() < process->busy_until;
+}
+
+const prov_board_lane *cli_board_lane(const prov_board_process *process, size_t lane)
+{
+    const prov_board_lane *one = &process->lanes[lane];
+
+    return one->sequence % 2 == 0 && *one->of != '\0' ? one : NULL;
+}
+
+uint64_t cli_board_clients(const cli_board *board)
+{
+    uint64_t sum = 0;
+    size_t i;
+
+    for (i = 0; i < PROV_BOARD_BASES; i++)
+        sum += board->board.admitted_clients[i];
+    return sum;
 }

@@ -114,6 +114,14 @@ void endpoint_report_peer(endpoint *e, const SSL *ssl, const consul_error *err, 
     prov_error_queue(err, context);
 }
 
+void endpoint_count_admitted(const endpoint *e, const SSL *ssl)
+{
+    if (SSL_is_server(ssl))
+        prov_board_count_client(e->basis);
+    else
+        prov_board_count_server();
+}
+
 bool endpoint_was_reported(const endpoint *e)
 {
     return e->reported;

@@ -17,6 +17,9 @@ void endpoint_report(endpoint *e, const SSL *ssl, const consul_error *err, const
 /* Report the refusal of a peer with this certificate, which may be NULL and need not be verified. */
 void endpoint_report_peer(endpoint *e, const SSL *ssl, const consul_error *err, const X509 *peer);
 
+/* Count its peer, which is admitted. */
+void endpoint_count_admitted(const endpoint *e, const SSL *ssl);
+
 /* Return true if the cause of its refusal was reported. */
 bool endpoint_was_reported(const endpoint *e);
 

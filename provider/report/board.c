@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
@@ -17,6 +18,22 @@
 
 static prov_board hidden; /* counted in, and not shown */
 static _Atomic(prov_board *) board = &hidden;
+
+static _Atomic(prov_board_process *) own; /* the place of this process, or NULL; it may be lost */
+static _Atomic int32_t own_pid;
+static atomic_flag takes = ATOMIC_FLAG_INIT;
+
+/* Give the child of a fork no place. */
+static void forget_own(void)
+{
+    atomic_store(&own, NULL);
+    atomic_flag_clear(&takes);
+}
+
+static void keep_own_sane_over_fork(void)
+{
+    pthread_atfork(NULL, NULL, forget_own);
+}
 
 /* Map new memory. Its size is sealed: another process of this user could shorten it under our feet. */
 static prov_board *map_board(void)
@@ -37,9 +54,11 @@ static prov_board *map_board(void)
 
 void prov_board_open(const consul_settings *settings, const consul_error *refusal)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     prov_board *expected = &hidden, *b;
     int saved = errno;
 
+    pthread_once(&once, keep_own_sane_over_fork);
     if (atomic_load_explicit(&board, memory_order_acquire) != &hidden
         || (b = map_board()) == NULL) {
         errno = saved;
@@ -62,12 +81,19 @@ void prov_board_open(const consul_settings *settings, const consul_error *refusa
     errno = saved;
 }
 
-void prov_board_count_admitted(bool as_server)
+static void add_one(_Atomic uint64_t *counter)
 {
-    prov_board *b = atomic_load_explicit(&board, memory_order_acquire);
+    atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
+}
 
-    atomic_fetch_add_explicit(as_server ? &b->admitted_clients : &b->admitted_servers, 1,
-                              memory_order_relaxed);
+void prov_board_count_client(enum consul_basis basis)
+{
+    add_one(&atomic_load_explicit(&board, memory_order_acquire)->admitted_clients[basis]);
+}
+
+void prov_board_count_server(void)
+{
+    add_one(&atomic_load_explicit(&board, memory_order_acquire)->admitted_servers);
 }
 
 void prov_board_count_refused(int reason)
@@ -76,12 +102,111 @@ void prov_board_count_refused(int reason)
     int place = reason - CONSUL_R_OUT_OF_MEMORY;
 
     if (place >= 0 && place < PROV_BOARD_REASONS)
-        atomic_fetch_add_explicit(&b->refused[place], 1, memory_order_relaxed);
+        add_one(&b->refused[place]);
 }
 
-static void add_one(_Atomic uint64_t *counter)
+/* Begin to write a place, and return true. Another writer has it until its sequence is even. */
+static bool begin_write(atomic_uint *sequence)
 {
-    atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
+    unsigned before = atomic_load_explicit(sequence, memory_order_relaxed);
+
+    if (before % 2 == 1 || !atomic_compare_exchange_strong(sequence, &before, before + 1))
+        return false;
+    atomic_thread_fence(memory_order_release);
+    return true;
+}
+
+static void end_write(atomic_uint *sequence)
+{
+    atomic_fetch_add_explicit(sequence, 1, memory_order_release);
+}
+
+/* ---- the processes of the family ---- */
+
+static prov_board_process *find_own(void)
+{
+    prov_board_process *place = atomic_load_explicit(&own, memory_order_acquire);
+
+    return place != NULL
+                   && atomic_load_explicit(&place->pid, memory_order_relaxed)
+                          == atomic_load_explicit(&own_pid, memory_order_relaxed)
+               ? place
+               : NULL;
+}
+
+/* Return a free place, or the one that was taken first: its process may have ended. */
+static prov_board_process *choose_place(prov_board *b, int32_t pid)
+{
+    prov_board_process *chosen = &b->processes[0];
+    size_t i;
+
+    for (i = 0; i < PROV_BOARD_PROCESSES; i++) {
+        prov_board_process *one = &b->processes[i];
+        int32_t owner = atomic_load(&one->pid);
+
+        if (owner == 0 || owner == pid)
+            return one;
+        if ((int32_t)(atomic_load(&one->taken) - atomic_load(&chosen->taken)) < 0)
+            chosen = one;
+    }
+    return chosen;
+}
+
+/* Take a place for this process, unless another thread does. */
+static void take_place(prov_board *b)
+{
+    prov_board_process *place;
+    int32_t pid, owner;
+
+    if (atomic_flag_test_and_set(&takes))
+        return;
+    pid = (int32_t)getpid();
+    place = choose_place(b, pid);
+    owner = atomic_load(&place->pid);
+    if (find_own() == NULL && atomic_compare_exchange_strong(&place->pid, &owner, -1)) {
+        atomic_store(&place->taken, atomic_fetch_add(&b->taken, 1));
+        atomic_store(&place->busy_until, 0);
+        atomic_store(&place->verdicts, 0);
+        memset(place->lanes, 0, sizeof(place->lanes));
+        atomic_store(&place->pid, pid);
+        atomic_store(&own_pid, pid);
+        atomic_store_explicit(&own, place, memory_order_release);
+    }
+    atomic_flag_clear(&takes);
+}
+
+static void write_lane(prov_board_lane *lane, const consul_event *event)
+{
+    if (!begin_write(&lane->sequence))
+        return;
+    OPENSSL_strlcpy(lane->of, event->text == NULL ? "" : event->text, sizeof(lane->of));
+    OPENSSL_strlcpy(lane->service, event->service == NULL ? "" : event->service,
+                    sizeof(lane->service));
+    lane->index = event->index;
+    if (event->index != 0 || event->text == NULL)
+        lane->answered = event->index == 0 ? 0 : (int64_t)time(NULL);
+    end_write(&lane->sequence);
+}
+
+/* Show an event of this process alone. It takes a place with its second handshake, or with a lane. */
+static void note_of_process(prov_board *b, const consul_event *event)
+{
+    prov_board_process *place = find_own();
+
+    if (place == NULL
+        && (event->kind == CONSUL_EVENT_SERVES
+            || (event->kind == CONSUL_EVENT_LANE && event->text != NULL))) {
+        take_place(b);
+        place = find_own();
+    }
+    if (place == NULL)
+        return;
+    if (event->kind == CONSUL_EVENT_LOAD)
+        atomic_store_explicit(&place->busy_until, event->until, memory_order_relaxed);
+    else if (event->kind == CONSUL_EVENT_VERDICTS)
+        atomic_store_explicit(&place->verdicts, (uint32_t)event->count, memory_order_relaxed);
+    else if (event->kind == CONSUL_EVENT_LANE)
+        write_lane(&place->lanes[event->count], event);
 }
 
 void prov_board_note_event(const consul_event *event)
@@ -92,12 +217,14 @@ void prov_board_note_event(const consul_event *event)
         atomic_store_explicit(&b->agent_answered, (int64_t)time(NULL), memory_order_relaxed);
     else if (event->kind == CONSUL_EVENT_AGENT_LOST)
         atomic_store_explicit(&b->agent_lost, (int64_t)time(NULL), memory_order_relaxed);
-    else if (event->kind == CONSUL_EVENT_LAST_KNOWN)
-        add_one(&b->last_known);
     else if (event->kind == CONSUL_EVENT_ROOTS_CHANGED)
         add_one(&b->roots_changed);
     else if (event->kind == CONSUL_EVENT_SLOT_GIVEN_UP)
         add_one(&b->slots_given_up);
+    else
+        note_of_process(b, event);
+    if (event->kind == CONSUL_EVENT_ROOTS_FIRST || event->kind == CONSUL_EVENT_ROOTS_CHANGED)
+        atomic_store_explicit(&b->roots, (uint32_t)event->count, memory_order_relaxed);
 }
 
 /* Add bytes to a hash: FNV-1a. */
@@ -144,17 +271,14 @@ static int64_t seconds_of(const ASN1_TIME *time)
 static bool write_leaf(prov_board_leaf *place, const consul_leaf *leaf, uint64_t content)
 {
     const X509 *cert = consul_leaf_cert(leaf);
-    unsigned sequence = atomic_load_explicit(&place->sequence, memory_order_relaxed);
 
-    if (sequence % 2 == 1
-        || !atomic_compare_exchange_strong(&place->sequence, &sequence, sequence + 1))
+    if (!begin_write(&place->sequence))
         return false;
-    atomic_thread_fence(memory_order_release);
     OPENSSL_strlcpy(place->id, consul_leaf_id(leaf)->uri, sizeof(place->id));
     write_serial(cert, place->serial, sizeof(place->serial));
     place->valid_until = seconds_of(X509_get0_notAfter(cert));
     atomic_store_explicit(&place->content, content, memory_order_relaxed);
-    atomic_store_explicit(&place->sequence, sequence + 2, memory_order_release);
+    end_write(&place->sequence);
     return true;
 }
 

@@ -15,8 +15,11 @@
 
 #define PROV_BOARD_NAME "consul-provider" /* in /proc/PID/maps: /memfd:consul-provider (deleted) */
 #define PROV_BOARD_MAGIC \
-    UINT64_C(0x636f6e73756c0001) /* its last bytes are the version of the layout */
+    UINT64_C(0x636f6e73756c0002) /* its last two bytes are the version of the layout */
 #define PROV_BOARD_LEAVES 16     /* services of a process that are shown */
+#define PROV_BOARD_PROCESSES 32  /* processes of a family whose watch is shown */
+#define PROV_BOARD_LANES 2       /* of a watch */
+#define PROV_BOARD_BASES 3       /* of enum consul_basis */
 #define PROV_BOARD_REASONS 32    /* room for the reasons of base/error.h */
 #define PROV_BOARD_TEXT 256
 
@@ -33,22 +36,43 @@ typedef struct prov_board_leaf {
     int64_t valid_until; /* seconds since 1970 */
 } prov_board_leaf;
 
+/* A lane of a watch. The sequence is as above. */
+typedef struct prov_board_lane {
+    atomic_uint sequence;
+    char of[16]; /* "roots", "leaf" or "intentions"; "" without an answer */
+    char service[PROV_BOARD_TEXT];
+    uint64_t index;   /* of the last answer; 0 while the agent does not answer */
+    int64_t answered; /* seconds since 1970, of an answer with an index; 0 before the first */
+} prov_board_lane;
+
+/* A process of the family that has begun two handshakes. It writes here alone. */
+typedef struct prov_board_process {
+    _Atomic int32_t pid;        /* as the process sees it; 0 for a free place, -1 for a taken one */
+    _Atomic uint32_t taken;     /* the number of earlier takings on the board */
+    _Atomic int64_t busy_until; /* milliseconds of base/clock.h; 0 for a quiet one */
+    _Atomic uint32_t verdicts;  /* identities with a kept verdict */
+    prov_board_lane lanes[PROV_BOARD_LANES];
+} prov_board_process;
+
 typedef struct prov_board {
     uint64_t magic;  /* the last member that is written at the start */
     int64_t started; /* seconds since 1970 */
     char provider[PROV_BOARD_TEXT], openssl[PROV_BOARD_TEXT]; /* versions */
-    char service[PROV_BOARD_TEXT];     /* of the settings; "" for stand-ins alone */
-    char agent[PROV_BOARD_TEXT];       /* its address, without a password */
-    char refusal[PROV_BOARD_TEXT];     /* why all TLS of the process is refused, or "" */
-    _Atomic uint64_t admitted_clients; /* peers that this process has admitted as a server */
-    _Atomic uint64_t admitted_servers; /* peers that this process has admitted as a client */
-    _Atomic uint64_t last_known;       /* admitted peers of both kinds, by their last verdict */
-    _Atomic int64_t agent_answered;    /* seconds since 1970; 0 before the first answer */
-    _Atomic int64_t agent_lost;        /* likewise, of the last request that found the agent lost */
+    char service[PROV_BOARD_TEXT]; /* of the settings; "" for stand-ins alone */
+    char agent[PROV_BOARD_TEXT];   /* its address, without a password */
+    char refusal[PROV_BOARD_TEXT]; /* why all TLS of the process is refused, or "" */
+    _Atomic uint64_t
+        admitted_clients[PROV_BOARD_BASES]; /* peers of a server, by enum consul_basis */
+    _Atomic uint64_t admitted_servers;      /* peers of a client */
+    _Atomic int64_t agent_answered;         /* seconds since 1970; 0 before the first answer */
+    _Atomic int64_t agent_lost; /* likewise, of the last request that found the agent lost */
+    _Atomic uint32_t roots;     /* the number that Consul lists; 0 before the first answer */
+    _Atomic uint32_t taken;     /* takings of places in `processes` */
     _Atomic uint64_t roots_changed, slots_given_up;
     /* Handshakes, by reason - CONSUL_R_OUT_OF_MEMORY. */
     _Atomic uint64_t refused[PROV_BOARD_REASONS];
     prov_board_leaf leaves[PROV_BOARD_LEAVES];
+    prov_board_process processes[PROV_BOARD_PROCESSES];
 } prov_board;
 
 /*
@@ -57,8 +81,9 @@ typedef struct prov_board {
  */
 void prov_board_open(const consul_settings *settings, const consul_error *refusal);
 
-/* Count a peer that was admitted, and a handshake that was refused. */
-void prov_board_count_admitted(bool as_server);
+/* Count a client that was admitted, a server that was, and a handshake that was refused. */
+void prov_board_count_client(enum consul_basis basis);
+void prov_board_count_server(void);
 void prov_board_count_refused(int reason);
 
 /* Show an event of the store. */

@@ -165,6 +165,12 @@ static void on_event(const consul_event *event)
     case CONSUL_EVENT_SLOT_GIVEN_UP:
         tell_slot(event);
         break;
+    case CONSUL_EVENT_ROOTS_FIRST: /* for the board alone, like those below */
+    case CONSUL_EVENT_SERVES:
+    case CONSUL_EVENT_LOAD:
+    case CONSUL_EVENT_VERDICTS:
+    case CONSUL_EVENT_LANE:
+        break;
     }
 }
 

@@ -15,7 +15,6 @@
 #include "endpoint/endpoint.h"
 #include "endpoint/report.h"
 #include "instance/instances.h"
-#include "report/board.h"
 #include "tls/govern.h"
 #include "tls/peer_names.h"
 
@@ -326,7 +325,7 @@ static int verify(peer_check *check, consul_error *err)
     ok = ok && tell_of_success(check, err);
     if (ok) {
         endpoint_set_peer(check->end, ENDPOINT_PEER_AUTHORIZED);
-        prov_board_count_admitted(SSL_is_server(check->ssl));
+        endpoint_count_admitted(check->end, check->ssl);
         X509_STORE_CTX_set_error(ctx, X509_V_OK);
     } else {
         tell_of_refusal(check, err);

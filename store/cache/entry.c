@@ -205,9 +205,9 @@ static bool takes_place(consul_entry *entry, bool is_other, enum consul_origin o
     return true;
 }
 
-static void tell_roots(const consul_roots *roots)
+static void tell_roots(enum consul_event_kind kind, const consul_roots *roots)
 {
-    consul_event event = {.kind = CONSUL_EVENT_ROOTS_CHANGED, .count = sk_X509_num(roots->certs)};
+    consul_event event = {.kind = kind, .count = sk_X509_num(roots->certs)};
 
     memcpy(&event.key, roots->digest, sizeof(event.key));
     consul_event_tell(&event);
@@ -226,8 +226,8 @@ bool consul_entry_keep_roots(consul_entry *entry, consul_roots *roots, enum cons
         entry->roots = consul_roots_ref(roots);
     }
     consul_unlock();
-    if (old != NULL && old != roots)
-        tell_roots(roots);
+    if (kept && old != roots)
+        tell_roots(old == NULL ? CONSUL_EVENT_ROOTS_FIRST : CONSUL_EVENT_ROOTS_CHANGED, roots);
     consul_roots_unref(old);
     return kept;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cache/verdicts.h"
 
+#include "base/event.h"
 #include "base/lock.h"
 #include "identity/snapshots.h"
 
@@ -30,6 +31,7 @@ typedef struct kept_set {
 struct consul_verdicts {
     kept_set chains[SETS];     /* by target and the peer's certificates */
     kept_set identities[SETS]; /* by target and the peer's SPIFFE ID */
+    int count;                 /* of identities with a verdict */
 };
 
 consul_verdicts *consul_verdicts_new(consul_error *err)
@@ -87,24 +89,27 @@ static kept_place *oldest_place(kept_set *set)
     return oldest;
 }
 
-/* Keep a verdict, with the lock held. */
-static void note(kept_set sets[SETS], const unsigned char key[CONSUL_DIGEST_LEN],
+/* Keep a verdict, with the lock held. Return true where it takes a free place. */
+static bool note(kept_set sets[SETS], const unsigned char key[CONSUL_DIGEST_LEN],
                  const consul_kept_verdict *verdict)
 {
     kept_set *set = &sets[set_of(key)];
     kept_place *place = (kept_place *)place_in(set, key);
     int64_t known_of = place == NULL ? set->forgotten : place->kept.asked;
+    bool was_free = false;
 
     /* A late yes yields to a newer verdict, and to a no that may have lost its place. */
     if (verdict->verdict == CONSUL_VERDICT_YES && known_of >= verdict->asked)
-        return;
+        return false;
     if (place == NULL) {
         place = oldest_place(set);
+        was_free = place->kept.asked == 0;
         if (place->kept.asked > set->forgotten)
             set->forgotten = place->kept.asked;
     }
     memcpy(place->key, key, sizeof(place->key));
     place->kept = *verdict;
+    return was_free;
 }
 
 /* Forget all verdicts, with the lock held. Without memory, an earlier yes cannot be found. */
@@ -145,17 +150,21 @@ void consul_verdicts_note(consul_verdicts *verdicts, const consul_spiffe_id *tar
     unsigned char of_chain[CONSUL_DIGEST_LEN], of_identity[CONSUL_DIGEST_LEN];
     bool made = make_key(target, chain, CONSUL_DIGEST_LEN, of_chain)
                 && make_key(target, peer_id->uri, strlen(peer_id->uri), of_identity);
+    int count;
 
     consul_lock();
     if (made) {
         if (consul_digest_is_set(chain))
             note(verdicts->chains, of_chain, verdict);
-        note(verdicts->identities, of_identity, verdict);
+        verdicts->count += note(verdicts->identities, of_identity, verdict);
     } else {
         forget_all(verdicts->chains, verdict->asked);
         forget_all(verdicts->identities, verdict->asked);
+        verdicts->count = 0;
     }
+    count = verdicts->count;
     consul_unlock();
+    consul_event_tell(&(consul_event){.kind = CONSUL_EVENT_VERDICTS, .count = count});
 }
 
 consul_kept_verdict consul_verdicts_last(const consul_verdicts *verdicts,

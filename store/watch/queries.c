@@ -2,6 +2,7 @@
 #include "watch/queries.h"
 
 #include "agent/slot.h"
+#include "base/event.h"
 #include "base/lock.h"
 #include "identity/cert.h"
 #include "watch/descriptors.h"
@@ -209,6 +210,23 @@ static void give_up(consul_watch_thread *r, consul_query *q)
     fail(q, NO_INDEX_PAUSE_MS);
 }
 
+/* Tell the state of a lane after an answer, or after a failure. */
+static void tell_lane(const consul_watch_thread *r, int lane)
+{
+    static const char *const kinds[] = {
+        [CONSUL_KIND_ROOTS] = "roots",
+        [CONSUL_KIND_LEAF] = "leaf",
+        [CONSUL_KIND_INTENTIONS] = "intentions",
+    };
+    const consul_query *q = &r->queries[lane];
+
+    consul_event_tell(&(consul_event){.kind = CONSUL_EVENT_LANE,
+                                      .count = lane,
+                                      .text = kinds[q->entry->kind],
+                                      .service = q->entry->service,
+                                      .index = q->index});
+}
+
 static void finish_lane(const consul_watch *watch, consul_watch_thread *r, consul_query *q,
                         CURLcode code)
 {
@@ -239,6 +257,7 @@ static void finish_lane(const consul_watch *watch, consul_watch_thread *r, consu
         q->index = answer.index < q->index ? 0 : answer.index;
         q->next = 0;
     }
+    tell_lane(r, (int)(q - r->queries));
     consul_answer_free(&answer);
 }
 

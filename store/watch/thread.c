@@ -107,6 +107,13 @@ static void wait_for_something(const consul_watch *watch, consul_watch_thread *r
     }
 }
 
+/* Tell that no lane has an answer. */
+static void tell_lanes_end(void)
+{
+    consul_event_tell(&(consul_event){.kind = CONSUL_EVENT_LANE, .count = LANE_ROOTS});
+    consul_event_tell(&(consul_event){.kind = CONSUL_EVENT_LANE, .count = LANE_OTHER});
+}
+
 static void *run(void *arg)
 {
     consul_watch_thread *r = arg;
@@ -127,7 +134,8 @@ static void *run(void *arg)
         curl_multi_cleanup(r->multi);
         r->multi = NULL;
         r->of_multi[0] = r->of_multi[1] = consul_no_descriptor;
-    }                      /* else libcurl would close descriptors of the host's */
+    } /* else libcurl would close descriptors of the host's */
+    tell_lanes_end();
     OPENSSL_thread_stop(); /* under consul_work_lock, as it takes locks of libcrypto */
     consul_lock();
     consul_table_stop_vouching(watch->table);

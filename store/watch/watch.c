@@ -3,6 +3,7 @@
 
 #include "agent/slot.h"
 #include "base/cancel.h"
+#include "base/event.h"
 #include "base/lock.h"
 #include "watch/process.h"
 #include "watch/state.h"
@@ -56,10 +57,11 @@ void consul_watch_note_handshake(consul_watch *watch)
 {
     int64_t now = consul_now_ms();
     int state = consul_forbid_cancel();
+    bool is_second;
 
     consul_lock();
     consul_thread_reap(watch);
-    watch->handshakes++;
+    is_second = ++watch->handshakes == 2;
     watch->idle_at = now + watch->idle_after;
     if (watch->handshakes > 1 && watch->thread == NULL && now >= watch->next_slot
         && !consul_slot_is_crowd()) {
@@ -67,6 +69,8 @@ void consul_watch_note_handshake(consul_watch *watch)
         consul_process_start(watch, true);
     }
     consul_unlock();
+    if (is_second)
+        consul_event_tell(&(consul_event){.kind = CONSUL_EVENT_SERVES});
     consul_allow_cancel(state);
 }
 

@@ -7,6 +7,8 @@ import re
 import signal
 import subprocess
 import time
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -18,13 +20,15 @@ from conftest import programs_in
 from consul_tls import bad, check, good
 from processes import Process, wait_until
 from programs import TLS13
+from visitors import Visitor
 
+GET, SERVED = b"GET / HTTP/1.0\r\n\r\n", b"hello"
 AS_ROOT = pytest.mark.skipif(os.getuid() != 0, reason="needs another user")
 
 
 def boards(programs, *pid):
     """Return the boards of all processes, or of one. Other processes of this host may have some, too."""
-    return json.loads(good(programs, "status", "--json", *pid))
+    return [one for one in json.loads(good(programs, "status", "--json", *pid)) if not one["other_version"]]
 
 
 def board(programs, process):
@@ -84,7 +88,7 @@ def test_text(programs, service, server, friend):
     assert programs.talk(server, TLS13).refused
     text = good(programs, "status", str(server.child.pid))
     assert re.match(rf"openssl, process {server.child.pid}\n  since     \S+Z, provider \S+, OpenSSL ", text)
-    assert f"  governs   service {service}; agent " in text and "  admitted  1 clients, 0 servers; 0 by their last verdict\n" in text
+    assert f"  governs   service {service}; agent " in text and "  admitted  1 clients, 1 by question; 0 servers\n" in text
     assert "  refused   1: peer presented no certificate\n" in text
     assert re.search(rf"  leaf      spiffe://\S+/svc/{service}, serial \S+, valid until \S+Z \(\d+ \w+ left\)", text)
 
@@ -94,15 +98,156 @@ def test_metrics(programs, agent, service, server, friend):
     assert programs.talk(server, TLS13).refused
     text = good(programs, "metrics")
     family = f'program="openssl",pid="{server.child.pid}"'
-    assert f'consul_provider_peers_admitted_total{{{family},peer="client"}} 1\n' in text
+    assert f'consul_provider_peers_admitted_total{{{family},peer="client",by="question"}} 1\n' in text
+    assert f'consul_provider_peers_admitted_total{{{family},peer="client",by="kept verdict"}} 0\n' in text
+    assert f'consul_provider_peers_admitted_total{{{family},peer="server",by=""}} 0\n' in text
+    assert f"consul_provider_roots{{{family}}} {len(agent.root_pems)}\n" in text and f"consul_provider_watching_processes{{{family}}} " in text
     assert f'consul_provider_handshakes_refused_total{{{family},reason="peer presented no certificate"}} 1\n' in text
     assert re.search(rf'consul_provider_leaf_expiry_timestamp_seconds{{{family},id="spiffe://\S+/svc/{service}"}} \d+\n',
                      text)
     assert f'consul_provider_info{{{family},service="{service}",version=' in text
     for line in text.splitlines():
-        assert re.fullmatch(r'# (HELP|TYPE) consul_provider_\w+ .+|consul_provider_\w+\{(\w+="[^"]*",?)+\} \d+', line), line
-    names = set(re.findall(r"(?m)^(consul_provider_\w+)\{", text))
+        assert re.fullmatch(r'# (HELP|TYPE) consul_provider_\w+ .+|consul_provider_\w+(\{(\w+="[^"]*",?)+\})? \d+', line), line
+    names = set(re.findall(r"(?m)^(consul_provider_\w+)[ {]", text))
     assert names <= set(re.findall(r"(?m)^# TYPE (\S+) ", text))
+
+
+def index_of(agent, path):
+    """Return the agent's index of a path."""
+    with urllib.request.urlopen(agent.url + path, timeout=20) as response:
+        return int(response.headers["X-Consul-Index"])
+
+
+def lanes_of(process):
+    return {lane["of"]: lane for lane in process["lanes"]}
+
+
+def test_the_watch_of_a_quiet_server(programs, own_agent):
+    """Two lanes and their indices, the number of roots, and of known verdicts."""
+    server = programs.server("-nocert", "-www", config=programs.config(own_agent, service="web"))
+    wait_until(lambda: own_agent.signs("friend") and own_agent.signs("foe"), "leaves")
+    own_agent.deny("foe", "web")
+    friend, foe = (Visitor(programs.folder, own_agent.leaf(name), name) for name in ("friend", "foe"))
+    assert friend.visit(server.port, GET, b"HTTP/1.0 200").served
+    one = board(programs, server)
+    assert one["processes"] == [] and one["roots"] == 1
+    assert friend.visit(server.port, GET, b"HTTP/1.0 200").served and not foe.visit(server.port, GET, SERVED).served
+    mine = wait_until(lambda: [p for p in board(programs, server)["processes"] if len(p["lanes"]) == 2], "two lanes")
+    assert len(mine) == 1 and mine[0]["pid"] == server.child.pid and not mine[0]["busy"]
+    assert mine[0]["known_verdicts"] == 2
+    lanes = lanes_of(mine[0])
+    assert lanes["roots"]["index"] == index_of(own_agent, "/v1/agent/connect/ca/roots") and lanes["roots"]["service"] == ""
+    assert lanes["leaf"]["service"] == "web" and lanes["leaf"]["index"] > 0
+    assert time.time() - 60 < lanes["leaf"]["answered"] <= time.time()
+    text = good(programs, "status", str(server.child.pid))
+    assert re.search(rf"(?m)^  process   {server.child.pid}: quiet, 2 known verdicts; roots at index \d+; "
+                     r'leaf of "web" at index \d+$', text), text
+    assert "\n  roots     1\n" in text
+    family = f'program="openssl",pid="{server.child.pid}"'
+    metrics = good(programs, "metrics")
+    assert f'consul_provider_watch_index{{{family},process="{server.child.pid}",lane="roots",service=""}} ' \
+        f'{lanes["roots"]["index"]}\n' in metrics
+    assert f"consul_provider_watching_processes{{{family}}} 1\n" in metrics
+    assert f"consul_provider_known_verdicts{{{family}}} 2\n" in metrics
+    # A rotation is news of the first lane, and the end of the agent ends the health of both.
+    own_agent.stop()
+    wait_until(lambda: [lane["index"] for p in board(programs, server)["processes"] for lane in p["lanes"]] == [0, 0],
+               "lanes without an answer")
+    assert "; roots without an answer; leaf" in good(programs, "status", str(server.child.pid))
+    assert f"consul_provider_watching_processes{{{family}}} 0\n" in good(programs, "metrics")
+
+
+def busy_ones(programs, server):
+    return [p for p in board(programs, server)["processes"] if p["busy"]]
+
+
+def test_nginx_under_load(programs, own_agent):
+    """A busy worker watches intentions, and admits by kept verdicts; a crash ends its place, and not the counts."""
+    certificate, key = stand_ins.make(programs, "consul:leaf/web")
+    server = nginx.start(programs, certificate, key, ["hello"], programs.config(own_agent, watch_wait="1s"))
+    wait_until(lambda: own_agent.signs("friend"), "a leaf")
+    friend = Visitor(programs.folder, own_agent.leaf("friend"), "friend")
+    visits = []
+
+    def visit(count):
+        for _ in range(count):
+            visits.append(friend.visit(server.ports[0], GET, SERVED))
+            assert visits[-1].served
+
+    def is_watched():
+        visit(10)
+        found = [p for p in busy_ones(programs, server) if lanes_of(p).get("intentions", {}).get("index")]
+        return found if board(programs, server)["admitted_by"]["kept verdict"] > 0 else []
+
+    worker, = wait_until(is_watched, "a busy worker that watches intentions")
+    assert worker["pid"] in pids_of(server)[1:] and set(lanes_of(worker)) == {"roots", "intentions"}
+    text = good(programs, "status", str(server.child.pid))
+    assert re.search(r"  admitted  \d+ clients, \d+ by question, \d+ by kept verdict; 0 servers\n", text), text
+    metrics = good(programs, "metrics")
+    family = f'program="nginx",pid="{server.child.pid}"'
+    assert re.search(rf'consul_provider_peers_admitted_total{{{family},peer="client",by="kept verdict"}} [1-9]', metrics)
+    os.kill(worker["pid"], signal.SIGKILL)
+    wait_until(lambda: worker["pid"] not in board(programs, server)["pids"], "the end of the worker")
+    assert worker["pid"] not in [p["pid"] for p in board(programs, server)["processes"]]
+    visit(2)
+    old = pids_of(server)[1:]
+    server.signal(signal.SIGHUP)
+    wait_until(lambda: len(pids_of(server)) > 1 and not set(old) & set(pids_of(server)), "new workers")
+    visit(2)
+    one = board(programs, server)
+    assert one["admitted_clients"] == sum(one["admitted_by"].values()) == len(visits)
+    assert not set(old) & {p["pid"] for p in one["processes"]}
+    wait_until(lambda: not busy_ones(programs, server), "a quiet server")
+
+
+def test_a_client_that_lives_long(programs, agent, service):
+    """It watches roots and its own leaf, and asks no question."""
+    server = programs.server("-nocert", config=programs.config(agent, service=service))
+    script = """
+import socket, ssl, sys
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+for line in sys.stdin:
+    with context.wrap_socket(socket.create_connection(("127.0.0.1", int(line)), 20), server_hostname=sys.argv[1]):
+        sys.stdout.write("DONE\\n")
+        sys.stdout.flush()
+"""
+    config = programs.config(agent, service=f"client-{service}")
+    client = programs.start(Process, ["/usr/bin/python3", "-c", script, f"{service}.service.consul"], config,
+                            programs.leaks_allowed())
+    for _ in range(3):
+        mark = client.size()
+        client.say(str(server.port))
+        client.wait_for("DONE", mark)
+    one = wait_until(lambda: [p for p in board(programs, client)["processes"] if len(p["lanes"]) == 2], "two lanes")[0]
+    assert lanes_of(one)["leaf"]["service"] == f"client-{service}" and one["known_verdicts"] == 0
+    shown = board(programs, client)
+    assert shown["admitted_servers"] == 3 and shown["admitted_clients"] == 0
+    everyone = shown["pids"]
+    client.signal(signal.SIGKILL)
+    client.wait()
+    assert not [b for b in boards(programs) if set(everyone) & set(b["pids"])]
+
+
+def test_a_module_of_another_version(programs, server):
+    """Its board cannot be read. The command says so, and reads no byte of it but the version."""
+    script = """
+import mmap, os, sys
+fd = os.memfd_create("consul-provider", 0)
+os.write(fd, (0x636f6e73756c0001).to_bytes(8, "little"))
+shown = mmap.mmap(fd, 8, prot=mmap.PROT_READ)
+print("ready", flush=True)
+sys.stdin.read()
+"""
+    process = programs.start(Process, ["/usr/bin/python3", "-c", script], None, programs.leaks_allowed())
+    process.wait_for("ready")
+    pid = process.child.pid
+    text = good(programs, "status", str(pid))
+    assert text == f"python3, process {pid}\n  shows     a board of another version of the provider: start the program again\n"
+    shown, = json.loads(good(programs, "status", "--json", str(pid)))
+    assert shown == {"pids": [pid], "program": "python3", "other_version": True}
+    metrics = good(programs, "metrics")
+    assert f'pid="{pid}"' not in metrics and re.search(r"(?m)^consul_provider_other_versions [1-9]\d*$", metrics)
 
 
 def test_refused_settings(programs, agent):
@@ -132,15 +277,16 @@ def test_a_lost_agent(programs, own_agent, service):
     own_agent.stop()
     assert programs.talk(server, TLS13, *friend).talked
     after = board(programs, server)
-    assert after["agent_lost"] >= before["agent_answered"] and after["last_known"] == 1
+    assert after["agent_lost"] >= before["agent_answered"]
+    assert after["admitted_by"] == {"question": 1, "kept verdict": 0, "last-known verdict": 1}
     family = f'program="openssl",pid="{server.child.pid}"'
     metrics = good(programs, "metrics")
     assert f'consul_provider_agent_last_loss_timestamp_seconds{{{family}}} {after["agent_lost"]}\n' in metrics
-    assert f'consul_provider_peers_admitted_last_known_total{{{family}}} 1\n' in metrics
+    assert f'consul_provider_peers_admitted_total{{{family},peer="client",by="last-known verdict"}} 1\n' in metrics
 
 
-def nginx_pids(server):
-    """Return the processes of an nginx."""
+def pids_of(server):
+    """Return a server and its children."""
     children = open(f"/proc/{server.child.pid}/task/{server.child.pid}/children").read()
     return [server.child.pid, *map(int, children.split())]
 
@@ -161,18 +307,20 @@ def test_nginx_through_reload_and_crash(programs, agent, service, friend):
     one = board(programs, server)
     assert one["program"] == "nginx" and one["service"] == "" and one["admitted_clients"] == 1
     listed = [b for b in boards(programs) if server.child.pid in b["pids"]]
-    assert len(listed) == 1 and sorted(listed[0]["pids"]) == sorted(nginx_pids(server))
-    workers = nginx_pids(server)[1:]
+    assert len(listed) == 1 and sorted(listed[0]["pids"]) == sorted(pids_of(server))
+    workers = pids_of(server)[1:]
     server.signal(signal.SIGHUP)
-    wait_until(lambda: not set(workers) & set(nginx_pids(server)), "new workers")
+    wait_until(lambda: not set(workers) & set(pids_of(server)), "new workers")
     fetch()
-    for worker in nginx_pids(server)[1:]:
+    for worker in pids_of(server)[1:]:
         os.kill(worker, signal.SIGKILL)
-    wait_until(lambda: len(nginx_pids(server)) > 1, "another worker")
+    wait_until(lambda: len(pids_of(server)) > 1, "another worker")
     fetch()
     # A reload loads the provider anew in a master that has loaded it before: it is one board still.
     assert board(programs, server)["admitted_clients"] == len(fetched)
-    everyone = nginx_pids(server)
+    # The places of the dead and the replaced are not shown.
+    assert {one["pid"] for one in board(programs, server)["processes"]} <= set(pids_of(server))
+    everyone = pids_of(server)
     server.kill()
     assert not [b for b in boards(programs) if set(everyone) & set(b["pids"])]
 
@@ -190,7 +338,24 @@ def test_postgresql(agent, service, open_folders, module):
         mine = [b for b in boards(programs) if any(leaf["id"].endswith(f"/svc/{service}") for leaf in b["leaves"])]
         assert len(mine) == 1 and mine[0]["admitted_clients"] == 3
         assert mine[0]["refused"] == {"peer presented no certificate": 1}
+        assert mine[0]["admitted_by"]["question"] == 3 and mine[0]["roots"] == len(agent.root_pems)
+        assert mine[0]["processes"] == []  # a process for each connection watches nothing
+        with ThreadPoolExecutor(8) as pool:
+            assert all(answer.served for answer in pool.map(lambda _: server.ask(*friend), range(24)))
+        children = pids_of(process)[1:]
+        mark = process.size()
+        os.kill(process.child.pid, signal.SIGHUP)
+        process.wait_for("reloading configuration files", mark)
+        assert server.ask(*friend).served
+        # A crash of a child ends all other children, and not the board of the postmaster.
+        mark = process.size()
+        os.kill(children[-1], signal.SIGKILL)
+        process.wait_for("ready to accept connections", mark)
+        assert server.ask(*friend).served
+        shown = board(programs, process)
+        assert shown["admitted_clients"] == 29 and children[-1] not in shown["pids"]
         process.kill()
+        assert not [b for b in boards(programs) if set(shown["pids"]) & set(b["pids"])]
 
 
 @AS_ROOT
@@ -217,7 +382,7 @@ shown = [show(bytes.fromhex(sys.argv[1]) if sys.argv[1] else b"short")]
 print("ready", flush=True)
 sys.stdin.read()
 """
-    magic = (0x636f6e73756c0001).to_bytes(8, "little")
+    magic = (0x636f6e73756c0002).to_bytes(8, "little")
     for content in (b"", magic + b"\x1b]0;" * 5000, b"\xff" * 20000):
         process = programs.start(Process, ["/usr/bin/python3", "-c", script, content.hex()], None, programs.leaks_allowed())
         process.wait_for("ready")

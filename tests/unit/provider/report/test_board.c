@@ -65,7 +65,7 @@ static prov_board *find_board(void)
 
 static void test_nothing_is_shown_before_it_is_open(void **state)
 {
-    prov_board_count_admitted(true);
+    prov_board_count_client(CONSUL_BASIS_QUESTION);
     prov_board_count_refused(CONSUL_R_PEER_DENIED);
     prov_board_show_leaf(leaves[0]);
     assert_null(find_board());
@@ -118,7 +118,10 @@ static void *show_and_count(void *arg)
     int i;
 
     for (i = 0; i < ROUNDS; i++) {
-        prov_board_count_admitted(i % 2 == 0);
+        if (i % 2 == 0)
+            prov_board_count_client((enum consul_basis)(i / 2 % PROV_BOARD_BASES));
+        else
+            prov_board_count_server();
         prov_board_count_refused(CONSUL_R_PEER_DENIED);
         prov_board_show_leaf(leaves[i % 2]);
     }
@@ -157,7 +160,9 @@ static void test_children_and_threads_count_together(void **state)
         assert_int_equal(waitpid(children[i], &status, 0), children[i]);
         assert_int_equal(status, 0);
     }
-    assert_true(board->admitted_clients == all / 2 && board->admitted_servers == all / 2);
+    assert_true(board->admitted_clients[0] + board->admitted_clients[1] + board->admitted_clients[2]
+                == all / 2);
+    assert_true(board->admitted_servers == all / 2);
     assert_true(board->refused[CONSUL_R_PEER_DENIED - CONSUL_R_OUT_OF_MEMORY] == all);
     for (i = 0; i < PROV_BOARD_LEAVES; i++)
         places += board->leaves[i].service != 0;
@@ -192,6 +197,136 @@ static void test_a_dead_writer_stops_no_handshake(void **state)
     assert_true(place->valid_until != before);
 }
 
+static void tell(enum consul_event_kind kind, int count, uint64_t index)
+{
+    prov_board_note_event(&(consul_event){.kind = kind,
+                                          .count = count,
+                                          .index = index,
+                                          .until = 7,
+                                          .text = index == 0 ? NULL : "leaf",
+                                          .service = "web"});
+}
+
+/* Return the place of a process, or NULL. Check that it has one at most. */
+static prov_board_process *place_of(prov_board *board, pid_t pid)
+{
+    prov_board_process *found = NULL;
+    size_t i;
+
+    for (i = 0; i < PROV_BOARD_PROCESSES; i++) {
+        if (board->processes[i].pid != pid)
+            continue;
+        assert_null(found);
+        found = &board->processes[i];
+    }
+    return found;
+}
+
+static void test_a_process_takes_a_place_with_its_second_handshake(void **state)
+{
+    prov_board *board = find_board();
+    prov_board_process *place;
+
+    tell(CONSUL_EVENT_VERDICTS, 3, 0);
+    tell(CONSUL_EVENT_LOAD, 0, 0);
+    tell(CONSUL_EVENT_LANE, 0, 0);
+    assert_null(place_of(board, getpid()));
+    tell(CONSUL_EVENT_SERVES, 0, 0);
+    tell(CONSUL_EVENT_SERVES, 0, 0);
+    place = place_of(board, getpid());
+    assert_non_null(place);
+    assert_true(place->verdicts == 0 && place->busy_until == 0);
+    tell(CONSUL_EVENT_VERDICTS, 3, 0);
+    tell(CONSUL_EVENT_LOAD, 0, 0);
+    tell(CONSUL_EVENT_LANE, 1, 41);
+    assert_true(place->verdicts == 3 && place->busy_until == 7);
+    assert_string_equal(place->lanes[1].of, "leaf");
+    assert_string_equal(place->lanes[1].service, "web");
+    assert_true(place->lanes[1].index == 41 && place->lanes[1].answered > 0);
+    assert_string_equal(place->lanes[0].of, "");
+    tell(CONSUL_EVENT_LANE, 1, 0);
+    assert_string_equal(place->lanes[1].of, "");
+    assert_true(place->lanes[1].answered == 0);
+}
+
+/* A child shows its own watch, in a place of its own, and not as its parent. */
+static void test_children_take_places_of_their_own(void **state)
+{
+    prov_board *board = find_board();
+    prov_board_process *place = place_of(board, getpid());
+    int i, status;
+    pid_t child;
+
+    tell(CONSUL_EVENT_VERDICTS, 5, 0);
+    child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        tell(CONSUL_EVENT_VERDICTS, 9, 0);
+        if (place_of(board, getpid()) != NULL)
+            _exit(1);
+        tell(CONSUL_EVENT_LANE, 0, 8);
+        tell(CONSUL_EVENT_VERDICTS, 9, 0);
+        _exit(place_of(board, getpid()) == NULL || place_of(board, getpid()) == place);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    assert_true(place->verdicts == 5);
+    assert_true(place_of(board, child)->verdicts == 9);
+    /* More processes than places: the earliest give theirs up, and a living one takes another. */
+    for (i = 0; i < PROV_BOARD_PROCESSES; i++) {
+        child = fork();
+        assert_true(child >= 0);
+        if (child == 0) {
+            tell(CONSUL_EVENT_SERVES, 0, 0);
+            _exit(place_of(board, getpid()) == NULL);
+        }
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_int_equal(status, 0);
+    }
+    assert_null(place_of(board, getpid()));
+    tell(CONSUL_EVENT_VERDICTS, 6, 0);
+    for (i = 0; i < PROV_BOARD_PROCESSES; i++)
+        assert_true(board->processes[i].verdicts != 6);
+    tell(CONSUL_EVENT_LANE, 0, 9);
+    tell(CONSUL_EVENT_VERDICTS, 6, 0);
+    assert_true(place_of(board, getpid())->verdicts == 6);
+}
+
+static void *serve(void *arg)
+{
+    tell(CONSUL_EVENT_SERVES, 0, 0);
+    return NULL;
+}
+
+static void test_threads_take_one_place(void **state)
+{
+    prov_board *board = find_board();
+    pthread_t threads[THREADS];
+    pid_t child = fork();
+    int i, status;
+
+    assert_true(child >= 0);
+    if (child == 0) {
+        for (i = 0; i < THREADS; i++)
+            pthread_create(&threads[i], NULL, serve, NULL);
+        for (i = 0; i < THREADS; i++)
+            pthread_join(threads[i], NULL);
+        _exit(place_of(board, getpid()) == NULL);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
+static void test_the_number_of_roots(void **state)
+{
+    prov_board *board = find_board();
+
+    tell(CONSUL_EVENT_ROOTS_FIRST, 1, 0);
+    assert_true(board->roots == 1 && board->roots_changed == 0);
+    tell(CONSUL_EVENT_ROOTS_CHANGED, 2, 0);
+    assert_true(board->roots == 2 && board->roots_changed == 1);
+}
+
 static void test_no_reason_is_out_of_its_room(void **state)
 {
     assert_true(CONSUL_R_END - CONSUL_R_OUT_OF_MEMORY <= PROV_BOARD_REASONS);
@@ -209,6 +344,10 @@ int main(void)
         cmocka_unit_test(test_children_and_threads_count_together),
         cmocka_unit_test(test_a_renewed_leaf_takes_the_place),
         cmocka_unit_test(test_a_dead_writer_stops_no_handshake),
+        cmocka_unit_test(test_a_process_takes_a_place_with_its_second_handshake),
+        cmocka_unit_test(test_children_take_places_of_their_own),
+        cmocka_unit_test(test_threads_take_one_place),
+        cmocka_unit_test(test_the_number_of_roots),
         cmocka_unit_test(test_no_reason_is_out_of_its_room),
     };
     int failed;
