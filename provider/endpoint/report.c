@@ -19,6 +19,7 @@
 typedef struct origin {
     consul_spiffe_id id;
     char host[64], port[16];
+    char local_host[64], local_port[16];
 } origin;
 
 /* Return the service that an endpoint is, or "unknown". Borrowed, of `id` or longer. */
@@ -35,6 +36,16 @@ static const char *service_of(const endpoint *e, consul_spiffe_id *id)
     return service == NULL ? "unknown" : service;
 }
 
+/* Write the number and the port of an address of TCP or UDP. Return false for another one. */
+static bool write_address(const struct sockaddr_storage *address, socklen_t len, char host[64],
+                          char port[16])
+{
+    return (address->ss_family == AF_INET || address->ss_family == AF_INET6)
+           && getnameinfo((const struct sockaddr *)address, len, host, 64, port, 16,
+                          NI_NUMERICHOST | NI_NUMERICSERV)
+                  == 0;
+}
+
 /* Fill in both ends of a connection, as far as they are known. */
 static void describe(const endpoint *e, const SSL *ssl, origin *of, prov_record *record)
 {
@@ -47,12 +58,15 @@ static void describe(const endpoint *e, const SSL *ssl, origin *of, prov_record 
     if (!SSL_is_server(ssl))
         record->name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
     if (getpeername(SSL_get_fd(ssl), (struct sockaddr *)&address, &len) == 0
-        && (address.ss_family == AF_INET || address.ss_family == AF_INET6)
-        && getnameinfo((struct sockaddr *)&address, len, of->host, sizeof(of->host), of->port,
-                       sizeof(of->port), NI_NUMERICHOST | NI_NUMERICSERV)
-               == 0) {
+        && write_address(&address, len, of->host, of->port)) {
         record->address = of->host;
         record->port = of->port;
+    }
+    len = sizeof(address);
+    if (getsockname(SSL_get_fd(ssl), (struct sockaddr *)&address, &len) == 0
+        && write_address(&address, len, of->local_host, of->local_port)) {
+        record->local_address = of->local_host;
+        record->local_port = of->local_port;
     }
     errno = saved;
 }
@@ -153,6 +167,17 @@ void endpoint_log_start(endpoint *e, const SSL *ssl)
     OPENSSL_free(id);
 }
 
+/* Write the random number of the client, which names the handshake where the address is not known. */
+static void write_client_random(const SSL *ssl, char text[2 * SSL3_RANDOM_SIZE + 1])
+{
+    unsigned char random[SSL3_RANDOM_SIZE];
+    size_t len = SSL_get_client_random(ssl, random, sizeof(random)), i;
+
+    *text = '\0';
+    for (i = 0; i < len; i++)
+        snprintf(text + 2 * i, 3, "%02x", random[i]);
+}
+
 void endpoint_log_admitted(endpoint *e, const SSL *ssl)
 {
     static const char *const bases[] = {
@@ -162,11 +187,13 @@ void endpoint_log_admitted(endpoint *e, const SSL *ssl)
     };
     const X509 *peer = SSL_get0_peer_certificate(ssl);
     char message[CONSUL_URI_MAX + 192], serial[CONSUL_SERIAL_MAX];
+    char fingerprint[CONSUL_FINGERPRINT_MAX], client_random[2 * SSL3_RANDOM_SIZE + 1];
     prov_record record = {.level = CONSUL_LOG_INFO,
                           .is_audit = true,
                           .event = "peer_admitted",
                           .message = message,
-                          .serial = serial};
+                          .serial = serial,
+                          .client_random = client_random};
     consul_spiffe_id *id;
     origin of;
 
@@ -177,6 +204,9 @@ void endpoint_log_admitted(endpoint *e, const SSL *ssl)
     if (SSL_is_server(ssl))
         record.verdict = bases[e->basis];
     consul_cert_serial_text(peer, serial);
+    consul_cert_fingerprint(peer, fingerprint);
+    write_client_random(ssl, client_random);
+    record.fingerprint = *fingerprint == '\0' ? NULL : fingerprint;
     snprintf(message, sizeof(message), "%s admitted: \"%s\"%s%s, serial %s",
              SSL_is_server(ssl) ? "client" : "server", id->uri,
              record.verdict == NULL ? "" : " by ", record.verdict == NULL ? "" : record.verdict,

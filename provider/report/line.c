@@ -78,19 +78,22 @@ static int syslog_priority(enum consul_log_level level)
 
 /* The fields that are members of a record, in their order. The message is the last, as it has the rest. */
 static const size_t members[] = {
-    offsetof(prov_record, event),   offsetof(prov_record, reason),
-    offsetof(prov_record, role),    offsetof(prov_record, service),
-    offsetof(prov_record, peer),    offsetof(prov_record, name),
-    offsetof(prov_record, serial),  offsetof(prov_record, valid_until),
-    offsetof(prov_record, verdict), offsetof(prov_record, address),
-    offsetof(prov_record, port),    offsetof(prov_record, message),
+    offsetof(prov_record, event),         offsetof(prov_record, reason),
+    offsetof(prov_record, role),          offsetof(prov_record, service),
+    offsetof(prov_record, peer),          offsetof(prov_record, name),
+    offsetof(prov_record, serial),        offsetof(prov_record, fingerprint),
+    offsetof(prov_record, client_random), offsetof(prov_record, valid_until),
+    offsetof(prov_record, verdict),       offsetof(prov_record, address),
+    offsetof(prov_record, port),          offsetof(prov_record, local_address),
+    offsetof(prov_record, local_port),    offsetof(prov_record, message),
 };
 
 #define FIRST_MEMBER 4 /* of the names: those before it are no members */
 
 const char *const prov_line_fields[] = {
-    "time", "level",  "program",     "pid",     "event",   "reason", "role",    "service", "peer",
-    "name", "serial", "valid_until", "verdict", "address", "port",   "message", NULL,
+    "time",    "level",   "program", "pid",           "event",       "reason",        "role",
+    "service", "peer",    "name",    "serial",        "fingerprint", "client_random", "valid_until",
+    "verdict", "address", "port",    "local_address", "local_port",  "message",       NULL,
 };
 
 /* Append a field, if its name fits. The room for the end of the line has the closing quote. */

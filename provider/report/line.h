@@ -10,19 +10,22 @@
 /* The statement of one line, doc/log.md; borrowed, and NULL for a fact that is not known. */
 typedef struct prov_record {
     enum consul_log_level level;
-    bool is_audit;           /* written because of the setting audit, at any level */
-    const char *event;       /* the kind of the statement */
-    const char *message;     /* the statement in words */
-    const char *reason;      /* the short reason of a refusal, as on the error queue */
-    const char *role;        /* of this end: "client" or "server" */
-    const char *service;     /* of this end */
-    const char *peer;        /* the SPIFFE ID of the other end */
-    const char *name;        /* the host name that a client asks for */
-    const char *serial;      /* of a certificate */
-    const char *valid_until; /* of a certificate, in UTC */
-    const char *verdict;     /* the origin of the agent's yes */
-    const char *address;     /* of the other end, a number */
-    const char *port;        /* of the other end */
+    bool is_audit;             /* written because of the setting audit, at any level */
+    const char *event;         /* the kind of the statement */
+    const char *message;       /* the statement in words */
+    const char *reason;        /* the short reason of a refusal, as on the error queue */
+    const char *role;          /* of this end: "client" or "server" */
+    const char *service;       /* of this end */
+    const char *peer;          /* the SPIFFE ID of the other end */
+    const char *name;          /* the host name that a client asks for */
+    const char *serial;        /* of a certificate */
+    const char *fingerprint;   /* of the peer's certificate */
+    const char *client_random; /* of the handshake, in hexadecimal */
+    const char *valid_until;   /* of a certificate, in UTC */
+    const char *verdict;       /* the origin of the agent's yes */
+    const char *address;       /* of the other end, a number */
+    const char *port;          /* of the other end */
+    const char *local_address, *local_port; /* of this end */
 } prov_record;
 
 /* The things that are common to all lines of a process. */

@@ -5,6 +5,9 @@
 #include <string.h>
 #include <time.h>
 
+#include <openssl/err.h>
+#include <openssl/evp.h>
+
 void consul_cert_serial_text(const X509 *cert, char text[CONSUL_SERIAL_MAX])
 {
     const ASN1_INTEGER *serial = X509_get0_serialNumber(cert);
@@ -14,6 +17,20 @@ void consul_cert_serial_text(const X509 *cert, char text[CONSUL_SERIAL_MAX])
     *text = '\0';
     for (i = 0; i < len && 3 * i + 3 < CONSUL_SERIAL_MAX; i++)
         snprintf(text + (i == 0 ? 0 : 3 * i - 1), 4, "%s%02x", i == 0 ? "" : ":", bytes[i]);
+}
+
+void consul_cert_fingerprint(const X509 *cert, char text[CONSUL_FINGERPRINT_MAX])
+{
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned int len = 0, i;
+
+    *text = '\0';
+    ERR_set_mark();
+    if (X509_digest(cert, EVP_sha1(), digest, &len) == 1 && 2 * len < CONSUL_FINGERPRINT_MAX) {
+        for (i = 0; i < len; i++)
+            snprintf(text + 2 * (size_t)i, 3, "%02x", digest[i]);
+    }
+    ERR_pop_to_mark();
 }
 
 void consul_cert_date(const ASN1_TIME *date, char text[CONSUL_DATE_MAX])

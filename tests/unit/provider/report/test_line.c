@@ -60,10 +60,14 @@ static const prov_record full = {
     .peer = "spiffe://x/svc/api",
     .name = "web.service.consul",
     .serial = "0b:5f",
+    .fingerprint = "07f5a2",
+    .client_random = "8c01",
     .valid_until = "2026-11-25T00:00:00Z",
     .verdict = "question",
     .address = "192.0.2.7",
     .port = "4711",
+    .local_address = "192.0.2.8",
+    .local_port = "8443",
 };
 
 static void test_text(void **state)
@@ -99,10 +103,14 @@ static void test_json_has_each_field_and_no_other(void **state)
     assert_string_equal(text_at(json, "peer"), full.peer);
     assert_string_equal(text_at(json, "name"), full.name);
     assert_string_equal(text_at(json, "serial"), full.serial);
+    assert_string_equal(text_at(json, "fingerprint"), full.fingerprint);
+    assert_string_equal(text_at(json, "client_random"), full.client_random);
     assert_string_equal(text_at(json, "valid_until"), full.valid_until);
     assert_string_equal(text_at(json, "verdict"), full.verdict);
     assert_string_equal(text_at(json, "address"), full.address);
     assert_string_equal(text_at(json, "port"), full.port);
+    assert_string_equal(text_at(json, "local_address"), full.local_address);
+    assert_string_equal(text_at(json, "local_port"), full.local_port);
     json_decref(json);
 }
 
@@ -151,8 +159,24 @@ static void test_any_length(void **state)
         text[most] = '\0';
         for (len = 0; len < most; len += len < 500 ? 1 : 97) {
             char *end = text + most - len;
-            prov_record all = {
-                CONSUL_LOG_INFO, false, end, end, end, end, end, end, end, end, end, end, end, end};
+            prov_record all = {CONSUL_LOG_INFO,
+                               false,
+                               end,
+                               end,
+                               end,
+                               end,
+                               end,
+                               end,
+                               end,
+                               end,
+                               end,
+                               end,
+                               end,
+                               end,
+                               end,
+                               end,
+                               end,
+                               end};
             prov_record typical = {
                 .event = "e", .service = end, .peer = end, .name = end, .message = end};
 
