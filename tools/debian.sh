@@ -12,12 +12,12 @@ demo_packages='openssl bind9-dnsutils curl'
 envoy_packages='python3-pip'
 # The applications in this list are tested as Debian ships them.
 test_packages='openssl curl python3-pytest python3-pytest-xdist python3-cryptography
-    nginx-light apache2-bin haproxy lighttpd lighttpd-mod-openssl stunnel4
+    nginx-light libnginx-mod-http-js apache2-bin haproxy lighttpd lighttpd-mod-openssl stunnel4
     postgresql redis-server mariadb-server-core mariadb-client-core
     dnsmasq-base iproute2'
 fips_packages=openssl-provider-fips # Debian 12 has none
 bench_packages='openssl python3-pytest python3-cryptography valgrind mmdebstrap'
-check_packages='clang clang-format codespell mandoc mmdebstrap'
+check_packages='clang clang-format codespell mandoc mmdebstrap prometheus'
 package_packages='debhelper dpkg-dev git lintian rpm xz-utils'
 
 fail() {

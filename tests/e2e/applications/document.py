@@ -34,6 +34,7 @@ name. An impostor, another service and a server outside of the mesh are refused.
 of the mesh is then not verified, unless `outbound = require` is set ([names](settings.md#names)).
 
 An intention counts for connections that are made after it. Open connections stay open.
+[The peer in the application](peers.md) has recipes for access logs and rules with the SPIFFE ID of the peer.
 """
 
 

@@ -54,8 +54,8 @@ def make_data(programs, folder):
     assert result.code == 0, result
 
 
-def start(programs, config, certificate, key, ca=None):
-    """Start it. With `ca` the names of clients come from their certificates, by the CAs in that file."""
+def start(programs, config, certificate, key, ca=None, method="cert", more=""):
+    """Start it, with more settings. With `ca` the names of clients come from their certificates, by the CAs in that file."""
     key.chmod(0o600)  # it insists
 
     def make(folder, port):
@@ -66,8 +66,8 @@ def start(programs, config, certificate, key, ca=None):
             PORT: port,
             "/etc/consul-provider/web.pem": certificate,
             "/etc/consul-provider/web.key": key,
-        }) + (f"ssl_ca_file = '{ca}'\n" if ca else ""))
-        access.write_text(documented("postgresql/pg_hba.conf", {"scram-sha-256": "cert"} if ca else {}))
+        }) + (f"ssl_ca_file = '{ca}'\n" if ca else "") + more)
+        access.write_text(documented("postgresql/pg_hba.conf", {"scram-sha-256": method} if ca else {}))
         return as_user(
             binary("postgres"), "-D", folder / "data", "-c", f"config_file={settings}",
             "-c", f"hba_file={access}", "-c", "unix_socket_directories=", "-c", "fsync=off")
