@@ -3,6 +3,7 @@
 #include "commands.h"
 
 #include "common/pair.h"
+#include "identity/stand_in.h"
 #include "identity/uri.h"
 
 #include <errno.h>
@@ -18,7 +19,7 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 
-#define KEY_MARK "CONSUL URI" /* of a key file that may be replaced */
+#define KEY_MARK "Only the OpenSSL provider \"consul\" reads this key" /* it may be replaced */
 #define PATH_SIZE 4096
 
 typedef struct owner {
@@ -69,12 +70,11 @@ static bool write_cert(BIO *out, const char *service, const char *uri)
     return ok;
 }
 
-static bool write_key(BIO *out, const char *uri)
+static bool write_key(BIO *out)
 {
-    return BIO_printf(out, "Only the OpenSSL provider \"consul\" reads this key. \"unsupported\"? "
-                           "OPENSSL_CONF does not load it in this program.\n")
-               > 0
-           && PEM_write_bio(out, KEY_MARK, "", (const unsigned char *)uri, (long)strlen(uri));
+    return BIO_puts(out, KEY_MARK ". The key is no secret. \"unsupported\"? OPENSSL_CONF does not "
+                                  "load it.\n" CONSUL_STAND_IN_BLOCK)
+           > 0;
 }
 
 /* Refuse to replace a file, but for a stand-in's with --force. A key may be the only one of its kind. */
@@ -169,8 +169,7 @@ int cli_stand_in(const cli_arguments *arguments, consul_error *err)
         || !make_room(files.cert, force, err) || !make_room(files.key, force, err)
         || !write_uri(arguments->operands[0], uri, err))
         goto done;
-    if (cert == NULL || key == NULL || !write_cert(cert, service.name, uri)
-        || !write_key(key, uri)) {
+    if (cert == NULL || key == NULL || !write_cert(cert, service.name, uri) || !write_key(key)) {
         consul_error_set(err, CONSUL_R_INTERNAL, "OpenSSL cannot make the certificate: %s",
                          ERR_reason_error_string(ERR_peek_last_error()));
         goto done;

@@ -67,7 +67,9 @@ static const OSSL_ALGORITHM *provider_query_operation(void *provctx, int operati
     *no_cache = 0;
     if (operation == OSSL_OP_STORE)
         return prov_loader_algorithms;
-    return operation == OSSL_OP_DECODER ? prov_decoder_algorithms() : NULL;
+    if (operation == OSSL_OP_KEYMGMT)
+        return prov_keymgmt_algorithms;
+    return operation == OSSL_OP_DECODER ? prov_decoder_algorithms : NULL;
 }
 
 static void free_instance(prov_instance *prov)
@@ -119,7 +121,8 @@ static int is_our_libcrypto(void (*core_function)(void))
 typedef struct core_functions {
     OSSL_FUNC_core_get_params_fn *get_params;
     OSSL_FUNC_core_get_libctx_fn *get_libctx;
-    OSSL_FUNC_BIO_gets_fn *bio_gets;
+    OSSL_FUNC_BIO_read_ex_fn *bio_read_ex;
+    OSSL_FUNC_BIO_ctrl_fn *bio_ctrl;
 } core_functions;
 
 static int take_core(core_functions *core, const OSSL_DISPATCH *in, consul_error *err)
@@ -131,10 +134,13 @@ static int take_core(core_functions *core, const OSSL_DISPATCH *in, consul_error
             core->get_params = OSSL_FUNC_core_get_params(function);
         else if (function->function_id == OSSL_FUNC_CORE_GET_LIBCTX)
             core->get_libctx = OSSL_FUNC_core_get_libctx(function);
-        else if (function->function_id == OSSL_FUNC_BIO_GETS)
-            core->bio_gets = OSSL_FUNC_BIO_gets(function);
+        else if (function->function_id == OSSL_FUNC_BIO_READ_EX)
+            core->bio_read_ex = OSSL_FUNC_BIO_read_ex(function);
+        else if (function->function_id == OSSL_FUNC_BIO_CTRL)
+            core->bio_ctrl = OSSL_FUNC_BIO_ctrl(function);
     }
-    if (core->get_params == NULL || core->get_libctx == NULL || core->bio_gets == NULL)
+    if (core->get_params == NULL || core->get_libctx == NULL || core->bio_read_ex == NULL
+        || core->bio_ctrl == NULL)
         return consul_error_set(err, CONSUL_R_INTERNAL, "OpenSSL's core lacks a function");
     if (!is_our_libcrypto((void (*)(void))core->get_libctx))
         return consul_error_set(
@@ -221,7 +227,8 @@ int OSSL_provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in,
     }
     prov->core.handle = handle;
     prov->core.get_params = core.get_params;
-    prov->core.bio_gets = core.bio_gets;
+    prov->core.bio_read_ex = core.bio_read_ex;
+    prov->core.bio_ctrl = core.bio_ctrl;
     /* The library context itself: take_core has checked that it is of our own libcrypto. */
     prov->core.libctx = (OSSL_LIB_CTX *)core.get_libctx(handle);
     prov_events_listen();

@@ -12,8 +12,6 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 
-#define KEY_LABEL "CONSUL URI"
-
 static const char make_pair[] = "make both files again: consul-tls stand-in SERVICE FOLDER";
 
 static void read_one(const char *path, char *text, size_t size)
@@ -48,9 +46,7 @@ static bool is_key(const char *path)
     bool found = false;
 
     while (file != NULL && !found && fgets(line, sizeof(line), file) != NULL)
-        found =
-            strncmp(line, "-----BEGIN " KEY_LABEL "-----", strlen("-----BEGIN " KEY_LABEL "-----"))
-            == 0;
+        found = strncmp(line, CONSUL_STAND_IN_LINE, strlen(CONSUL_STAND_IN_LINE)) == 0;
     OPENSSL_cleanse(line, sizeof(line));
     if (file != NULL)
         fclose(file);

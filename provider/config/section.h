@@ -15,7 +15,8 @@ typedef struct prov_core {
     OSSL_LIB_CTX *libctx;
     const OSSL_CORE_HANDLE *handle;
     OSSL_FUNC_core_get_params_fn *get_params;
-    OSSL_FUNC_BIO_gets_fn *bio_gets;
+    OSSL_FUNC_BIO_read_ex_fn *bio_read_ex;
+    OSSL_FUNC_BIO_ctrl_fn *bio_ctrl;
 } prov_core;
 
 /* Return the value of a setting as it stands there; NULL without a row. */

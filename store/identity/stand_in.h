@@ -18,9 +18,18 @@
 bool consul_cert_stands_in(const X509 *cert, consul_uri *uri);
 
 /*
- * The key of all stand-ins whose key file only the provider reads, as PKCS#8 (RFC 5208). Its
- * private half on P-256 is the number 1.
+ * The content of the key file of every stand-in, as PKCS#8 (RFC 5208). Only the provider reads it. Its algorithm is
+ * ours, with an identifier made of a UUID (ITU-T X.667). Its key is the text "consul:leaf". The block is the same
+ * as PEM.
  */
+#define CONSUL_STAND_IN_OID "2.25.1082103380070351329453495755653024905"
+#define CONSUL_STAND_IN_LINE "MCcCAQAwFQYTaYHQs/SazKKugan2hoKTjfKZCQQLY29uc3VsOmxlYWY="
+#define CONSUL_STAND_IN_BLOCK \
+    "-----BEGIN PRIVATE KEY-----\n" CONSUL_STAND_IN_LINE "\n-----END PRIVATE KEY-----\n"
+#define CONSUL_STAND_IN_FILE_LEN 41
+extern const unsigned char consul_stand_in_file[CONSUL_STAND_IN_FILE_LEN];
+
+/* The key that it is read as, as PKCS#8. Its private half on P-256 is the number 1. */
 #define CONSUL_STAND_IN_KEY_LEN 138
 extern const unsigned char consul_stand_in_key[CONSUL_STAND_IN_KEY_LEN];
 

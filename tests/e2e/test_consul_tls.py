@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import stand_ins
 from consul_tls import bad, good, run
 from programs import TLS13
 
@@ -70,7 +71,7 @@ def test_stand_in(programs, agent, service):
     assert (certificate.name, key.name) == (f"{service}.pem", f"{service}.key")
     assert [path.stat().st_mode & 0o7777 for path in (certificate, key)] == [0o644, 0o600]
     assert f'A stand-in for the service "{service}". It holds no secret.' in certificate.read_text()
-    assert 'Only the OpenSSL provider "consul" reads this key.' in key.read_text()
+    assert key.read_text() == stand_ins.KEY
     server = programs.server("-cert", certificate, "-key", key, config=programs.config(agent))
     outcome = programs.talk(server, TLS13, *agent.leaf("friend").files(programs.folder, "friend"))
     assert outcome.talked and f"/svc/{service}" not in key.read_text()
@@ -94,6 +95,8 @@ def test_stand_in_replaces_no_key(programs):
     assert "add --force" in bad(programs, "stand-in", "web", programs.folder)
     good(programs, "stand-in", "web", programs.folder, "--force")
     key = programs.folder / "web.key"
+    key.write_text('Only the OpenSSL provider "consul" reads this key. "unsupported"?\n-----BEGIN CONSUL URI-----\n')
+    good(programs, "stand-in", "web", programs.folder, "--force")  # the key of version 0.1.0
     key.write_text("-----BEGIN PRIVATE KEY-----\nprecious\n")
     assert "is no stand-in, and is not replaced" in bad(programs, "stand-in", "web", programs.folder, "--force")
     assert "precious" in key.read_text()

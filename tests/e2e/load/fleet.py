@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Many services on one agent: their processes, their clients, and the cost of both."""
 
-import base64
 import collections
 import concurrent.futures
 import http.client
@@ -19,6 +18,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
+import stand_ins
 from ca import self_signed
 
 PATIENCE = 30  # seconds for one connection
@@ -76,9 +76,8 @@ def stand_in_file(folder, service):
     """Write one file with the stand-in of a service and its key."""
     uri = f"consul:leaf/{service}"
     stand_in = self_signed([uri], key=ec.derive_private_key(1, ec.SECP256R1()))
-    key = base64.b64encode(uri.encode()).decode()
     file = folder / f"{service}.pem"
-    file.write_text(f"{stand_in.certificate}-----BEGIN CONSUL URI-----\n{key}\n-----END CONSUL URI-----\n")
+    file.write_text(f"{stand_in.certificate}{stand_ins.BLOCK}")
     return file
 
 

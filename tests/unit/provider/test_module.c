@@ -183,7 +183,8 @@ static void test_found_by_fips_properties(void **state)
 {
     loaded one = load();
     OSSL_STORE_LOADER *loader = OSSL_STORE_LOADER_fetch(one.libctx, "consul", "fips=yes");
-    OSSL_DECODER *decoder = OSSL_DECODER_fetch(one.libctx, "PVK", "provider=consul,fips=yes");
+    OSSL_DECODER *decoder =
+        OSSL_DECODER_fetch(one.libctx, CONSUL_STAND_IN_OID, "provider=consul,fips=yes");
 
     assert_non_null(loader);
     assert_non_null(decoder);

@@ -2,6 +2,7 @@
 /* Stand-ins among certificates, and the service of each. */
 #include "unit.h"
 
+#include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
 #include "identity/stand_in.h"
@@ -99,11 +100,38 @@ static void test_lengths(void **state)
     }
 }
 
+/* Check that the three forms of the key file are one: its bytes, its identifier, its PEM. */
+static void test_key_file(void **state)
+{
+    const unsigned char *der = consul_stand_in_file;
+    BIO *text = BIO_new_mem_buf(CONSUL_STAND_IN_BLOCK, -1);
+    PKCS8_PRIV_KEY_INFO *info = d2i_PKCS8_PRIV_KEY_INFO(NULL, &der, CONSUL_STAND_IN_FILE_LEN);
+    const ASN1_OBJECT *algorithm;
+    char identifier[64], *name, *header;
+    unsigned char *data;
+    long len;
+
+    assert_non_null(info);
+    assert_int_equal(PKCS8_pkey_get0(&algorithm, NULL, NULL, NULL, info), 1);
+    OBJ_obj2txt(identifier, sizeof(identifier), algorithm, 1);
+    assert_string_equal(identifier, CONSUL_STAND_IN_OID);
+    assert_int_equal(PEM_read_bio(text, &name, &header, &data, &len), 1);
+    assert_string_equal(name, PEM_STRING_PKCS8INF);
+    assert_int_equal(len, CONSUL_STAND_IN_FILE_LEN);
+    assert_memory_equal(data, consul_stand_in_file, CONSUL_STAND_IN_FILE_LEN);
+    OPENSSL_free(name);
+    OPENSSL_free(header);
+    OPENSSL_free(data);
+    PKCS8_PRIV_KEY_INFO_free(info);
+    BIO_free(text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_certificates),
         cmocka_unit_test(test_lengths),
+        cmocka_unit_test(test_key_file),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
