@@ -43,8 +43,17 @@ static bool is_none(const consul_answer *answer)
     return answer->body == NULL || strncmp(answer->body, "null", 4) == 0;
 }
 
+/* The ways to a leaf, each for where the one before has led to a stale leaf. */
+enum way {
+    WAY_KEPT,    /* the kept leaf, else the agent's present one */
+    WAY_WAITING, /* a moment for a newer leaf */
+    WAY_PLAIN, /* a request without an index: an agent signs anew for it after a rotation (1.16) */
+    WAYS
+};
+
 /*
- * Ask the agent for a leaf newer than the kept one. Return 0 with an error without an answer.
+ * Ask the agent for a leaf newer than the kept one, or plainly. Return 0 with an error without an
+ * answer.
  *
  * An agent renews only the leaves that a request waits for. A request without an index gets the old
  * leaf, even after a rotation or its expiry (Consul 1.8). So this request has the last index, or
@@ -53,13 +62,13 @@ static bool is_none(const consul_answer *answer)
  * a leaf gives no answer to that. Since Consul 1.16 it sends not a byte. A request without an index
  * follows then.
  */
-static int ask_for_newer(consul_store *store, consul_entry *entry, bool is_stale,
+static int ask_for_newer(consul_store *store, consul_entry *entry, enum way way,
                          consul_deadline deadline, consul_answer *answer, consul_error *err)
 {
-    uint64_t index = consul_entry_index(entry);
+    uint64_t index = way == WAY_PLAIN ? 0 : consul_entry_index(entry);
     consul_error why = {0};
-    int ok = consul_store_ask(store, entry, index == 0 ? LATEST_INDEX : index,
-                              is_stale ? STALE_WAIT_MS : 0, deadline, answer, &why);
+    int ok = consul_store_ask(store, entry, index == 0 && way != WAY_PLAIN ? LATEST_INDEX : index,
+                              way == WAY_WAITING ? STALE_WAIT_MS : 0, deadline, answer, &why);
 
     if (answer->cut_off || ((answer->status == 200 || answer->status == 500) && is_none(answer))) {
         consul_answer_free(answer);
@@ -105,12 +114,12 @@ static bool stands(consul_store *store, consul_entry *entry, consul_entry *of_ro
 
 /*
  * Return a leaf, kept or from the agent, that is good with roots as new. Return NULL with an error
- * otherwise. `anew` leaves out all kept snapshots. `*stale` is true where a second call with `anew`
- * could succeed.
+ * otherwise. Only WAY_KEPT uses kept snapshots. `*stale` is true where the next way could succeed.
  */
 static consul_leaf *get_leaf(consul_store *store, consul_entry *entry, consul_entry *of_roots,
-                             consul_asking asking, bool anew, bool *stale, consul_error *err)
+                             consul_asking asking, enum way way, bool *stale, consul_error *err)
 {
+    bool anew = way != WAY_KEPT;
     enum consul_origin origin = anew ? CONSUL_ASKED_ANEW : CONSUL_ASKED;
     int64_t asked = consul_now_us();
     consul_answer answer = {0};
@@ -124,7 +133,7 @@ static consul_leaf *get_leaf(consul_store *store, consul_entry *entry, consul_en
                    ? consul_entry_leaf_when_busy(entry, asking.since, asked)
                    : consul_entry_leaf(entry, asking.since);
     was_kept = leaf != NULL;
-    if (!was_kept && ask_for_newer(store, entry, anew, asking.deadline, &answer, err))
+    if (!was_kept && ask_for_newer(store, entry, way, asking.deadline, &answer, err))
         leaf = consul_entry_decode_leaf(entry, &answer, store->libctx, err);
     if (leaf == NULL)
         goto done;
@@ -269,7 +278,8 @@ int consul_store_leaf(consul_store *store, const char *service, const consul_sco
     consul_scope effective = consul_store_scope(store, scope);
     consul_entry *entry, *of_roots;
     consul_error first = {0};
-    bool stale;
+    bool stale = true;
+    enum way way;
 
     *leaf = NULL;
     if (service == NULL || *service == '\0')
@@ -282,11 +292,10 @@ int consul_store_leaf(consul_store *store, const char *service, const consul_sco
         || (of_roots = consul_table_entry(store->table, CONSUL_KIND_ROOTS, "", &effective, err))
                == NULL)
         return 0;
-    *leaf = get_leaf(store, entry, of_roots, asking, false, &stale, &first);
     /* Roots and leaves change one after the other. After a rotation in between, get both anew. */
-    if (*leaf == NULL && stale) {
+    for (way = WAY_KEPT; way < WAYS && *leaf == NULL && stale; way++) {
         first = (consul_error){0};
-        *leaf = get_leaf(store, entry, of_roots, asking, true, &stale, &first);
+        *leaf = get_leaf(store, entry, of_roots, asking, way, &stale, &first);
     }
     if (*leaf == NULL)
         *leaf = last_leaf(entry, of_roots);

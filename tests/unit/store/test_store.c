@@ -29,16 +29,17 @@ typedef struct fixture {
     http_server *server;
     consul_store *store;
     const minted *leaf, *root;
-    const minted *next_root; /* from the second question for roots on, unless NULL */
-    bool lists_odd;          /* beside that */
-    bool leaf_with_odd;      /* as an intermediate */
+    const minted *plain_leaf; /* for a request without an index, unless NULL */
+    const minted *next_root;  /* from the second question for roots on, unless NULL */
+    bool lists_odd;           /* beside that */
+    bool leaf_with_odd;       /* as an intermediate */
     int status;
     enum { SAYS_YES, SAYS_NOTHING, LIMITS } of_alice; /* of others it says yes */
     int leaves, roots;                                /* how often each was asked for */
     int index;                                        /* of its answers about leaves; 0 for none */
     const char *none; /* the answer to a request for a newer leaf, or NULL for the usual one */
     char headers[64];
-    char last_leaf[256], last_roots[256];
+    char last_leaf[256], last_waiting[256], last_roots[256];
     char *body;
 } fixture;
 
@@ -99,6 +100,8 @@ static void handle(const http_request *request, http_reply *reply, void *arg)
     if (strncmp(request->target, "/v1/agent/connect/ca/leaf/", 26) == 0) {
         f->leaves++;
         snprintf(f->last_leaf, sizeof(f->last_leaf), "%.255s", request->target + 26);
+        if (strstr(request->target, "ms") != NULL)
+            strcpy(f->last_waiting, f->last_leaf);
         if (f->none != NULL && strstr(request->target, "index=") != NULL) {
             reply->manner = f->none == nothing ? HTTP_CLOSE : HTTP_ANSWER;
             reply->status = strlen(f->none) < 5 ? 200 : 500;
@@ -109,6 +112,8 @@ static void handle(const http_request *request, http_reply *reply, void *arg)
             snprintf(f->headers, sizeof(f->headers), "X-Consul-Index: %d\r\n", f->index);
             reply->headers = f->headers;
         }
+        if (strstr(request->target, "index=") == NULL && f->plain_leaf != NULL)
+            f->leaf = f->plain_leaf;
         f->body = leaf_body(f->leaf, f->leaf_with_odd);
     } else if (strncmp(request->target, "/v1/agent/connect/ca/roots", 26) == 0) {
         bool changed = f->roots++ > 0 && f->next_root != NULL;
@@ -434,7 +439,7 @@ static void test_no_end_of_rotation(void **state)
     f->leaf = &new_web;
     assert_int_equal(get_leaf(f, "web", NULL, &err), 0);
     assert_error(&err, CONSUL_R_AGENT_ANSWER_INVALID, "does not chain to the roots");
-    assert_int_equal(f->leaves, 2);
+    assert_int_equal(f->leaves, 3);
 }
 
 /* Each question has the agent look for a newer leaf, and the first one, too. */
@@ -488,7 +493,23 @@ static void test_stale(void **state)
     f->root = &new_ca;
     assert_int_equal(get_leaf(f, "web", NULL, &err), 0);
     assert_error(&err, CONSUL_R_AGENT_ANSWER_INVALID, "does not chain to the roots");
-    assert_string_equal(f->last_leaf, "web?ns=default&index=7&wait=100ms");
+    assert_string_equal(f->last_waiting, "web?ns=default&index=7&wait=100ms");
+    assert_string_equal(f->last_leaf, "web?ns=default");
+}
+
+/* An agent since 1.16 finds a rotation that it was not waiting for by a request without an index. */
+static void test_a_plain_request_finds_the_rotation(void **state)
+{
+    fixture *f = *state;
+    consul_error err = {0};
+
+    f->index = 7;
+    assert_int_equal(get_leaf(f, "web", NULL, &err), 1);
+    f->root = &new_ca;
+    f->plain_leaf = &new_web;
+    if (!get_leaf(f, "web", NULL, &err))
+        fail_msg("%s", err.text);
+    assert_string_equal(f->last_waiting, "web?ns=default&index=7&wait=100ms");
 }
 
 static void test_refused(void **state)
@@ -599,6 +620,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_renewal, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_nothing_to_renew, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_stale, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_plain_request_finds_the_rotation, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_no_time, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_references, set_up, tear_down),
