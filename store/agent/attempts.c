@@ -2,9 +2,12 @@
 #include "agent/attempts.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#define LOOK_MS 5 /* a wait for the kernel of this host, which may be busy */
 
 void consul_attempts_add(consul_attempts *attempts, const struct sockaddr *address, size_t len)
 {
@@ -21,7 +24,19 @@ static bool is_nobody(long error)
            || error == ENETUNREACH || error == ENETDOWN || error == ETIMEDOUT;
 }
 
-/* Begin a connection and give it up at once. Return its errno, or 0 where it was there at once. */
+/* Return the errno of a connection that has begun, 0 where it is there, EINPROGRESS without either. */
+static int find_error(int fd)
+{
+    struct pollfd connecting = {.fd = fd, .events = POLLOUT};
+    int error = EINPROGRESS;
+    socklen_t len = sizeof(error);
+
+    if (poll(&connecting, 1, LOOK_MS) == 1)
+        getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len);
+    return error;
+}
+
+/* Begin a connection and give it up at once. Return its errno, as find_error does. */
 static int try(const struct sockaddr *address, int type)
 {
     socklen_t len =
@@ -31,13 +46,29 @@ static int try(const struct sockaddr *address, int type)
     if (fd < 0)
         return errno;
     error = connect(fd, address, len) == 0 ? 0 : errno;
+    if (error == EINPROGRESS)
+        error = find_error(fd);
     close(fd);
     return error;
 }
 
+static bool is_loopback(const struct sockaddr *address)
+{
+    struct sockaddr_in6 v6;
+    struct sockaddr_in v4;
+
+    if (address->sa_family == AF_INET6) {
+        memcpy(&v6, address, sizeof(v6));
+        return IN6_IS_ADDR_LOOPBACK(&v6.sin6_addr);
+    }
+    memcpy(&v4, address, sizeof(v4));
+    return ntohl(v4.sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+}
+
 /*
  * Return true where no program of this host could connect. EADDRNOTAVAIL is also the error of a
- * host without a free TCP port. A host without an address of the family gives it for UDP, too.
+ * host without a free TCP port. A host without an address of the family gives it for UDP, too. An
+ * attempt that goes on proves a full queue of a program that listens, on the loopback.
  */
 static bool leads_nowhere(const struct sockaddr *address)
 {
@@ -45,7 +76,7 @@ static bool leads_nowhere(const struct sockaddr *address)
 
     if (error == EADDRNOTAVAIL)
         return try(address, SOCK_DGRAM) == EADDRNOTAVAIL;
-    return error == EINPROGRESS || is_nobody(error);
+    return is_nobody(error) || (error == EINPROGRESS && !is_loopback(address));
 }
 
 bool consul_attempts_found_nobody(const consul_attempts *attempts, long error)

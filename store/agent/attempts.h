@@ -27,7 +27,7 @@ void consul_attempts_add(consul_attempts *attempts, const struct sockaddr *addre
 /*
  * Return true where each address has no route or no program that listens. `error` is the errno of
  * the last attempt. A lack of this host's resources does not count, as a local user could cause it.
- * Each of several addresses is tried once more, without a wait.
+ * Each of several addresses is tried once more, for some milliseconds at most.
  */
 bool consul_attempts_found_nobody(const consul_attempts *attempts, long error);
 

@@ -4,6 +4,7 @@
 #include "agent/agent_tls.h"
 #include "agent/agent_user.h"
 #include "agent/hint.h"
+#include "agent/outcome.h"
 #include "agent/url.h"
 #include "base/event.h"
 
@@ -22,7 +23,6 @@
 #include <openssl/ssl.h>
 
 #define AGENT_TEXT_SHOWN 400 /* bytes of the agent's own words in an error text */
-#define CROWDED_TEXT "too many concurrent connections" /* the words of a newer agent */
 
 static size_t receive_body(char *data, size_t size, size_t count, void *arg)
 {
@@ -214,24 +214,6 @@ int consul_exchange_prepare(consul_exchange *x, const consul_agent *agent,
            || consul_error_set(err, CONSUL_R_INTERNAL, "%s: libcurl refused an option", x->source);
 }
 
-static long status_of(const consul_exchange *x)
-{
-    long status = 0;
-
-    return curl_easy_getinfo(x->curl, CURLINFO_RESPONSE_CODE, &status) == CURLE_OK ? status : 0;
-}
-
-/*
- * Return true where a newer agent has said that it is crowded. It says so before it has read a
- * request, and closes the connection. A request on its way then makes it a reset. Other limits have
- * the same status.
- */
-static bool was_told_of_crowd(const consul_exchange *x)
-{
-    return x->body.data != NULL && status_of(x) == 429
-           && strstr(x->body.data, CROWDED_TEXT) != NULL;
-}
-
 static int refuse(const consul_exchange *x, CURLcode code, long status, consul_error *err)
 {
     char hint[CONSUL_HINT_MAX];
@@ -243,7 +225,7 @@ static int refuse(const consul_exchange *x, CURLcode code, long status, consul_e
         return consul_error_set(err, CONSUL_R_AGENT_ANSWER_INVALID,
                                 "%s: the answer is larger than %zu bytes", x->source,
                                 CONSUL_ANSWER_MAX);
-    if (was_told_of_crowd(x))
+    if (consul_exchange_was_told_of_crowd(x))
         return consul_error_set(err, CONSUL_R_AGENT_UNREACHABLE, "%s: HTTP status 429: %.*s",
                                 x->source, AGENT_TEXT_SHOWN, x->body.data);
     if (code != CURLE_OK && x->want != 0)
@@ -310,7 +292,7 @@ int consul_exchange_finish(consul_exchange *x, CURLcode code, consul_answer *ans
     memset(answer, 0, sizeof(*answer));
     OPENSSL_strlcpy(answer->source, x->source, sizeof(answer->source));
     if (code == CURLE_OK) {
-        answer->status = status_of(x);
+        answer->status = consul_exchange_status(x);
         answer->date = date_of(x);
     }
     answer->unanswered = consul_exchange_was_unanswered(x, code);
@@ -324,63 +306,6 @@ int consul_exchange_finish(consul_exchange *x, CURLcode code, consul_answer *ans
     answer->len = x->body.len;
     x->body.data = NULL;
     return 1;
-}
-
-bool consul_exchange_was_crowded_out(const consul_exchange *x, CURLcode code)
-{
-    curl_off_t received = 0;
-
-    if (was_told_of_crowd(x))
-        return true;
-    if (code != CURLE_RECV_ERROR && code != CURLE_SEND_ERROR && code != CURLE_GOT_NOTHING
-        && code != CURLE_SSL_CONNECT_ERROR)
-        return false;
-    curl_easy_getinfo(x->curl, CURLINFO_HEADER_SIZE, &received);
-    return received == 0 && x->body.len == 0;
-}
-
-bool consul_exchange_was_limited(const consul_exchange *x, CURLcode code)
-{
-    return code == CURLE_OK && status_of(x) == 429;
-}
-
-bool consul_exchange_was_unanswered(const consul_exchange *x, CURLcode code)
-{
-    return code == CURLE_OPERATION_TIMEDOUT && x->has_time && !x->unread;
-}
-
-/*
- * Return true for the words of an agent that lacks something itself: a user of its host may have
- * it.
- */
-static bool tells_of_want(const consul_exchange *x)
-{
-    static const char *const words[] = {
-        "rate limit",                      /* limits.request_limits */
-        "too many open files",             /* EMFILE and ENFILE, in the words of Go */
-        "cannot assign requested address", /* EADDRNOTAVAIL: no port is left */
-    };
-    size_t i;
-
-    for (i = 0; x->body.data != NULL && i < sizeof(words) / sizeof(*words); i++) {
-        if (strstr(x->body.data, words[i]) != NULL)
-            return true;
-    }
-    return false;
-}
-
-bool consul_exchange_found_loss(const consul_exchange *x, CURLcode code)
-{
-    long error = 0;
-
-    if (x->want != 0)
-        return false;
-    if (code == CURLE_COULDNT_CONNECT)
-        return curl_easy_getinfo(x->curl, CURLINFO_OS_ERRNO, &error) == CURLE_OK
-               && consul_attempts_found_nobody(&x->attempts, error);
-    if (code == CURLE_OPERATION_TIMEDOUT)
-        return consul_exchange_was_unanswered(x, code) && x->was_looked_up;
-    return code == CURLE_OK && status_of(x) >= 500 && !tells_of_want(x);
 }
 
 void consul_exchange_clear(consul_exchange *x)

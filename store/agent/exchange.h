@@ -66,30 +66,6 @@ int consul_exchange_finish(consul_exchange *exchange, CURLcode code, consul_answ
                            consul_error *err);
 
 /*
- * Return true where the agent was crowded. It cuts a connection off before any answer then. A newer
- * agent gives the reason first.
- */
-bool consul_exchange_was_crowded_out(const consul_exchange *exchange, CURLcode code);
-
-/*
- * Return true where the agent refused one request of too many, as for more leaves than it may sign.
- */
-bool consul_exchange_was_limited(const consul_exchange *exchange, CURLcode code);
-
-/*
- * Return true where the exchange took too long. A handshake with too little time left does not
- * count. Neither does an answer that this process was too slow to read.
- */
-bool consul_exchange_was_unanswered(const consul_exchange *exchange, CURLcode code);
-
-/*
- * Return true where the agent is lost. Then no program of this host reaches it, it hangs, or it
- * answers with status 5xx. A lack of resources in this process or in the agent is no loss. A local
- * user could cause it. A resolver that hangs is no loss, either.
- */
-bool consul_exchange_found_loss(const consul_exchange *exchange, CURLcode code);
-
-/*
  * Cleanse the token and the body, and free the exchange's parts. An exchange of zeros is allowed.
  */
 void consul_exchange_clear(consul_exchange *exchange);

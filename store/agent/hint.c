@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/hint.h"
 
+#include "agent/outcome.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -96,6 +98,11 @@ static void write_code(const consul_exchange *x, CURLcode code, char hint[CONSUL
     else if (strstr(x->curl_text, "certificate required") != NULL
              || strstr(x->curl_text, "bad certificate") != NULL)
         strcpy(hint, " (the agent wants another certificate of ours; see client_cert, client_key)");
+    else if (code != CURLE_SSL_CONNECT_ERROR && consul_exchange_was_crowded_out(x, code))
+        strcpy(
+            hint,
+            " (the agent has closed the connection at once; it may have too many of this host, see its "
+            "limits.http_max_conns_per_client)");
 }
 
 void consul_hint_write(const consul_exchange *x, CURLcode code, long status,

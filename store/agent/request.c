@@ -3,6 +3,7 @@
 
 #include "agent/exchange.h"
 #include "agent/look_up.h"
+#include "agent/outcome.h"
 #include "agent/slot.h"
 #include "base/cancel.h"
 #include "base/host_thread.h"

@@ -3,9 +3,11 @@
 
 #include "base/clock.h"
 
+#include <fcntl.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -57,6 +59,26 @@ bool consul_slot_is_asked_for(int fd)
     return recv(fd, &word, 1, MSG_DONTWAIT) > 0;
 }
 
+bool consul_slot_is_asked_by_socket(const consul_agent *agent, consul_slot_socket *seen)
+{
+    struct stat now;
+    bool asked;
+
+    if (agent->address.socket_path == NULL || stat(agent->address.socket_path, &now) != 0)
+        return false;
+    /* A restarted agent has made another socket. */
+    asked = seen->inode == now.st_ino
+            && (seen->modified.tv_sec != now.st_mtim.tv_sec
+                || seen->modified.tv_nsec != now.st_mtim.tv_nsec);
+    seen->inode = now.st_ino;
+    seen->modified = now.st_mtim;
+    if (!asked)
+        return false;
+    /* Another word follows where too few have heeded this one. */
+    seen->passed_over = !seen->passed_over && consul_jitter(2) == 1;
+    return !seen->passed_over;
+}
+
 void consul_slot_ask_for_some(const consul_agent *agent)
 {
     int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0), asked = 0, i;
@@ -71,6 +93,9 @@ void consul_slot_ask_for_some(const consul_agent *agent)
     }
     if (fd >= 0)
         close(fd);
+    if (asked < SLOTS_ASKED && agent->address.socket_path != NULL)
+        utimensat(AT_FDCWD, agent->address.socket_path, NULL,
+                  0); /* others may not share the names */
     consul_slot_note_crowd();
 }
 

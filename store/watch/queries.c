@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "watch/queries.h"
 
+#include "agent/outcome.h"
 #include "agent/slot.h"
 #include "base/event.h"
 #include "base/lock.h"
@@ -239,8 +240,10 @@ static void finish_lane(const consul_watch *watch, consul_watch_thread *r, consu
 
     /* A query without an index is quick, too, as the index may go backwards for ever. */
     bool is_quick = consul_now_ms() - q->began < quick;
+    /* A restarted agent without a leaf sends not a byte (1.16). The next query has no index. */
+    bool is_for_index = q->index != 0 && code == CURLE_GOT_NOTHING;
 
-    if (is_quick && consul_exchange_was_crowded_out(&q->exchange, code))
+    if (is_quick && !is_for_index && consul_exchange_was_crowded_out(&q->exchange, code))
         consul_slot_note_crowd(); /* the thread yields at its next round */
     is_quick = is_quick && ok && (!is_news || q->entry->kind == CONSUL_KIND_INTENTIONS);
     q->quick = is_quick ? q->quick + 1 : 0;

@@ -13,6 +13,8 @@
 
 #include <openssl/crypto.h>
 
+#define SOCKET_LOOK_MS 100 /* between two looks at the agent's socket, less than all tries take */
+
 pthread_mutex_t consul_work_lock = PTHREAD_MUTEX_INITIALIZER;
 
 /* Threads that forks and closed descriptors have left behind, under the lock of base/lock.h. */
@@ -25,11 +27,12 @@ void consul_thread_wake(const consul_watch_thread *r)
 }
 
 /* Return true where other processes need the connections more than this one, which can ask. */
-static bool yields(const consul_watch_thread *r)
+static bool yields(consul_watch_thread *r)
 {
     if (!consul_descriptor_is_ours(&r->slot))
         return false;
-    if (consul_slot_is_asked_for(r->slot.fd))
+    if (consul_slot_is_asked_for(r->slot.fd)
+        || consul_slot_is_asked_by_socket(r->watch->agent, &r->socket))
         consul_slot_note_crowd();
     return consul_slot_is_crowd();
 }
@@ -89,6 +92,8 @@ static int pause_length(const consul_watch *watch, const consul_watch_thread *r)
             due = r->queries[i].next;
     }
     consul_unlock();
+    if (r->slot.fd >= 0 && watch->agent->address.socket_path != NULL && due > now + SOCKET_LOOK_MS)
+        due = now + SOCKET_LOOK_MS;
     return due <= now ? 0 : (int)(due - now);
 }
 

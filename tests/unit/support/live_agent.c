@@ -225,6 +225,11 @@ static void answer(connection *c, const live_request *request, const char *targe
                                         : "No cluster leader");
 
     must(copy != NULL, "memory");
+    if (manner == LIVE_PANIC && request->index != 0) {
+        shutdown(c->fd, SHUT_RDWR);
+        free(copy);
+        return;
+    }
     if (manner == LIVE_WAVER && agent->counts[request->what] % 2 == 0)
         index--;
     pthread_mutex_unlock(&agent->lock);

@@ -23,6 +23,7 @@ enum live_manner {
     LIVE_LATE,    /* a blocking query as late as Consul may be: after wait + wait/16 */
     LIVE_HANG,    /* never, on a connection that stays open */
     LIVE_FAIL,    /* HTTP status 500 */
+    LIVE_PANIC,   /* not a byte to a request with an index (1.16, restarted) */
     LIVE_CROWDED  /* there are too many connections, in a newer agent's words */
 };
 

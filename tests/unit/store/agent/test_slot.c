@@ -3,9 +3,13 @@
 #include "unit.h"
 
 #include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "agent/slot.h"
+#include "base/clock.h"
 
 #define SLOTS 32
 #define ASKED 4
@@ -122,6 +126,71 @@ static void test_who_has_asked_takes_none(void **state)
     assert_true(consul_slot_is_crowd());
 }
 
+/* ---- processes with the agent's unix socket in common, and without a common network ---- */
+
+static char socket_path[64], socket_address[80];
+
+static int make_socket(void)
+{
+    struct sockaddr_un name = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    strcpy(name.sun_path, socket_path);
+    assert_int_equal(bind(fd, (struct sockaddr *)&name, sizeof(name)), 0);
+    return fd;
+}
+
+/* Return an agent at the socket. Slots of HTTP and of HTTPS have different names, as of two networks. */
+static consul_agent *agent_at_socket(consul_settings *at, bool https)
+{
+    consul_agent *agent;
+
+    *at = (consul_settings){.address = socket_address, .tls = https};
+    agent = consul_agent_new(at, NULL);
+    assert_non_null(agent);
+    return agent;
+}
+
+static void test_a_word_by_the_socket(void **state)
+{
+    consul_settings here, there;
+    consul_slot_socket seen = {0};
+    consul_agent *watching, *asking;
+    int64_t until = consul_now_ms() + 60000;
+    int listener, again, i;
+    bool heard = false;
+
+    (void)state;
+    snprintf(socket_path, sizeof(socket_path), "/tmp/test-slot-%d.sock", (int)getpid());
+    snprintf(socket_address, sizeof(socket_address), "unix://%s", socket_path);
+    listener = make_socket();
+    watching = agent_at_socket(&here, false);
+    asking = agent_at_socket(&there, true);
+    for (i = 0; i < 100; i++)
+        assert_false(consul_slot_is_asked_by_socket(watching, &seen));
+    while (!heard && consul_now_ms() < until) {
+        consul_slot_ask_for_some(asking);
+        heard = consul_slot_is_asked_by_socket(watching, &seen);
+    }
+    assert_true(heard);
+    for (i = 0; i < 100; i++)
+        assert_false(consul_slot_is_asked_by_socket(watching, &seen));
+    /* The new socket of a restarted agent is no word. */
+    for (i = 0; i < 100; i++) {
+        assert_int_equal(unlink(socket_path), 0);
+        again = make_socket();
+        assert_false(consul_slot_is_asked_by_socket(watching, &seen));
+        close(listener);
+        listener = again;
+    }
+    close(listener);
+    assert_int_equal(unlink(socket_path), 0);
+    assert_false(consul_slot_is_asked_by_socket(watching, &seen));
+    consul_slot_ask_for_some(asking); /* without a socket */
+    consul_agent_free(watching);
+    consul_agent_free(asking);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -129,6 +198,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_each_agent_has_its_own, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_some_are_asked_for, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_the_only_one, set_up, tear_down),
+        cmocka_unit_test(test_a_word_by_the_socket),
         cmocka_unit_test_setup_teardown(test_who_has_asked_takes_none, set_up, tear_down),
     };
 

@@ -7,6 +7,7 @@
 
 #include <arpa/inet.h>
 #include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <net/if.h>
 #include <netdb.h>
@@ -17,6 +18,7 @@
 #include <unistd.h>
 
 #include "agent/agent.h"
+#include "agent/attempts.h"
 #include "agent/request.h"
 
 #define PORT 8500
@@ -166,11 +168,45 @@ static void test_one_family_is_off(void **state)
     }
 }
 
+/* Return the finding of two failures that libcurl could have seen before the agent came. */
+static bool found_nobody(void)
+{
+    struct sockaddr_in address = at();
+    consul_attempts attempts = {0};
+
+    consul_attempts_add(&attempts, (struct sockaddr *)&address, sizeof(address));
+    consul_attempts_add(&attempts, (struct sockaddr *)&address, sizeof(address));
+    return consul_attempts_found_nobody(&attempts, ECONNREFUSED);
+}
+
+static void test_the_agent_is_back_or_has_a_full_queue(void **state)
+{
+    struct sockaddr_in address = at();
+    int listener, held[HELD_MAX], i;
+
+    if (!has_network)
+        skip();
+    assert_true(found_nobody());
+    listener = listen_for_agent();
+    assert_false(found_nobody());
+    assert_int_equal(listen(listener, 0), 0);
+    for (i = 0; i < 3; i++) {
+        held[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        connect(held[i], (struct sockaddr *)&address, sizeof(address));
+    }
+    assert_false(found_nobody());
+    while (i > 0)
+        close(held[--i]);
+    close(listener);
+    assert_true(found_nobody());
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_nobody_listens),
         cmocka_unit_test(test_others_have_all_ports),
+        cmocka_unit_test(test_the_agent_is_back_or_has_a_full_queue),
         cmocka_unit_test(test_one_family_is_off),
     };
 

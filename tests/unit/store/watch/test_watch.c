@@ -661,6 +661,28 @@ static void test_connections_that_hang(void **state)
     assert_int_equal(deaf_threads(), 1);
 }
 
+/* An agent that cannot answer a request with an index is asked plainly, and is not crowded. */
+static void test_an_agent_that_panics(void **state)
+{
+    fixture *f = *state;
+    int number, i;
+
+    start_watching(f);
+    WAIT_UNTIL(is_vouched_for(f->roots) && is_vouched_for(f->leaf));
+    number = live_agent_requests(f->agent, LIVE_LEAF);
+    live_agent_behave(f->agent, LIVE_LEAF, LIVE_PANIC);
+    /* libcurl repeats a request on a connection that was used before. */
+    for (i = 0; i < 3; i++) {
+        while (live_agent_request(f->agent, LIVE_LEAF, number).index != 0)
+            number++;
+        number++;
+    }
+    assert_false(consul_slot_is_crowd());
+    assert_true(is_vouched_for(f->roots));
+    live_agent_behave(f->agent, LIVE_LEAF, LIVE_ANSWER);
+    WAIT_UNTIL(is_vouched_for(f->leaf));
+}
+
 /* An agent without a free connection has answered nothing: neither a probe nor a watch. */
 static void test_a_crowd(void **state)
 {
@@ -940,6 +962,7 @@ int main(void)
         TEST(test_closed_descriptors),
         TEST(test_two_that_end_it),
         TEST(test_cancelled_threads),
+        TEST(test_an_agent_that_panics),
         TEST(test_a_crowd), /* last: this process does not watch for a while afterwards */
     };
     pthread_t thread;
