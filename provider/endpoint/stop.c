@@ -16,17 +16,40 @@ bool endpoint_is_stopped(const endpoint *e)
     return e->stopped;
 }
 
-/* Cut off the SSL again where the application has given it another BIO, for its next handshake say. */
+bool endpoint_may_finish(const endpoint *e, const SSL *ssl)
+{
+    const X509 *cert = SSL_get0_peer_certificate(ssl);
+
+    if (endpoint_peer(e) == ENDPOINT_PEER_AUTHORIZED || endpoint_rule(e) == ENDPOINT_LEFT_ALONE)
+        return true;
+    return endpoint_rule(e) == ENDPOINT_BY_PEER
+           && (endpoint_peer(e) == ENDPOINT_PEER_LEFT_ALONE || cert == NULL
+               || !consul_cert_claims_trust_domain(cert, NULL));
+}
+
+/*
+ * Cut off the SSL again where the application has given it another BIO, for its next handshake say.
+ *
+ * All connections of a QUIC server have one socket. There the handshake is made to have another step, before
+ * the next data. An error in that step ends the connection: see prov_tls_stop.
+ */
 void endpoint_cut_off(endpoint *e, SSL *ssl)
 {
+    bool is_quic = endpoint_is_quic(ssl);
     BIO *wbio = SSL_get_wbio(ssl), *wall;
 
-    if (wbio == NULL || BIO_test_flags(wbio, BIO_FLAGS_MEM_RDONLY) || !BIO_up_ref(wbio))
+    if (is_quic && SSL_is_server(ssl)) {
+        SSL_new_session_ticket(ssl);
         return;
-    BIO_free_all(e->wbio);
-    e->wbio = wbio;
-    wall = BIO_new_mem_buf("", 0); /* to be read only */
-    SSL_set0_wbio(ssl, wall);      /* none does as well */
+    }
+    if (wbio == NULL || BIO_test_flags(wbio, BIO_FLAGS_MEM_RDONLY))
+        return;
+    if (e != NULL && BIO_up_ref(wbio)) {
+        BIO_free_all(e->wbio);
+        e->wbio = wbio;
+    }
+    wall = is_quic ? NULL : BIO_new_mem_buf("", 0); /* to be read only */
+    SSL_set0_wbio(ssl, wall);                       /* none does as well */
 }
 
 void endpoint_hold_back(endpoint *e, SSL *ssl)

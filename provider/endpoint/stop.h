@@ -10,8 +10,14 @@ bool endpoint_stop(endpoint *e);
 bool endpoint_is_stopped(const endpoint *e);
 
 /*
+ * Return true if the peer was authorized in this handshake, or need not be. A client that goes by its
+ * peer has not looked at it after a resumption. The same holds where the application verified it alone.
+ */
+bool endpoint_may_finish(const endpoint *e, const SSL *ssl);
+
+/*
  * Let nothing more be written to the network by a connection that was stopped. The BIO that the
- * application has given to the SSL stays alive.
+ * application has given to the SSL stays alive. `e` is NULL without memory.
  */
 void endpoint_cut_off(endpoint *e, SSL *ssl);
 

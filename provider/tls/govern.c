@@ -11,10 +11,12 @@
 
 #include "endpoint/certificates.h"
 #include "endpoint/info.h"
+#include "endpoint/quic.h"
 #include "endpoint/report.h"
 #include "endpoint/rule.h"
 #include "endpoint/stop.h"
 #include "tls/present.h"
+#include "tls/quic.h"
 #include "tls/stop.h"
 
 #include <errno.h>
@@ -40,11 +42,18 @@ bool prov_tls_is_governed(const endpoint *e)
 
 /* ---- how a governed connection is set up ---- */
 
+/* Set options, but not on QUIC: its SSL has a lock, which libssl holds. None of these matters there. */
+static void set_options(SSL *ssl, uint64_t options)
+{
+    if (!endpoint_is_quic(ssl))
+        SSL_set_options(ssl, options);
+}
+
 /* Close all other ways by which a peer could do without a certificate, or without verification. */
 static void close_other_ways(SSL *ssl)
 {
-    SSL_set_options(ssl, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION
-                             | PROV_NO_TX_CERTIFICATE_COMPRESSION);
+    set_options(ssl,
+                SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION | PROV_NO_TX_CERTIFICATE_COMPRESSION);
     SSL_set_num_tickets(ssl, 0);
     SSL_set_max_early_data(ssl, 0);
     SSL_set_recv_max_early_data(ssl, 0);
@@ -98,7 +107,7 @@ static void forbid_resumption(endpoint *e, SSL *ssl)
 {
     if (SSL_get_state(ssl) != TLS_ST_BEFORE && !prov_tls_is_in_state(ssl, READS_CLIENT_HELLO))
         return;
-    SSL_set_options(ssl, SSL_OP_NO_TICKET);
+    set_options(ssl, SSL_OP_NO_TICKET);
     if (forget_sessions(ssl))
         endpoint_set_awaiting_certificate(e);
     else
@@ -129,27 +138,13 @@ endpoint *prov_tls_arm(SSL *ssl)
         forbid_resumption(e, ssl);
     if (e != NULL && endpoint_rule(e) != ENDPOINT_LEFT_ALONE) {
         endpoint_displace_info(e, ssl, on_info);
+        prov_tls_guard_quic(e, ssl);
         endpoint_log_start(e, ssl);
     }
     return e;
 }
 
 /* ---- the last stop ---- */
-
-/*
- * Return true if the peer was authorized in this handshake, or need not be. A client that goes by its
- * peer has not looked at it after a resumption. The same holds where the application verified it alone.
- */
-static bool may_finish(const endpoint *e, const SSL *ssl)
-{
-    const X509 *cert = SSL_get0_peer_certificate(ssl);
-
-    if (endpoint_peer(e) == ENDPOINT_PEER_AUTHORIZED || endpoint_rule(e) == ENDPOINT_LEFT_ALONE)
-        return true;
-    return endpoint_rule(e) == ENDPOINT_BY_PEER
-           && (endpoint_peer(e) == ENDPOINT_PEER_LEFT_ALONE || cert == NULL
-               || !consul_cert_claims_trust_domain(cert, NULL));
-}
 
 /*
  * Acknowledge a client's last message at once. In TLS 1.3 a server without tickets sends no answer to it.
@@ -178,7 +173,7 @@ static void hold_back(endpoint *e, SSL *ssl)
 
 void prov_tls_finish(endpoint *e, SSL *ssl)
 {
-    if (!may_finish(e, ssl))
+    if (!endpoint_may_finish(e, ssl))
         prov_tls_stop(ssl, "the peer finished the handshake without having been verified");
     endpoint_release(e, ssl);
     /* An SSL_write that has made the handshake goes on, and does not look whether it is shut down. */
@@ -207,9 +202,13 @@ static void on_info(const SSL *s, int where, int value)
                       : endpoint_get(ssl);
     bool is_governed = e != NULL && endpoint_rule(e) == ENDPOINT_GOVERNED;
 
+    if (e == NULL && consul_store_in_request())
+        return;
+    if ((where & SSL_CB_LOOP) != 0 && (e == NULL || endpoint_is_stopped(e)))
+        prov_tls_stop(ssl, "the connection was stopped before");
     if (e == NULL) {
-        if (where == SSL_CB_HANDSHAKE_DONE && !consul_store_in_request())
-            SSL_set0_wbio(ssl, NULL); /* an SSL_write that has made the handshake goes on */
+        if (where == SSL_CB_HANDSHAKE_DONE)
+            endpoint_cut_off(NULL, ssl); /* an SSL_write that has made the handshake goes on */
         return;
     }
     if (where == SSL_CB_HANDSHAKE_DONE)
@@ -218,8 +217,10 @@ static void on_info(const SSL *s, int where, int value)
         prov_tls_log_alert(e, ssl, (where & SSL_CB_WRITE) != 0, value & 0xff);
     endpoint_tell_info(e, ssl, where, value, on_info);
     /* It may have displaced us; and the next step may be the CertificateRequest. */
-    if (endpoint_rule(e) != ENDPOINT_LEFT_ALONE && !endpoint_is_telling_info(e))
+    if (endpoint_rule(e) != ENDPOINT_LEFT_ALONE && !endpoint_is_telling_info(e)) {
         endpoint_displace_info(e, ssl, on_info);
+        prov_tls_guard_quic(e, ssl);
+    }
     if (is_governed && (where & SSL_CB_LOOP) != 0 && SSL_is_server(ssl))
         SSL_set_verify(ssl, PROV_SERVER_VERIFY_MODE, NULL);
 }

@@ -2,6 +2,7 @@
 #include "tls/security.h"
 
 #include "endpoint/certificates.h"
+#include "endpoint/quic.h"
 #include "endpoint/report.h"
 #include "instance/instances.h"
 #include "report/error_queue.h"
@@ -86,6 +87,7 @@ static bool is_being_compressed(SSL *ssl, X509 *cert)
     consul_uri uri;
 
     if (OpenSSL_version_num() < COMPRESSING_OPENSSL
+        || endpoint_is_quic(ssl) /* its options have a lock, and the last stop holds */
         || (SSL_get_options(ssl) & PROV_NO_TX_CERTIFICATE_COMPRESSION) != 0)
         return false;
     return (consul_cert_claims_connect(cert) || consul_cert_stands_in(cert, &uri))
@@ -125,7 +127,7 @@ static bool __attribute__((noinline)) comes_too_late(SSL *ssl, X509 *cert)
         prov_tls_arm(ssl);
     }
     if (endpoint_peer(e) != ENDPOINT_PEER_LEFT_ALONE
-        && (!sent || demanded || SSL_version(ssl) != TLS1_3_VERSION))
+        && (!sent || demanded || (SSL_version(ssl) != TLS1_3_VERSION && !endpoint_is_quic(ssl))))
         return false;
     prov_tls_stop(ssl, "the Connect leaf came too late for the peer to be verified with it");
     return true;
@@ -195,6 +197,9 @@ static int on_security(const SSL *s, const SSL_CTX *ctx, int op, int bits, int n
     case SSL_SECOP_SIGALG_SHARED: /* after a server's SNI callback, and before the choice */
     case SSL_SECOP_VERSION:
         arm_for(ssl, op);
+        break;
+    case SSL_SECOP_SIGALG_CHECK:
+        refused = prov_tls_stop_unverified(ssl);
         break;
     case SSL_SECOP_EE_KEY:
         refused = ssl == NULL ? refuses_all_tls() : comes_too_late(ssl, other);

@@ -1,27 +1,45 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tls/stop.h"
 
+#include "endpoint/quic.h"
 #include "endpoint/report.h"
 #include "endpoint/stop.h"
 #include "report/error_queue.h"
 
 #include <openssl/err.h>
 
+#define BOTH_WAYS (SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN)
+
+/* Say why it is stopped. `e` is its endpoint, or NULL. */
+static void say_why(endpoint *e, SSL *ssl, const char *why)
+{
+    consul_error err = {0};
+    bool is_first = e == NULL ? (SSL_get_shutdown(ssl) & BOTH_WAYS) != BOTH_WAYS : endpoint_stop(e);
+
+    consul_error_set(&err, CONSUL_R_NOT_AUTHORIZED, "%s", why);
+    if (is_first && e == NULL)
+        prov_error_raise(CONSUL_LOG_WARNING, "peer_refused", &err, NULL);
+    else if (is_first)
+        endpoint_report(e, ssl, &err, NULL);
+    else if (endpoint_is_quic(ssl))
+        prov_error_queue(&err, NULL);
+}
+
 void prov_tls_stop(SSL *ssl, const char *why)
 {
-    endpoint *e = endpoint_get(ssl);
-    consul_error err = {0};
-    int both = SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN;
-
-    if (e == NULL ? (SSL_get_shutdown(ssl) & both) != both : endpoint_stop(e)) {
-        consul_error_set(&err, CONSUL_R_NOT_AUTHORIZED, "%s", why);
-        if (e != NULL)
-            endpoint_report(e, ssl, &err, NULL);
-        else
-            prov_error_raise(CONSUL_LOG_WARNING, "peer_refused", &err, NULL);
-    }
+    say_why(endpoint_get(ssl), ssl, why);
     SSL_set_verify(ssl, PROV_SERVER_VERIFY_MODE, NULL);
-    SSL_set_shutdown(ssl, both);
+    SSL_set_shutdown(ssl, BOTH_WAYS);
+}
+
+bool prov_tls_stop_unverified(SSL *ssl)
+{
+    endpoint *e = endpoint_find(ssl);
+
+    if (e == NULL || (endpoint_may_finish(e, ssl) && !endpoint_is_stopped(e)))
+        return e == NULL && endpoint_is_lost(ssl);
+    say_why(e, ssl, "the peer finished the handshake without having been verified");
+    return true; /* by an alert, which a shutdown would hold back */
 }
 
 static bool is_reason(unsigned long error, int reason)

@@ -11,8 +11,17 @@
 /*
  * Let nothing more be read from or written to this connection, and say why, once a handshake. Sends no
  * alert: a handshake that is not over goes on, and fails where it can.
+ *
+ * OpenSSL's own QUIC has no such stop. A step of its handshake that waits for the peer, and leaves an error on
+ * the queue, ends the connection. So each call leaves one there.
  */
 void prov_tls_stop(SSL *ssl, const char *why);
+
+/*
+ * Stop it if the peer shows the key of a certificate that was not authorized, and return true. An
+ * application has displaced our verification then.
+ */
+bool prov_tls_stop_unverified(SSL *ssl);
 
 /* Write the fatal alert that ends a connection to the log, unless its cause was reported. */
 void prov_tls_log_alert(endpoint *e, const SSL *ssl, bool sent, int alert);

@@ -154,8 +154,7 @@ typedef struct side {
     size_t errors_size;
 } side;
 
-/* Take a side's errors at once, as both sides share this thread's queue. */
-static void take_errors(side *one)
+void tls_take_errors(char *errors, size_t size)
 {
     unsigned long code;
     const char *data;
@@ -163,10 +162,10 @@ static void take_errors(side *one)
 
     while ((code = ERR_get_error_all(NULL, NULL, NULL, &data, &flags)) != 0) {
         const char *reason = ERR_reason_error_string(code);
-        size_t len = strlen(one->errors);
+        size_t len = strlen(errors);
 
-        snprintf(one->errors + len, one->errors_size - len, "%s: %s\n",
-                 reason == NULL ? "" : reason, (flags & ERR_TXT_STRING) != 0 ? data : "");
+        snprintf(errors + len, size - len, "%s: %s\n", reason == NULL ? "" : reason,
+                 (flags & ERR_TXT_STRING) != 0 ? data : "");
     }
 }
 
@@ -211,7 +210,7 @@ static void take_turn(side *one)
     if (one->done || one->at_once)
         exchange_lines(one);
     one->done |= SSL_is_init_finished(one->ssl) == 1;
-    take_errors(one);
+    tls_take_errors(one->errors, one->errors_size);
 }
 
 static tls_outcome talk(SSL *client, SSL *server, bool at_once)

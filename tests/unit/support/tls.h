@@ -69,6 +69,9 @@ void tls_close(SSL *client, SSL *server);
 /* Make SSLs that are connected to each other; free them yourself. */
 void tls_pair(SSL_CTX *client_ctx, SSL_CTX *server_ctx, SSL **client, SSL **server);
 
+/* Append this thread's errors to a text. A side takes its own at once, as both sides share the queue. */
+void tls_take_errors(char *errors, size_t size);
+
 /* Check that all went well, or that nothing came through in either direction. */
 void assert_talked(const char *name, const tls_outcome *outcome);
 void assert_refused(const char *name, const tls_outcome *outcome);

@@ -98,6 +98,43 @@ static void test_wrapped(void **state)
     SSL_CTX_free(server_ctx);
 }
 
+/* ---- a verification in the place of ours ---- */
+
+static int accept_all(X509_STORE_CTX *ctx, void *arg)
+{
+    X509_STORE_CTX_set_error(ctx, X509_V_OK);
+    return 1;
+}
+
+/* The peer is told by an alert, before the end of the handshake. */
+static void test_verified_by_the_application(void **state)
+{
+    size_t v;
+
+    for (v = 0; v < 2; v++) {
+        SSL_CTX *server_ctx = tls_ctx(tls_versions[v], &world.web),
+                *client_ctx = tls_ctx(tls_versions[v], &world.site);
+        tls_outcome outcome;
+
+        SSL_CTX_set_cert_verify_callback(server_ctx, accept_all, NULL);
+        outcome = tls_connect(client_ctx, server_ctx);
+        assert_refused("server", &outcome);
+        assert_false(outcome.server_done);
+        assert_contains(outcome.server_errors, "without having been verified");
+        assert_contains(outcome.client_errors, "alert");
+        SSL_CTX_free(server_ctx);
+        server_ctx = tls_ctx(tls_versions[v], &world.site);
+        tls_use(client_ctx, &world.friend);
+        SSL_CTX_set_cert_verify_callback(client_ctx, accept_all, NULL);
+        outcome = tls_connect(client_ctx, server_ctx);
+        assert_refused("client", &outcome);
+        assert_false(outcome.client_done);
+        assert_contains(outcome.server_errors, "alert");
+        SSL_CTX_free(client_ctx);
+        SSL_CTX_free(server_ctx);
+    }
+}
+
 /* ---- a server that writes before the client's certificate has come ---- */
 
 static bool is_given_early(const minted *who)
@@ -154,6 +191,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_unset, tls_reset),
         cmocka_unit_test_setup(test_wrapped, tls_reset),
+        cmocka_unit_test_setup(test_verified_by_the_application, tls_reset),
         cmocka_unit_test_setup(test_early, tls_reset),
     };
 
