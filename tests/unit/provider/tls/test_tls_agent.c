@@ -194,8 +194,8 @@ static void keep_the_root(void)
 
 static void withdraw_the_root(void)
 {
-    atomic_fetch_add(&ahead, 3);
     fake_agent_reset(&world.agent, TD, &world.foreign_ca, NULL);
+    atomic_fetch_add(&ahead, 3); /* afterwards, so that no answer of then has the root */
 }
 
 /* A server asks for the roots for the leaf that it presents. Its client comes much later. */
