@@ -9,6 +9,15 @@
 
 #include <openssl/crypto.h>
 
+/*
+ * Return true where the agent is loaded with its store: for a service, and for settings that may be wrong. Others
+ * do not pay for it before they make an SSL_CTX, or a request.
+ */
+static bool is_needed_now(const consul_settings *settings)
+{
+    return settings->service != NULL || !consul_agent_loads_surely(settings);
+}
+
 consul_store *consul_store_new(consul_settings *settings, OSSL_LIB_CTX *libctx, consul_error *err)
 {
     consul_store *store = OPENSSL_zalloc(sizeof(*store));
@@ -21,7 +30,8 @@ consul_store *consul_store_new(consul_settings *settings, OSSL_LIB_CTX *libctx, 
     atomic_init(&store->refs, 1);
     store->libctx = libctx;
     store->settings = settings;
-    if ((store->agent = consul_agent_new(settings, err)) == NULL
+    if ((store->agent = consul_agent_new_unloaded(settings, err)) == NULL
+        || (is_needed_now(settings) && !consul_agent_load(store->agent, err))
         || (store->table = consul_table_new(err)) == NULL
         || (store->watch = consul_watch_new(store->agent, store->table, libctx, err)) == NULL
         || (store->verdicts = consul_verdicts_new(err)) == NULL) {
@@ -54,14 +64,21 @@ void consul_store_close(consul_store *store)
     consul_watch_close(store->watch);
 }
 
+int consul_store_load(consul_store *store, consul_error *err)
+{
+    return consul_agent_load(store->agent, err);
+}
+
 void consul_store_note_handshake(consul_store *store)
 {
-    consul_watch_note_handshake(store->watch);
+    if (consul_agent_load(store->agent, NULL))
+        consul_watch_note_handshake(store->watch);
 }
 
 void consul_store_note_peer(consul_store *store)
 {
-    consul_watch_note_peer(store->watch);
+    if (consul_agent_load(store->agent, NULL))
+        consul_watch_note_peer(store->watch);
 }
 
 bool consul_store_in_request(void)
@@ -109,8 +126,11 @@ static const char *trouble_of(int reason)
 
 int consul_store_check_agent(consul_store *store, const consul_request *request, consul_error *err)
 {
-    int reason = consul_watch_agent_hangs(store->watch, request);
+    int reason;
 
+    if (!consul_agent_load(store->agent, err))
+        return 0;
+    reason = consul_watch_agent_hangs(store->watch, request);
     return reason == 0
            || consul_error_set(
                err, reason,

@@ -40,13 +40,20 @@ typedef struct consul_store consul_store;
 /*
  * Return a store for the agent of `settings`, with one reference. It takes the settings, after a
  * failure too. It makes certificates and keys in `libctx`, which it borrows. NULL is the default
- * one. Return NULL with an error for an invalid address or without memory. No request is made.
+ * one. Return NULL with an error for an invalid address or without memory. No request is made. The
+ * libraries for requests are loaded for a service, or else by consul_store_load or the first request.
  */
 consul_store *consul_store_new(consul_settings *settings, OSSL_LIB_CTX *libctx, consul_error *err);
 
 /* Add a reference, and return the store. Drop a reference; NULL is allowed. */
 consul_store *consul_store_ref(consul_store *store);
 void consul_store_unref(consul_store *store);
+
+/*
+ * Load the libraries for requests, unless they are loaded. A program that confines itself later has them then. Return
+ * 0 with an error where a library is missing.
+ */
+int consul_store_load(consul_store *store, consul_error *err);
 
 /* End the store's thread for good. The store stays usable. */
 void consul_store_close(consul_store *store);

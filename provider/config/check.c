@@ -178,18 +178,24 @@ static int check_table(const config_check *check, const char *section)
     return check_twice(check, section);
 }
 
+static int refuse_name(const config_check *check, const char *section, const char *name)
+{
+    const char *near = nearest(name);
+
+    return refuse(check, section, name,
+                  near == NULL ? "there is no such setting"
+                               : "there is no such setting; the nearest is ",
+                  near == NULL ? "" : near);
+}
+
 static int check_setting(const config_check *check, const char *section, const CONF_VALUE *row)
 {
     const consul_option *option = find_option(row->name);
-    const char *near = nearest(row->name);
 
     if (is_openssl_word(row->name))
         return 1;
     if (option == NULL)
-        return refuse(check, section, row->name,
-                      near == NULL ? "there is no such setting"
-                                   : "there is no such setting; the nearest is ",
-                      near == NULL ? "" : near);
+        return refuse_name(check, section, row->name);
     if (option->type == CONSUL_OPTION_TABLE)
         return check_table(check, row->value);
     if (!is_section(check, row->value))

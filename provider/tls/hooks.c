@@ -17,6 +17,7 @@
 
 #include "endpoint/alive.h"
 #include "endpoint/endpoint.h"
+#include "instance/instances.h"
 #include "tls/govern.h"
 #include "tls/present.h"
 #include "tls/security.h"
@@ -88,13 +89,32 @@ static void on_store_ctx_free(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int i
 
 /* ---- where it begins ---- */
 
+static _Thread_local bool is_loading; /* a constructor of a library may make an SSL_CTX */
+
+/*
+ * Load the libraries for requests: programs confine themselves between their first SSL_CTX and the first
+ * handshake. A handshake tries again, and tells an error.
+ */
+static void load_libraries(void)
+{
+    consul_store *store = prov_active_store(NULL);
+
+    is_loading = true;
+    if (store != NULL)
+        consul_store_load(store, NULL);
+    consul_store_unref(store);
+    is_loading = false;
+}
+
 static void on_ssl_ctx_new(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int index, long argl,
                            void *argp)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     SSL_CTX *ctx = parent;
 
-    if (consul_store_in_request())
+    if (consul_store_in_request() || is_loading)
         return;
+    pthread_once(&once, load_libraries);
     prov_tls_secure(ctx);
     SSL_CTX_set_client_hello_cb(ctx, on_client_hello, NULL);
     SSL_CTX_set_msg_callback(ctx, on_message);

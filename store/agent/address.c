@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/address.h"
 
+#include "base/name.h"
+
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -116,6 +118,34 @@ int consul_address_parse(const consul_settings *settings, consul_address *result
     ok = parse_address(settings, result, url, err);
     curl_url_cleanup(url);
     return ok;
+}
+
+#define LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+#define DIGITS "0123456789"
+
+/* Return the text after a beginning, or the text itself without it. */
+static const char *after(const char *text, const char *beginning)
+{
+    size_t len = strlen(beginning);
+
+    return strncmp(text, beginning, len) == 0 ? text + len : text;
+}
+
+bool consul_address_is_plain(const char *address)
+{
+    const char *host = after(address, "unix:///");
+    size_t len, digits;
+
+    if (host != address)
+        return *host != '\0';
+    if ((host = after(address, "http://")) == address)
+        host = after(address, "https://");
+    len = strspn(host, LETTERS DIGITS "-.");
+    if (len == 0 || len > CONSUL_HOST_MAX || host[len] != ':' || strspn(host, "-.") != 0
+        || host[len - 1] == '.' || strstr(host, "..") != NULL)
+        return false;
+    digits = strspn(host + len + 1, DIGITS);
+    return digits > 0 && digits < 5 && host[len + 1] != '0' && host[len + 1 + digits] == '\0';
 }
 
 void consul_address_clear(consul_address *address)

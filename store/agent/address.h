@@ -22,6 +22,12 @@ typedef struct consul_address {
 int consul_address_parse(const consul_settings *settings, consul_address *address,
                          consul_error *err);
 
+/*
+ * Return true for an address that consul_address_parse certainly takes. Some others are right, too. No
+ * library is needed.
+ */
+bool consul_address_is_plain(const char *address);
+
 /* Free the texts of an address, and leave it empty. */
 void consul_address_clear(consul_address *address);
 

@@ -3,23 +3,68 @@
 
 #include "agent/agent_user.h"
 #include "agent/libraries.h"
+#include "base/lock.h"
+
+#include <string.h>
 
 #include <openssl/crypto.h>
 
-consul_agent *consul_agent_new(const consul_settings *settings, consul_error *err)
+consul_agent *consul_agent_new_unloaded(const consul_settings *settings, consul_error *err)
 {
     consul_agent *agent = OPENSSL_zalloc(sizeof(*agent));
 
-    if (agent == NULL) {
+    if (agent == NULL)
         consul_error_set(err, CONSUL_R_OUT_OF_MEMORY, "the agent");
-        return NULL;
+    else
+        agent->settings = settings;
+    return agent;
+}
+
+/* Fill in the agent, unless another thread has done so. The address becomes the agent's, or is freed. */
+static void fill_in(consul_agent *agent, consul_address *address, uid_t user)
+{
+    consul_lock();
+    if (!atomic_load_explicit(&agent->is_loaded, memory_order_relaxed)) {
+        agent->address = *address;
+        agent->user = user;
+        memset(address, 0, sizeof(*address));
+        atomic_store_explicit(&agent->is_loaded, true, memory_order_release);
     }
-    agent->settings = settings;
-    if (!consul_libraries_load(err) || !consul_address_parse(settings, &agent->address, err)
+    consul_unlock();
+    consul_address_clear(address);
+}
+
+int consul_agent_load(consul_agent *agent, consul_error *err)
+{
+    const consul_settings *settings = agent->settings;
+    consul_address address = {0};
+    uid_t user = 0;
+
+    if (atomic_load_explicit(&agent->is_loaded, memory_order_acquire))
+        return 1;
+    if (!consul_libraries_load(err) || !consul_address_parse(settings, &address, err)
         || (settings->agent_user != NULL
-            && !consul_agent_user_parse(settings->agent_user, &agent->user, err))) {
+            && !consul_agent_user_parse(settings->agent_user, &user, err))) {
+        consul_address_clear(&address);
+        return 0;
+    }
+    fill_in(agent, &address, user);
+    return 1;
+}
+
+bool consul_agent_loads_surely(const consul_settings *settings)
+{
+    return settings->agent_user == NULL && settings->tls_server_name == NULL
+           && consul_address_is_plain(settings->address);
+}
+
+consul_agent *consul_agent_new(const consul_settings *settings, consul_error *err)
+{
+    consul_agent *agent = consul_agent_new_unloaded(settings, err);
+
+    if (agent != NULL && !consul_agent_load(agent, err)) {
         consul_agent_free(agent);
-        return NULL;
+        agent = NULL;
     }
     return agent;
 }

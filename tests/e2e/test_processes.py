@@ -146,3 +146,24 @@ def test_no_more_places_on_this_host(programs, world, agent):
             one.close()
     wait_until(lambda: it.serves_rightly() and connections(it.server, agent), "a place")
     assert it.obeys() and it.ends()
+
+
+MAPS = """
+import ssl
+def has_libcurl():
+    return "libcurl" in open("/proc/self/maps").read()
+ssl.RAND_status()
+print(has_libcurl(), end=" ")
+ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+print(has_libcurl())
+"""
+
+
+@pytest.mark.parametrize("settings, mapped", [
+    ({"address": "127.0.0.1:8500"}, "False True"),
+    ({"address": "127.0.0.1:8500", "service": "web"}, "True True"),
+    ({"address": "127.0.0.1:8500", "agent_user": "nobody"}, "True True"),
+], ids=["no service", "service", "a setting that may be wrong"])
+def test_a_program_without_tls_does_not_pay_for_libcurl(programs, settings, mapped):
+    """A program with TLS does so before it can confine itself."""
+    assert programs.run([PYTHON, "-c", MAPS], programs.config(**settings)).stdout.strip() == mapped

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <openssl/crypto.h>
+
 #include "agent_fixture.h"
 
 #define SECRET "b6e8-secret-token"
@@ -106,6 +108,50 @@ static void test_bad_addresses(void **state)
         assert_error(&err, CONSUL_R_SETTING_INVALID, shown);
         assert_contains(err.text, "allowed are host:port");
     }
+}
+
+/* Append a piece of the address, one of many that are right in some places and wrong in others. */
+static void append_piece(char *address, size_t size, unsigned *seed)
+{
+    static const char *const pieces[] = {
+        "a", "Z", "0", "9", "8500", "65536", "host", "127.0.0.1", ".", "-",  ":", "/",     "//",
+        "[", "]", "@", "%", "%00",  "?",     "#",    " ",         "_", "\t", "é", "https", "x",
+    };
+
+    *seed = *seed * 1103515245 + 12345;
+    OPENSSL_strlcat(address, pieces[(*seed >> 16) % (sizeof(pieces) / sizeof(*pieces))], size);
+}
+
+/* A plain address is right. An agent with it is loaded late, and can fail at no setting then. */
+static void test_plain_addresses(void **state)
+{
+    static const char *const plain[] = {"127.0.0.1:8500", "agent.example:1", "http://a-b:8500",
+                                        "https://Agent:8501", "unix:///run/consul/http.sock"};
+    static const char *const begins[] = {"", "", "http://", "https://", "unix:///", "unix://"};
+    char address[256];
+    unsigned seed = 1;
+    int i, k, found = 0;
+
+    for (i = 0; i < (int)(sizeof(plain) / sizeof(plain[0])); i++)
+        assert_true(consul_address_is_plain(plain[i]));
+    assert_false(consul_address_is_plain("a:65536"));
+    for (i = 0; i < 50000; i++) {
+        consul_settings settings = {.address = address};
+        consul_address parsed = {0};
+        consul_error err = {0};
+
+        OPENSSL_strlcpy(address, begins[i % (int)(sizeof(begins) / sizeof(begins[0]))],
+                        sizeof(address));
+        for (k = 0; k < 2 + i % 5; k++)
+            append_piece(address, sizeof(address), &seed);
+        if (!consul_address_is_plain(address))
+            continue;
+        found++;
+        if (!consul_address_parse(&settings, &parsed, &err))
+            fail_msg("%s is plain, and: %s", address, err.text);
+        consul_address_clear(&parsed);
+    }
+    assert_true(found > 1000);
 }
 
 static void test_bad_server_name(void **state)
@@ -409,6 +455,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_good_addresses),
         cmocka_unit_test(test_bad_addresses),
+        cmocka_unit_test(test_plain_addresses),
         cmocka_unit_test(test_bad_server_name),
         cmocka_unit_test_setup_teardown(test_targets, agent_set_up, agent_tear_down),
         cmocka_unit_test_setup_teardown(test_post, agent_set_up, agent_tear_down),
