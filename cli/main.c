@@ -21,7 +21,7 @@ typedef struct command {
 
 /* Options with = take a value. */
 static const command commands[] = {
-    {"check", " config= application= service= connect= pid= user= from= cert= key= ", "",
+    {"check", " config= application= service= connect= starttls= pid= user= from= cert= key= ", "",
      cli_check},
     {"status", " json ", "[PID]", cli_status},
     {"metrics", " listen= ", "", cli_metrics},

@@ -3,6 +3,7 @@
 
 #include "check/client.h"
 #include "check/probe.h"
+#include "check/starttls.h"
 #include "common/certificate.h"
 #include "common/pair.h"
 #include "identity/cert.h"
@@ -211,39 +212,60 @@ static int connect_to(const char *address, char why[256])
 
 static bool visit_listener(cli_chain *chain, const char *address, cli_visit *visit)
 {
-    char why[256] = "no address";
-    int fd = connect_to(address, why);
+    const char *protocol = cli_chain_option(chain, "starttls");
+    char why[CLI_STARTTLS_WHY] = "no address";
+    int fd;
 
     memset(visit, 0, sizeof(*visit));
-    if (fd < 0)
+    if (protocol != NULL && !cli_starttls_knows(protocol))
+        return cli_broken(chain, CLI_LINK_LISTENER, cli_starttls_names,
+                          "the command knows no --starttls %s", protocol);
+    if ((fd = connect_to(address, why)) < 0)
         return cli_broken(chain, CLI_LINK_LISTENER,
                           "start the server, or give the address at which it listens",
                           "%s cannot be connected to: %s", address, why);
+    if (protocol != NULL && !cli_starttls_begin(fd, protocol, why)) {
+        close(fd);
+        return cli_broken(chain, CLI_LINK_LISTENER,
+                          "turn TLS on in the server, or name its protocol: --starttls PROTOCOL",
+                          "%s begins no TLS by %s: %s", address, protocol, why);
+    }
     cli_visit_make(visit, fd, NULL, NULL, LISTENER_PATIENCE_MS);
     close(fd);
     return true;
 }
 
+/* Report a server that is not governed. Without a certificate it may want other words before TLS. */
+static bool report_listener(cli_chain *chain, const cli_visit *visit, const char *wrong)
+{
+    bool may_want_words = !visit->connected && cli_chain_option(chain, "starttls") == NULL;
+    char cure[512];
+
+    snprintf(cure, sizeof(cure),
+             "start the program with OPENSSL_CONF in its environment, and with a stand-in or a row "
+             "service; --pid PID shows what it lacks%s",
+             may_want_words ? "; PostgreSQL needs --starttls postgres" : "");
+    return cli_broken(chain, CLI_LINK_LISTENER, cure, "%s: %s", cli_chain_option(chain, "connect"),
+                      wrong);
+}
+
 bool cli_check_listener(cli_chain *chain)
 {
-    static const char restart[] =
-        "start the program with OPENSSL_CONF in its environment, and with a "
-        "stand-in or a row service; --pid PID shows what it lacks";
     const char *address = cli_chain_option(chain, "connect"), *wrong;
     char *serial = NULL, text[JUDGED_SIZE];
     cli_visit visit;
-    bool ok = false;
+    bool ok;
 
     if (!visit_listener(chain, address, &visit))
         return false;
-    if ((wrong = judge_cert(chain, &visit, text)) != NULL)
-        cli_broken(chain, CLI_LINK_LISTENER, restart, "%s: %s", address, wrong);
-    else if (!visit.demanded)
-        cli_broken(chain, CLI_LINK_LISTENER, restart, "%s demands no certificate", address);
-    else if (visit.admitted)
-        cli_broken(chain, CLI_LINK_LISTENER, restart, "%s admits a client without a certificate",
-                   address);
-    else {
+    wrong = judge_cert(chain, &visit, text);
+    if (wrong == NULL && !visit.demanded)
+        wrong = "it demands no certificate";
+    if (wrong == NULL && visit.admitted)
+        wrong = "it admits a client without a certificate";
+    if (wrong != NULL) {
+        ok = report_listener(chain, &visit, wrong);
+    } else {
         serial = consul_cert_serial(visit.cert, NULL);
         ok = cli_ok(
             chain, CLI_LINK_LISTENER,
