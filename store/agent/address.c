@@ -133,7 +133,7 @@ static const char *after(const char *text, const char *beginning)
 
 bool consul_address_is_plain(const char *address)
 {
-    const char *host = after(address, "unix:///");
+    const char *host = after(address, "unix:///"), *port;
     size_t len, digits;
 
     if (host != address)
@@ -144,8 +144,10 @@ bool consul_address_is_plain(const char *address)
     if (len == 0 || len > CONSUL_HOST_MAX || host[len] != ':' || strspn(host, "-.") != 0
         || host[len - 1] == '.' || strstr(host, "..") != NULL)
         return false;
-    digits = strspn(host + len + 1, DIGITS);
-    return digits > 0 && digits < 5 && host[len + 1] != '0' && host[len + 1 + digits] == '\0';
+    port = host + len + 1;
+    digits = strspn(port, DIGITS);
+    return digits > 0 && port[digits] == '\0' && *port != '0'
+           && (digits < 5 || (digits == 5 && strcmp(port, "65535") <= 0));
 }
 
 void consul_address_clear(consul_address *address)

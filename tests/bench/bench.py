@@ -26,11 +26,12 @@ import library  # noqa: E402
 import propagation  # noqa: E402
 import report  # noqa: E402
 import sidecar  # noqa: E402
+import start  # noqa: E402
 from agent import Agent  # noqa: E402
 from peers import Runtime  # noqa: E402
 from programs import Programs  # noqa: E402
 
-TOPICS = ("instructions", "fresh", "steady", "sidecar", "library", "propagation")
+TOPICS = ("start", "instructions", "fresh", "steady", "sidecar", "library", "propagation")
 PAGE = ROOT / "doc" / "cost.md"
 DOCUMENT = ROOT / "doc" / "cost"  # the tables, and the charts that the page shows
 BEGINNING = "# Measured cost\n\n<!-- Made by tools/bench --document. -->\n\n"
@@ -121,6 +122,8 @@ class Bench:
             return propagation.measure(
                 self.programs, self.agent, self.build / "tests" / "load_host", options.flips, options.renewals,
                 options.warm)
+        if topic == "start":
+            return {one.version: start.measure(one, self.agent, 4 * options.rounds) for one in self.runtimes}
         return self.handshakes(topic)
 
 

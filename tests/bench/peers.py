@@ -2,6 +2,7 @@
 """Runs of peer.c, a program without any knowledge of the provider, and the cost of its ends."""
 
 import re
+import shutil
 import subprocess
 import time
 from dataclasses import dataclass
@@ -26,8 +27,8 @@ class Runtime:
         self.program = build / "tests/bench/peer"
         self.paced_clock = build / "tests/bench/paced_clock.so"
         self.lock_counts = build / "tests/bench/lock_counts.so"
-        openssl = tree / "usr/bin/openssl" if tree else "openssl"
-        self.name = " ".join(self.run([openssl, "version"]).split()[:2])
+        self.openssl = tree / "usr/bin/openssl" if tree else shutil.which("openssl")
+        self.name = " ".join(self.run([self.openssl, "version"]).split()[:2])
         self.version = ".".join(self.name.split()[1].split(".")[:2])
 
     @staticmethod

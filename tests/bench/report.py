@@ -4,6 +4,7 @@
 import statistics
 
 import plots
+import start
 from figures import line, percentile
 from handshakes import CASES, FIRST, MUTUAL, PUBLIC_CHAINS, VERSIONS
 from sidecar import CONNECTIONS_A_SECOND, HELD, REQUESTS_A_SECOND, THREADS
@@ -62,6 +63,19 @@ def instruction_tables(results):
                 "An ordinary server certificate, verified by name, and no client certificate; as a share of those "
                 "without the provider, which is at both ends. (With `service`, `inbound` is off, as both are one "
                 "process.)")
+
+
+START_FIGURES = {"M instructions": lambda way: way["instructions"] / 1e6,
+                 "ms of CPU time": lambda way: 1000 * statistics.median(way["cpu"])}
+
+
+def start_table(results):
+    rows = [(name, unit, *(f"{figure(of[way]):.2f}" for way in of),
+             *(f"{figure(of[way]) / figure(of[start.WITHOUT]):.2f}" for way in of if way != start.WITHOUT))
+            for name, of in results["start"].items() for unit, figure in START_FIGURES.items()]
+    yield table("A program that does no TLS", ("OpenSSL", "", "without the provider", "with it, no service",
+                "with `service`", "no service, of without", "service, of without"), rows,
+                "`openssl x509 -help`, start and end.")
 
 
 def steady_tables(results):
@@ -199,6 +213,10 @@ def promises(results):
     def mutual(name):
         return results.get("instructions", {}).get(name, {})
 
+    def starts(figure):
+        return [[figure(of[start.LOADED]) / figure(of[start.WITHOUT])] if of else []
+                for of in (results.get("start", {}).get(name, {}) for name in names)]
+
     def walls(case):
         return [[statistics.median(shares(found[case], found["plain"]))
                  for found in by_setting(results.get("steady", {}).get(name, [])).values()] for name in names]
@@ -206,6 +224,8 @@ def promises(results):
     for side, when in (("ours", ""), ("asking", ", asking each time")):
         row(f"instructions, of plain{when}", 0.65, *ratios(mutual, side, "plain"))
         row(f"instructions, of plain with NO_AUTO_CHAIN{when}", 0.90, *ratios(mutual, side, "tuned"))
+    for unit, figure in START_FIGURES.items():
+        row(f"{unit} of a program that does no TLS, no service", 1.15, *starts(figure))
     row("wall time of plain, server only ours", 0.90, *walls("ours, server only"))
     row("wall time of plain, both sides ours", 0.70, *walls("ours, both sides"))
     for chain in PUBLIC_CHAINS:
@@ -220,7 +240,7 @@ def promises(results):
                     "Least and most of all settings.")
 
 
-SECTIONS = {"instructions": instruction_tables, "steady": steady_tables, "locks": lock_table, "fresh": fresh_table,
+SECTIONS = {"start": start_table, "instructions": instruction_tables, "steady": steady_tables, "locks": lock_table, "fresh": fresh_table,
             "sidecar": sidecar_table, "library": library_table, "propagation": propagation_table}
 
 

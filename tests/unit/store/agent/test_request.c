@@ -114,8 +114,9 @@ static void test_bad_addresses(void **state)
 static void append_piece(char *address, size_t size, unsigned *seed)
 {
     static const char *const pieces[] = {
-        "a", "Z", "0", "9", "8500", "65536", "host", "127.0.0.1", ".", "-",  ":", "/",     "//",
-        "[", "]", "@", "%", "%00",  "?",     "#",    " ",         "_", "\t", "é", "https", "x",
+        "a",   "Z", "0", "9", "8500", "65535", "65536", "host",  "127.0.0.1",
+        ".",   "-", ":", "/", "//",   "[",     "]",     "@",     "%",
+        "%00", "?", "#", " ", "_",    "\t",    "é",     "https", "x",
     };
 
     *seed = *seed * 1103515245 + 12345;
@@ -125,8 +126,9 @@ static void append_piece(char *address, size_t size, unsigned *seed)
 /* A plain address is right. An agent with it is loaded late, and can fail at no setting then. */
 static void test_plain_addresses(void **state)
 {
-    static const char *const plain[] = {"127.0.0.1:8500", "agent.example:1", "http://a-b:8500",
-                                        "https://Agent:8501", "unix:///run/consul/http.sock"};
+    static const char *const plain[] = {
+        "127.0.0.1:8500",  "agent.example:1",    "x:65535",
+        "http://a-b:8500", "https://Agent:8501", "unix:///run/consul/http.sock"};
     static const char *const begins[] = {"", "", "http://", "https://", "unix:///", "unix://"};
     char address[256];
     unsigned seed = 1;
@@ -135,6 +137,7 @@ static void test_plain_addresses(void **state)
     for (i = 0; i < (int)(sizeof(plain) / sizeof(plain[0])); i++)
         assert_true(consul_address_is_plain(plain[i]));
     assert_false(consul_address_is_plain("a:65536"));
+    assert_false(consul_address_is_plain("a:123456"));
     for (i = 0; i < 50000; i++) {
         consul_settings settings = {.address = address};
         consul_address parsed = {0};
