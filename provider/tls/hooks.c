@@ -19,6 +19,7 @@
 #include "endpoint/endpoint.h"
 #include "instance/instances.h"
 #include "tls/govern.h"
+#include "tls/half.h"
 #include "tls/present.h"
 #include "tls/security.h"
 #include "tls/stop.h"
@@ -45,6 +46,9 @@ static void on_message(int write_p, int version, int content_type, const void *b
     const unsigned char *message = buf;
     endpoint *e;
 
+    if (content_type == SSL3_RT_ALERT && len == 2 && message[0] == SSL3_AL_FATAL
+        && !consul_store_in_request())
+        prov_tls_half_report(ssl);
     if (content_type != SSL3_RT_HANDSHAKE)
         return;
     e = prov_tls_arm(ssl);
@@ -131,7 +135,7 @@ static void install(void)
     store_ctx_index = CRYPTO_get_ex_new_index(CRYPTO_EX_INDEX_X509_STORE_CTX, 0, NULL, NULL, NULL,
                                               on_store_ctx_free);
     /* Last, as it sets the others to work. */
-    if (endpoint_init() && store_ctx_index >= 0)
+    if (endpoint_init() && prov_tls_half_init() && store_ctx_index >= 0)
         ssl_ctx_index =
             CRYPTO_get_ex_new_index(CRYPTO_EX_INDEX_SSL_CTX, 0, NULL, on_ssl_ctx_new, NULL, NULL);
     OSSL_LIB_CTX_set0_default(current);

@@ -7,6 +7,7 @@
 #include "instance/instances.h"
 #include "report/error_queue.h"
 #include "tls/govern.h"
+#include "tls/half.h"
 #include "tls/stop.h"
 
 #include <stdatomic.h>
@@ -202,6 +203,8 @@ static int on_security(const SSL *s, const SSL_CTX *ctx, int op, int bits, int n
         refused = prov_tls_stop_unverified(ssl);
         break;
     case SSL_SECOP_EE_KEY:
+        if (ssl == NULL)
+            prov_tls_half_note(ctx, other);
         refused = ssl == NULL ? refuses_all_tls() : comes_too_late(ssl, other);
         e = ssl == NULL ? NULL : endpoint_find(ssl);
         if (e != NULL)

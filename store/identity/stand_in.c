@@ -120,6 +120,22 @@ static bool has_the_key(const X509 *cert)
                   == 0;
 }
 
+bool consul_key_stands_in(const EVP_PKEY *key)
+{
+    unsigned char *point = NULL;
+    size_t len;
+    bool same;
+
+    ERR_set_mark(); /* of a key of another type */
+    len = EVP_PKEY_get1_encoded_public_key((EVP_PKEY *)key, &point);
+    ERR_pop_to_mark();
+    same =
+        len == POINT_LEN
+        && memcmp(point, consul_stand_in_key + CONSUL_STAND_IN_KEY_LEN - POINT_LEN, POINT_LEN) == 0;
+    OPENSSL_free(point);
+    return same;
+}
+
 /*
  * Search the bytes, and do not decode them, which would take memory. Without memory, a stand-in
  * must not look like an ordinary certificate.

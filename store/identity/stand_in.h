@@ -17,6 +17,9 @@
  */
 bool consul_cert_stands_in(const X509 *cert, consul_uri *uri);
 
+/* Return true for the key of stand-ins. */
+bool consul_key_stands_in(const EVP_PKEY *key);
+
 /*
  * The content of the key file of every stand-in, as PKCS#8 (RFC 5208). Only the provider reads it. Its algorithm is
  * ours, with an identifier made of a UUID (ITU-T X.667). Its key is the text "consul:leaf". The block is the same

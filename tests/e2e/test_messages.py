@@ -6,9 +6,11 @@ import shutil
 
 import pytest
 
+import nginx
+import stand_ins
 from ca import Authority, self_signed
 from processes import wait_until
-from programs import TLS13
+from programs import TLS12, TLS13
 from tls_agent import TlsAgent
 
 
@@ -124,3 +126,28 @@ def test_outbound_without_a_service(programs, agent, form):
     assert programs.talk(server, TLS13, config=config).silent
     assert "outbound is for the connections of a service, and service is not set" in log.read_text()
     assert form == "text" or json.loads(log.read_text().splitlines()[0])["event"] == "configuration_refused"
+
+
+@pytest.mark.applications
+@pytest.mark.parametrize("form", ["text", "json"])
+@pytest.mark.parametrize("ours", ["key", "certificate"])
+def test_half_a_stand_in(programs, agent, service, ours, form):
+    """nginx starts with an RSA key beside it, and has no certificate to present. The log names the files."""
+    certificate, key = stand_ins.make(programs, f"consul:leaf/{service}")
+    rsa_certificate, rsa_key = programs.path("rsa.pem"), programs.path("rsa.key")
+    made = programs.openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=web", "-keyout", rsa_key,
+                            "-out", rsa_certificate, env={"OPENSSL_CONF": "/etc/ssl/openssl.cnf"})
+    assert made.code == 0, made
+    log = programs.path("log")
+    config = programs.config(agent, log=log, log_format=form)
+    pair = (rsa_certificate, key) if ours == "key" else (certificate, rsa_key)
+    server = nginx.start(programs, *pair, ["hello"], config)
+    said = f"the {ours} is a stand-in's, and its {'certificate' if ours == 'key' else 'key'} is missing or an ordinary one"
+    for number, version in enumerate((TLS12, TLS13)):
+        assert programs.openssl("s_client", version, "-connect", f"127.0.0.1:{server.ports[0]}").code != 0
+        wait_until(lambda: log.read_text().count(said) == number + 1, "the line")
+    server.wait_for(said)
+    if form == "json":
+        line = json.loads(log.read_text().splitlines()[0])
+        assert line["event"] == "peer_refused" and line["role"] == "server"
+        assert line["reason"] == "own certificate is not a usable Connect leaf"
