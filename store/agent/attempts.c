@@ -1,12 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/attempts.h"
 
+#include "base/clock.h"
+#include "base/lock.h"
+
+#include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#define PASS_OVER_MS 60000
 #define LOOK_MS 5 /* a wait for the kernel of this host, which may be busy */
 
 void consul_attempts_add(consul_attempts *attempts, const struct sockaddr *address, size_t len)
@@ -90,4 +96,64 @@ bool consul_attempts_found_nobody(const consul_attempts *attempts, long error)
             return false;
     }
     return i == attempts->count;
+}
+
+/* ---- addresses to pass over ---- */
+
+static atomic_bool any_passed_over;
+
+/* Under the lock of base/lock.h. The first are the addresses, and zeros follow. */
+static consul_attempts passed_over;
+static consul_deadline passed_over_until;
+
+static bool is_at(const struct sockaddr *address, const char *ip)
+{
+    char text[INET6_ADDRSTRLEN];
+    struct sockaddr_in6 v6;
+    struct sockaddr_in v4;
+
+    if (address->sa_family == AF_INET6) {
+        memcpy(&v6, address, sizeof(v6));
+        inet_ntop(AF_INET6, &v6.sin6_addr, text, sizeof(text));
+    } else {
+        memcpy(&v4, address, sizeof(v4));
+        inet_ntop(AF_INET, &v4.sin_addr, text, sizeof(text));
+    }
+    return strcmp(text, ip) == 0;
+}
+
+void consul_attempts_pass_over_others(const consul_attempts *attempts, const char *connected)
+{
+    size_t i;
+
+    consul_lock();
+    if (!atomic_load(&any_passed_over) || consul_now_ms() >= passed_over_until)
+        passed_over.count = 0;
+    for (i = 0; i < attempts->count && i < CONSUL_ATTEMPTS_MAX; i++) {
+        if (passed_over.count < CONSUL_ATTEMPTS_MAX
+            && !is_at(&attempts->addresses[i].any, connected))
+            passed_over.addresses[passed_over.count++] = attempts->addresses[i];
+    }
+    passed_over_until = consul_deadline_after(PASS_OVER_MS);
+    atomic_store(&any_passed_over, passed_over.count > 0);
+    consul_unlock();
+}
+
+void consul_attempts_pass_over_none(void)
+{
+    atomic_store(&any_passed_over, false);
+}
+
+bool consul_attempts_passes_over(const struct sockaddr *address, size_t len)
+{
+    bool passes = false;
+    size_t i;
+
+    if (!atomic_load(&any_passed_over) || len > sizeof(passed_over.addresses[0]))
+        return false;
+    consul_lock();
+    for (i = 0; i < passed_over.count && consul_now_ms() < passed_over_until; i++)
+        passes |= memcmp(&passed_over.addresses[i], address, len) == 0;
+    consul_unlock();
+    return passes;
 }

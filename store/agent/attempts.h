@@ -2,6 +2,10 @@
 /*
  * The addresses at which an exchange has tried to reach the agent. libcurl reports the error of the
  * last attempt only. Plain data, for one thread at a time.
+ *
+ * A process remembers the addresses that gave no connection where another of the same name did. It
+ * passes over them for a minute, or until the other ones fail. So a dead address does not use up
+ * the time of each request. Any thread may call these functions.
  */
 #ifndef CONSUL_AGENT_ATTEMPTS_H
 #define CONSUL_AGENT_ATTEMPTS_H
@@ -30,5 +34,14 @@ void consul_attempts_add(consul_attempts *attempts, const struct sockaddr *addre
  * Each of several addresses is tried once more, for some milliseconds at most.
  */
 bool consul_attempts_found_nobody(const consul_attempts *attempts, long error);
+
+/* Pass over the addresses of these attempts, except for the one that made a connection. */
+void consul_attempts_pass_over_others(const consul_attempts *attempts, const char *connected);
+
+/* Pass over no address any more. */
+void consul_attempts_pass_over_none(void);
+
+/* Return true for an address to pass over. */
+bool consul_attempts_passes_over(const struct sockaddr *address, size_t len);
 
 #endif

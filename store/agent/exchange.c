@@ -66,6 +66,14 @@ static size_t receive_header(char *data, size_t size, size_t count, void *arg)
     return len;
 }
 
+bool consul_exchange_passes_over(consul_exchange *x, const struct curl_sockaddr *address)
+{
+    bool passes = consul_attempts_passes_over(&address->addr, address->addrlen);
+
+    x->passed_over |= passes;
+    return passes;
+}
+
 /* Note the errno, because libcurl reports a lack of sockets like an agent that does not listen. */
 curl_socket_t consul_exchange_note_socket(consul_exchange *x, const struct curl_sockaddr *address,
                                           int fd)
@@ -83,6 +91,8 @@ curl_socket_t consul_exchange_note_socket(consul_exchange *x, const struct curl_
 /* Open a socket that no executed program inherits. */
 static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 {
+    if (consul_exchange_passes_over(arg, address))
+        return CURL_SOCKET_BAD;
     return consul_exchange_note_socket(
         arg, address, socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol));
 }

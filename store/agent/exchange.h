@@ -31,6 +31,7 @@ typedef struct consul_exchange {
     consul_error stranger;           /* the error where another user has the agent's address */
     uint64_t index;                  /* X-Consul-Index, 0 without it */
     bool writes;                     /* true where the answer may be empty */
+    bool passed_over;                /* true where an address was left out: attempts.h */
     consul_attempts attempts;        /* the addresses of all connections that were begun */
     bool is_for_newer;               /* the answer is one after that of an index */
     int64_t began;                   /* in milliseconds of base/clock.h */
@@ -50,6 +51,9 @@ typedef struct consul_exchange {
  */
 int consul_exchange_prepare(consul_exchange *exchange, const consul_agent *agent,
                             const consul_request *request, consul_error *err);
+
+/* Return true for an address that is left out, and note that. */
+bool consul_exchange_passes_over(consul_exchange *exchange, const struct curl_sockaddr *address);
 
 /*
  * Note the new socket of CURLOPT_OPENSOCKETFUNCTION, or the errno of a failure to open it. Return

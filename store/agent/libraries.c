@@ -186,7 +186,6 @@ CALL(curl, CURLHcode, curl_easy_header,
       struct curl_header **header),
      (easy, name, index, origin, request, header))
 CALL(curl, CURL *, curl_easy_init, (void), ())
-CALL(curl, CURLcode, curl_easy_perform, (CURL *easy), (easy))
 CALL(curl, const char *, curl_easy_strerror, (CURLcode code), (code))
 RUN(curl, curl_free, (void *text), (text))
 CALL(curl, time_t, curl_getdate, (const char *text, const time_t *unused), (text, unused))

@@ -16,7 +16,6 @@
     X(curl_easy_getinfo)         \
     X(curl_easy_header)          \
     X(curl_easy_init)            \
-    X(curl_easy_perform)         \
     X(curl_easy_setopt)          \
     X(curl_easy_strerror)        \
     X(curl_free)                 \

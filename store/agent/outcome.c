@@ -5,6 +5,7 @@
 #include <string.h>
 
 #define CROWDED_TEXT "too many concurrent connections" /* the words of a newer agent */
+#define CONNECT_LOOK_MS 10
 
 long consul_exchange_status(const consul_exchange *x)
 {
@@ -87,4 +88,25 @@ bool consul_exchange_found_loss(const consul_exchange *x, CURLcode code)
     if (code == CURLE_OPERATION_TIMEDOUT)
         return consul_exchange_was_unanswered(x, code) && x->was_looked_up;
     return code == CURLE_OK && consul_exchange_status(x) >= 500 && !tells_of_want(x);
+}
+
+void consul_exchange_learn(const consul_exchange *x, CURLcode code)
+{
+    char *ip = NULL;
+
+    if (x->passed_over && (code == CURLE_COULDNT_CONNECT || code == CURLE_OPERATION_TIMEDOUT))
+        consul_attempts_pass_over_none();
+    else if (code == CURLE_OK && x->attempts.count > 1
+             && curl_easy_getinfo(x->curl, CURLINFO_PRIMARY_IP, &ip) == CURLE_OK && ip != NULL)
+        consul_attempts_pass_over_others(&x->attempts, ip);
+}
+
+int consul_exchange_patience(const consul_exchange *x, int most)
+{
+    curl_off_t began = 0;
+
+    if (most <= CONNECT_LOOK_MS
+        || curl_easy_getinfo(x->curl, CURLINFO_PRETRANSFER_TIME_T, &began) != CURLE_OK || began > 0)
+        return most;
+    return CONNECT_LOOK_MS;
 }

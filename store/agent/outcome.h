@@ -42,4 +42,13 @@ bool consul_exchange_was_unanswered(const consul_exchange *exchange, CURLcode co
  */
 bool consul_exchange_found_loss(const consul_exchange *exchange, CURLcode code);
 
+/* Remember the addresses that gave no connection where another did, or forget them: attempts.h. */
+void consul_exchange_learn(const consul_exchange *exchange, CURLcode code);
+
+/*
+ * Return the longest milliseconds to wait for libcurl's next event. libcurl 7.88 sleeps on
+ * where it has given up an address, and opens no connection to the next one meanwhile.
+ */
+int consul_exchange_patience(const consul_exchange *exchange, int most);
+
 #endif

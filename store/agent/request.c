@@ -33,17 +33,44 @@ void consul_enter_request(bool inside)
     in_request = inside;
 }
 
+#define LONGEST_PATIENCE_MS 1000 /* as curl_easy_perform has it */
+
 typedef struct transfer {
-    CURL *curl;
+    const consul_exchange *exchange;
     CURLcode code;
 } transfer;
+
+/* Run an exchange to its end, as curl_easy_perform would. Return libcurl's result. */
+static CURLcode run_to_end(const consul_exchange *exchange)
+{
+    CURLM *multi = curl_multi_init();
+    CURLcode code = CURLE_OUT_OF_MEMORY;
+    const CURLMsg *message;
+    int running = 1, left;
+
+    if (multi == NULL || curl_multi_add_handle(multi, exchange->curl) != CURLM_OK)
+        goto done;
+    while (curl_multi_perform(multi, &running) == CURLM_OK && running > 0
+           && curl_multi_poll(multi, NULL, 0,
+                              consul_exchange_patience(exchange, LONGEST_PATIENCE_MS), NULL)
+                  == CURLM_OK)
+        ;
+    message = curl_multi_info_read(multi, &left);
+    if (message != NULL && message->msg == CURLMSG_DONE)
+        code = message->data.result;
+    curl_multi_remove_handle(multi, exchange->curl);
+
+done:
+    curl_multi_cleanup(multi);
+    return code;
+}
 
 static void *run_transfer(void *arg)
 {
     transfer *t = arg;
 
     consul_enter_request(true);
-    t->code = curl_easy_perform(t->curl);
+    t->code = run_to_end(t->exchange);
     consul_enter_request(false);
     return NULL;
 }
@@ -67,14 +94,14 @@ static void run_here(transfer *t)
  * empties the thread's error queue, marks included, and its writes may raise SIGPIPE. The caller's
  * queue and signals stay untouched.
  */
-static CURLcode perform(CURL *curl, bool https)
+static CURLcode perform(const consul_exchange *exchange)
 {
-    transfer t = {.curl = curl, .code = CURLE_OUT_OF_MEMORY};
+    transfer t = {.exchange = exchange, .code = CURLE_OUT_OF_MEMORY};
     pthread_t thread;
     sigset_t all, old;
     int error;
 
-    if (!https) {
+    if (!exchange->agent->address.https) {
         run_transfer(&t);
         return t.code;
     }
@@ -117,6 +144,8 @@ static bool tries_again(const consul_agent *agent, const consul_request *request
         return false;
     if (code == CURLE_GOT_NOTHING && request->index != 0)
         return false; /* the index may be the reason */
+    if (code == CURLE_COULDNT_CONNECT && exchange->passed_over)
+        return true; /* no address is passed over now */
     if (consul_exchange_was_crowded_out(exchange, code)) {
         if (tries > 1)
             consul_slot_ask_for_some(agent);
@@ -144,10 +173,12 @@ static int request_answer(const consul_agent *agent, const consul_request *reque
         consul_exchange_clear(exchange);
         ok = consul_exchange_prepare(exchange, agent, request, err);
         if (ok)
-            code = perform(exchange->curl, agent->address.https);
+            code = perform(exchange);
         if (ok && code == CURLE_COULDNT_RESOLVE_HOST
             && consul_look_up_here(exchange, request->deadline))
-            code = perform(exchange->curl, agent->address.https);
+            code = perform(exchange);
+        if (ok)
+            consul_exchange_learn(exchange, code);
         crowded_out = ok && consul_exchange_was_crowded_out(exchange, code);
         limited = ok && request->insists && consul_exchange_was_limited(exchange, code);
     } while (ok && tries_again(agent, request, last_try, exchange, code, ++tries));

@@ -63,6 +63,8 @@ static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_so
 {
     consul_query *q = arg;
 
+    if (consul_exchange_passes_over(&q->exchange, address))
+        return CURL_SOCKET_BAD;
     return consul_exchange_note_socket(&q->exchange, address,
                                        consul_descriptors_open_socket(q->thread, purpose, address));
 }
@@ -298,6 +300,7 @@ void consul_queries_finish(consul_watch *watch, consul_watch_thread *r, CURL *cu
     consul_query *q = NULL;
 
     curl_easy_getinfo(curl, CURLINFO_PRIVATE, (char **)&q);
+    consul_exchange_learn(&q->exchange, code);
     if (is_probe_of(r, q))
         finish_probe(watch, r, q, code);
     else

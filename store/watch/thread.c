@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "watch/thread.h"
 
+#include "agent/outcome.h"
 #include "agent/slot.h"
 #include "base/event.h"
 #include "base/lock.h"
@@ -92,6 +93,10 @@ static int pause_length(const consul_watch *watch, const consul_watch_thread *r)
             due = r->queries[i].next;
     }
     consul_unlock();
+    for (i = 0; i < QUERIES; i++) {
+        if (r->queries[i].active && due > now)
+            due = now + consul_exchange_patience(&r->queries[i].exchange, (int)(due - now));
+    }
     if (r->slot.fd >= 0 && watch->agent->address.socket_path != NULL && due > now + SOCKET_LOOK_MS)
         due = now + SOCKET_LOOK_MS;
     return due <= now ? 0 : (int)(due - now);
