@@ -64,6 +64,18 @@ static void close_other_ways(SSL *ssl)
     SSL_set_session_secret_cb(ssl, NULL, NULL);
 }
 
+/*
+ * Name no CA in the request for a certificate. The application may have configured CAs of its own. Some clients send
+ * no certificate of another CA, and Consul's CA is another one.
+ */
+static void name_no_authorities(SSL *ssl)
+{
+    if (sk_X509_NAME_num(SSL_get_client_CA_list(ssl)) > 0)
+        SSL_set_client_CA_list(ssl, sk_X509_NAME_new_null());
+    if (sk_X509_NAME_num(SSL_get0_CA_list(ssl)) > 0)
+        SSL_set0_CA_list(ssl, sk_X509_NAME_new_null());
+}
+
 /* Keep earlier sessions from standing in for this verification, once a handshake. */
 static bool forget_sessions(SSL *ssl)
 {
@@ -88,6 +100,8 @@ static void enforce(endpoint *e, SSL *ssl)
             NULL);
     if (!endpoint_is_prepared(e)) {
         close_other_ways(ssl);
+        if (SSL_is_server(ssl))
+            name_no_authorities(ssl);
         if (forget_sessions(ssl))
             endpoint_set_prepared(e);
         else
