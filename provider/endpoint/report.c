@@ -20,6 +20,7 @@ typedef struct origin {
     consul_spiffe_id id;
     char host[64], port[16];
     char local_host[64], local_port[16];
+    char client_random[2 * SSL3_RANDOM_SIZE + 1];
 } origin;
 
 /* Return the service that an endpoint is, or "unknown". Borrowed, of `id` or longer. */
@@ -46,6 +47,21 @@ static bool write_address(const struct sockaddr_storage *address, socklen_t len,
                   == 0;
 }
 
+/*
+ * Write the random number of the client, which names the handshake where the address is not known. Return NULL
+ * before it is known.
+ */
+static const char *client_random_of(const SSL *ssl, char text[2 * SSL3_RANDOM_SIZE + 1])
+{
+    static const unsigned char none[SSL3_RANDOM_SIZE];
+    unsigned char random[SSL3_RANDOM_SIZE];
+    size_t len = SSL_get_client_random(ssl, random, sizeof(random)), i;
+
+    for (i = 0; i < len; i++)
+        snprintf(text + 2 * i, 3, "%02x", random[i]);
+    return len == 0 || memcmp(random, none, len) == 0 ? NULL : text;
+}
+
 /* Fill in both ends of a connection, as far as they are known. */
 static void describe(const endpoint *e, const SSL *ssl, origin *of, prov_record *record)
 {
@@ -55,6 +71,7 @@ static void describe(const endpoint *e, const SSL *ssl, origin *of, prov_record 
 
     record->role = SSL_is_server(ssl) ? "server" : "client";
     record->service = service_of(e, &of->id);
+    record->client_random = client_random_of(ssl, of->client_random);
     if (!SSL_is_server(ssl))
         record->name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
     if (getpeername(SSL_get_fd(ssl), (struct sockaddr *)&address, &len) == 0
@@ -167,17 +184,6 @@ void endpoint_log_start(endpoint *e, const SSL *ssl)
     OPENSSL_free(id);
 }
 
-/* Write the random number of the client, which names the handshake where the address is not known. */
-static void write_client_random(const SSL *ssl, char text[2 * SSL3_RANDOM_SIZE + 1])
-{
-    unsigned char random[SSL3_RANDOM_SIZE];
-    size_t len = SSL_get_client_random(ssl, random, sizeof(random)), i;
-
-    *text = '\0';
-    for (i = 0; i < len; i++)
-        snprintf(text + 2 * i, 3, "%02x", random[i]);
-}
-
 void endpoint_log_admitted(endpoint *e, const SSL *ssl)
 {
     static const char *const bases[] = {
@@ -187,13 +193,12 @@ void endpoint_log_admitted(endpoint *e, const SSL *ssl)
     };
     const X509 *peer = SSL_get0_peer_certificate(ssl);
     char message[CONSUL_URI_MAX + 192], serial[CONSUL_SERIAL_MAX];
-    char fingerprint[CONSUL_FINGERPRINT_MAX], client_random[2 * SSL3_RANDOM_SIZE + 1];
+    char fingerprint[CONSUL_FINGERPRINT_MAX];
     prov_record record = {.level = CONSUL_LOG_INFO,
                           .is_audit = true,
                           .event = "peer_admitted",
                           .message = message,
-                          .serial = serial,
-                          .client_random = client_random};
+                          .serial = serial};
     consul_spiffe_id *id;
     origin of;
 
@@ -205,7 +210,6 @@ void endpoint_log_admitted(endpoint *e, const SSL *ssl)
         record.verdict = bases[e->basis];
     consul_cert_serial_text(peer, serial);
     consul_cert_fingerprint(peer, fingerprint);
-    write_client_random(ssl, client_random);
     record.fingerprint = *fingerprint == '\0' ? NULL : fingerprint;
     snprintf(message, sizeof(message), "%s admitted: \"%s\"%s%s, serial %s",
              SSL_is_server(ssl) ? "client" : "server", id->uri,

@@ -18,13 +18,15 @@ import pytest
 import applications
 import endpoints
 import newcomer
+import nginx as nginx_alone
+import stand_ins
 from agent import free_ports
 from applications import apache, documented, haproxy, nginx, postgresql, python_ssl
 from applications.common import launch
-from ca import service_uri
+from ca import Authority, service_uri
 from conftest import programs_in
 from processes import Process, wait_until
-from programs import PYTHON
+from programs import PYTHON, VERSIONS
 from visitors import PATIENCE
 
 pytestmark = [pytest.mark.applications, pytest.mark.consul]
@@ -288,6 +290,32 @@ def test_the_audit_joins_with_the_access_log(web, agent):
     assert Counter(web.accesses()) == Counter(web.audit())
     if web.name != "apache":  # it names no connection that the provider can name, too
         assert len(set(web.audit())) == whole
+
+
+@pytest.mark.parametrize("version", VERSIONS, ids=lambda option: option.lstrip("-"))
+def test_no_authority_of_the_application_is_named(programs, agent, service, version):
+    """A client of Go or Java sends no certificate that is not of an authority in the server's list."""
+    certificate, key = stand_ins.make(programs, f"consul:leaf/{service}")
+    former = programs.write("former.pem", Authority("former.example", "Former CA").pem)
+    server = nginx_alone.start(programs, certificate, key, ["hello"], programs.config(agent),
+                               options=f"ssl_client_certificate {former}; ssl_verify_client on;")
+    agent.allow("api", service)
+    leaf = agent.leaf("api").files(programs.folder, "api")
+    asked = programs.openssl("s_client", "-connect", f"127.0.0.1:{server.ports[0]}", version, "-ign_eof", *leaf,
+                             stdin=b"GET / HTTP/1.0\r\n\r\n")
+    assert "hello" in asked.stdout and "No client certificate CA names sent" in asked.stdout, asked
+
+
+@pytest.mark.parametrize("web", [start_haproxy], indirect=True, ids=["haproxy"])
+def test_a_refused_client_has_an_address(web, agent):
+    """HAProxy's log joins with the refusal by the random number of the client."""
+    agent.deny("foe", web.service)
+    mark = web.log.size()
+    source, = free_ports(1)
+    assert ask(web, context_of(web, agent.leaf("foe"), "foe"), source=source) == (0, "")
+    refused, = [json.loads(line) for line in web.log.text()[mark:].splitlines() if "peer_refused" in line]
+    assert refused["peer"].endswith("/svc/foe") and "address" not in refused
+    web.process.wait_for(rf"127\.0\.0\.1 {source} refused {refused['client_random'].upper()} ")
 
 
 class Database:

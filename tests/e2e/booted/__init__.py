@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A copy of this host that systemd has booted, for units as they stand in examples/."""
 
+import contextlib
 import os
 import subprocess
 from pathlib import Path
@@ -11,6 +12,35 @@ ROOT = Path(__file__).resolve().parents[3]
 SYSTEMD = Path("/lib/systemd/systemd")
 NAMESPACES = ["unshare", "--mount", "--net", "--pid", "--ipc", "--uts", "--cgroup", "--fork", "--kill-child"]
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+# The hierarchies that systemd uses here: one of its own beside that of version 2, or that alone.
+HIERARCHIES = [path for path in map(Path, ("/sys/fs/cgroup/systemd", "/sys/fs/cgroup/unified", "/sys/fs/cgroup"))
+               if (path / "cgroup.procs").exists()]
+
+
+class ControlGroups:
+    """Control groups for the copy alone, so that nothing of it stays in those of this host."""
+
+    def __init__(self, name):
+        self.folders = [path / name for path in HIERARCHIES]
+        for folder in self.folders:
+            folder.mkdir()
+
+    def enter(self, argv):
+        """Return the arguments for a program that runs in them."""
+        files = " ".join(str(folder / "cgroup.procs") for folder in self.folders)
+        return ["sh", "-c", f'for file in {files}; do echo $$ >"$file"; done; exec "$@"', "sh", *argv]
+
+    def remove(self):
+        wait_until(self.removed, f"the end of {self.folders}")
+
+    def removed(self):
+        with contextlib.suppress(OSError):  # a process has not ended
+            for folder in self.folders:
+                for path, _, _ in os.walk(folder, topdown=False):
+                    os.rmdir(path)
+        return not any(folder.exists() for folder in self.folders)
 
 
 def missing():
@@ -27,9 +57,10 @@ class Host:
         self.log = open(folder / "boot.log", "wb")
         copy = folder / "copy"
         copy.mkdir()
+        self.groups = ControlGroups(f"consul-provider-{os.getpid()}")
+        boot = [*NAMESPACES, "bash", Path(__file__).with_name("boot.sh"), ROOT, Path(consul).resolve(), copy]
         self.process = subprocess.Popen(
-            [*NAMESPACES, "bash", Path(__file__).with_name("boot.sh"), ROOT, Path(consul).resolve(), copy],
-            stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, start_new_session=True)
+            self.groups.enter(boot), stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, start_new_session=True)
         try:
             self.first = wait_until(self.child, "the first process")
             wait_until(lambda: self.run("systemctl is-active basic.target").returncode == 0, "basic.target")
@@ -63,3 +94,4 @@ class Host:
         self.process.kill()  # and with it the first process, and all of its namespace
         self.process.wait()
         self.log.close()
+        self.groups.remove()
