@@ -37,11 +37,12 @@ static int verify_agent(X509_STORE_CTX *ctx, void *exchange)
 
 /*
  * Keep libcurl from writing the keys of this connection to SSLKEYLOGFILE. They would show the
- * token.
+ * token. Have libssl overwrite a record once it is read.
  */
 static CURLcode prepare_tls(CURL *curl, void *ssl_ctx, void *exchange)
 {
     SSL_CTX_set_keylog_callback(ssl_ctx, NULL);
+    SSL_CTX_set_options(ssl_ctx, SSL_OP_CLEANSE_PLAINTEXT);
     SSL_CTX_set_cert_verify_callback(ssl_ctx, verify_agent, exchange);
     return CURLE_OK;
 }

@@ -3,6 +3,7 @@
 
 #include "agent/agent_tls.h"
 #include "agent/agent_user.h"
+#include "agent/cleansing.h"
 #include "agent/hint.h"
 #include "agent/outcome.h"
 #include "agent/url.h"
@@ -170,6 +171,15 @@ static int64_t time_left(consul_deadline deadline, int64_t most)
 
 static const char *curl_trouble; /* the reason not to use libcurl in this process, or NULL */
 
+/* Initialise libcurl. It overwrites what it frees, unless the host has initialised it before. */
+static CURLcode start_curl(void)
+{
+    if (!consul_cleansing_is_possible())
+        return curl_global_init(CURL_GLOBAL_DEFAULT);
+    return curl_global_init_mem(CURL_GLOBAL_DEFAULT, malloc, consul_cleansing_free,
+                                consul_cleansing_realloc, strdup, calloc);
+}
+
 /*
  * Initialise libcurl. OSSL_provider_init does not, as it holds the lock of libcrypto's
  * configuration, and libcurl may call libcrypto.
@@ -184,7 +194,7 @@ static void init_curl(void)
     if (getauxval(AT_SECURE) != 0 && getenv("SSLKEYLOGFILE") != NULL)
         curl_trouble = "libcurl would write to the file that SSLKEYLOGFILE names: start this "
                        "set-user-ID program without that variable";
-    else if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+    else if (start_curl() != CURLE_OK)
         curl_trouble = "libcurl does not start";
 }
 

@@ -3,11 +3,15 @@
 
 #include "agent/libraries.h"
 
+#include "agent/cleansing.h"
+#include "agent/symbols.h"
+
 #include <dlfcn.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <curl/curl.h>
@@ -48,17 +52,6 @@ static const char *const curl_inner_names[] = {
 
 static consul_error trouble; /* the reason not to use the libraries, written once */
 
-/* Return the object that has an address, NULL without one. */
-static const void *object_of(const void *address, const char **file)
-{
-    Dl_info info;
-
-    if (address == NULL || dladdr(address, &info) == 0)
-        return NULL;
-    *file = info.dli_fname;
-    return info.dli_fbase;
-}
-
 /*
  * Return true where a function of that name in this process is neither a libcurl's nor of this
  * object. The flavours of libcurl have versions, which keep them apart.
@@ -67,9 +60,9 @@ static bool is_of_host(const char *name)
 {
     static const char here;
     const char *file = NULL, *base;
-    const void *object = object_of(dlsym(RTLD_DEFAULT, name), &file);
+    const void *object = consul_symbol_object(name, &file);
 
-    if (object == NULL || object == object_of(&here, &base))
+    if (object == NULL || object == consul_address_object(&here, &base))
         return false;
     base = strrchr(file, '/');
     return strncmp(base == NULL ? file : base + 1, "libcurl", strlen("libcurl")) != 0;
@@ -91,8 +84,8 @@ static bool host_has_allocator(void)
 {
     const char *file;
 
-    return object_of(dlsym(RTLD_DEFAULT, "malloc"), &file)
-           != object_of(dlsym(RTLD_DEFAULT, "gnu_get_libc_version"), &file);
+    return consul_symbol_object("malloc", &file)
+           != consul_symbol_object("gnu_get_libc_version", &file);
 }
 
 /*
@@ -137,12 +130,25 @@ static void fill(void *table, const char *const *names, size_t count, const char
     }
 }
 
+/* Have jansson overwrite what it frees, unless the host has chosen functions for its memory. */
+static void have_jansson_cleanse(void)
+{
+    json_malloc_t allocate;
+    json_free_t release;
+
+    jansson.json_get_alloc_funcs(&allocate, &release);
+    if (allocate == malloc && release == free && consul_cleansing_is_possible())
+        jansson.json_set_alloc_funcs(malloc, consul_cleansing_free);
+}
+
 static void load(void)
 {
     _Static_assert(sizeof(curl) == COUNT(curl_names) * sizeof(void *), "a pointer for each name");
     fill(&curl, curl_names, COUNT(curl_names), LIBCURL, curl_flags());
     fill(&jansson, jansson_names, COUNT(jansson_names), LIBJANSSON, RTLD_NOW | RTLD_LOCAL);
     dlerror(); /* the host finds no error of ours */
+    if (trouble.reason == 0)
+        have_jansson_cleanse();
 }
 
 static void load_once(void)
@@ -190,6 +196,10 @@ CALL(curl, const char *, curl_easy_strerror, (CURLcode code), (code))
 RUN(curl, curl_free, (void *text), (text))
 CALL(curl, time_t, curl_getdate, (const char *text, const time_t *unused), (text, unused))
 CALL(curl, CURLcode, curl_global_init, (long flags), (flags))
+CALL(curl, CURLcode, curl_global_init_mem,
+     (long flags, curl_malloc_callback allocate, curl_free_callback release,
+      curl_realloc_callback again, curl_strdup_callback copy, curl_calloc_callback zeroed),
+     (flags, allocate, release, again, copy, zeroed))
 CALL(curl, CURLMcode, curl_multi_add_handle, (CURLM *multi, CURL *easy), (multi, easy))
 CALL(curl, CURLMcode, curl_multi_cleanup, (CURLM *multi), (multi))
 CALL(curl, CURLMsg *, curl_multi_info_read, (CURLM *multi, int *left), (multi, left))
@@ -219,6 +229,10 @@ CALL(jansson, json_t *, json_array_get, (const json_t *array, size_t index), (ar
 CALL(jansson, size_t, json_array_size, (const json_t *array), (array))
 RUN(jansson, json_delete, (json_t *json), (json))
 CALL(jansson, char *, json_dumps, (const json_t *json, size_t flags), (json, flags))
+RUN(jansson, json_get_alloc_funcs, (json_malloc_t * allocate, json_free_t *release),
+    (allocate, release))
+RUN(jansson, json_set_alloc_funcs, (json_malloc_t allocate, json_free_t release),
+    (allocate, release))
 CALL(jansson, json_t *, json_loadb, (const char *text, size_t len, size_t flags, json_error_t *error),
      (text, len, flags, error))
 CALL(jansson, json_t *, json_object_get, (const json_t *object, const char *key), (object, key))

@@ -21,6 +21,7 @@
     X(curl_free)                 \
     X(curl_getdate)              \
     X(curl_global_init)          \
+    X(curl_global_init_mem)      \
     X(curl_multi_add_handle)     \
     X(curl_multi_cleanup)        \
     X(curl_multi_info_read)      \
@@ -46,6 +47,7 @@
     X(json_array_size)              \
     X(json_delete)                  \
     X(json_dumps)                   \
+    X(json_get_alloc_funcs)         \
     X(json_loadb)                   \
     X(json_object_get)              \
     X(json_object_iter)             \
@@ -54,6 +56,7 @@
     X(json_object_iter_value)       \
     X(json_object_key_to_iter)      \
     X(json_object_set_new)          \
+    X(json_set_alloc_funcs)         \
     X(json_string)                  \
     X(json_string_length)           \
     X(json_string_value)            \
