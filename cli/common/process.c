@@ -6,11 +6,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define ENVIRONMENT_MAX ((size_t)4 << 20)
+#define SEARCHED_MAX ((size_t)256 << 20) /* bytes of a file */
 
 static FILE *open_proc(cli_process *process, const char *name)
 {
@@ -132,24 +132,39 @@ const char *cli_process_variable(const cli_process *process, const char *name)
     return NULL;
 }
 
+/*
+ * Search a file by reading it. A map of it would end this program where the file becomes shorter meanwhile,
+ * and its owner may be hostile. A part begins with the end of the last one.
+ */
+static bool search(int fd, const char *bytes)
+{
+    size_t len = strlen(bytes), kept = 0, read_so_far = 0;
+    char part[65536];
+    ssize_t got;
+
+    while (read_so_far < SEARCHED_MAX && (got = read(fd, part + kept, sizeof(part) - kept)) > 0) {
+        size_t whole = kept + (size_t)got;
+
+        if (memmem(part, whole, bytes, len) != NULL)
+            return true;
+        read_so_far += (size_t)got;
+        kept = whole < len - 1 ? whole : len - 1;
+        memmove(part, part + whole - kept, kept);
+    }
+    return false;
+}
+
 bool cli_process_file_has(const cli_process *process, const char *path, const char *bytes)
 {
     char there[8192];
     struct stat st;
-    bool found = false;
-    void *data;
+    bool found;
     int fd;
 
     snprintf(there, sizeof(there), "/proc/%ld/root%s", process->pid, path);
     if ((fd = open(there, O_RDONLY | O_CLOEXEC | O_NONBLOCK)) < 0)
         return false;
-    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0) {
-        data = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-        if (data != MAP_FAILED) {
-            found = memmem(data, (size_t)st.st_size, bytes, strlen(bytes)) != NULL;
-            munmap(data, (size_t)st.st_size);
-        }
-    }
+    found = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && search(fd, bytes);
     close(fd);
     return found;
 }

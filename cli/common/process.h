@@ -27,7 +27,7 @@ void cli_process_close(cli_process *process);
 /* Return the value of an environment variable at its start, or NULL. */
 const char *cli_process_variable(const cli_process *process, const char *name);
 
-/* Return true where a file that it maps has these bytes in it. */
+/* Return true where a file that it maps has these bytes in its first 256 MB. */
 bool cli_process_file_has(const cli_process *process, const char *path, const char *bytes);
 
 #endif

@@ -257,6 +257,45 @@ def test_a_static_openssl(programs, agent, service):
         "process", f"has an OpenSSL of its own inside {folder}/sleep", cure="the shared OpenSSL")
 
 
+def test_a_file_that_shrinks(programs, agent, service):
+    """Its process maps it, and makes it short and long in turns. The command outlives that."""
+    script = """
+import mmap, os, sys
+fd = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT, 0o700)
+size = 64 << 20
+os.truncate(fd, size)
+shown = mmap.mmap(fd, size, prot=mmap.PROT_READ | mmap.PROT_EXEC)
+print("ready", flush=True)
+while True:
+    os.truncate(fd, 0)
+    os.truncate(fd, size)
+"""
+    process = programs.start(Process, ["/usr/bin/python3", "-c", script, programs.folder / "file"])
+    process.wait_for("ready")
+    config = programs.config(agent, service=service)
+    for _ in range(5):
+        chain = check(programs, config, "--pid", process.child.pid)
+        assert list(chain.broken) == ["process"]
+
+
+def test_a_mark_between_two_parts(programs, agent, service):
+    """A file is read in parts. The name of the module counts where a part ends within it."""
+    folder = programs.folder / "parts"
+    folder.mkdir()
+    for number, start in enumerate((65536 - 5, 2 * 65536 - 40, 100_000)):
+        file = folder / f"{number}"
+        file.write_bytes(b"\0" * start + b"OpenSSL 3.0.19 27 Jan 2026\0" + b"\0" * 70_000)
+        script = folder / f"sleep-{number}"
+        script.write_bytes(open("/usr/bin/sleep", "rb").read())
+        content = script.read_bytes()
+        script.write_bytes(content + b"\0" * (-len(content) % 65536) + file.read_bytes())
+        script.chmod(0o755)
+        process = programs.start(Process, [script, "60"])
+        wait_until(lambda: open(f"/proc/{process.child.pid}/comm").read() == f"sleep-{number}\n", "sleep")
+        check(programs, programs.config(agent, service=service), "--pid", process.child.pid).breaks(
+            "process", f"has an OpenSSL of its own inside {script}", cure="the shared OpenSSL")
+
+
 @pytest.mark.parametrize("pid", ["0", "nonsense", "99999999"])
 def test_no_process(programs, agent, service, pid):
     check(programs, programs.config(agent, service=service), "--pid", pid).breaks(
