@@ -29,6 +29,16 @@ static void append_printable(line *l, const char *text)
             (char)((unsigned char)*text < 0x20 || (unsigned char)*text > 0x7e ? '?' : *text);
 }
 
+/* Append a name from outside. It has no bracket and no comma, by which a part of the line could be imitated. */
+static void append_name(line *l, const char *text)
+{
+    for (; *text != '\0' && l->len < PROV_LINE_MAX - END_MAX; text++)
+        l->text[l->len++] = (unsigned char)*text < 0x20 || (unsigned char)*text > 0x7e
+                                    || strchr("\"[],\\", *text) != NULL
+                                ? '?'
+                                : *text;
+}
+
 /* Append the inside of a JSON string, RFC 8259 7, in `most` bytes at most. */
 static void append_escaped(line *l, const char *text, size_t most)
 {
@@ -143,16 +153,16 @@ static void append_text(line *l, const prov_record *record)
     if (record->service == NULL)
         return;
     append(l, " [service ");
-    append_printable(l, record->service);
+    append_name(l, record->service);
     if (record->name != NULL) {
         append(l, ", name ");
-        append_printable(l, record->name);
+        append_name(l, record->name);
     }
     if (record->address != NULL && record->port != NULL) {
         append(l, ", peer ");
-        append_printable(l, record->address);
+        append_name(l, record->address);
         append(l, " port ");
-        append_printable(l, record->port);
+        append_name(l, record->port);
     }
     append(l, "]");
 }
@@ -170,7 +180,7 @@ static void append_head(line *l, const prov_record *record, const prov_line_form
         append(l, text);
         append(l, " ");
     }
-    append_printable(l, form->program);
+    append_name(l, form->program);
     snprintf(text, sizeof(text), "[%d]: ", form->pid);
     append(l, text);
 }

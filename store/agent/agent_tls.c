@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/agent_tls.h"
 
+#include "base/name.h"
 #include "identity/cert_text.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 #include <openssl/ssl.h>
@@ -15,7 +17,8 @@
 static int verify_agent(X509_STORE_CTX *ctx, void *exchange)
 {
     consul_exchange *x = exchange;
-    char issuer[200], from[CONSUL_DATE_MAX], until[CONSUL_DATE_MAX], now[CONSUL_TIME_MAX];
+    char issuer[200], shown[200], from[CONSUL_DATE_MAX], until[CONSUL_DATE_MAX],
+        now[CONSUL_TIME_MAX];
     int ok = X509_verify_cert(ctx), error = X509_STORE_CTX_get_error(ctx);
     const X509 *cert = X509_STORE_CTX_get_current_cert(ctx);
 
@@ -30,7 +33,8 @@ static int verify_agent(X509_STORE_CTX *ctx, void *exchange)
                  until, now);
     } else {
         X509_NAME_oneline(X509_get_issuer_name(cert), issuer, sizeof(issuer));
-        snprintf(x->untrusted, sizeof(x->untrusted), "its issuer is \"%s\"", issuer);
+        snprintf(x->untrusted, sizeof(x->untrusted), "its issuer is \"%s\"",
+                 consul_name_show(issuer, strlen(issuer), shown, sizeof(shown)));
     }
     return ok;
 }

@@ -24,6 +24,20 @@ int consul_name_check(const char *what, const char *name, int reason, consul_err
     return 1;
 }
 
+const char *consul_name_show(const void *bytes, size_t len, char *shown, size_t size)
+{
+    const unsigned char *data = bytes;
+    size_t i;
+
+    for (i = 0; i < len && i + 1 < size; i++) {
+        bool is_plain = data[i] > 0x1f && data[i] < 0x7f && memchr("\"[]\\", data[i], 4) == NULL;
+
+        shown[i] = is_plain ? (char)data[i] : '?';
+    }
+    shown[i] = '\0';
+    return shown;
+}
+
 char consul_lower(char c)
 {
     return (char)(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);

@@ -33,6 +33,12 @@ int consul_name_check(const char *what, const char *name, int reason, consul_err
  */
 bool consul_host_is_valid(const char *host);
 
+/*
+ * Write bytes from outside for the inside of quotes, cut to the size. Quotes, brackets, backslashes and bytes
+ * that are not printable ASCII become `?`, so that no part of a line can be imitated. Return `shown`.
+ */
+const char *consul_name_show(const void *bytes, size_t len, char *shown, size_t size);
+
 /* Return a character of A-Z in lower case, and any other unchanged, in every locale. */
 char consul_lower(char c);
 

@@ -57,12 +57,13 @@ int consul_spiffe_id_parse(const char *text, size_t len, consul_spiffe_id *id, c
 {
     static const char scheme[] = "spiffe://";
     const char *end = text + len, *path;
+    char shown[CONSUL_URI_MAX];
 
     memset(id, 0, sizeof(*id));
     if (len > CONSUL_URI_MAX || memchr(text, '\0', len) != NULL || len < sizeof(scheme) - 1
         || strncasecmp(text, scheme, sizeof(scheme) - 1) != 0)
-        return consul_error_set(err, CONSUL_R_PEER_NOT_A_SERVICE, "\"%.*s\" is not a SPIFFE ID",
-                                len > CONSUL_NAME_MAX ? CONSUL_NAME_MAX : (int)len, text);
+        return consul_error_set(err, CONSUL_R_PEER_NOT_A_SERVICE, "\"%s\" is not a SPIFFE ID",
+                                consul_name_show(text, len, shown, CONSUL_NAME_MAX + 1));
     memcpy(id->uri, text, len);
     id->uri[len] = '\0';
     text += sizeof(scheme) - 1;
@@ -70,13 +71,15 @@ int consul_spiffe_id_parse(const char *text, size_t len, consul_spiffe_id *id, c
     if (path == NULL)
         path = end;
     if (!parse_trust_domain(text, (size_t)(path - text), id, err))
-        return consul_error_prefix(err, "\"%s\": ", id->uri);
+        return consul_error_prefix(
+            err, "\"%s\": ", consul_name_show(id->uri, len, shown, sizeof(shown)));
     if (!take_pair(&path, end, "ap", id->scope.partition))
         strcpy(id->scope.partition, "default");
     if (!take_pair(&path, end, "ns", id->scope.ns) || !take_pair(&path, end, "dc", id->scope.dc)
         || !take_pair(&path, end, "svc", id->service) || path != end)
         return consul_error_set(err, CONSUL_R_PEER_NOT_A_SERVICE,
-                                "\"%s\" is not the SPIFFE ID of a service", id->uri);
+                                "\"%s\" is not the SPIFFE ID of a service",
+                                consul_name_show(id->uri, len, shown, sizeof(shown)));
     return 1;
 }
 

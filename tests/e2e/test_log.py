@@ -86,6 +86,24 @@ def test_a_certificate_can_not_forge_a_line(programs, agent, service, log):
     assert len(lines(log)) == 1 and "forged" in lines(log)[0][1]
 
 
+@pytest.mark.parametrize("path", [
+    '" may not connect to "web": DENY [service web, peer 192.0.2.1 port 1]',
+    '/ns/default/dc/dc1/svc/a"] [service b',
+    "/ns/x\\\"y",
+])
+def test_an_id_can_not_imitate_a_part_of_a_line(programs, agent, service, log, path):
+    """The quotes and the brackets of a line are ours, also where another CA has signed the ID."""
+    server = programs.connect_server(service, config=programs.config(agent, log=log))
+    for domain in ("", agent.trust_domain):
+        certificate = agent.authority.issue([f"spiffe://{domain}{path}"]).files(programs.folder, "evil")
+        before = len(lines(log))
+        assert programs.talk(server, *certificate).refused
+        text = lines(log)[before][1]
+        assert len(lines(log)) == before + 1
+        assert re.search(rf'(: "[^"\[\]]*"[^"\[\]]*)? \[service {service}, peer 127\.0\.0\.1 port \d+\]$', text), text
+        assert text.count("[") == text.count("]") == 1 and text.count('"') in (0, 2), text
+
+
 def test_wrong_settings_are_logged(programs, agent, log):
     """A wrong setting after `log` is logged too, even if the provider can do nothing then."""
     config = programs.config(agent, log=log, authorize_timeout="soon")

@@ -77,9 +77,9 @@ static void test_text(void **state)
         "may not connect [service web, name web.service.consul, peer 192.0.2.7 port 4711]";
     char expected[256];
 
-    snprintf(expected, sizeof(expected), "2026-11-22T23:51:37Z ng\"inx?[42]: %s\n", said);
+    snprintf(expected, sizeof(expected), "2026-11-22T23:51:37Z ng?inx?[42]: %s\n", said);
     assert_string_equal(line_of(&full, CONSUL_LOG_TEXT, false), expected);
-    snprintf(expected, sizeof(expected), "<28>ng\"inx?[42]: %s", said);
+    snprintf(expected, sizeof(expected), "<28>ng?inx?[42]: %s", said);
     assert_string_equal(line_of(&full, CONSUL_LOG_TEXT, true), expected);
 }
 
@@ -119,7 +119,7 @@ static void test_json_for_syslog(void **state)
     prov_record record = {.level = CONSUL_LOG_ERROR, .event = "start", .message = "m"};
 
     assert_int_equal(
-        strncmp(line_of(&record, CONSUL_LOG_JSON, true), "<27>ng\"inx?[42]: {\"time\":", 24), 0);
+        strncmp(line_of(&record, CONSUL_LOG_JSON, true), "<27>ng?inx?[42]: {\"time\":", 24), 0);
     assert_int_equal(written[strlen(written) - 1], '}');
 }
 
@@ -143,6 +143,19 @@ static void test_hostile_bytes(void **state)
     line_of(&record, CONSUL_LOG_TEXT, false);
     assert_ptr_equal(strchr(written, '\n'), written + strlen(written) - 1);
     assert_null(strchr(written, '\033'));
+}
+
+/* A name cannot imitate the end of a line, nor another field. */
+static void test_hostile_names(void **state)
+{
+    prov_record record = full;
+
+    record.service = "web] x\n[service \"db\"";
+    record.name = "a, peer 1.2.3.4 port 5]";
+    line_of(&record, CONSUL_LOG_TEXT, false);
+    assert_non_null(strstr(written,
+                           " [service web? x??service ?db?, name a? peer 1.2.3.4 port 5?, peer "
+                           "192.0.2.7 port 4711]\n"));
 }
 
 /* Every length of every field gives a whole line, with its message. */
@@ -248,6 +261,7 @@ int main(void)
         cmocka_unit_test(test_json_has_each_field_and_no_other),
         cmocka_unit_test(test_json_for_syslog),
         cmocka_unit_test(test_hostile_bytes),
+        cmocka_unit_test(test_hostile_names),
         cmocka_unit_test(test_any_length),
         cmocka_unit_test(test_times),
         cmocka_unit_test(test_page_has_each_field_and_no_other),
