@@ -39,16 +39,77 @@ static int above_stderr(int opened)
     return higher;
 }
 
+/* Return true for a folder in which another user than root and this one can put files. */
+static bool is_shared(const struct stat *folder)
+{
+    return (folder->st_mode & S_IWOTH) != 0 || (folder->st_uid != 0 && folder->st_uid != geteuid());
+}
+
+/*
+ * Return true for a file that another user has not prepared in such a folder. By such a file the user could
+ * read the log. A link would have it written to a file that this process may write and that user may not.
+ */
+static bool is_trusted(int opened, const struct stat *folder)
+{
+    bool is_for_all = (folder->st_mode & S_IWOTH) != 0;
+    struct stat st;
+
+    return fstat(opened, &st) == 0 && S_ISREG(st.st_mode) && st.st_nlink == 1
+           && (st.st_uid == 0 || st.st_uid == geteuid()
+               || (!is_for_all && st.st_uid == folder->st_uid));
+}
+
+/* Open the file of a name in a folder; or return -1. ELOOP stands for a file that is not trusted. */
+static int open_in(int folder, const char *name)
+{
+    int flags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, opened;
+    struct stat st;
+    bool shared;
+
+    if (fstat(folder, &st) != 0)
+        return -1;
+    shared = is_shared(&st);
+    opened = openat(folder, name, flags | (shared ? O_NOFOLLOW : 0), 0640);
+    if (opened >= 0 && shared && !is_trusted(opened, &st)) {
+        close(opened);
+        errno = ELOOP;
+        return -1;
+    }
+    return opened;
+}
+
 /* Open the file. On failure the open one goes on, and errno tells why. */
 static bool open_file(void)
 {
-    int opened = above_stderr(
-        open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640));
+    char *slash = strrchr(path, '/');
+    int folder, opened, error;
 
+    *slash = '\0';
+    folder = open(*path == '\0' ? "/" : path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    *slash = '/';
+    if (folder < 0)
+        return false;
+    opened = above_stderr(open_in(folder, slash + 1));
+    error = errno;
+    close(folder);
+    errno = error;
     if (opened < 0)
         return false;
     consul_descriptor_close(&file);
     return consul_descriptor_take(&file, opened);
+}
+
+/* Refuse the setting, as the file could not be opened. */
+static int refuse_file(consul_error *err)
+{
+    if (errno == ELOOP)
+        return consul_error_set(err, CONSUL_R_SETTING_INVALID,
+                                "log = \"%s\": another user may have put this file or link there; "
+                                "name a file in a folder that only root or this user can write",
+                                path);
+    return consul_error_set(err, CONSUL_R_SETTING_INVALID,
+                            "log = \"%s\": the file cannot be opened to append to it: %s", path,
+                            strerror(errno));
 }
 
 /* Return the descriptor of the file, opened again after logrotate has moved the file away; or -1. */
@@ -204,9 +265,7 @@ int prov_sink_open(const char *setting, bool is_held, consul_error *err)
     if (wanted == SINK_FILE && path == NULL)
         return consul_error_set(err, CONSUL_R_OUT_OF_MEMORY, "the log");
     if (wanted == SINK_FILE && !open_file())
-        return consul_error_set(err, CONSUL_R_SETTING_INVALID,
-                                "log = \"%s\": the file cannot be opened to append to it: %s",
-                                setting, strerror(errno));
+        return refuse_file(err);
     if (wanted == SINK_SYSLOG && is_held)
         open_syslog();
     if (wanted == SINK_STDERR)

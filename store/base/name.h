@@ -35,7 +35,7 @@ bool consul_host_is_valid(const char *host);
 
 /*
  * Write bytes from outside for the inside of quotes, cut to the size. Quotes, brackets, backslashes and bytes
- * that are not printable ASCII become `?`, so that no part of a line can be imitated. Return `shown`.
+ * that are not printable ASCII become `?`. So no part of a line can be imitated. Return `shown`.
  */
 const char *consul_name_show(const void *bytes, size_t len, char *shown, size_t size);
 
