@@ -67,11 +67,38 @@ static int set_base(const consul_settings *settings, consul_address *result, CUR
     return result->base != NULL || consul_error_set(err, CONSUL_R_OUT_OF_MEMORY, "the address");
 }
 
+/*
+ * Return an authority and path in curl's form, for OPENSSL_free. Consul's tools also take an IPv6
+ * address without brackets, and no host for this one.
+ */
+static char *in_curls_form(const char *text)
+{
+    size_t len = strcspn(text, "/?#"), size = strlen(text) + sizeof("[127.0.0.1]"), i;
+    const char *first = memchr(text, ':', len), *last = memrchr(text, ':', len);
+    char *result = OPENSSL_malloc(size);
+
+    if (result == NULL)
+        return NULL;
+    if (first == NULL || memchr(text, '[', len) != NULL || memchr(text, '@', len) != NULL
+        || (first == last && first != text)) {
+        OPENSSL_strlcpy(result, text, size);
+    } else if (first == last) {
+        snprintf(result, size, "127.0.0.1%s", text);
+    } else {
+        i = (size_t)(last - text);
+        if (i + 1 + strspn(last + 1, "0123456789") != len)
+            i = len; /* no port */
+        snprintf(result, size, "[%.*s]%s", (int)i, text, text + i);
+    }
+    return result;
+}
+
 static int parse_address(const consul_settings *settings, consul_address *result, CURLU *url,
                          consul_error *err)
 {
     const char *address = settings->address, *colon = strstr(address, "://");
     bool https = settings->tls;
+    char *text;
     CURLUcode code;
 
     if (colon != NULL && strncasecmp(address, "unix://", 7) == 0) {
@@ -91,7 +118,10 @@ static int parse_address(const consul_settings *settings, consul_address *result
         address = colon + 3;
     }
     /* curl takes the scheme that is set afterwards, as the text has none. */
-    code = curl_url_set(url, CURLUPART_URL, address, CURLU_DEFAULT_SCHEME);
+    text = in_curls_form(address);
+    code = text == NULL ? CURLUE_OUT_OF_MEMORY
+                        : curl_url_set(url, CURLUPART_URL, text, CURLU_DEFAULT_SCHEME);
+    OPENSSL_free(text);
     if (code == CURLUE_OK)
         code = curl_url_set(url, CURLUPART_SCHEME, https ? "https" : "http", 0);
     if (code != CURLUE_OK)

@@ -27,6 +27,15 @@ static const struct {
     {"agent:1", true, NULL, "GET https://agent:1" PATH ":"},
     {"[::1]:8500", false, NULL, "GET http://[::1]:8500" PATH ":"},
     {"http://agent:1", false, NULL, "GET http://agent:1" PATH ":"},
+    {":8500", false, NULL, "GET http://127.0.0.1:8500" PATH ":"},
+    {"http://:8500", false, NULL, "GET http://127.0.0.1:8500" PATH ":"},
+    {"https://:8501/p", false, NULL, "GET https://127.0.0.1:8501/p" PATH ":"},
+    {"::1:8500", false, NULL, "GET http://[::1]:8500" PATH ":"},
+    {"http://::1:8500/p", false, NULL, "GET http://[::1]:8500/p" PATH ":"},
+    {":::8500", false, NULL, "GET http://[::]:8500" PATH ":"},
+    {"fe80::abcd", false, NULL, "GET http://[fe80::abcd]" PATH ":"},
+    {"https://fe80::1:8501", false, "server.dc1",
+     "https://server.dc1:8501" PATH " at [fe80::1]:8501:"},
     {"http://agent:1/", false, NULL, "GET http://agent:1" PATH ":"},
     {"HTTP://agent:1", false, NULL, "GET http://agent:1" PATH ":"},
     {"http://agent:1/prefix", false, NULL, "GET http://agent:1/prefix" PATH ":"},
@@ -85,7 +94,11 @@ static const char *const bad_addresses[] = {
     "http://a b:1",
     "https://host:1/p?dc",
     "http:// host:1",
-    ":8500",
+    "::1",
+    ":",
+    "a:b:8500",
+    ":port",
+    "1:2:3",
 };
 
 static void test_bad_addresses(void **state)
