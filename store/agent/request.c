@@ -138,7 +138,7 @@ static bool pause_before(int try, int64_t first, consul_deadline deadline)
  */
 static bool tries_again(const consul_agent *agent, const consul_request *request,
                         consul_deadline deadline, const consul_exchange *exchange, CURLcode code,
-                        int tries)
+                        int tries, consul_descriptor *word)
 {
     if (tries == TRIES_MAX)
         return false;
@@ -148,7 +148,7 @@ static bool tries_again(const consul_agent *agent, const consul_request *request
         return true; /* no address is passed over now */
     if (consul_exchange_was_crowded_out(exchange, code)) {
         if (tries > 1)
-            consul_slot_ask_for_some(agent);
+            consul_slot_ask_for_some(agent, word);
         return pause_before(tries, CROWDED_TRY_PAUSE_MS, deadline);
     }
     return request->insists && consul_exchange_was_limited(exchange, code)
@@ -161,6 +161,7 @@ static int request_answer(const consul_agent *agent, const consul_request *reque
     consul_exchange *exchange = OPENSSL_zalloc(sizeof(*exchange));
     int64_t began = consul_now_ms(), last_try = began + agent->settings->request_timeout;
     bool crowded_out = false, limited = false;
+    consul_descriptor word = consul_no_descriptor;
     int tries = 0, ok;
     CURLcode code = CURLE_OK;
 
@@ -181,7 +182,8 @@ static int request_answer(const consul_agent *agent, const consul_request *reque
             consul_exchange_learn(exchange, code);
         crowded_out = ok && consul_exchange_was_crowded_out(exchange, code);
         limited = ok && request->insists && consul_exchange_was_limited(exchange, code);
-    } while (ok && tries_again(agent, request, last_try, exchange, code, ++tries));
+    } while (ok && tries_again(agent, request, last_try, exchange, code, ++tries, &word));
+    consul_descriptor_close(&word);
     if (ok)
         ok = consul_exchange_finish(exchange, code, answer, err);
     answer->cut_off = request->index != 0 && code == CURLE_GOT_NOTHING;

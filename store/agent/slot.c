@@ -6,8 +6,8 @@
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -59,27 +59,50 @@ bool consul_slot_is_asked_for(int fd)
     return recv(fd, &word, 1, MSG_DONTWAIT) > 0;
 }
 
-bool consul_slot_is_asked_by_socket(const consul_agent *agent, consul_slot_socket *seen)
+/* Open the directory of the agent's socket. Return -1 without one that this process can read. */
+static int open_directory(const consul_agent *agent)
 {
-    struct stat now;
-    bool asked;
+    const char *path = agent->address.socket_path,
+               *slash = path == NULL ? NULL : strrchr(path, '/');
+    char directory[sizeof(((struct sockaddr_un *)0)->sun_path)];
 
-    if (agent->address.socket_path == NULL || stat(agent->address.socket_path, &now) != 0)
-        return false;
-    /* A restarted agent has made another socket. */
-    asked = seen->inode == now.st_ino
-            && (seen->modified.tv_sec != now.st_mtim.tv_sec
-                || seen->modified.tv_nsec != now.st_mtim.tv_nsec);
-    seen->inode = now.st_ino;
-    seen->modified = now.st_mtim;
-    if (!asked)
-        return false;
-    /* Another word follows where too few have heeded this one. */
-    seen->passed_over = !seen->passed_over && consul_jitter(2) == 1;
-    return !seen->passed_over;
+    if (path == NULL || strlen(path) >= sizeof(directory))
+        return -1;
+    snprintf(directory, sizeof(directory), "%.*s", slash == NULL ? 0 : (int)(slash - path), path);
+    return open(slash == NULL   ? "."
+                : slash == path ? "/"
+                                : directory,
+                O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
-void consul_slot_ask_for_some(const consul_agent *agent)
+/* Look without an own lock. A lock is its process's, so that no child inherits it. */
+bool consul_slot_is_asked_by_lock(const consul_agent *agent, bool *passed_over)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    int fd = open_directory(agent);
+    bool asked;
+
+    if (fd < 0)
+        return false;
+    asked = fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+    close(fd);
+    if (!asked)
+        return false;
+    /* The word goes on where too few have heeded it. */
+    *passed_over = !*passed_over && consul_jitter(2) == 1;
+    return !*passed_over;
+}
+
+/* Take a shared lock on the directory of the agent's socket. */
+static void ask_by_lock(const consul_agent *agent, consul_descriptor *word)
+{
+    struct flock lock = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
+
+    if (word->fd >= 0 || consul_descriptor_take(word, open_directory(agent)))
+        fcntl(word->fd, F_SETLK, &lock);
+}
+
+void consul_slot_ask_for_some(const consul_agent *agent, consul_descriptor *word)
 {
     int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0), asked = 0, i;
     int first = (int)consul_jitter(2 * SLOTS);
@@ -93,9 +116,8 @@ void consul_slot_ask_for_some(const consul_agent *agent)
     }
     if (fd >= 0)
         close(fd);
-    if (asked < SLOTS_ASKED && agent->address.socket_path != NULL)
-        utimensat(AT_FDCWD, agent->address.socket_path, NULL,
-                  0); /* others may not share the names */
+    if (asked < SLOTS_ASKED) /* others may not share the names */
+        ask_by_lock(agent, word);
     consul_slot_note_crowd();
 }
 

@@ -10,25 +10,17 @@
  * more.
  *
  * Slots belong to a network namespace, as that of a container. Processes of several namespaces may
- * share the unix socket of an agent. They share its inode then, and may write to it. There a word
- * is a new time of modification. Each watch on that socket looks for one. It heeds the first word or
- * the second, by chance.
+ * share the directory of an agent's unix socket. There a word is a lock on that directory, for the
+ * time of a request. Each watch on such a socket looks for one. It heeds the first one that it
+ * sees or the second, by chance. A local user who can read the directory can send words all the time.
  */
 #ifndef CONSUL_AGENT_SLOT_H
 #define CONSUL_AGENT_SLOT_H
 
 #include "agent/agent.h"
+#include "base/descriptor.h"
 
 #include <stdbool.h>
-#include <sys/types.h>
-#include <time.h>
-
-/* The agent's unix socket as a watch has seen it last; zeros before that. */
-typedef struct consul_slot_socket {
-    ino_t inode;
-    struct timespec modified;
-    bool passed_over; /* the last word was not heeded */
-} consul_slot_socket;
 
 /*
  * Take a slot, and return its descriptor, which the caller closes. Return -1 where all are taken.
@@ -39,13 +31,16 @@ int consul_slot_take(const consul_agent *agent);
 bool consul_slot_is_asked_for(int fd);
 
 /*
- * Return true where a process has asked by the agent's unix socket since the last call. It is for
- * each watch of that socket to look, some times a second.
+ * Return true where another process asks by a lock now. It is for each watch to look, some times a
+ * second. `*passed_over` is the watch's own, and false at first.
  */
-bool consul_slot_is_asked_by_socket(const consul_agent *agent, consul_slot_socket *seen);
+bool consul_slot_is_asked_by_lock(const consul_agent *agent, bool *passed_over);
 
-/* Ask some watches for their slots, as the agent is crowded, and note the crowd. */
-void consul_slot_ask_for_some(const consul_agent *agent);
+/*
+ * Ask some watches for their slots, as the agent is crowded, and note the crowd. A word by a lock
+ * lasts until the caller closes `*word`, which is consul_no_descriptor at first.
+ */
+void consul_slot_ask_for_some(const consul_agent *agent, consul_descriptor *word);
 
 /* Take no slot in this process for some seconds. */
 void consul_slot_note_crowd(void);

@@ -10,7 +10,6 @@
 #define CONSUL_WATCH_STATE_H
 
 #include "agent/exchange.h"
-#include "agent/slot.h"
 #include "base/descriptor.h"
 #include "cache/pending.h"
 #include "cache/table.h"
@@ -51,7 +50,7 @@ typedef struct consul_watch_thread {
     bool ended;                    /* under the lock of base/lock.h */
     bool stop;                     /* likewise */
     bool lists;                    /* true where only the list of all intentions can be watched */
-    consul_slot_socket socket;     /* the agent's, where a word may come by it */
+    bool passed_over;              /* the last word by a lock was not heeded: slot.h */
     consul_deadline intentions_at; /* the earliest moment to watch intentions */
     CURLM *multi;
     consul_query queries[QUERIES];

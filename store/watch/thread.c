@@ -14,7 +14,7 @@
 
 #include <openssl/crypto.h>
 
-#define SOCKET_LOOK_MS 100 /* between two looks at the agent's socket, less than all tries take */
+#define LOCK_LOOK_MS 100 /* between two looks for a word by a lock, less than all tries take */
 
 pthread_mutex_t consul_work_lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -33,7 +33,7 @@ static bool yields(consul_watch_thread *r)
     if (!consul_descriptor_is_ours(&r->slot))
         return false;
     if (consul_slot_is_asked_for(r->slot.fd)
-        || consul_slot_is_asked_by_socket(r->watch->agent, &r->socket))
+        || consul_slot_is_asked_by_lock(r->watch->agent, &r->passed_over))
         consul_slot_note_crowd();
     return consul_slot_is_crowd();
 }
@@ -97,8 +97,8 @@ static int pause_length(const consul_watch *watch, const consul_watch_thread *r)
         if (r->queries[i].active && due > now)
             due = now + consul_exchange_patience(&r->queries[i].exchange, (int)(due - now));
     }
-    if (r->slot.fd >= 0 && watch->agent->address.socket_path != NULL && due > now + SOCKET_LOOK_MS)
-        due = now + SOCKET_LOOK_MS;
+    if (r->slot.fd >= 0 && watch->agent->address.socket_path != NULL && due > now + LOCK_LOOK_MS)
+        due = now + LOCK_LOOK_MS;
     return due <= now ? 0 : (int)(due - now);
 }
 

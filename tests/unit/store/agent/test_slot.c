@@ -4,12 +4,10 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/socket.h>
-#include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "agent/slot.h"
-#include "base/clock.h"
 
 #define SLOTS 32
 #define ASKED 4
@@ -51,6 +49,14 @@ static int tear_down(void **state)
     return 0;
 }
 
+static void ask_for_some(const consul_agent *agent)
+{
+    consul_descriptor word = consul_no_descriptor;
+
+    consul_slot_ask_for_some(agent, &word);
+    assert_int_equal(word.fd, -1);
+}
+
 static int asked_for(const fixture *f)
 {
     int i, asked = 0;
@@ -88,7 +94,7 @@ static void test_each_agent_has_its_own(void **state)
         f->slots[i] = consul_slot_take(f->agent);
     fd = consul_slot_take(other);
     assert_true(fd >= 0);
-    consul_slot_ask_for_some(f->agent);
+    ask_for_some(f->agent);
     assert_false(consul_slot_is_asked_for(fd));
     close(fd);
     consul_agent_free(other);
@@ -102,7 +108,7 @@ static void test_some_are_asked_for(void **state)
     for (i = 0; i < SLOTS; i++)
         f->slots[i] = consul_slot_take(f->agent);
     assert_int_equal(asked_for(f), 0);
-    consul_slot_ask_for_some(f->agent);
+    ask_for_some(f->agent);
     assert_int_equal(asked_for(f), ASKED);
     assert_int_equal(asked_for(f), 0); /* each has heard of it once */
 }
@@ -112,9 +118,9 @@ static void test_the_only_one(void **state)
 {
     fixture *f = *state;
 
-    consul_slot_ask_for_some(f->agent);
+    ask_for_some(f->agent);
     f->slots[0] = consul_slot_take(f->agent);
-    consul_slot_ask_for_some(f->agent);
+    ask_for_some(f->agent);
     assert_int_equal(asked_for(f), 1);
 }
 
@@ -122,71 +128,74 @@ static void test_who_has_asked_takes_none(void **state)
 {
     fixture *f = *state;
 
-    consul_slot_ask_for_some(f->agent);
+    ask_for_some(f->agent);
     assert_true(consul_slot_is_crowd());
 }
 
-/* ---- processes with the agent's unix socket in common, and without a common network ---- */
+/* ---- processes with the agent's directory in common, and without a common network ---- */
 
-static char socket_path[64], socket_address[80];
-
-static int make_socket(void)
-{
-    struct sockaddr_un name = {.sun_family = AF_UNIX};
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    strcpy(name.sun_path, socket_path);
-    assert_int_equal(bind(fd, (struct sockaddr *)&name, sizeof(name)), 0);
-    return fd;
-}
-
-/* Return an agent at the socket. Slots of HTTP and of HTTPS have different names, as of two networks. */
-static consul_agent *agent_at_socket(consul_settings *at, bool https)
+/* Return an agent at a socket. Slots of HTTP and of HTTPS have different names, as of two networks. */
+static consul_agent *agent_at_socket(consul_settings *at, char *address, bool https)
 {
     consul_agent *agent;
 
-    *at = (consul_settings){.address = socket_address, .tls = https};
+    *at = (consul_settings){.address = address, .tls = https};
     agent = consul_agent_new(at, NULL);
     assert_non_null(agent);
     return agent;
 }
 
-static void test_a_word_by_the_socket(void **state)
+/* Ask in another process, until this one closes the pipe that it returns. */
+static int ask_elsewhere(const consul_agent *agent, pid_t *asking)
 {
+    consul_descriptor word = consul_no_descriptor;
+    int hold[2], asked[2];
+    char byte;
+
+    assert_int_equal(pipe(hold), 0);
+    assert_int_equal(pipe(asked), 0);
+    if ((*asking = fork()) == 0) {
+        close(hold[1]);
+        consul_slot_ask_for_some(agent, &word);
+        if (word.fd < 0 || write(asked[1], "", 1) != 1)
+            _exit(1);
+        _exit(read(hold[0], &byte, 1) == 0 ? 0 : 1);
+    }
+    close(hold[0]);
+    close(asked[1]);
+    assert_int_equal(read(asked[0], &byte, 1), 1);
+    close(asked[0]);
+    return hold[1];
+}
+
+static void test_a_word_by_a_lock(void **state)
+{
+    char folder[] = "/tmp/test-slot-XXXXXX", address[64];
     consul_settings here, there;
-    consul_slot_socket seen = {0};
     consul_agent *watching, *asking;
-    int64_t until = consul_now_ms() + 60000;
-    int listener, again, i;
-    bool heard = false;
+    bool passed_over = false;
+    int hold, status, i;
+    pid_t child;
 
     (void)state;
-    snprintf(socket_path, sizeof(socket_path), "/tmp/test-slot-%d.sock", (int)getpid());
-    snprintf(socket_address, sizeof(socket_address), "unix://%s", socket_path);
-    listener = make_socket();
-    watching = agent_at_socket(&here, false);
-    asking = agent_at_socket(&there, true);
+    assert_non_null(mkdtemp(folder));
+    snprintf(address, sizeof(address), "unix://%s/http.sock", folder);
+    watching = agent_at_socket(&here, address, false);
+    asking = agent_at_socket(&there, address, true);
     for (i = 0; i < 100; i++)
-        assert_false(consul_slot_is_asked_by_socket(watching, &seen));
-    while (!heard && consul_now_ms() < until) {
-        consul_slot_ask_for_some(asking);
-        heard = consul_slot_is_asked_by_socket(watching, &seen);
+        assert_false(consul_slot_is_asked_by_lock(watching, &passed_over));
+    for (i = 0; i < 20; i++) {
+        hold = ask_elsewhere(asking, &child);
+        if (!consul_slot_is_asked_by_lock(watching, &passed_over))
+            assert_true(consul_slot_is_asked_by_lock(watching, &passed_over));
+        close(hold);
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_int_equal(status, 0);
+        assert_false(consul_slot_is_asked_by_lock(watching, &passed_over));
     }
-    assert_true(heard);
-    for (i = 0; i < 100; i++)
-        assert_false(consul_slot_is_asked_by_socket(watching, &seen));
-    /* The new socket of a restarted agent is no word. */
-    for (i = 0; i < 100; i++) {
-        assert_int_equal(unlink(socket_path), 0);
-        again = make_socket();
-        assert_false(consul_slot_is_asked_by_socket(watching, &seen));
-        close(listener);
-        listener = again;
-    }
-    close(listener);
-    assert_int_equal(unlink(socket_path), 0);
-    assert_false(consul_slot_is_asked_by_socket(watching, &seen));
-    consul_slot_ask_for_some(asking); /* without a socket */
+    assert_int_equal(rmdir(folder), 0);
+    assert_false(consul_slot_is_asked_by_lock(watching, &passed_over));
+    ask_for_some(asking); /* without a directory */
     consul_agent_free(watching);
     consul_agent_free(asking);
 }
@@ -198,7 +207,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_each_agent_has_its_own, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_some_are_asked_for, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_the_only_one, set_up, tear_down),
-        cmocka_unit_test(test_a_word_by_the_socket),
+        cmocka_unit_test(test_a_word_by_a_lock),
         cmocka_unit_test_setup_teardown(test_who_has_asked_takes_none, set_up, tear_down),
     };
 
