@@ -16,6 +16,7 @@ test_packages='openssl curl python3-pytest python3-pytest-xdist python3-cryptogr
     postgresql redis-server mariadb-server-core mariadb-client-core
     dnsmasq-base iproute2'
 fips_packages=openssl-provider-fips # Debian 12 has none
+quic_packages=python3-aioquic       # a peer for the HTTP/3 of nginx and HAProxy, which Debian 12's have not
 bench_packages='openssl python3-pytest python3-cryptography valgrind mmdebstrap'
 check_packages='clang clang-format codespell mandoc mmdebstrap prometheus'
 package_packages='debhelper dpkg-dev git lintian rpm xz-utils'

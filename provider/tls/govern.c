@@ -28,7 +28,9 @@
 
 #include <openssl/rand.h>
 
-#define READS_CLIENT_HELLO "TRCH" /* SSL_state_string(3) */
+/* SSL_state_string(3) */
+#define READS_CLIENT_HELLO "TRCH"
+#define FAILED "SSLERR"
 
 bool prov_tls_is_in_state(const SSL *ssl, const char *name)
 {
@@ -208,6 +210,14 @@ static void notice_end(endpoint *e, SSL *ssl)
     endpoint_log_admitted(e, ssl);
 }
 
+static void notice_alert(endpoint *e, const SSL *ssl, bool sent, int alert)
+{
+    if (endpoint_rule(e) == ENDPOINT_GOVERNED)
+        prov_tls_log_alert(e, ssl, sent, alert);
+    else if (sent)
+        prov_tls_note_alert(alert);
+}
+
 static void on_info(const SSL *s, int where, int value)
 {
     SSL *ssl = (SSL *)s; /* const here only because most callbacks just look */
@@ -227,8 +237,11 @@ static void on_info(const SSL *s, int where, int value)
     }
     if (where == SSL_CB_HANDSHAKE_DONE)
         notice_end(e, ssl);
-    if (is_governed && (where & SSL_CB_ALERT) != 0 && value >> 8 == SSL3_AL_FATAL)
-        prov_tls_log_alert(e, ssl, (where & SSL_CB_WRITE) != 0, value & 0xff);
+    if ((where & SSL_CB_ALERT) != 0 && value >> 8 == SSL3_AL_FATAL)
+        notice_alert(e, ssl, (where & SSL_CB_WRITE) != 0, value & 0xff);
+    else if (is_governed && (where & SSL_CB_EXIT) != 0 && prov_tls_is_in_state(ssl, FAILED)
+             && endpoint_is_quic(ssl))
+        prov_tls_log_noted_alert(e, ssl);
     endpoint_tell_info(e, ssl, where, value, on_info);
     /* It may have displaced us; and the next step may be the CertificateRequest. */
     if (endpoint_rule(e) != ENDPOINT_LEFT_ALONE && !endpoint_is_telling_info(e)) {

@@ -59,10 +59,24 @@ void prov_tls_log_alert(endpoint *e, const SSL *ssl, bool sent, int alert)
         consul_error_set(&err, CONSUL_R_HANDSHAKE_FAILED, "the peer closed the connection");
     } else if (!sent) {
         consul_error_set(&err, CONSUL_R_HANDSHAKE_FAILED, "ended by the peer: %s", text);
-    } else if (is_reason(ERR_peek_last_error(), SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE)) {
+    } else if (alert == SSL_AD_CERTIFICATE_REQUIRED
+               || is_reason(ERR_peek_last_error(), SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE)) {
         consul_error_set(&err, CONSUL_R_PEER_CERTIFICATE_MISSING, "client refused");
     } else {
         consul_error_set(&err, CONSUL_R_HANDSHAKE_FAILED, "ended by us: %s", text);
     }
     endpoint_log(e, ssl, &err, NULL);
+}
+
+static _Thread_local int noted_alert = SSL_AD_INTERNAL_ERROR;
+
+void prov_tls_note_alert(int alert)
+{
+    noted_alert = alert;
+}
+
+void prov_tls_log_noted_alert(endpoint *e, const SSL *ssl)
+{
+    prov_tls_log_alert(e, ssl, true, noted_alert);
+    noted_alert = SSL_AD_INTERNAL_ERROR;
 }

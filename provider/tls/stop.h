@@ -26,4 +26,11 @@ bool prov_tls_stop_unverified(SSL *ssl);
 /* Write the fatal alert that ends a connection to the log, unless its cause was reported. */
 void prov_tls_log_alert(endpoint *e, const SSL *ssl, bool sent, int alert);
 
+/*
+ * Note that this thread sends an alert; and write the noted alert to the log, unless its cause was reported. libssl
+ * tells of an alert of QUIC with an inner SSL, which has another endpoint. The failure itself comes next.
+ */
+void prov_tls_note_alert(int alert);
+void prov_tls_log_noted_alert(endpoint *e, const SSL *ssl);
+
 #endif

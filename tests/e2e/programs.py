@@ -68,6 +68,12 @@ class Result:
         return reasons(self.stderr)
 
 
+def openssl_version():
+    """Return the numbers of the installed OpenSSL, as a tuple."""
+    text = subprocess.run(["openssl", "version"], capture_output=True, text=True, check=True).stdout
+    return tuple(int(number) for number in re.search(r"OpenSSL (\d+)\.(\d+)", text).groups())
+
+
 def reasons(text):
     return [line for line in text.splitlines() if re.search(r"error:[0-9A-F]+:[^:]*consul", line)]
 
