@@ -17,7 +17,7 @@ job "web" {
       driver = "docker"
       user   = "101"
 
-      # A token of Consul for this task: secrets/consul_token.
+      # A token of Consul for this task, CONSUL_HTTP_TOKEN since Nomad 1.10.3.
       identity {
         name = "consul_default"
         aud  = ["consul.io"]
@@ -33,7 +33,7 @@ job "web" {
         OPENSSL_CONF = "${NOMAD_TASK_DIR}/openssl.cnf"
       }
 
-      # consul-tls config web token_file=/secrets/consul_token log=stderr log_format=json
+      # consul-tls config web log=stderr log_format=json
       template {
         destination = "local/openssl.cnf"
         data        = <<-END
@@ -50,7 +50,6 @@ job "web" {
           module = consul.so
           activate = 1
           service = web
-          token_file = /secrets/consul_token
           log = stderr
           log_format = json
         END

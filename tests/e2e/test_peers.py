@@ -7,6 +7,7 @@ import re
 import socket
 import ssl
 import threading
+import urllib.parse
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -121,6 +122,7 @@ def start_nginx(programs, agent, config, certificate, key, echo):
             "/etc/consul-provider/web.pem": certificate,
             "/etc/consul-provider/web.key": key,
             "root /var/www/html;": f"location / {{ proxy_pass http://127.0.0.1:{echo}; }}\n"
+                                   "    location /certificate { return 200 $ssl_client_escaped_cert; }\n"
                                    "    location /write { if ($may_write = 0) { return 403; } "
                                    f"proxy_pass http://127.0.0.1:{echo}; }}",
         })
@@ -256,6 +258,14 @@ def test_the_peer_is_shown_and_ruled(web, agent):
         assert ask(web, context, "/write")[0] == status
 
 
+@pytest.mark.parametrize("web", [start_nginx], indirect=True, ids=["nginx"])
+def test_nginx_has_the_whole_certificate(web, agent):
+    agent.allow("api", web.service)
+    leaf = agent.leaf("api")
+    status, shown = ask(web, context_of(web, leaf, "api"), "/certificate")
+    assert status == 200 and urllib.parse.unquote(shown).strip() == leaf.certificate.strip()
+
+
 @pytest.mark.parametrize("names", [
     "x, URI:{}", "URI:{}", "URI:{}, DNS:x", "x\nURI:{}", "\x06\x03U\x1d\x11\x04\x40{}"], ids=range(5))
 def test_another_name_is_not_the_peer(web, agent, names):
@@ -321,14 +331,15 @@ def test_a_refused_client_has_an_address(web, agent):
 class Database:
     """A PostgreSQL, and a psql that has a leaf and no provider."""
 
-    def __init__(self, programs, agent, service, **options):
+    def __init__(self, programs, agent, service, more="", **options):
         self.programs, self.agent = programs, agent
         self.log = endpoints.Log(programs.path("connect.log"))
         config = programs.config(agent, log=self.log.path, log_format="json", audit="yes")
         certificate, key = endpoints.stand_in_files(programs, service)
         if options:
             options["ca"] = certificate
-        self.process = postgresql.start(programs, config, certificate, key, **options)
+        more += "log_line_prefix = '%r '\nlog_connections = on\n"
+        self.process = postgresql.start(programs, config, certificate, key, more=more, **options)
 
     def query(self, identity, text, user=postgresql.USER):
         _, certificate, _, key, *_ = identity.files(self.programs.folder, "client")
@@ -359,6 +370,7 @@ def test_postgresql_shows_the_peer(database, agent, service):
     assert shown.split("|") == [line["address"], line["port"], str(leaf.x509.serial_number),
                                 service_uri(agent.trust_domain, "api"), postgresql.USER]
     assert line["local_port"] == str(one.process.port)
+    one.process.wait_for(rf"127\.0\.0\.1\({line['port']}\) LOG:  connection authorized")
     known = one.query(leaf, "SELECT client_serial FROM pg_stat_ssl WHERE pid = pg_backend_pid()").stdout.strip()
     assert known == str(leaf.x509.serial_number)
     named = agent.authority.service("report", dns=["x, URI:" + service_uri(agent.trust_domain, "api")])

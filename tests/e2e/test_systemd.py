@@ -113,6 +113,17 @@ def test_a_token_that_systemd_loads(host):
     host.do("systemctl stop web")
 
 
+def test_systemd_knows_each_line(host):
+    """It would leave out a directive that it does not know, with a line in the journal."""
+    host.do(NGINX)
+    host.do(f"cp examples/*.service {UNIT}; systemctl daemon-reload; systemctl cat nginx consul-tls-metrics systemd-service")
+    known = host.run("journalctl _PID=1 --grep 'Unknown (key|lvalue|section)|Failed to parse|ignoring'")
+    assert known.returncode != 0, known.stdout
+    host.do(f"printf '[Service]\\nProtectNonsense=yes\\n' >{UNIT}/nginx.service.d/nonsense.conf; systemctl daemon-reload")
+    host.until("journalctl _PID=1 --grep 'Unknown (key|lvalue)'")
+    host.do(f"rm {UNIT}/nginx.service.d/nonsense.conf; systemctl daemon-reload")
+
+
 def test_the_metrics_unit(host):
     host.do(NGINX)
     host.do(f"cp examples/consul-tls-metrics.service {UNIT}; systemctl daemon-reload; systemctl start consul-tls-metrics")
