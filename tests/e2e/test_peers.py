@@ -51,7 +51,9 @@ class Echo(http.server.BaseHTTPRequestHandler):
     """A backend that answers with the headers about its peer."""
 
     def do_GET(self):
-        body = ",".join(self.headers.get_all("X-Connect-Peer", ["no header"])).encode()
+        # CGI and WSGI take both names for one.
+        found = self.headers.get_all("X-Connect-Peer", []) + self.headers.get_all("X_Connect_Peer", [])
+        body = ",".join(found).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -232,7 +234,7 @@ def context_of(web, identity, name):
 
 
 def ask(web, context, path="/", port=None, source=0):
-    """Make one request with a forged header. Return the status and the text of the answer, or 0 without an answer."""
+    """Make one request with forged headers. Return the status and the text of the answer, or 0 without an answer."""
     try:
         plain = socket.socket()
         plain.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -240,7 +242,7 @@ def ask(web, context, path="/", port=None, source=0):
         plain.bind(("127.0.0.1", source))
         plain.connect(("127.0.0.1", port or web.ports[0]))
         with context.wrap_socket(plain) as connection:
-            connection.sendall(f"GET {path} HTTP/1.0\r\nX-Connect-Peer: {FORGED}\r\n\r\n".encode())
+            connection.sendall(f"GET {path} HTTP/1.0\r\nX-Connect-Peer: {FORGED}\r\nX_Connect_Peer: {FORGED}\r\n\r\n".encode())
             answer = b""
             while chunk := connection.recv(4096):
                 answer += chunk
