@@ -15,6 +15,7 @@ error_log stderr info;
 events {{ }}
 http {{
     access_log off;
+    log_format behind '$remote_addr $remote_port $realip_remote_addr $realip_remote_port';
     log_format join '$remote_addr $remote_port $ssl_client_serial';
     client_body_temp_path {folder}/body;
     proxy_temp_path {folder}/proxy;

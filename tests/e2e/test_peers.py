@@ -304,6 +304,32 @@ def test_the_audit_joins_with_the_access_log(web, agent):
         assert len(set(web.audit())) == whole
 
 
+def test_a_balancer_and_more_requests(programs, agent, service):
+    """By the PROXY protocol nginx knows another address. Each request of a connection joins with its line."""
+    certificate, key = stand_ins.make(programs, f"consul:leaf/{service}")
+    access, log = programs.path("access"), endpoints.Log(programs.path("connect.log"))
+    server = nginx_alone.start(
+        programs, certificate, key, ["hello"], programs.config(agent, log=log.path, log_format="json", audit="yes"),
+        listen="ssl proxy_protocol", options=f"set_real_ip_from 127.0.0.1; real_ip_header proxy_protocol; "
+                                             f"access_log {access} behind;")
+    agent.allow("api", service)
+    leaf = agent.leaf("api").files(programs.folder, "api")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.load_cert_chain(leaf[1], leaf[3])
+    with socket.create_connection(("127.0.0.1", server.ports[0]), PATIENCE) as plain:
+        port = plain.getsockname()[1]
+        plain.sendall(b"PROXY TCP4 192.0.2.9 192.0.2.1 4711 8443\r\n")
+        with context.wrap_socket(plain) as connection:
+            for _ in range(2):
+                connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+                assert b"hello" in connection.recv(4096)
+    wait_until(lambda: len(access.read_text().splitlines()) == 2, "the access log")
+    assert set(access.read_text().splitlines()) == {f"192.0.2.9 4711 127.0.0.1 {port}"}
+    line, = [json.loads(line) for line in log.text().splitlines() if "peer_admitted" in line]
+    assert (line["address"], line["port"]) == ("127.0.0.1", str(port))
+
+
 @pytest.mark.parametrize("version", VERSIONS, ids=lambda option: option.lstrip("-"))
 def test_no_authority_of_the_application_is_named(programs, agent, service, version):
     """A client of Go or Java sends no certificate that is not of an authority in the server's list."""

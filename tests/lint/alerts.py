@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Check the alerts and the dashboard in examples/.
 
-Each metric in them is one that the command prints. Each alert has its runbook, and doc/runbooks.md has no other. By
+Each metric and each reason in them is one that the command prints. Each alert has its runbook, and doc/runbooks.md has no other. By
 promtool, Prometheus reads the rules. A healthy server sets off no alert, and each fault sets off its own.
 """
 import json
@@ -17,6 +17,7 @@ RULES = ROOT / "examples" / "prometheus-alerts.yml"
 DASHBOARD = ROOT / "examples" / "grafana-dashboard.json"
 RUNBOOKS = ROOT / "doc" / "runbooks.md"
 METRICS = ROOT / "cli" / "metrics.c"
+REASONS = ROOT / "store" / "base" / "error.c"
 
 FAMILY = 'job="j",instance="i",program="nginx",pid="7"'
 REFUSED = f'consul_provider_handshakes_refused_total{{{FAMILY},reason="%s"}}'
@@ -110,6 +111,19 @@ def faults_of_promtool():
     return found
 
 
+def faults_of_reasons():
+    """Return the reasons in the rules and in the tests here that no refusal has."""
+    known = re.findall(r'TEXT\(\w+, "([^"]+)"\)', REASONS.read_text())
+    used = [match[1] for match in re.finditer(r'reason="([^"]+)"', RULES.read_text())]
+    used += [name for name in re.findall(r'REFUSED % "(\w[^"]+)"', pathlib.Path(__file__).read_text())]
+    found = [f"no refusal has the reason {reason!r}" for reason in used if reason not in known]
+    for pattern in re.findall(r'reason=~"([^"]+)"', RULES.read_text()):
+        matched = [reason for reason in known if re.fullmatch(pattern, reason)]
+        if len(matched) != pattern.count("|") + 1:
+            found.append(f"{pattern!r} matches only {matched}")
+    return found
+
+
 def main():
     """Print the faults. Return 1 where there is one."""
     printed = set(re.findall(r'(?m)^    \{"(\w+)", "(?:gauge|counter)"', METRICS.read_text()))
@@ -130,6 +144,7 @@ def main():
     tested = {f"ConsulProvider{name}" for names, _ in FAULTS for name in names}
     if tested != set(alerts):
         found.append(f"no fault sets off {set(alerts) - tested}")
+    found += faults_of_reasons()
     found += faults_of_promtool()
     print("\n".join([f"{len(alerts)} alerts, {len(printed)} metrics", *found]))
     return 1 if found else 0
