@@ -23,11 +23,13 @@ static bool is_global(const prov_instance *prov)
     return prov->core.libctx == OSSL_LIB_CTX_get0_global_default();
 }
 
+#if OPENSSL_VERSION_MAJOR < 4
 /* Do as prov_crypto_sort, for a program that has never asked this provider for anything. */
 static void sort_at_exit(void)
 {
     OSSL_PROVIDER_available(OSSL_LIB_CTX_get0_global_default(), "consul");
 }
+#endif
 
 static void have_it_sorted_at_exit(void)
 {

@@ -39,13 +39,21 @@ static const char *const jansson_names[] = {CONSUL_JANSSON_FUNCTIONS(TEXT)};
 
 /* More functions that libcurl calls by way of the dynamic linker. */
 static const char *const curl_inner_names[] = {
-    "curl_easy_recv",     "curl_ws_send",      "curl_easy_duphandle", "curl_easy_unescape",
-    "curl_getenv",        "curl_maprintf",     "curl_mfprintf",       "curl_mime_addpart",
-    "curl_mime_data",     "curl_mime_data_cb", "curl_mime_filedata",  "curl_mime_filename",
-    "curl_mime_free",     "curl_mime_headers", "curl_mime_init",      "curl_mime_name",
-    "curl_mime_subparts", "curl_mime_type",    "curl_msnprintf",      "curl_multi_setopt",
-    "curl_multi_timeout", "curl_mvaprintf",    "curl_mvsnprintf",     "curl_pushheader_byname",
-    "curl_strequal",      "curl_strnequal",    "curl_url_dup",
+    "curl_easy_recv",      "curl_ws_send",
+    "curl_easy_duphandle", "curl_easy_unescape",
+    "curl_escape",         "curl_getenv",
+    "curl_maprintf",       "curl_mfprintf",
+    "curl_mime_addpart",   "curl_mime_data",
+    "curl_mime_data_cb",   "curl_mime_filedata",
+    "curl_mime_filename",  "curl_mime_free",
+    "curl_mime_headers",   "curl_mime_init",
+    "curl_mime_name",      "curl_mime_subparts",
+    "curl_mime_type",      "curl_msnprintf",
+    "curl_multi_setopt",   "curl_multi_timeout",
+    "curl_mvaprintf",      "curl_mvfprintf",
+    "curl_mvsnprintf",     "curl_pushheader_byname",
+    "curl_strequal",       "curl_strnequal",
+    "curl_url_dup",
 };
 
 #define COUNT(array) (sizeof(array) / sizeof(*(array)))

@@ -107,7 +107,7 @@ static const char *lookup_in_example(const char *name, void *arg)
         return NULL;
     line += strlen(start);
     len = strcspn(line, "\n");
-    assert_in_range(len, 1, sizeof(value) - 1);
+    assert_between(len, 1, sizeof(value) - 1);
     memcpy(value, line, len);
     value[len] = '\0';
     return value;

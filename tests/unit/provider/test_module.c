@@ -126,7 +126,7 @@ static void test_params(void **state)
     assert_int_equal(OSSL_PROVIDER_get_params(one.provider, params), 1);
     assert_string_equal(name, "Consul Connect provider");
     assert_string_equal(version, CONSUL_PROVIDER_VERSION);
-    assert_contains(build, "OpenSSL 3");
+    assert_contains(build, OPENSSL_VERSION_TEXT);
     assert_int_equal(status, 1);
     assert_string_equal(OSSL_PROVIDER_get0_name(one.provider), "consul");
     unload(&one);
@@ -250,7 +250,7 @@ static void test_too_many_instances(void **state)
             break;
         count++;
     }
-    assert_in_range(count, 16, TOO_MANY - 1);
+    assert_between(count, 16, TOO_MANY - 1);
     ERR_error_string_n(ERR_peek_error(), text, sizeof(text));
     assert_contains(text, "consul provider");
     ERR_clear_error();

@@ -46,7 +46,10 @@ void hostile_displace_on_ssl(SSL *ssl, unsigned int displaced)
         SSL_set_not_resumable_session_callback(ssl, hostile_not_resumable);
 }
 
-const unsigned char hostile_psk[32] = "a key that both sides have known";
+const unsigned char hostile_psk[32] = {
+    'a', ' ', 'k', 'e', 'y', ' ', 't', 'h', 'a', 't', ' ', 'b', 'o', 't', 'h', ' ',
+    's', 'i', 'd', 'e', 's', ' ', 'h', 'a', 'v', 'e', ' ', 'k', 'n', 'o', 'w', 'n',
+};
 
 unsigned int hostile_psk_server(SSL *ssl, const char *identity, unsigned char *key,
                                 unsigned int size)

@@ -92,12 +92,21 @@ static void set_times(X509 *cert, const mint_order *order)
          "times");
 }
 
+/* Change a copy, as OpenSSL 4 lends out a certificate's name for reading only. */
+void mint_add_to_subject(X509 *cert, const char *field, int type, const void *value, int len)
+{
+    X509_NAME *name = X509_NAME_dup(X509_get_subject_name(cert));
+
+    must(name != NULL && X509_NAME_add_entry_by_txt(name, field, type, value, len, -1, 0)
+             && X509_set_subject_name(cert, name),
+         "a subject");
+    X509_NAME_free(name);
+}
+
 static void set_subject(X509 *cert, const char *name)
 {
     if (name != NULL)
-        must(X509_NAME_add_entry_by_txt(X509_get_subject_name(cert), "CN", MBSTRING_UTF8,
-                                        (const unsigned char *)name, -1, -1, 0),
-             "a subject");
+        mint_add_to_subject(cert, "CN", MBSTRING_UTF8, name, -1);
 }
 
 minted mint(const minted *issuer, mint_order order)

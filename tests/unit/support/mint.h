@@ -55,6 +55,9 @@ minted mint_stand_in(const char *uri);
 /* Mint the leaf of a service in namespace "default" of datacenter "dc1". */
 minted mint_leaf(const minted *ca, const char *trust_domain, const char *service);
 
+/* Add a field to the subject of a certificate, of an encoding as for X509_NAME_add_entry_by_txt. */
+void mint_add_to_subject(X509 *cert, const char *field, int type, const void *value, int len);
+
 /* Return PEM texts; free with free. */
 char *mint_cert_pem(const X509 *cert);
 char *mint_key_pem(const EVP_PKEY *key);

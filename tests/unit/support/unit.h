@@ -24,6 +24,16 @@ static inline void assert_lacks(const char *text, const char *part)
         fail_msg("\"%s\" should not be in \"%s\"", part, text);
 }
 
+/* Fail unless low <= value <= high. cmocka 2 has other names for this than cmocka 1. */
+#define assert_between(value, low, high)                                              \
+    do {                                                                              \
+        long long between_value = (long long)(value), between_low = (long long)(low), \
+                  between_high = (long long)(high);                                   \
+        if (between_value < between_low || between_value > between_high)              \
+            fail_msg("%lld is not within %lld and %lld", between_value, between_low,  \
+                     between_high);                                                   \
+    } while (0)
+
 /* Fail unless this error was set, has this reason and says `part`. */
 #define assert_error(err, expected_reason, part)            \
     do {                                                    \

@@ -106,7 +106,7 @@ static void test_its_size_is_sealed(void **state)
 /* Check that a place has one of the two leaves, whole. */
 static void check_place(const prov_board_leaf *place)
 {
-    char *first = strrchr(consul_leaf_id(leaves[0])->uri, '/');
+    const char *first = strrchr(consul_leaf_id(leaves[0])->uri, '/');
 
     assert_int_equal(place->sequence % 2, 0);
     assert_string_equal(strrchr(place->id, '/'), first);

@@ -22,7 +22,7 @@ static const char *line_of(const prov_record *record, enum consul_log_format for
                                                    .pid = 42,
                                                    .now = 1795391497});
 
-    assert_in_range(len, 1, PROV_LINE_MAX);
+    assert_between(len, 1, PROV_LINE_MAX);
     written[len] = '\0';
     return written;
 }
@@ -37,7 +37,7 @@ static json_t *json_of(const prov_record *record)
 
     assert_int_equal(line[len - 1], '\n');
     for (i = 0; i < len - 1; i++)
-        assert_in_range((unsigned char)line[i], 0x20, 0x7e);
+        assert_between((unsigned char)line[i], 0x20, 0x7e);
     json = json_loadb(line, len, JSON_REJECT_DUPLICATES, &error);
     if (json == NULL)
         fail_msg("%s: %s", error.text, line);

@@ -143,7 +143,7 @@ static void test_insisting(void **state)
     assert_true(answer.limited);
     consul_answer_free(&answer);
     requests = http_server_requests(f->server);
-    assert_in_range(requests, 2, 4);
+    assert_between(requests, 2, 4);
 
     f->reply = (http_reply){.status = 500, .body = "No cluster leader"};
     assert_int_equal(agent_ask(f, &request, &answer, NULL), 0);

@@ -70,7 +70,7 @@ static void for_each_case(const char *folder, const char *third, check_fn *check
     assert_non_null(corpus);
     snprintf(path, sizeof(path), "%s/%s", corpus, folder);
     count = scandir(path, &entries, no_dots, alphasort);
-    assert_in_range(count, CORPUS_MIN, 10000);
+    assert_between(count, CORPUS_MIN, 10000);
     for (i = 0; i < count; i++) {
         test_case one;
 

@@ -162,7 +162,7 @@ static void test_table(void **state)
 
     for (option = consul_options; option->name != NULL; option++) {
         assert_non_null(option->description);
-        assert_in_range(option->offset, 0, sizeof(consul_settings) - 1);
+        assert_between(option->offset, 0, sizeof(consul_settings) - 1);
         for (other = option + 1; other->name != NULL; other++) {
             assert_string_not_equal(option->name, other->name);
             /* a table has no place of its own */

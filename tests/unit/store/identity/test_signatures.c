@@ -294,7 +294,7 @@ static void test_many_chains(void **state)
         if (i == 0)
             before = allocated();
     }
-    assert_in_range(allocated(), before - before / 100, before + before / 100);
+    assert_between(allocated(), before - before / 100, before + before / 100);
     assert_int_equal(atomic_load(&verified), CHAINS);
     minted_free(&web);
 }

@@ -275,7 +275,7 @@ static void test_idle(void **state)
     f->watch->idle_after = 300;
     while (count < SLOTS_MAX && (slots[count] = consul_slot_take(f->client)) >= 0)
         count++;
-    assert_in_range(count, 1, SLOTS_MAX - 1);
+    assert_between(count, 1, SLOTS_MAX - 1);
     close(slots[--count]);
     start_watching(f);
     live_agent_request(f->agent, LIVE_ROOTS, 1);
@@ -489,7 +489,7 @@ static void test_jitter(void **state)
 
     for (i = 0; i < 10000; i++) {
         length = consul_jitter(1000);
-        assert_in_range(length, 500, 1000);
+        assert_between(length, 500, 1000);
         least = length < least ? length : least;
         most = length > most ? length : most;
     }
