@@ -105,7 +105,7 @@ static const OSSL_DISPATCH provider_functions[] = {
  * belong to that one. A program with another libcrypto, a static one say, could not be governed, and
  * must not start.
  */
-static int is_our_libcrypto(void (*core_function)(void))
+static bool is_our_libcrypto(void (*core_function)(void))
 {
     Dl_info theirs, ours;
     void *their_address, *our_address;
@@ -117,48 +117,46 @@ static int is_our_libcrypto(void (*core_function)(void))
            && theirs.dli_fbase == ours.dli_fbase;
 }
 
-/* The core's functions that we use. */
-typedef struct core_functions {
-    OSSL_FUNC_core_get_params_fn *get_params;
-    OSSL_FUNC_core_get_libctx_fn *get_libctx;
-    OSSL_FUNC_BIO_read_ex_fn *bio_read_ex;
-    OSSL_FUNC_BIO_ctrl_fn *bio_ctrl;
-} core_functions;
-
-static int take_core(core_functions *core, const OSSL_DISPATCH *in, consul_error *err)
+static int take_core(prov_core *core, const OSSL_DISPATCH *in, consul_error *err)
 {
+    OSSL_FUNC_core_get_libctx_fn *get_libctx = NULL;
     const OSSL_DISPATCH *function;
+    const char *version;
 
     for (function = in; function->function_id != 0; function++) {
         if (function->function_id == OSSL_FUNC_CORE_GET_PARAMS)
             core->get_params = OSSL_FUNC_core_get_params(function);
         else if (function->function_id == OSSL_FUNC_CORE_GET_LIBCTX)
-            core->get_libctx = OSSL_FUNC_core_get_libctx(function);
+            get_libctx = OSSL_FUNC_core_get_libctx(function);
         else if (function->function_id == OSSL_FUNC_BIO_READ_EX)
             core->bio_read_ex = OSSL_FUNC_BIO_read_ex(function);
         else if (function->function_id == OSSL_FUNC_BIO_CTRL)
             core->bio_ctrl = OSSL_FUNC_BIO_ctrl(function);
     }
-    if (core->get_params == NULL || core->get_libctx == NULL || core->bio_read_ex == NULL
+    if (core->get_params == NULL || get_libctx == NULL || core->bio_read_ex == NULL
         || core->bio_ctrl == NULL)
         return consul_error_set(err, CONSUL_R_INTERNAL, "OpenSSL's core lacks a function");
-    if (!is_our_libcrypto((void (*)(void))core->get_libctx))
-        return consul_error_set(
-            err, CONSUL_R_INTERNAL,
-            "this program has a libcrypto of its own and cannot be governed; "
-            "start it with the shared libcrypto that the provider is linked to");
-    return 1;
+    if (is_our_libcrypto((void (*)(void))get_libctx)) {
+        core->libctx = (OSSL_LIB_CTX *)get_libctx(core->handle);
+        return 1;
+    }
+    version = prov_section_value(core, OSSL_PROV_PARAM_CORE_VERSION);
+    return consul_error_set(
+        err, CONSUL_R_INTERNAL,
+        "this program has OpenSSL %s, and this module is for another libcrypto, %s: no TLS "
+        "of the program is governed; name the module for its OpenSSL",
+        version == NULL ? "of an unknown version" : version,
+        OpenSSL_version(OPENSSL_VERSION_STRING));
 }
 
 /*
  * Open the log, also where a setting is wrong, so that the log tells of it. Return 0 for a file that cannot be
  * opened. No variable of the environment stands in for these settings.
  */
-static int open_log(prov_instance *prov, const consul_settings *settings)
+static int open_log(const prov_core *core, const consul_settings *settings, consul_error *err)
 {
-    const char *format = prov_section_value(&prov->core, "log_format");
-    prov_log_settings log = {.sink = prov_section_value(&prov->core, "log"),
-                             .level = CONSUL_LOG_INFO};
+    const char *format = prov_section_value(core, "log_format");
+    prov_log_settings log = {.sink = prov_section_value(core, "log"), .level = CONSUL_LOG_INFO};
 
     if (format != NULL && strcmp(format, "json") == 0)
         log.format = CONSUL_LOG_JSON;
@@ -167,7 +165,7 @@ static int open_log(prov_instance *prov, const consul_settings *settings)
         log.audit = settings->audit;
         log.is_held = settings->service != NULL;
     }
-    return prov_log_open(&log, &prov->unusable);
+    return prov_log_open(&log, err);
 }
 
 /* Refuse a second copy of the module. Each would refuse the peers that the other one has verified. */
@@ -191,7 +189,7 @@ static void configure(prov_instance *prov)
     int has_crypto = check_copies(&prov->unusable) && prov_crypto_bring(prov, &prov->unusable);
     consul_settings *settings = has_crypto ? prov_config_read(&prov->core, &prov->unusable) : NULL;
 
-    if (!open_log(prov, settings)) {
+    if (!open_log(&prov->core, settings, &prov->unusable)) {
         consul_settings_free(settings);
         return;
     }
@@ -212,25 +210,25 @@ static void configure(prov_instance *prov)
 int OSSL_provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in,
                        const OSSL_DISPATCH **out, void **provctx)
 {
-    core_functions core = {0};
-    consul_error err = {0};
+    prov_core core = {.handle = handle};
+    consul_error err = {0}, ignored = {0};
     prov_instance *prov = NULL;
     int fits;
 
     if (!prov_error_init())
         return 0;
-    if (!take_core(&core, in, &err))
+    if (!take_core(&core, in, &err)) {
+        /* A second libcrypto in the process, by libcurl say, has no part in what an instance governs. */
+        if (prov_instances_any())
+            return 0;
+        open_log(&core, NULL, &ignored);
         goto err;
+    }
     if ((prov = OPENSSL_zalloc(sizeof(*prov))) == NULL || !prov_tls_hook_install()) {
         consul_error_set(&err, CONSUL_R_OUT_OF_MEMORY, "starting the provider");
         goto err;
     }
-    prov->core.handle = handle;
-    prov->core.get_params = core.get_params;
-    prov->core.bio_read_ex = core.bio_read_ex;
-    prov->core.bio_ctrl = core.bio_ctrl;
-    /* The library context itself: take_core has checked that it is of our own libcrypto. */
-    prov->core.libctx = (OSSL_LIB_CTX *)core.get_libctx(handle);
+    prov->core = core;
     prov_events_listen();
     configure(prov);
     prov_board_open(prov->store == NULL ? NULL : consul_store_settings(prov->store),

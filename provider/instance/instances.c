@@ -45,6 +45,16 @@ void prov_instances_remove(const prov_instance *prov)
     unlock_active();
 }
 
+bool prov_instances_any(void)
+{
+    bool any;
+
+    lock_active();
+    any = active[0] != NULL;
+    unlock_active();
+    return any;
+}
+
 static const char *provider_name(const prov_instance *prov)
 {
     char *name = NULL;

@@ -16,6 +16,7 @@
  */
 int prov_instances_add(prov_instance *prov);
 void prov_instances_remove(const prov_instance *prov);
+bool prov_instances_any(void); /* is there one now? */
 
 /*
  * Return the store of the instance that governs this process's TLS, with a reference for the caller. An

@@ -2,10 +2,12 @@
 #include "agent/agent.h"
 
 #include "agent/agent_user.h"
+#include "agent/curl_tls.h"
 #include "agent/libraries.h"
 #include "base/lock.h"
 
 #include <string.h>
+#include <strings.h>
 
 #include <openssl/crypto.h>
 
@@ -34,6 +36,16 @@ static void fill_in(consul_agent *agent, consul_address *address, uid_t user)
     consul_address_clear(address);
 }
 
+/* Check that libcurl's TLS is OpenSSL's, and of this process: settings of ours go into its SSL_CTX. */
+static int check_tls(consul_error *err)
+{
+    return consul_curl_tls_is_ours()
+           || consul_error_set(
+               err, CONSUL_R_SETTING_INVALID,
+               "HTTPS to the agent needs libcurl on the OpenSSL of this program; this libcurl has another one, "
+               "so set address to http:// or unix://");
+}
+
 int consul_agent_load(consul_agent *agent, consul_error *err)
 {
     const consul_settings *settings = agent->settings;
@@ -43,6 +55,7 @@ int consul_agent_load(consul_agent *agent, consul_error *err)
     if (atomic_load_explicit(&agent->is_loaded, memory_order_acquire))
         return 1;
     if (!consul_libraries_load(err) || !consul_address_parse(settings, &address, err)
+        || (address.https && !check_tls(err))
         || (settings->agent_user != NULL
             && !consul_agent_user_parse(settings->agent_user, &user, err))) {
         consul_address_clear(&address);
@@ -54,7 +67,8 @@ int consul_agent_load(consul_agent *agent, consul_error *err)
 
 bool consul_agent_loads_surely(const consul_settings *settings)
 {
-    return settings->agent_user == NULL && settings->tls_server_name == NULL
+    return settings->agent_user == NULL && settings->tls_server_name == NULL && !settings->tls
+           && strncasecmp(settings->address, "https:", strlen("https:")) != 0
            && consul_address_is_plain(settings->address);
 }
 

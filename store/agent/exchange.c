@@ -4,6 +4,7 @@
 #include "agent/agent_tls.h"
 #include "agent/agent_user.h"
 #include "agent/cleansing.h"
+#include "agent/curl_tls.h"
 #include "agent/hint.h"
 #include "agent/outcome.h"
 #include "agent/url.h"
@@ -174,10 +175,14 @@ static const char *curl_trouble; /* the reason not to use libcurl in this proces
 /* Initialise libcurl. It overwrites what it frees, unless the host has initialised it before. */
 static CURLcode start_curl(void)
 {
-    if (!consul_cleansing_is_possible())
-        return curl_global_init(CURL_GLOBAL_DEFAULT);
-    return curl_global_init_mem(CURL_GLOBAL_DEFAULT, malloc, consul_cleansing_free,
-                                consul_cleansing_realloc, strdup, calloc);
+    void *before = consul_curl_tls_begin();
+    CURLcode code = consul_cleansing_is_possible()
+                        ? curl_global_init_mem(CURL_GLOBAL_DEFAULT, malloc, consul_cleansing_free,
+                                               consul_cleansing_realloc, strdup, calloc)
+                        : curl_global_init(CURL_GLOBAL_DEFAULT);
+
+    consul_curl_tls_end(before);
+    return code;
 }
 
 /*

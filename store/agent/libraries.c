@@ -59,6 +59,7 @@ static const char *const curl_inner_names[] = {
 #define COUNT(array) (sizeof(array) / sizeof(*(array)))
 
 static consul_error trouble; /* the reason not to use the libraries, written once */
+static void *curl_library;   /* written once */
 
 /*
  * Return true where a function of that name in this process is neither a libcurl's nor of this
@@ -117,8 +118,8 @@ static int curl_flags(void)
     return -1;
 }
 
-/* Fill a table of function pointers from a library. */
-static void fill(void *table, const char *const *names, size_t count, const char *file, int flags)
+/* Fill a table of function pointers from a library. Return the library. */
+static void *fill(void *table, const char *const *names, size_t count, const char *file, int flags)
 {
     void *library = flags == -1 ? NULL : dlopen(file, flags), *found;
     size_t i;
@@ -128,7 +129,7 @@ static void fill(void *table, const char *const *names, size_t count, const char
 
         consul_error_set(&trouble, CONSUL_R_INTERNAL, "%s cannot be loaded: %s", file,
                          reason == NULL ? "no reason was given" : reason);
-        return;
+        return NULL;
     }
     for (i = 0; i < count; i++) {
         if ((found = dlsym(library, names[i])) == NULL)
@@ -136,6 +137,7 @@ static void fill(void *table, const char *const *names, size_t count, const char
                              names[i]);
         memcpy((char *)table + i * sizeof(found), &found, sizeof(found));
     }
+    return library;
 }
 
 /* Have jansson overwrite what it frees, unless the host has chosen functions for its memory. */
@@ -152,7 +154,7 @@ static void have_jansson_cleanse(void)
 static void load(void)
 {
     _Static_assert(sizeof(curl) == COUNT(curl_names) * sizeof(void *), "a pointer for each name");
-    fill(&curl, curl_names, COUNT(curl_names), LIBCURL, curl_flags());
+    curl_library = fill(&curl, curl_names, COUNT(curl_names), LIBCURL, curl_flags());
     fill(&jansson, jansson_names, COUNT(jansson_names), LIBJANSSON, RTLD_NOW | RTLD_LOCAL);
     dlerror(); /* the host finds no error of ours */
     if (trouble.reason == 0)
@@ -170,6 +172,16 @@ int consul_libraries_load(consul_error *err)
 {
     load_once();
     return trouble.reason == 0 || consul_error_copy(err, &trouble);
+}
+
+void *consul_libraries_curl_symbol(const char *name)
+{
+    void *found;
+
+    load_once();
+    found = curl_library == NULL ? NULL : dlsym(curl_library, name);
+    dlerror();
+    return found;
 }
 
 /* ---- the functions, each with the signature of its library ---- */

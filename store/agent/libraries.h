@@ -68,4 +68,7 @@
  */
 int consul_libraries_load(consul_error *err);
 
+/* Return a symbol of libcurl, or of a library that libcurl needs. Return NULL without such a symbol. */
+void *consul_libraries_curl_symbol(const char *name);
+
 #endif

@@ -2,15 +2,19 @@
 """OpenSSL's own programs, with and without the provider, and a connection between two of them."""
 
 import contextlib
+import functools
 import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+
+import pytest
 
 from processes import PATIENCE, Process, wait_until
 
@@ -152,6 +156,17 @@ class Server(Process):
         assert code in (0, 1, -signal.SIGTERM), f"{self.argv} ended with {code}:\n{self.output()}"
 
 
+@functools.cache
+def openssl_major():
+    """Return the major of OpenSSL's own programs, and of the provider under test."""
+    return int(re.match(r"OpenSSL (\d+)", subprocess.run(["openssl", "version"], capture_output=True, text=True).stdout)[1])
+
+
+def others_differ():
+    """Return whether the applications of this Debian are on another OpenSSL, as Python is."""
+    return ssl.OPENSSL_VERSION_INFO[0] != openssl_major()
+
+
 class Programs:
     """Runs programs in one test's folder; `close` ends them all."""
 
@@ -205,6 +220,7 @@ class Programs:
 
     def run(self, argv, config=None, env=None, stdin=None):
         argv = [str(argument) for argument in argv]
+        self.skip_without_provider(argv, config)
         began = time.monotonic()
         done = subprocess.run(
             argv, env=self.environment(config, env), cwd=self.folder, input=stdin,
@@ -225,7 +241,14 @@ class Programs:
 
     # -- programs that talk to each other --
 
+    def skip_without_provider(self, argv, config):
+        """Skip a test of an application that the provider cannot be in."""
+        own = argv[0] == "openssl" or str(argv[0]).startswith(str(self.module.parents[1]))
+        if config and not own and others_differ():
+            pytest.skip(f"{argv[0]} is on OpenSSL {ssl.OPENSSL_VERSION_INFO[0]} here")
+
     def start(self, kind, argv, config=None, env=None):
+        self.skip_without_provider(argv, config)
         process = kind(argv, self.environment(config, env), self.path("log"), cwd=self.folder)
         self.started.append(process)
         return process
