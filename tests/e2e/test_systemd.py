@@ -81,8 +81,8 @@ def test_nginx_in_a_sandbox(host):
     host.until("journalctl -t nginx -g 'consul: governing as \"web\"'")
     host.until("journalctl -t nginx -g 'peer presented no certificate'")
     host.do("systemctl reload nginx")
-    assert "hello from web" in host.until(FETCH)
-    host.until("consul-tls status | grep 'roots at index'")
+    # The second handshake of a worker begins its watch.
+    host.until(f"{FETCH} | grep 'hello from web' && consul-tls status | grep 'roots at index'")
     assert "admitted" in host.do("consul-tls status $(cat /run/nginx.pid)")
     inside = "nsenter --target $(cat /run/nginx.pid) --mount --root --wd "
     assert "Read-only file system" in host.run(f"{inside} touch /etc/file").stdout
@@ -116,12 +116,52 @@ def test_a_token_that_systemd_loads(host):
 def test_systemd_knows_each_line(host):
     """It would leave out a directive that it does not know, with a line in the journal."""
     host.do(NGINX)
-    host.do(f"cp examples/*.service {UNIT}; systemctl daemon-reload; systemctl cat nginx consul-tls-metrics systemd-service")
+    host.do(f"cp examples/*.service {UNIT}; systemctl daemon-reload; systemctl cat nginx consul-tls-metrics systemd-service consul-registration")
     known = host.run("journalctl _PID=1 --grep 'Unknown (key|lvalue|section)|Failed to parse|ignoring'")
     assert known.returncode != 0, known.stdout
     host.do(f"printf '[Service]\\nProtectNonsense=yes\\n' >{UNIT}/nginx.service.d/nonsense.conf; systemctl daemon-reload")
     host.until("journalctl _PID=1 --grep 'Unknown (key|lvalue)'")
     host.do(f"rm {UNIT}/nginx.service.d/nonsense.conf; systemctl daemon-reload")
+
+
+def test_the_registration_unit(host):
+    """The catalog has the service while nginx runs, whatever the agent said at its start."""
+    host.do(NGINX)
+    host.do(f"""cat >/etc/consul-provider/web.json <<'END'
+{{"service": {{"name": "web", "port": 8443,
+    "check": {{"tcp": "127.0.0.1:8443", "interval": "1s", "deregister_critical_service_after": "10m"}}}}}}
+END
+cp examples/consul-registration.service {UNIT}/web-registration.service; systemctl daemon-reload
+systemctl enable --now web-registration""")
+    catalog = "curl --silent -H \"X-Consul-Token: $(sed -n 's/^SecretID: *//p' /root/manager)\" " \
+        "http://127.0.0.1:8500/v1/health/connect/web"
+    there = f"systemctl is-active web-registration && {catalog}?passing | grep '\"Native\": *true'"
+    gone = f"{catalog} | tr -d '\\n ' | grep -x '\\[\\]'"
+    host.until(there)
+    generation = host.do(f"{catalog} | grep '\"CreateIndex\"'")
+    host.do("systemctl reload nginx")
+    assert host.do(f"{catalog} | grep '\"CreateIndex\"'") == generation
+    host.do("systemctl kill --kill-whom=all -s KILL nginx")
+    host.until(gone)
+    host.until("systemctl is-failed nginx")
+    host.do("systemctl start nginx")
+    host.until(there)
+    host.do("systemctl stop nginx")
+    host.until(gone)
+
+    # An agent that hangs, and one that knows no token of ours: nginx starts, and the registration is tried again.
+    host.do("systemctl kill -s STOP consul; systemctl start --no-block nginx")
+    host.until("systemctl is-active nginx && journalctl -u web-registration -g 'does not answer|timed out|no answer'")
+    host.do("systemctl kill -s CONT consul")
+    host.until(there)
+    host.do("systemctl stop nginx")
+    host.until(gone)
+    host.do("mv /etc/consul-provider/web.token /root; systemctl start --no-block nginx")
+    host.until("systemctl is-active nginx && journalctl -u web-registration -g web.token")
+    host.do("mv /root/web.token /etc/consul-provider")
+    host.until(there)
+    host.do("systemctl disable web-registration; systemctl stop web-registration nginx")
+    host.until(gone)
 
 
 def test_the_metrics_unit(host):
