@@ -73,6 +73,15 @@ int prov_peer_verify_service(peer_check *check, consul_error *err)
     fill_in(wanted.scope.dc, own->scope.dc);
     if (consul_spiffe_id_is(&check->id, wanted.name, &wanted.scope))
         return 1;
+    if (*wanted.name == '\0' && wanted.is_label)
+        return prov_peer_refuse(check, X509_V_ERR_HOSTNAME_MISMATCH, err,
+                                CONSUL_R_PEER_NAME_MISMATCH,
+                                "the host name asks for no service of this mesh; a cluster peer, a "
+                                "sameness group and a malformed name are such; see upstreams");
+    if (wanted.is_label)
+        consul_lower_case(wanted.name);
+    if (consul_spiffe_id_is(&check->id, wanted.name, &wanted.scope))
+        return 1;
     snprintf(text, sizeof(text),
              "\"%s\" is not the service \"%s\" (namespace \"%s\", datacenter \"%s\") that the host "
              "name asks for",

@@ -43,8 +43,8 @@ const consul_option consul_options[] = {
      "TLS connections that come in: require Connect, or off to leave them alone"},
     {"outbound", NULL, "auto", CONSUL_OPTION_OUTBOUND, AT(outbound), false,
      "TLS connections that go out: auto, require Connect, or off to leave them alone"},
-    {"domain", NULL, "consul", CONSUL_OPTION_HOST, AT(domain), false,
-     "Consul's DNS domain; *.service, *.connect and *.virtual in it always require Connect"},
+    {"domain", NULL, "consul", CONSUL_OPTION_HOSTS, AT(domain), false,
+     "Consul's DNS domains; *.service, *.connect and *.virtual in them always require Connect"},
     {"upstreams", NULL, NULL, CONSUL_OPTION_TABLE, 0, false,
      "A section that maps other host names to services, as in db.internal = db"},
     {"namespace", "CONSUL_NAMESPACE", NULL, CONSUL_OPTION_NAME, AT(ns), true,
@@ -84,8 +84,32 @@ static char **text_of(consul_settings *settings, const consul_option *option)
 static bool is_text(const consul_option *option)
 {
     return option->type == CONSUL_OPTION_TEXT || option->type == CONSUL_OPTION_SECRET
-           || option->type == CONSUL_OPTION_NAME || option->type == CONSUL_OPTION_HOST
+           || option->type == CONSUL_OPTION_NAME || option->type == CONSUL_OPTION_HOSTS
            || option->type == CONSUL_OPTION_LOG || option->type == CONSUL_OPTION_CRYPTO;
+}
+
+/*
+ * Copy a list of host names, without the spaces around its commas. `copy` has place for it. Return
+ * false for another text.
+ */
+static bool copy_hosts(const char *list, char *copy)
+{
+    const char *host;
+    size_t len;
+
+    for (;; list += len + 1, *copy++ = ',') {
+        list += strspn(list, " ");
+        len = strcspn(list, ",");
+        host = copy;
+        memcpy(copy, list, len);
+        for (copy += len; copy > host && copy[-1] == ' '; copy--)
+            ;
+        *copy = '\0';
+        if (!consul_host_is_valid(host))
+            return false;
+        if (list[len] == '\0')
+            return true;
+    }
 }
 
 static int parse_text(const consul_option *option, const char *value, char **result,
@@ -100,11 +124,6 @@ static int parse_text(const consul_option *option, const char *value, char **res
     if (option->type == CONSUL_OPTION_NAME
         && !consul_name_check(option->name, value, CONSUL_R_SETTING_INVALID, err))
         return 0;
-    if (option->type == CONSUL_OPTION_HOST && !consul_host_is_valid(value))
-        return consul_error_set(err, CONSUL_R_SETTING_INVALID,
-                                "%s = \"%s\": allowed is the name of a domain in lower case, "
-                                "without a dot around it, as in mesh.example",
-                                option->name, value);
     if (option->type == CONSUL_OPTION_LOG && *value != '/' && strcmp(value, "off") != 0
         && strcmp(value, "stderr") != 0 && strcmp(value, "syslog") != 0)
         return consul_error_set(err, CONSUL_R_SETTING_INVALID,
@@ -117,6 +136,11 @@ static int parse_text(const consul_option *option, const char *value, char **res
                                     option->name);
     }
     *result = OPENSSL_strdup(value);
+    if (*result != NULL && option->type == CONSUL_OPTION_HOSTS && !copy_hosts(value, *result))
+        return consul_error_set(err, CONSUL_R_SETTING_INVALID,
+                                "%s = \"%s\": allowed are names of domains in lower case, "
+                                "without a dot around them, as in consul, mesh.example",
+                                option->name, value);
     return *result != NULL || consul_error_set(err, CONSUL_R_OUT_OF_MEMORY, "%s", option->name);
 }
 

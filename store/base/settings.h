@@ -17,7 +17,7 @@ enum consul_option_type {
     CONSUL_OPTION_TEXT,     /* any printable text */
     CONSUL_OPTION_SECRET,   /* any printable text that is never shown */
     CONSUL_OPTION_NAME,     /* a Consul name: service, namespace, partition, datacenter */
-    CONSUL_OPTION_HOST,     /* a host name */
+    CONSUL_OPTION_HOSTS,    /* host names, kept with commas and no spaces between them */
     CONSUL_OPTION_INBOUND,  /* require or off */
     CONSUL_OPTION_OUTBOUND, /* auto, require or off */
     CONSUL_OPTION_TABLE,    /* the name of a section, whose rows the provider looks up one by one */

@@ -16,11 +16,11 @@ enum consul_host_kind {
 
 /*
  * Find the service that a host name of Consul's DNS means, and return the kind of the name. Such a
- * name is <service>.service, .connect or .virtual in `domain` ("consul"). Tags may stand before it.
- * A datacenter, or ns, ap and dc, may stand after it. `*service` is empty unless the kind is
- * CONSUL_HOST_SERVICE.
+ * name is <service>.service, .connect or .virtual in one of `domains`, a list as of the setting
+ * `domain`. Tags may stand before it. A datacenter, a namespace and a datacenter, or ns, ap and dc
+ * may stand after it. `*service` is empty unless the kind is CONSUL_HOST_SERVICE.
  */
-enum consul_host_kind consul_host_parse(const char *host, const char *domain,
+enum consul_host_kind consul_host_parse(const char *host, const char *domains,
                                         consul_service *service);
 
 #endif

@@ -25,6 +25,7 @@ int consul_uri_parse(const char *text, consul_uri *uri, consul_error *err);
 /* A service that a peer has to be. Empty fields of the scope are not compared. */
 typedef struct consul_service {
     char name[CONSUL_NAME_MAX + 1];
+    bool is_label; /* the name is of a host name, so that its lower case is meant, too */
     consul_scope scope;
 } consul_service;
 

@@ -75,6 +75,7 @@ def config(programs, agent, service):
     "{}.service.default.ns.default.ap.dc1.dc.consul", "tag.{}.service.consul", "{}.SERVICE.Consul",
     "{}.service.consul.", "db.internal", "DB.internal", "db.internal.",
     "a.any.internal", "B-1.ANY.internal.", "yes.some.internal",
+    "{}.service.default.dc1.consul",  # Enterprise's other notation
 ])
 def test_the_host_name_names_the_service(programs, connect, service, config, name, checks):
     """The SPIFFE ID stands in for the name check: leaves have no DNS name."""
@@ -87,6 +88,8 @@ def test_the_host_name_names_the_service(programs, connect, service, config, nam
     "other.service.consul", "{}.service.elsewhere.consul", "service.consul", "x.{}.other.service.consul",
     "{}.service.team.ns.consul", "other.SERVICE.consul.", "other.internal", "Other.internal.", "far.internal",
     "no.some.internal", "No.Some.internal.",
+    # peers and sameness groups, whose services are of another mesh
+    "{}.virtual.dc1.consul", "{}.service.dc1.peer.consul", "{}.service.default.sg.consul",
 ])
 def test_another_service_is_not_it(programs, connect, service, config, name, checks):
     """The checks of the application do not matter."""
@@ -108,7 +111,20 @@ def test_the_domain_is_a_setting(programs, connect, service, config):
     other = fetch(programs, connect, ours, "other.service.mesh.example", "trust")
     assert "ANSWER" not in other.stdout and "ostname mismatch" in other.stderr, other
     assert "ANSWER" not in fetch(programs, connect, ours, f"{service}.service.consul").stdout
+    both = config(domain="consul, mesh.example")
+    for name in ("consul", "mesh.example"):
+        assert f"ANSWER {CONNECT}" in fetch(programs, connect, both, f"{service}.service.{name}").stdout
+        assert "ANSWER" not in fetch(programs, connect, both, f"other.service.{name}", "trust").stdout
     assert f"ANSWER {CONNECT}" in fetch(programs, connect, ours, "other.service.consul", "trust").stdout
+
+
+def test_capitals_of_a_service(programs, agent, service, config):
+    """DNS has no case, and a SPIFFE ID has one. The name counts as it is written, or in lower case."""
+    _, certificate, _, key, *_ = self_signed().files(programs.folder, "dummy")
+    server = nginx.start(programs, certificate, key, [CONNECT], programs.config(agent, service=f"{service}API"))
+    for name, is_it in ((f"{service}API", True), (f"{service}api", False), (f"{service}API".upper(), False)):
+        outcome = fetch(programs, server, config(), f"{name}.service.consul")
+        assert (f"ANSWER {CONNECT}" in outcome.stdout) is is_it, outcome
 
 
 @pytest.mark.parametrize("checks", ["check", "trust"])

@@ -469,11 +469,18 @@ static void test_empty_values(void **state)
 static void test_domain(void **state)
 {
     static const char *const bad[] = {".consul", "consul.", "Consul",        "con sul", "a..b",
-                                      "*.a",     "a:1",     "http://consul", "."};
+                                      "*.a",     "a:1",     "http://consul", ".",       ",",
+                                      ",a",      "a,",      "a,,b",          "a, .b",   "a b, c",
+                                      "a;b",     " "};
+    consul_settings *settings;
     size_t i;
 
     for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-        refuse(CONFIG("domain", bad[i]), "allowed is the name of a domain");
+        refuse(CONFIG("domain", bad[i]), "allowed are names of domains");
+    settings = read_config(CONFIG("domain", " consul ,alt.example,  c"), NULL);
+    assert_non_null(settings);
+    assert_string_equal(settings->domain, "consul,alt.example,c");
+    consul_settings_free(settings);
 }
 
 /* The rows of a table are looked up one by one. Its name alone means a missing section. */
