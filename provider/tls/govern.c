@@ -121,7 +121,10 @@ static void enforce(endpoint *e, SSL *ssl)
  */
 static void forbid_resumption(endpoint *e, SSL *ssl)
 {
-    if (SSL_get_state(ssl) != TLS_ST_BEFORE && !prov_tls_is_in_state(ssl, READS_CLIENT_HELLO))
+    OSSL_HANDSHAKE_STATE state = SSL_get_state(ssl); /* in TLS_ST_OK, a renegotiation begins */
+
+    if (state != TLS_ST_BEFORE && state != TLS_ST_OK
+        && !prov_tls_is_in_state(ssl, READS_CLIENT_HELLO))
         return;
     set_options(ssl, SSL_OP_NO_TICKET);
     if (forget_sessions(ssl))
@@ -131,6 +134,12 @@ static void forbid_resumption(endpoint *e, SSL *ssl)
 }
 
 static void on_info(const SSL *s, int where, int value);
+
+void prov_tls_watch_end(endpoint *e, SSL *ssl)
+{
+    endpoint_displace_info(e, ssl, on_info);
+    prov_tls_guard_quic(e, ssl);
+}
 
 endpoint *prov_tls_arm(SSL *ssl)
 {
@@ -153,8 +162,7 @@ endpoint *prov_tls_arm(SSL *ssl)
              && !endpoint_is_awaiting_certificate(e))
         forbid_resumption(e, ssl);
     if (e != NULL && endpoint_rule(e) != ENDPOINT_LEFT_ALONE) {
-        endpoint_displace_info(e, ssl, on_info);
-        prov_tls_guard_quic(e, ssl);
+        prov_tls_watch_end(e, ssl);
         endpoint_log_start(e, ssl);
     }
     return e;

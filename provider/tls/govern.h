@@ -22,6 +22,9 @@
  */
 endpoint *prov_tls_arm(SSL *ssl);
 
+/* Set up the last stop also for an endpoint that is left alone so far. Repeated calls are cheap. */
+void prov_tls_watch_end(endpoint *e, SSL *ssl);
+
 /* Return true if the SSL is in the state of that name, SSL_state_string(3). */
 bool prov_tls_is_in_state(const SSL *ssl, const char *name);
 

@@ -8,9 +8,10 @@
  *     message        both sides, with each handshake message
  *     not_resumable  server, after cipher and certificate are chosen
  *     cert_verify    both sides, in place of libssl's own verification (verify.c)
+ *     extension      client, while its ClientHello is made
  *     freed          both sides, when the context of any verification is freed
  *
- * An application may displace any of them by its own, except the last. So each of them is enough for the
+ * An application may displace any of them by its own, except the last two. So each of them is enough for the
  * turns after it. Each sets up the last stop, at which the peer has to have been authorized (govern.c).
  */
 #include "tls/hooks.h"
@@ -28,6 +29,10 @@
 #include <pthread.h>
 
 #include <openssl/crypto.h>
+
+#define EXTENSION 65401 /* for private use, RFC 8446; never sent */
+#define WITH_HIDDEN_HELLO \
+    0x40000000UL /* from 4.0 on, an extension that is left out of one ends it */
 
 /* Numbers without data: their functions are what OpenSSL calls. */
 static int store_ctx_index = -1, ssl_ctx_index = -1;
@@ -72,6 +77,21 @@ static int on_new_session(SSL *ssl, int is_forward_secure)
     if (!prov_tls_authenticates(SSL_get_pending_cipher(ssl)))
         prov_tls_stop(ssl, "the cipher authenticates no peer; choose one with certificates");
     return 1;
+}
+
+/*
+ * Leave our extension out of a ClientHello, and arm. The application cannot remove it. A client that has displaced
+ * the other callbacks may be given its leaf later. Its last stop is set up all the same.
+ */
+static int on_client_extension(SSL *ssl, unsigned int type, unsigned int context,
+                               const unsigned char **out, size_t *out_len, X509 *cert, size_t index,
+                               int *alert, void *arg)
+{
+    endpoint *e = prov_tls_arm(ssl);
+
+    if (e != NULL && !prov_tls_is_secured(ssl))
+        prov_tls_watch_end(e, ssl);
+    return 0;
 }
 
 /*
@@ -124,6 +144,9 @@ static void on_ssl_ctx_new(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int inde
     SSL_CTX_set_msg_callback(ctx, on_message);
     SSL_CTX_set_not_resumable_session_callback(ctx, on_new_session);
     SSL_CTX_set_cert_verify_callback(ctx, prov_verify_peer, NULL);
+    if (OpenSSL_version_num() < WITH_HIDDEN_HELLO)
+        SSL_CTX_add_custom_ext(ctx, EXTENSION, SSL_EXT_CLIENT_HELLO, on_client_extension, NULL,
+                               NULL, NULL, NULL);
 }
 
 /* Install the hooks, in provider init. OpenSSL's configuration is locked, and is not asked for here. */

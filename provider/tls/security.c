@@ -224,3 +224,8 @@ void prov_tls_secure(SSL_CTX *ctx)
                           memory_order_relaxed);
     SSL_CTX_set_security_callback(ctx, on_security);
 }
+
+bool prov_tls_is_secured(const SSL *ssl)
+{
+    return SSL_get_security_callback(ssl) == on_security;
+}

@@ -10,6 +10,9 @@
 /* Put our security callback in front of that of a context. */
 void prov_tls_secure(SSL_CTX *ctx);
 
+/* Return true if ours is still the security callback of this SSL. */
+bool prov_tls_is_secured(const SSL *ssl);
+
 /* Return true if this cipher has its peers authenticate by certificates. */
 bool prov_tls_authenticates(const SSL_CIPHER *cipher);
 

@@ -68,9 +68,8 @@ static bool get_newer_roots(peer_check *check)
 
 /*
  * Make the session of this handshake unusable: a resumption would skip this verification. A server refuses
- * it at the look-up already, and its context becomes one that no look-up has. A client that goes by its
- * peer could not know before. Its session gets a version that no ClientHello offers, and the next
- * handshake is a full one.
+ * it at the look-up already, and its context becomes one that no look-up has. A client may not know in time that it
+ * is governed. Its session gets a version that no ClientHello offers, and the next handshake is a full one.
  */
 static int spoil_session(peer_check *check, consul_error *err)
 {
@@ -81,7 +80,7 @@ static int spoil_session(peer_check *check, consul_error *err)
     if (session != NULL && SSL_is_server(check->ssl))
         ok = RAND_bytes(context, sizeof(context)) == 1
              && SSL_SESSION_set1_id_context(session, context, sizeof(context)) == 1;
-    else if (session != NULL && check->by_peer)
+    else if (session != NULL)
         ok = SSL_SESSION_set_protocol_version(session, SSL3_VERSION) == 1;
     return ok
            || prov_peer_refuse(check, X509_V_ERR_UNSPECIFIED, err, CONSUL_R_INTERNAL,

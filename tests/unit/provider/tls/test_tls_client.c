@@ -4,6 +4,7 @@
 
 #include <openssl/x509v3.h>
 
+#include "hostile.h"
 #include "tls.h"
 
 /* Connect a client that verifies nothing by itself, as `curl -k` would. */
@@ -220,6 +221,138 @@ static void test_leaf_on_the_ssl(void **state)
     }
 }
 
+/* ---- clients that displace all of our callbacks ---- */
+
+static int verified(X509_STORE_CTX *ctx, void *arg)
+{
+    X509_STORE_CTX_set_error(ctx, X509_V_OK);
+    return 1;
+}
+
+/* Make a client without our callbacks. It also takes keys and anonymous ciphers. */
+static SSL_CTX *displaced_client(int version, const minted *own)
+{
+    SSL_CTX *ctx = tls_ctx(version, own);
+
+    hostile_displace(ctx, HOSTILE_ALL);
+    SSL_CTX_set_cert_verify_callback(ctx, verified, NULL);
+    assert_true(SSL_CTX_set_cipher_list(ctx, "aNULL:PSK:ALL:@SECLEVEL=0"));
+    SSL_CTX_set_psk_client_callback(ctx, hostile_psk_client);
+    return ctx;
+}
+
+/* Make a server outside of the mesh, which asks for a certificate, and takes any. */
+static SSL_CTX *outside_server(int version, const char *ciphers, OSSL_LIB_CTX **libctx)
+{
+    SSL_CTX *ctx = tls_ctx_elsewhere(version, &world.site, libctx);
+
+    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, accept_all);
+    SSL_CTX_set_session_id_context(ctx, (const unsigned char *)"app", 3);
+    assert_true(SSL_CTX_set_cipher_list(ctx, ciphers));
+    SSL_CTX_set_psk_server_callback(ctx, hostile_psk_server);
+    SSL_CTX_set_dh_auto(ctx, 1);
+    return ctx;
+}
+
+static void test_displaced_clients(void **state)
+{
+    static const char *const ciphers[] = {"ECDSA", "PSK:@SECLEVEL=0", "aNULL:@SECLEVEL=0"};
+    size_t i, v;
+
+    for (i = 0; i < 2 * 3 * 2; i++) {
+        int version = tls_versions[i % 2];
+        bool is_late = i / 6 == 1;
+        OSSL_LIB_CTX *libctx;
+        SSL_CTX *server_ctx = outside_server(version, ciphers[i / 2 % 3], &libctx);
+        SSL_CTX *client_ctx = displaced_client(version, is_late ? NULL : &world.friend);
+        tls_outcome outcome;
+
+        if (is_late)
+            SSL_CTX_set_cert_cb(client_ctx, use_leaf, NULL);
+        outcome = tls_connect(client_ctx, server_ctx);
+        /* With a key or anonymous, the server does not ask for the leaf that comes late. */
+        if (!is_late || i / 2 % 3 == 0 || version == TLS1_3_VERSION)
+            assert_refused(ciphers[i / 2 % 3], &outcome);
+        SSL_CTX_free(client_ctx);
+        SSL_CTX_free(server_ctx);
+        OSSL_LIB_CTX_free(libctx);
+    }
+    for (v = 0; v < 2; v++) { /* the right server is not kept out */
+        SSL_CTX *server_ctx = tls_ctx(tls_versions[v], &world.web);
+        SSL_CTX *client_ctx = tls_ctx(tls_versions[v], &world.friend);
+        tls_outcome outcome;
+
+        hostile_displace(client_ctx, HOSTILE_ALL);
+        outcome = tls_connect(client_ctx, server_ctx);
+        assert_talked("genuine", &outcome);
+        SSL_CTX_free(client_ctx);
+        SSL_CTX_free(server_ctx);
+    }
+}
+
+/* The session of a client from before it had its leaf. */
+static void test_displaced_clients_forget_sessions(void **state)
+{
+    size_t v;
+
+    for (v = 0; v < 2; v++) {
+        OSSL_LIB_CTX *libctx;
+        SSL_CTX *server_ctx = outside_server(tls_versions[v], "ECDSA", &libctx);
+        SSL_CTX *client_ctx = displaced_client(tls_versions[v], NULL);
+        SSL *client, *server;
+        SSL_SESSION *session;
+        tls_outcome outcome;
+
+        tls_pair(client_ctx, server_ctx, &client, &server);
+        outcome = tls_talk(client, server);
+        assert_talked("ordinary", &outcome);
+        session = SSL_get1_session(client);
+        tls_close(client, server);
+        tls_pair(client_ctx, server_ctx, &client, &server);
+        assert_true(SSL_set_session(client, session) && use_leaf(client, NULL));
+        outcome = tls_talk(client, server);
+        assert_refused("a session with an ordinary server", &outcome);
+        tls_close(client, server);
+        SSL_SESSION_free(session);
+        SSL_CTX_free(client_ctx);
+        SSL_CTX_free(server_ctx);
+        OSSL_LIB_CTX_free(libctx);
+    }
+}
+
+/* Such a client talks to servers with tickets, and again with its session. */
+static void test_own_security_callback(void **state)
+{
+    size_t v;
+
+    for (v = 0; v < 2; v++) {
+        OSSL_LIB_CTX *libctx;
+        SSL_CTX *server_ctx = tls_ctx_elsewhere(tls_versions[v], &world.web, &libctx);
+        SSL_CTX *client_ctx = tls_ctx(tls_versions[v], &world.friend);
+        SSL_SESSION *session = NULL;
+        SSL *client, *server;
+        tls_outcome outcome;
+        int i;
+
+        hostile_displace(client_ctx, HOSTILE_SECURITY);
+        for (i = 0; i < 2; i++) {
+            tls_pair(client_ctx, server_ctx, &client, &server);
+            if (session != NULL)
+                SSL_set_session(client, session);
+            outcome = tls_talk(client, server);
+            assert_talked("a server with tickets", &outcome);
+            assert_false(outcome.reused);
+            SSL_SESSION_free(session);
+            session = SSL_get1_session(client);
+            tls_close(client, server);
+        }
+        SSL_SESSION_free(session);
+        SSL_CTX_free(client_ctx);
+        SSL_CTX_free(server_ctx);
+        OSSL_LIB_CTX_free(libctx);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -229,6 +362,9 @@ int main(void)
         cmocka_unit_test_setup(test_the_applications_store_decides_nothing, tls_reset),
         cmocka_unit_test_setup(test_late_leaf, tls_reset),
         cmocka_unit_test_setup(test_leaf_on_the_ssl, tls_reset),
+        cmocka_unit_test_setup(test_displaced_clients, tls_reset),
+        cmocka_unit_test_setup(test_displaced_clients_forget_sessions, tls_reset),
+        cmocka_unit_test_setup(test_own_security_callback, tls_reset),
     };
 
     return cmocka_run_group_tests(tests, tls_set_up, tls_tear_down);
