@@ -15,6 +15,17 @@ static const char *keep(fake_agent *agent, const char *body)
     return agent->sent;
 }
 
+static bool allows(const fake_agent *agent, const char *question)
+{
+    const char *const *text;
+
+    for (text = agent->denied; text != NULL && *text != NULL; text++) {
+        if (strstr(question, *text) != NULL)
+            return false;
+    }
+    return agent->allow;
+}
+
 static void handle(const http_request *request, http_reply *reply, void *arg)
 {
     fake_agent *agent = arg;
@@ -29,8 +40,9 @@ static void handle(const http_request *request, http_reply *reply, void *arg)
         snprintf(agent->last_question, sizeof(agent->last_question), "%.2047s", request->body);
         *reply = agent->decision_reply;
         if (reply->body == NULL)
-            reply->body = agent->allow ? "{\"Authorized\": true, \"Reason\": \"allowed\"}"
-                                       : "{\"Authorized\": false, \"Reason\": \"denied\"}";
+            reply->body = allows(agent, request->body)
+                              ? "{\"Authorized\": true, \"Reason\": \"allowed\"}"
+                              : "{\"Authorized\": false, \"Reason\": \"denied\"}";
     } else if (agent->leaf != NULL
                && strncmp(request->target, "/v1/agent/connect/ca/leaf/", 26) == 0) {
         snprintf(agent->last_leaf, sizeof(agent->last_leaf), "%.255s", request->target);

@@ -20,6 +20,7 @@ typedef struct fake_agent {
     http_reply roots_reply;    /* how; its body is `roots` if it has none */
     http_reply decision_reply; /* likewise; its body is a plain yes or no if it has none */
     bool allow;
+    const char *const *denied; /* texts of questions that get a no all the same; NULL ends them */
     /* Its requests. */
     int questions;
     char last_question[2048];

@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "app.h"
+
+#include "unit.h"
+
+#include <stdio.h>
+
+#include <openssl/store.h>
+
+#include "hostile.h"
+#include "tls.h"
+
+application app;
+bool app_is_listing, app_is_plain;
+
+void app_list(const char *call)
+{
+    if (app_is_listing)
+        fprintf(stderr, "    %s;\n", call);
+}
+
+void app_enter(void)
+{
+    if (app_is_plain)
+        peer_enter();
+    else
+        peer_leave();
+}
+
+int app_accept(int ok, X509_STORE_CTX *store)
+{
+    X509_STORE_CTX_set_error(store, X509_V_OK);
+    app_at(AT_VERIFY, X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx()));
+    return 1;
+}
+
+int app_accept_all(X509_STORE_CTX *store, void *arg)
+{
+    X509_STORE_CTX_set_error(store, X509_V_OK);
+    return 1;
+}
+
+/* ---- its certificate ---- */
+
+static minted load_by_uri(void)
+{
+    OSSL_STORE_CTX *store =
+        OSSL_STORE_open_ex("consul:leaf/web", NULL, NULL, NULL, NULL, NULL, NULL, NULL);
+    minted own = {0};
+
+    assert_non_null(store);
+    while (!OSSL_STORE_eof(store)) {
+        OSSL_STORE_INFO *info = OSSL_STORE_load(store);
+
+        assert_non_null(info);
+        if (OSSL_STORE_INFO_get_type(info) == OSSL_STORE_INFO_PKEY)
+            own.key = OSSL_STORE_INFO_get1_PKEY(info);
+        else if (own.cert == NULL)
+            own.cert = OSSL_STORE_INFO_get1_CERT(info);
+        OSSL_STORE_INFO_free(info);
+    }
+    OSSL_STORE_close(store);
+    return own;
+}
+
+static minted make_own(const row *r)
+{
+    minted own = {0};
+
+    switch (app_is_plain ? BY_LEAF : (enum governs)r->value[AXIS_GOVERNED]) {
+    case BY_URI:
+        return load_by_uri();
+    case BY_STAND_IN:
+        return mint_stand_in("consul:leaf/web");
+    case BY_LEAF:
+        own = world.web;
+        break;
+    case BY_SERVICE:
+    case BY_REQUIREMENT:
+    case BY_NOTHING:
+        own = world.site;
+        break;
+    }
+    X509_up_ref(own.cert);
+    EVP_PKEY_up_ref(own.key);
+    return own;
+}
+
+int app_give(SSL *ssl)
+{
+    return CALL(SSL_use_certificate(ssl, app.own.cert)) == 1
+           && CALL(SSL_use_PrivateKey(ssl, app.own.key)) == 1;
+}
+
+static int give_in_cert_cb(SSL *ssl, void *arg)
+{
+    app_at(AT_CERT_CB, ssl);
+    return app_give(ssl);
+}
+
+static int switch_in_cert_cb(SSL *ssl, void *arg)
+{
+    app_at(AT_CERT_CB, ssl);
+    return CALL(SSL_set_SSL_CTX(ssl, app.ctx)) != NULL;
+}
+
+static int give_on_request(SSL *ssl, X509 **cert, EVP_PKEY **key)
+{
+    app_at(AT_CLIENT_CERT, ssl);
+    if (app.own.cert == NULL)
+        return 0;
+    X509_up_ref(app.own.cert);
+    EVP_PKEY_up_ref(app.own.key);
+    *cert = app.own.cert;
+    *key = app.own.key;
+    app_list("*cert = own.cert; return 1");
+    return 1;
+}
+
+static bool has_one_from_the_start(const row *r)
+{
+    return ROW_IS(r, GIVEN, GIVEN_ON_CTX) || ROW_IS(r, GIVEN, GIVEN_BESIDE);
+}
+
+static void set_given(SSL_CTX *ctx, const row *r)
+{
+    if (ROW_IS(r, GIVEN, GIVEN_BESIDE))
+        CALL(tls_use(ctx, &world.site_rsa));
+    if (has_one_from_the_start(r) && app.own.cert != NULL)
+        CALL(tls_use(ctx, &app.own));
+    if (ROW_IS(r, GIVEN, GIVEN_IN_CERT_CB))
+        CALL(SSL_CTX_set_cert_cb(ctx, give_in_cert_cb, NULL));
+    if (ROW_IS(r, GIVEN, GIVEN_BY_LATE_SWITCH))
+        CALL(SSL_CTX_set_cert_cb(ctx, switch_in_cert_cb, NULL));
+    if (ROW_IS(r, GIVEN, GIVEN_ON_REQUEST) && ROW_IS(r, ROLE, ROLE_CLIENT))
+        CALL(SSL_CTX_set_client_cert_cb(ctx, give_on_request));
+}
+
+/* ---- its contexts ---- */
+
+static void set_mode(SSL_CTX *ctx, const row *r)
+{
+    static const int modes[] = {SSL_VERIFY_NONE,
+                                SSL_VERIFY_PEER,
+                                SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT,
+                                SSL_VERIFY_PEER | SSL_VERIFY_POST_HANDSHAKE,
+                                SSL_VERIFY_PEER,
+                                SSL_VERIFY_PEER | SSL_VERIFY_CLIENT_ONCE};
+    int mode = modes[r->value[AXIS_MODE]];
+    bool accepts =
+        ROW_IS(r, MODE, MODE_ACCEPT) || ROW_IS(r, PLACE, AT_VERIFY) || ROW_IS(r, MODE, MODE_ONCE);
+
+    CALL(SSL_CTX_set_verify(ctx, mode, accepts ? app_accept : NULL));
+}
+
+static void set_ciphers(SSL_CTX *ctx, const row *r)
+{
+    if (ROW_IS(r, CIPHER, CIPHERS_ALL))
+        assert_true(CALL(SSL_CTX_set_cipher_list(ctx, "aNULL:PSK:ALL:@SECLEVEL=0")));
+    else if (ROW_IS(r, CIPHER, CIPHERS_RSA))
+        assert_true(CALL(SSL_CTX_set_cipher_list(ctx, "DHE:ECDHE")));
+    if (!ROW_IS(r, CIPHER, CIPHERS_USUAL))
+        CALL(SSL_CTX_set_dh_auto(ctx, 1));
+}
+
+/* Set what an application sets that resumes sessions. By itself none of it lets a peer in. */
+static void set_sessions(SSL_CTX *ctx, const row *r)
+{
+    if (!ROW_IS(r, LIFE, LIFE_FRESH)) {
+        CALL(SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_BOTH));
+        CALL(SSL_CTX_set_session_id_context(ctx, (const unsigned char *)ATTACK_SID, 3));
+    }
+    if (ROW_IS(r, LIFE, LIFE_TICKET_KEYS) || ROW_IS(r, LIFE, LIFE_RESUMED_SITE))
+        peer_share_tickets(ctx);
+    if (ROW_IS(r, PEER, PEER_KEY)) {
+        CALL(SSL_CTX_set_psk_server_callback(ctx, hostile_psk_server));
+        CALL(SSL_CTX_set_psk_client_callback(ctx, hostile_psk_client));
+    }
+}
+
+static SSL_CTX *make_ctx(const row *r)
+{
+    SSL_CTX *ctx = SSL_CTX_new(ROW_IS(r, PROTOCOL, DTLS_1_2) ? DTLS_method() : TLS_method());
+
+    app_list("ctx = SSL_CTX_new(TLS_method())");
+    assert_non_null(ctx);
+    peer_set_version(ctx, r->value[AXIS_PROTOCOL]);
+    if (app_is_plain)
+        X509_STORE_add_cert(SSL_CTX_get_cert_store(ctx), world.ca.cert);
+    set_mode(ctx, r);
+    set_ciphers(ctx, r);
+    set_sessions(ctx, r);
+    app_displace_on_ctx(ctx);
+    app_set_place(ctx);
+    if (ROW_IS(r, PLACE, AT_CTX))
+        app_take_on_ctx(ctx);
+    return ctx;
+}
+
+void app_make(const row *r)
+{
+    app = (application){.r = *r};
+    app.own = make_own(r);
+    if (ROW_IS(r, ROLE, ROLE_CLIENT) && r->value[AXIS_GOVERNED] >= BY_SERVICE)
+        minted_free(&app.own);
+    app.first = make_ctx(r);
+    if (app.own.cert != NULL && ROW_IS(r, ROLE, ROLE_SERVER))
+        CALL(tls_use(app.first, &world.site));
+    app_list("/* the other context */");
+    app.ctx = make_ctx(r);
+    set_given(app.ctx, r);
+    if (ROW_IS(r, GIVEN, GIVEN_BY_LATE_SWITCH)) /* begins with the ordinary one, as a switch does */
+        CALL(SSL_CTX_set_cert_cb(app.first, switch_in_cert_cb, NULL));
+    if (ROW_IS(r, GIVEN, GIVEN_BY_LATE_SWITCH) || ROW_IS(r, GIVEN, GIVEN_BY_SWITCH))
+        if (app.own.cert != NULL)
+            CALL(tls_use(app.ctx, &app.own));
+}
+
+void app_free(void)
+{
+    SSL_free(app.ssl);
+    SSL_SESSION_free(app.stored);
+    SSL_CTX_free(app.ctx);
+    SSL_CTX_free(app.first);
+    minted_free(&app.own);
+}
+
+/* ---- its SSL ---- */
+
+void app_ask_for_name(SSL *ssl)
+{
+    static const char *const names[] = {NULL, "friend.service.consul", "db.service.consul",
+                                        "somewhere.example"};
+    const char *name = names[app.r.value[AXIS_NAME]];
+
+    if (name != NULL && ROW_IS(&app.r, ROLE, ROLE_CLIENT))
+        CALL(SSL_set_tlsext_host_name(ssl, name));
+}
+
+/* Return true where the certificate is given to the SSL, also for want of the callback in this role. */
+static bool is_given_on_ssl(const row *r)
+{
+    enum given given = r->value[AXIS_GIVEN];
+
+    return given == GIVEN_ON_SSL
+           || (ROW_IS(r, ROLE, ROLE_SERVER)
+                   ? given == GIVEN_ON_REQUEST
+                   : given >= GIVEN_IN_HELLO && given <= GIVEN_BY_LATE_SWITCH);
+}
+
+void app_make_ssl(SSL_CTX *ctx)
+{
+    app.ssl = SSL_new(ctx);
+    app_list("ssl = SSL_new(ctx)");
+    assert_non_null(app.ssl);
+    if (ROW_IS(&app.r, PROTOCOL, DTLS_1_2))
+        peer_set_mtu(app.ssl);
+    if (ROW_IS(&app.r, ROLE, ROLE_CLIENT)) {
+        app_ask_for_name(app.ssl);
+        CALL(SSL_set_connect_state(app.ssl));
+    } else {
+        CALL(SSL_set_accept_state(app.ssl));
+    }
+    app_displace_on_ssl(app.ssl);
+    if (is_given_on_ssl(&app.r) && app.own.cert != NULL)
+        app_give(app.ssl);
+    if (ROW_IS(&app.r, LIFE, LIFE_ASYNC))
+        CALL(SSL_set_mode(app.ssl, SSL_MODE_ASYNC));
+    if (ROW_IS(&app.r, LIFE, LIFE_POST_HANDSHAKE) && ROW_IS(&app.r, ROLE, ROLE_CLIENT))
+        CALL(SSL_set_post_handshake_auth(app.ssl, 1));
+    app_at(AT_SSL, app.ssl);
+}
+
+/* ---- its place ---- */
+
+/* Return true where this call of the place is one in which the row acts. */
+static bool is_the_call(void)
+{
+    switch ((enum call)app.r.value[AXIS_CALL]) {
+    case CALL_1:
+        return app.calls == 1;
+    case CALL_2:
+        return app.calls == 2;
+    case CALL_3:
+        return app.calls == 3;
+    case CALL_FROM_4:
+        return app.calls >= 4;
+    case CALL_FROM_8:
+        return app.calls >= 8;
+    case CALL_EACH:
+        break;
+    }
+    return true;
+}
+
+void app_at(enum place place, SSL *ssl)
+{
+    if (!ROW_IS(&app.r, PLACE, place) || ssl == NULL || ssl != app.ssl)
+        return;
+    app.calls++;
+    if (!is_the_call())
+        return;
+    app_displace_inside(ssl);
+    app_take(ssl);
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The application under attack, of one row: in the library context that the provider reaches. A process has one,
+ * in one thread. A failure of a call that should work fails the row.
+ */
+#ifndef ATTACK_APP_H
+#define ATTACK_APP_H
+
+#include "peer.h"
+#include "row.h"
+
+#include <openssl/ssl.h>
+
+typedef struct application {
+    row r;
+    SSL_CTX *ctx;     /* with all that the row says */
+    SSL_CTX *first;   /* an ordinary one: before a switch, or of an earlier life */
+    SSL *ssl;         /* the one in question, or NULL */
+    minted own;       /* its certificate: of the mesh, or a stand-in; empty for an ordinary one */
+    BIO *rbio, *wbio; /* borrowed: those that the SSL had at first */
+    SSL_SESSION *stored; /* in the cache that it shares with another process, or NULL */
+    int calls;           /* of the place so far */
+} application;
+
+extern application app;
+
+/* Say a call before it is made, where the listing of the calls is on. */
+extern bool app_is_listing;
+void app_list(const char *call);
+#define CALL(call) (app_list(#call), (call))
+
+/* Whether it runs without the provider: for comparison, in the peers' library context. */
+extern bool app_is_plain;
+void app_enter(void);
+
+/* Make its contexts, as the row says. */
+void app_make(const row *r);
+void app_free(void);
+
+/* Make its SSL of a context, with all that the row does to an SSL. */
+void app_make_ssl(SSL_CTX *ctx);
+
+/* Ask for the row's name on the SSL of a client. A copy by SSL_dup has none. */
+void app_ask_for_name(SSL *ssl);
+
+/* Give the certificate to an SSL. */
+int app_give(SSL *ssl);
+
+/* Do in the place of the row what it does there. */
+void app_at(enum place place, SSL *ssl);
+
+/* Displace on an SSL, in a handshake, what the row displaces inside of its place (displace.c). */
+void app_displace_on_ctx(SSL_CTX *ctx);
+void app_displace_on_ssl(SSL *ssl);
+void app_displace_inside(SSL *ssl);
+
+/* Take back what the row takes back (take.c). */
+void app_take_on_ctx(SSL_CTX *ctx);
+void app_take(SSL *ssl);
+
+/* Set the callbacks by which the application comes to its place (places.c). */
+void app_set_place(SSL_CTX *ctx);
+
+/* Accept each peer, as some applications do: as a verify callback, and in libssl's place. */
+int app_accept(int ok, X509_STORE_CTX *store);
+int app_accept_all(X509_STORE_CTX *store, void *arg);
+
+#endif

@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Handshakes of applications that work against the provider, or just differ. See row.h for the space.
+ *
+ *     attack pairs [SEED]                  rows with each pair of values, in several surroundings
+ *     attack rows SEED FROM COUNT [FILE]   rows by chance; FILE keeps the number of the next one
+ *     attack row "peer=none mode=peer"     one row, with a listing of its calls
+ *
+ * A failure is a peer let in, an allowed peer refused, a crash or a hang. It is shrunk to the fewest values
+ * that are out of the ordinary, and printed once.
+ */
+#include "cell.h"
+#include "oracle.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <sys/wait.h>
+
+#define SHOWN_MAX 200 /* failures that differ */
+
+enum verdict { PASSED, LET_IN, REFUSED, CRASHED, HUNG };
+
+static const char *const verdict_texts[] = {"passed", "let in", "an allowed peer was refused",
+                                            "crashed", "hung"};
+
+static struct {
+    enum verdict verdict;
+    row r;
+    long times;
+} shown[SHOWN_MAX];
+static size_t shown_count;
+static long passed, failed;
+
+static struct {
+    const exception *what;
+    long met, open;
+} exceptions[32];
+
+static void count_exception(const exception *what, bool open)
+{
+    size_t i = 0;
+
+    while (exceptions[i].what != NULL && exceptions[i].what != what)
+        i++;
+    exceptions[i].what = what;
+    exceptions[i].met++;
+    exceptions[i].open += open;
+}
+
+static enum verdict judge(const row *r, const cell_result *result, bool counts)
+{
+    bool any = result->outcome.app_got || result->outcome.peer_got;
+    bool all = result->outcome.app_got && result->outcome.peer_got;
+    const exception *why;
+    enum expected expected = oracle_expects(r, result->outcome.renegotiated, &why);
+
+    if (WIFSIGNALED(result->status) && WTERMSIG(result->status) == SIGALRM)
+        return HUNG;
+    if (result->status != 0 || !result->ran)
+        return CRASHED;
+    if (counts && why != NULL)
+        count_exception(why, any);
+    if (expected == EXPECT_SILENCE && any)
+        return LET_IN;
+    return expected == EXPECT_DATA && !all ? REFUSED : PASSED;
+}
+
+/* Return true where the application fails in the same way by itself, without the provider. */
+static bool fails_without(const row *r, enum verdict verdict)
+{
+    cell_result result = cell_run(r, true, false);
+
+    if (verdict == REFUSED)
+        return !result.ran || !result.outcome.app_got || !result.outcome.peer_got;
+    return verdict != LET_IN && !result.ran;
+}
+
+static enum verdict try(const row *r, bool counts)
+{
+    cell_result result = cell_run(r, false, false);
+    enum verdict verdict = judge(r, &result, counts);
+
+    return verdict != PASSED && fails_without(r, verdict) ? PASSED : verdict;
+}
+
+/* Set each axis to its default while the row fails in the same way. */
+static row shrink(row r, enum verdict verdict)
+{
+    bool shrunk = true;
+    int i;
+
+    while (shrunk) {
+        shrunk = false;
+        for (i = 0; i < AXES; i++) {
+            row smaller = r;
+
+            smaller.value[i] = 0;
+            if (r.value[i] != 0 && try(&smaller, false) == verdict) {
+                r = smaller;
+                shrunk = true;
+            }
+        }
+    }
+    return r;
+}
+
+static void show(const row *r, enum verdict verdict)
+{
+    cell_result result = cell_run(r, false, false);
+    char text[ROW_TEXT_MAX];
+
+    row_print(r, text);
+    printf("%s: attack row \"%s\"%s%s\n  app: %d %s\n  peer: %d %s\n", verdict_texts[verdict], text,
+           result.outcome.reused ? ", resumed" : "",
+           result.outcome.renegotiated ? ", renegotiated" : "", result.outcome.app_got,
+           result.outcome.app_errors, result.outcome.peer_got, result.outcome.peer_errors);
+    if (verdict == CRASHED)
+        printf("  status %#x\n", (unsigned int)result.status);
+    fflush(stdout);
+}
+
+static void note_failure(const row *r, enum verdict verdict)
+{
+    row small = shrink(*r, verdict);
+    size_t i;
+
+    for (i = 0; i < shown_count; i++) {
+        if (memcmp(&shown[i].r, &small, sizeof(small)) == 0) {
+            shown[i].times++;
+            return;
+        }
+    }
+    if (shown_count < SHOWN_MAX) {
+        shown[shown_count].r = small;
+        shown[shown_count].verdict = verdict;
+        shown[shown_count++].times = 1;
+        show(&small, verdict);
+    }
+}
+
+static void run(const row *r)
+{
+    enum verdict verdict = try(r, true);
+
+    if (verdict == PASSED) {
+        passed++;
+        return;
+    }
+    failed++;
+    note_failure(r, verdict);
+}
+
+/* ---- the three ways to run ---- */
+
+/* Run a row as it is, and with parts of it: any two values meet with few others around. */
+static void run_in_surroundings(const row *r, uint64_t seed)
+{
+    static const enum peer peers[] = {PEER_ALLOWED, PEER_NONE};
+    row part;
+    size_t i, j;
+
+    run(r);
+    for (i = 0; i < sizeof(peers) / sizeof(peers[0]); i++) {
+        row mask = row_of(seed, i);
+
+        part = *r;
+        for (j = 0; j < AXES; j++) {
+            if (mask.value[j] == 0 && j != AXIS_ROLE && j != AXIS_PROTOCOL)
+                part.value[j] = 0;
+        }
+        part.value[AXIS_PEER] = (unsigned char)peers[i];
+        run(&part);
+    }
+}
+
+static void run_pairs(uint64_t seed)
+{
+    row *rows;
+    size_t i, count = row_pairs(seed, &rows);
+
+    for (i = 0; i < count; i++)
+        run_in_surroundings(&rows[i], seed + i);
+    free(rows);
+}
+
+static void run_rows(uint64_t seed, uint64_t from, uint64_t count)
+{
+    uint64_t i;
+
+    for (i = from; i < from + count; i++) {
+        row r = row_of(seed, i);
+
+        run(&r);
+    }
+}
+
+static int run_one(const char *text)
+{
+    enum verdict verdict;
+    cell_result result;
+    row r;
+
+    if (!row_parse(&r, text)) {
+        fprintf(stderr, "attack: no such row: %s\n", text);
+        return 2;
+    }
+    result = cell_run(&r, false, true);
+    verdict = judge(&r, &result, false);
+    show(&r, verdict);
+    cell_stop();
+    return verdict != PASSED;
+}
+
+static int tell(void)
+{
+    size_t i;
+
+    cell_stop();
+    for (i = 0; exceptions[i].what != NULL; i++)
+        printf("%s: %ld rows, of which %ld with data (%s)\n", exceptions[i].what->name,
+               exceptions[i].met, exceptions[i].open, exceptions[i].what->page);
+    for (i = 0; i < shown_count; i++) {
+        char text[ROW_TEXT_MAX];
+
+        row_print(&shown[i].r, text);
+        printf("%ld times %s: %s\n", shown[i].times, verdict_texts[shown[i].verdict], text);
+    }
+    printf("%ld passed, %ld failed\n", passed, failed);
+    return failed != 0;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc >= 2 && strcmp(argv[1], "pairs") == 0)
+        run_pairs(argc > 2 ? strtoull(argv[2], NULL, 10) : 1);
+    else if (argc >= 5 && strcmp(argv[1], "rows") == 0)
+        run_rows(strtoull(argv[2], NULL, 10), strtoull(argv[3], NULL, 10),
+                 strtoull(argv[4], NULL, 10));
+    else if (argc == 3 && strcmp(argv[1], "row") == 0)
+        return run_one(argv[2]);
+    else {
+        fprintf(stderr,
+                "usage: attack pairs [SEED] | rows SEED FROM COUNT | row \"AXIS=VALUE ...\"\n");
+        return 2;
+    }
+    return tell();
+}

@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "oracle.h"
+
+#define IS(axis, value) ROW_IS(r, axis, value)
+
+static bool is_server(const row *r)
+{
+    return IS(ROLE, ROLE_SERVER);
+}
+
+/* ---- who is allowed ---- */
+
+/* Return true for a client that its server's certificate decides about, and not a name. */
+static bool goes_by_peer(const row *r)
+{
+    return !is_server(r) && IS(GOVERNED, BY_SERVICE)
+           && (IS(NAME, NAME_NONE) || IS(NAME, NAME_SITE));
+}
+
+/* Return true where the peer claims no identity of the mesh. A client that goes by its peer does not judge it. */
+static bool is_outside(const row *r)
+{
+    return IS(PEER, PEER_NONE) || IS(PEER, PEER_SELF_SIGNED) || IS(PEER, PEER_KEY)
+           || IS(PEER, PEER_RAW_KEY) || IS(PEER, PEER_OTHER_MESH);
+}
+
+static bool is_allowed(const row *r)
+{
+    enum peer peer = r->value[AXIS_PEER];
+
+    if (is_server(r))
+        return peer == PEER_ALLOWED;
+    if (IS(NAME, NAME_SERVICE))
+        return peer == PEER_ALLOWED;
+    if (IS(NAME, NAME_OTHER))
+        return peer == PEER_OTHER;
+    return peer == PEER_ALLOWED || peer == PEER_DENIED || peer == PEER_OTHER;
+}
+
+/* ---- ways in ---- */
+
+static bool is_displaced(const row *r, int which)
+{
+    static const struct {
+        int axis;
+        enum place place;
+    } by_place[] = {{AXIS_HELLO, AT_HELLO},
+                    {AXIS_MESSAGE, AT_MESSAGE},
+                    {AXIS_SESSION, AT_RESUMABLE},
+                    {AXIS_CHECK, AT_CHECK}};
+    size_t i;
+
+    for (i = 0; i < sizeof(by_place) / sizeof(by_place[0]); i++) {
+        if (by_place[i].axis == which && r->value[AXIS_PLACE] == by_place[i].place)
+            return true;
+    }
+    if (which == AXIS_HELLO && IS(GIVEN, GIVEN_IN_HELLO))
+        return true;
+    if (which == AXIS_SECURITY && IS(SECURITY, SECURITY_REMOVED)) /* it has no NULL */
+        return false;
+    return r->value[which] != 0 && (r->value[which] != SECURITY_INSIDE || !IS(PLACE, AT_NO_PLACE));
+}
+
+static bool displaces_all_but_hello(const row *r)
+{
+    return is_server(r) && is_displaced(r, AXIS_SECURITY) && is_displaced(r, AXIS_MESSAGE)
+           && (is_displaced(r, AXIS_SESSION) || IS(TAKE, TAKE_SESSION) || IS(TAKE, TAKE_ALL));
+}
+
+static bool takes_mode(const row *r)
+{
+    return !IS(PLACE, AT_NO_PLACE)
+           && (IS(TAKE, TAKE_MODE) || IS(TAKE, TAKE_MODE_LATER) || IS(TAKE, TAKE_MODE_ACCEPT)
+               || IS(TAKE, TAKE_ALL));
+}
+
+/* Return true for a server without a demand for a certificate, at the end. */
+static bool demands_nothing(const row *r)
+{
+    return IS(MODE, MODE_NONE) || IS(MODE, MODE_LATER) || takes_mode(r);
+}
+
+static bool displaces_all(const row *r)
+{
+    return displaces_all_but_hello(r) && is_displaced(r, AXIS_HELLO) && demands_nothing(r);
+}
+
+static bool is_given_late(const row *r)
+{
+    return IS(GIVEN, GIVEN_BY_NAME) || IS(GIVEN, GIVEN_BY_SWITCH) || IS(GIVEN, GIVEN_BY_LATE_SWITCH)
+           || IS(GIVEN, GIVEN_IN_CERT_CB);
+}
+
+/* Return true where only the client hello callback is left, which comes before the certificate. */
+static bool displaces_all_and_is_given_late(const row *r)
+{
+    return displaces_all_but_hello(r) && is_given_late(r);
+}
+
+/* Return true where the SSL's info callback is displaced, and no other callback of ours comes any more. */
+static bool displaces_info_at_the_end(const row *r)
+{
+    return (is_server(r) || is_displaced(r, AXIS_SECURITY)) && IS(INFO, INFO_INSIDE)
+           && !IS(PLACE, AT_INFO) && !IS(PLACE, AT_NO_PLACE) && is_displaced(r, AXIS_MESSAGE)
+           && (demands_nothing(r) || is_displaced(r, AXIS_CHECK));
+}
+
+/* Return true where a client displaces two callbacks when it gives its leaf, after the verification. */
+static bool displaces_while_it_is_given(const row *r)
+{
+    return !is_server(r) && (IS(GIVEN, GIVEN_IN_CERT_CB) || IS(GIVEN, GIVEN_ON_REQUEST))
+           && IS(SECURITY, SECURITY_INSIDE) && is_displaced(r, AXIS_SECURITY)
+           && is_displaced(r, AXIS_MESSAGE);
+}
+
+/* Return true where it has an ordinary certificate before its handshake begins. */
+static bool is_ordinary_in_time(const row *r)
+{
+    static const enum place places[] = {AT_SSL, AT_BETWEEN, AT_INFO,    AT_MESSAGE,
+                                        AT_BIO, AT_HELLO,   AT_SECURITY};
+    size_t i;
+
+    if ((!IS(TAKE, TAKE_CTX) && !IS(TAKE, TAKE_CERTIFICATE))
+        || r->value[AXIS_GOVERNED] >= BY_SERVICE)
+        return false;
+    for (i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+        if (IS(PLACE, places[i]))
+            return true;
+    }
+    return false;
+}
+
+/* Return true where its SSL has a session from before. */
+static bool has_session(const row *r)
+{
+    return IS(LIFE, LIFE_CLEARED) || IS(LIFE, LIFE_CLEARED_SITE) || IS(LIFE, LIFE_REUSED)
+           || IS(LIFE, LIFE_RESUMED) || IS(LIFE, LIFE_RESUMED_SITE) || IS(LIFE, LIFE_CACHE)
+           || IS(LIFE, LIFE_TICKET_KEYS);
+}
+
+/* Return true where that session is of an ordinary server, which shares its tickets or its cache. */
+static bool has_session_of_others(const row *r)
+{
+    return IS(LIFE, LIFE_RESUMED_SITE) || IS(LIFE, LIFE_CACHE) || IS(LIFE, LIFE_TICKET_KEYS)
+           || IS(LIFE, LIFE_RENEGOTIATED_SITE);
+}
+
+/* Return true for a client without an identity, as no server asks for its certificate. */
+static bool is_not_asked(const row *r)
+{
+    bool is_late = IS(GIVEN, GIVEN_IN_CERT_CB) || IS(GIVEN, GIVEN_ON_REQUEST);
+
+    return !is_server(r) && is_late && r->value[AXIS_GOVERNED] < BY_SERVICE
+           && (IS(PEER, PEER_NONE) || IS(PEER, PEER_KEY) || has_session(r));
+}
+
+/* Return true where only the session callback is left, and a session of another server is resumed. */
+static bool resumes_without(const row *r)
+{
+    return is_server(r) && has_session_of_others(r) && is_displaced(r, AXIS_SECURITY)
+           && is_displaced(r, AXIS_MESSAGE) && is_displaced(r, AXIS_HELLO);
+}
+
+/* Return true for a server with an ordinary certificate until after the look-up of a session of others. */
+static bool resumes_before_the_switch(const row *r)
+{
+    return is_server(r) && has_session_of_others(r) && IS(GIVEN, GIVEN_BY_LATE_SWITCH);
+}
+
+/* Return true where the application's own certificate callback takes the place of the one that gives the leaf. */
+static bool is_never_given(const row *r)
+{
+    return (IS(GIVEN, GIVEN_IN_CERT_CB) || IS(GIVEN, GIVEN_BY_LATE_SWITCH))
+           && (IS(TAKE, TAKE_CERT_CB) || IS(TAKE, TAKE_ALL)) && !IS(PLACE, AT_NO_PLACE);
+}
+
+/* Return true for a client that goes by its peer, and resumes a session with an ordinary server. */
+static bool resumes_outside(const row *r)
+{
+    return goes_by_peer(r) && has_session(r) && !IS(LIFE, LIFE_RESUMED);
+}
+
+const exception oracle_ways_in[] = {
+    {"all of a server's callbacks are displaced", "SECURITY.md, Out of scope", displaces_all},
+    {"the certificate comes late, and all callbacks but client hello are displaced",
+     "SECURITY.md, Out of scope", displaces_all_and_is_given_late},
+    {"the info callback of the SSL is displaced at the end", "SECURITY.md, Out of scope",
+     displaces_info_at_the_end},
+    {"a client displaces security and message when it is given its leaf",
+     "SECURITY.md, Out of scope", displaces_while_it_is_given},
+    {"another certificate takes the leaf's place before the handshake", "SECURITY.md, The promise",
+     is_ordinary_in_time},
+    {"the session callback alone is left, and a session of another server is resumed",
+     "SECURITY.md, Out of scope", resumes_without},
+    {"a session of another server is resumed before the certificate comes",
+     "doc/limits.md, Sessions", resumes_before_the_switch},
+    {"the certificate callback that gives the leaf is displaced", "SECURITY.md, The promise",
+     is_never_given},
+    {"a client is never asked for its leaf", "doc/limits.md", is_not_asked},
+    {"a client by peer resumes a session with an ordinary server", "doc/settings.md",
+     resumes_outside},
+    {0}};
+
+/* ---- refusals ---- */
+
+static bool verifies_by_itself(const row *r)
+{
+    return is_displaced(r, AXIS_CHECK);
+}
+
+static bool looks_for_a_host(const row *r)
+{
+    return IS(TAKE, TAKE_HOST) && !IS(PLACE, AT_NO_PLACE);
+}
+
+static bool overwrites_ex_data(const row *r)
+{
+    return (IS(TAKE, TAKE_EX_DATA) || IS(TAKE, TAKE_EX_DATA_AWAY)) && !IS(PLACE, AT_NO_PLACE);
+}
+
+static bool is_given_late_to_client(const row *r)
+{
+    return !is_server(r) && (IS(GIVEN, GIVEN_IN_CERT_CB) || IS(GIVEN, GIVEN_ON_REQUEST));
+}
+
+/* Return true where two callbacks are displaced that a certificate given late needs. */
+static bool is_given_late_without(const row *r)
+{
+    bool is_late = is_given_late(r) || IS(GIVEN, GIVEN_IN_HELLO);
+
+    return is_server(r) && is_late
+           && (is_displaced(r, AXIS_SESSION) || IS(TAKE, TAKE_SESSION) || IS(TAKE, TAKE_ALL))
+           && (is_displaced(r, AXIS_MESSAGE) || is_displaced(r, AXIS_SECURITY));
+}
+
+/* Return true where a server of TLS 1.2 takes the mode back while it makes its ServerHello. */
+static bool takes_mode_in_hello(const row *r)
+{
+    return is_server(r) && !IS(PROTOCOL, TLS_1_3) && takes_mode(r)
+           && (IS(PLACE, AT_ADDED) || IS(PLACE, AT_SESSION_ID));
+}
+
+/* Return true where the verification is the first to find the server governed, with another certificate. */
+static bool is_found_late(const row *r)
+{
+    return displaces_all_but_hello(r) && is_displaced(r, AXIS_HELLO)
+           && (r->value[AXIS_GOVERNED] >= BY_STAND_IN);
+}
+
+/* Return true where the application itself puts another certificate in the place of its leaf. */
+static bool replaces_leaf(const row *r)
+{
+    return (IS(TAKE, TAKE_CTX) || IS(TAKE, TAKE_CERTIFICATE)) && !IS(PLACE, AT_NO_PLACE);
+}
+
+/* Return true for a client that sends early data. */
+static bool sends_early(const row *r)
+{
+    return !is_server(r) && IS(PROTOCOL, TLS_1_3) && IS(DRIVE, DRIVE_EARLY) && has_session(r);
+}
+
+/* Return true where SSL_write comes before the client's certificate, as with early data. */
+static bool writes_too_early(const row *r)
+{
+    return is_server(r) && IS(PROTOCOL, TLS_1_3) && IS(LIFE, LIFE_LISTENING)
+           && IS(DRIVE, DRIVE_DATA);
+}
+
+/* Return true for an open connection, which does not become Connect by another handshake. */
+static bool was_open(const row *r)
+{
+    return IS(LIFE, LIFE_RENEGOTIATED_SITE);
+}
+
+const exception oracle_refusals[] = {
+    {"the application verifies its peers by itself", "doc/limits.md", verifies_by_itself},
+    {"the application looks for a host name", "doc/limits.md, Host names", looks_for_a_host},
+    {"the application overwrites what is known of the SSL", "doc/limits.md", overwrites_ex_data},
+    {"a client is given its leaf when it is asked for it", "doc/limits.md",
+     is_given_late_to_client},
+    {"the certificate comes late, and two callbacks are displaced", "doc/limits.md",
+     is_given_late_without},
+    {"a server of TLS 1.2 takes the mode back while it makes its ServerHello", "doc/limits.md",
+     takes_mode_in_hello},
+    {"a server writes before the client's certificate is there", "doc/limits.md, Sessions",
+     writes_too_early},
+    {"the application replaces its leaf", "doc/limits.md", replaces_leaf},
+    {"a server of TLS is found to be governed by the verification alone", "doc/limits.md",
+     is_found_late},
+    {"a client sends early data", "doc/limits.md, Sessions", sends_early},
+    {"an ordinary connection is open", "doc/limits.md", was_open},
+    {0}};
+
+static const exception *find(const exception *list, const row *r)
+{
+    for (; list->name != NULL; list++) {
+        if (list->applies(r))
+            return list;
+    }
+    return NULL;
+}
+
+static bool is_second_handshake(const row *r)
+{
+    return IS(LIFE, LIFE_RENEGOTIATED) || IS(LIFE, LIFE_RENEGOTIATING)
+           || IS(LIFE, LIFE_RENEGOTIATED_SITE);
+}
+
+enum expected oracle_expects(const row *r, bool renegotiated, const exception **why)
+{
+    *why = NULL;
+    if (IS(GOVERNED, BY_NOTHING) || (goes_by_peer(r) && is_outside(r)))
+        return EXPECT_EITHER;
+    /* The connection is the first peer's as long as there was no second handshake. */
+    if (is_second_handshake(r) && !renegotiated)
+        return EXPECT_EITHER;
+    if (is_allowed(r)) {
+        *why = find(oracle_refusals, r);
+        return *why == NULL ? EXPECT_DATA : EXPECT_EITHER;
+    }
+    *why = find(oracle_ways_in, r);
+    return *why == NULL ? EXPECT_SILENCE : EXPECT_EITHER;
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The verdict on a row: data flows if and only if the peer is allowed. Each exception has a name and the page
+ * that states it. Plain data; any thread.
+ */
+#ifndef ATTACK_ORACLE_H
+#define ATTACK_ORACLE_H
+
+#include "row.h"
+
+enum expected { EXPECT_DATA, EXPECT_SILENCE, EXPECT_EITHER };
+
+/* An exception. `applies` tells of which rows it speaks. */
+typedef struct exception {
+    const char *name;
+    const char *page; /* the page that documents it */
+    bool (*applies)(const row *r);
+} exception;
+
+/* Ways in, which no library can close (SECURITY.md); and refusals of allowed peers (doc/limits.md). */
+extern const exception oracle_ways_in[], oracle_refusals[];
+
+/* Return what has to happen. *why is the exception that was met, or NULL. */
+enum expected oracle_expects(const row *r, bool renegotiated, const exception **why);
+
+#endif

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The values of all axes, with their names. The first of an axis is its default, which does nothing out of the
+ * ordinary.
+ */
+#ifndef ATTACK_SPACE_H
+#define ATTACK_SPACE_H
+
+/* The application under attack. */
+#define ROLES(X) X(ROLE_SERVER, "server") X(ROLE_CLIENT, "client")
+
+/* The thing that makes it governed. The settings of the process follow from it. */
+#define GOVERNS(X)                                                                         \
+    X(BY_LEAF, "leaf")            /* a leaf that the application was given as a file */    \
+    X(BY_STAND_IN, "stand-in")    /* a stand-in in its place */                            \
+    X(BY_URI, "uri")              /* a leaf from consul:leaf/web */                        \
+    X(BY_SERVICE, "service")      /* `service`; a client goes by its peer, or by a name */ \
+    X(BY_REQUIREMENT, "required") /* `service` and `outbound = require` */                 \
+    X(BY_NOTHING, "nothing")      /* an ordinary endpoint in a process with the provider */
+
+/* QUIC would be another one here. */
+#define PROTOCOLS(X) X(TLS_1_2, "TLSv1.2") X(TLS_1_3, "TLSv1.3") X(DTLS_1_2, "DTLSv1.2")
+
+/* The place in which it gets its own certificate. */
+#define GIVENS(X)                                                                     \
+    X(GIVEN_ON_CTX, "context")                                                        \
+    X(GIVEN_ON_SSL, "ssl")                                                            \
+    X(GIVEN_BESIDE, "beside")         /* an RSA certificate, on the context */        \
+    X(GIVEN_IN_HELLO, "client-hello") /* of a server, as the next ones */             \
+    X(GIVEN_BY_NAME, "servername")                                                    \
+    X(GIVEN_BY_SWITCH, "switch")           /* SSL_set_SSL_CTX in that callback */     \
+    X(GIVEN_BY_LATE_SWITCH, "late-switch") /* the same in the certificate callback */ \
+    X(GIVEN_IN_CERT_CB, "cert-cb")                                                    \
+    X(GIVEN_ON_REQUEST, "client-cert-cb") /* of a client */
+
+/* Whether and where it displaces one of our callbacks. "Inside" is the place of the axis `place`. */
+#define DISPLACED(P, X)      \
+    X(P##_LEFT, "left")      \
+    X(P##_ON_CTX, "context") \
+    X(P##_ON_SSL, "ssl")     \
+    X(P##_INSIDE, "inside")  \
+    X(P##_REMOVED, "removed") /* by NULL, on the context */
+#define SECURITIES(X) DISPLACED(SECURITY, X)
+#define HELLOS(X) DISPLACED(HELLO, X)
+#define MESSAGES(X) DISPLACED(MESSAGE, X)
+#define SESSIONS(X) DISPLACED(SESSION, X)
+#define INFOS(X) DISPLACED(INFO, X)
+#define CHECKS(X)       \
+    DISPLACED(CHECK, X) \
+    X(CHECK_BY_OPENSSL, "openssl") /* by a callback that asks libcrypto */
+
+/* The thing that it takes back in its `place`. */
+#define TAKINGS(X)                                                                    \
+    X(TAKE_NOTHING, "nothing")                                                        \
+    X(TAKE_MODE, "mode")               /* it verifies nothing */                      \
+    X(TAKE_MODE_LATER, "mode-later")   /* post-handshake authentication */            \
+    X(TAKE_MODE_ACCEPT, "mode-accept") /* it verifies with a callback that accepts */ \
+    X(TAKE_OPTIONS, "options")         /* tickets, renegotiation */                   \
+    X(TAKE_SESSION, "session")         /* the session's context, and its use */       \
+    X(TAKE_KEY, "key")                 /* pre-shared keys */                          \
+    X(TAKE_SECRET, "secret")           /* SSL_set_session_secret_cb */                \
+    X(TAKE_CERTIFICATE, "certificate") /* an ordinary one in its place */             \
+    X(TAKE_CERT_CB, "cert-cb")                                                        \
+    X(TAKE_STORE, "store")     /* the foreign CA */                                   \
+    X(TAKE_PARAM, "param")     /* partial chains, any time, any purpose */            \
+    X(TAKE_HOST, "host")       /* SSL_set1_host */                                    \
+    X(TAKE_EX_DATA, "ex-data") /* garbage under all numbers */                        \
+    X(TAKE_EX_DATA_AWAY, "ex-data-null")                                              \
+    X(TAKE_SHUTDOWN, "shutdown") /* none */                                           \
+    X(TAKE_BIO, "bio")           /* the BIOs of the beginning */                      \
+    X(TAKE_CTX, "ctx")           /* SSL_set_SSL_CTX to an ordinary one */             \
+    X(TAKE_LEVEL, "level")       /* security level 0 */                               \
+    X(TAKE_EARLY, "early")       /* early data is accepted */                         \
+    X(TAKE_ALL, "all")
+
+/* The place in which it does so. */
+#define PLACES(X)                                                        \
+    X(AT_NO_PLACE, "nowhere")                                            \
+    X(AT_CTX, "context")                                                 \
+    X(AT_SSL, "ssl")                                                     \
+    X(AT_HELLO, "client-hello")                                          \
+    X(AT_NAME, "servername")                                             \
+    X(AT_ALPN, "alpn")                                                   \
+    X(AT_STATUS, "status")                                               \
+    X(AT_ADDED, "extension-added")                                       \
+    X(AT_PARSED, "extension-parsed")                                     \
+    X(AT_KEYLOG, "keylog")                                               \
+    X(AT_CERT_CB, "cert-cb")                                             \
+    X(AT_CLIENT_CERT, "client-cert-cb")                                  \
+    X(AT_MESSAGE, "message")                                             \
+    X(AT_INFO, "info")                                                   \
+    X(AT_VERIFY, "verify") /* of each certificate */                     \
+    X(AT_CHECK, "cert-verify")                                           \
+    X(AT_SECURITY, "security") /* and asks ours */                       \
+    X(AT_RESUMABLE, "not-resumable")                                     \
+    X(AT_TICKET_KEY, "ticket-key")                                       \
+    X(AT_TICKET, "ticket") /* SSL_CTX_set_session_ticket_cb */           \
+    X(AT_PSK, "psk")                                                     \
+    X(AT_SESSION_ID, "session-id") /* SSL_CTX_set_generate_session_id */ \
+    X(AT_LOOK_UP, "session-look-up")                                     \
+    X(AT_NEW_SESSION, "new-session")                                     \
+    X(AT_PADDING, "padding") /* of records */                            \
+    X(AT_EARLY, "allow-early-data")                                      \
+    X(AT_COOKIE, "cookie")                                               \
+    X(AT_BIO, "bio")         /* each read and write of the network */    \
+    X(AT_BETWEEN, "between") /* two calls of libssl */                   \
+    X(AT_END, "end")         /* of the handshake, before the data */
+
+/* The calls of that place in which it does so. */
+#define CALLS(X)                \
+    X(CALL_EACH, "each")        \
+    X(CALL_1, "first")          \
+    X(CALL_2, "second")         \
+    X(CALL_3, "third")          \
+    X(CALL_FROM_4, "fourth-on") \
+    X(CALL_FROM_8, "eighth-on")
+
+/* Its own verify mode. */
+#define MODES(X)                                     \
+    X(MODE_NONE, "none")                             \
+    X(MODE_PEER, "peer")                             \
+    X(MODE_DEMAND, "demand")                         \
+    X(MODE_LATER, "post-handshake")                  \
+    X(MODE_ACCEPT, "accept") /* callback says yes */ \
+    X(MODE_ONCE, "once")
+
+#define CIPHERS(X)                                                       \
+    X(CIPHERS_USUAL, "usual")                                            \
+    X(CIPHERS_ALL, "all")       /* also anonymous and pre-shared ones */ \
+    X(CIPHERS_RSA, "dhe-first") /* DHE before ECDHE */
+
+/* The life of its SSL before the handshake in question. */
+#define LIVES(X)                                                                                   \
+    X(LIFE_FRESH, "fresh")                                                                         \
+    X(LIFE_CLEARED, "cleared")                     /* after an allowed peer */                     \
+    X(LIFE_CLEARED_SITE, "cleared-site")           /* it was ordinary */                           \
+    X(LIFE_REUSED, "reused")                       /* as cleared, by SSL_set_accept_state alone */ \
+    X(LIFE_COPIED, "copied")                       /* SSL_dup */                                   \
+    X(LIFE_RENEGOTIATED, "renegotiated")           /* by the peer, allowed at first */             \
+    X(LIFE_RENEGOTIATING, "renegotiating")         /* by the application */                        \
+    X(LIFE_RENEGOTIATED_SITE, "renegotiated-site") /* it was ordinary */                           \
+    X(LIFE_POST_HANDSHAKE, "post-handshake")                                                       \
+    X(LIFE_RESUMED, "resumed")           /* the session of an allowed peer */                      \
+    X(LIFE_RESUMED_SITE, "resumed-site") /* from before it was governed */                         \
+    X(LIFE_CACHE, "cache")               /* an external cache, shared with another process */      \
+    X(LIFE_TICKET_KEYS, "ticket-keys")   /* of another process */                                  \
+    X(LIFE_LISTENING, "listening")       /* DTLSv1_listen, SSL_stateless */                        \
+    X(LIFE_ASYNC, "async")
+
+/* How the application drives its SSL. */
+#define DRIVES(X)                                                             \
+    X(DRIVE_HANDSHAKE, "handshake")                                           \
+    X(DRIVE_DATA, "data")     /* SSL_write and SSL_read alone */              \
+    X(DRIVE_EARLY, "early")   /* SSL_read_early_data, SSL_write_early_data */ \
+    X(DRIVE_NARROW, "narrow") /* by a pipe of a few bytes */
+
+/* The host name that the client asks for. */
+#define NAMES(X)                                        \
+    X(NAME_NONE, "none")                                \
+    X(NAME_SERVICE, "service") /* the allowed peer's */ \
+    X(NAME_OTHER, "other-service")                      \
+    X(NAME_SITE, "site")
+
+#define PEERS(X)                                                                        \
+    X(PEER_ALLOWED, "allowed")                                                          \
+    X(PEER_NONE, "none") /* without a certificate */                                    \
+    X(PEER_SELF_SIGNED, "self-signed")                                                  \
+    X(PEER_CLAIMANT, "claimant")   /* self-signed, with the SPIFFE ID of the allowed */ \
+    X(PEER_FOREIGN, "foreign")     /* the same of another CA */                         \
+    X(PEER_DENIED, "denied")       /* by an intention, which counts for clients */      \
+    X(PEER_OTHER, "other-service") /* likewise denied as a client */                    \
+    X(PEER_GATEWAY, "gateway")     /* of the mesh, and no service */                    \
+    X(PEER_OTHER_MESH, "other-mesh")                                                    \
+    X(PEER_EXPIRED, "expired")                                                          \
+    X(PEER_NOT_YET, "not-yet")                                                          \
+    X(PEER_PURPOSE, "purpose") /* a leaf for the other end */                           \
+    X(PEER_KEY, "key")         /* a pre-shared one */                                   \
+    X(PEER_RAW_KEY, "raw-key") /* RFC 7250, from OpenSSL 3.2 on */
+
+#define AXES_OF(X)                      \
+    X(ROLE, "role", ROLES)              \
+    X(GOVERNED, "governed", GOVERNS)    \
+    X(PROTOCOL, "protocol", PROTOCOLS)  \
+    X(GIVEN, "given", GIVENS)           \
+    X(SECURITY, "security", SECURITIES) \
+    X(HELLO, "hello", HELLOS)           \
+    X(MESSAGE, "message", MESSAGES)     \
+    X(SESSION, "session", SESSIONS)     \
+    X(CHECK, "check", CHECKS)           \
+    X(INFO, "info", INFOS)              \
+    X(TAKE, "take", TAKINGS)            \
+    X(PLACE, "place", PLACES)           \
+    X(CALL, "call", CALLS)              \
+    X(MODE, "mode", MODES)              \
+    X(CIPHER, "ciphers", CIPHERS)       \
+    X(LIFE, "life", LIVES)              \
+    X(DRIVE, "drive", DRIVES)           \
+    X(NAME, "name", NAMES)              \
+    X(PEER, "peer", PEERS)
+
+#endif

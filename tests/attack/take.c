@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The things that the application takes back. */
+#include "app.h"
+
+#include "unit.h"
+
+#include <openssl/x509v3.h>
+
+#include "hostile.h"
+#include "tls.h"
+
+/* ---- callbacks of the application ---- */
+
+static int find_key(SSL *ssl, const unsigned char *identity, size_t len, SSL_SESSION **session)
+{
+    app_at(AT_PSK, ssl);
+    *session = peer_key_session(ssl);
+    return 1;
+}
+
+static int use_key(SSL *ssl, const EVP_MD *md, const unsigned char **id, size_t *len,
+                   SSL_SESSION **session)
+{
+    app_at(AT_PSK, ssl);
+    *id = (const unsigned char *)"anyone";
+    *len = 6;
+    *session = peer_key_session(ssl);
+    return 1;
+}
+
+static int tell_secret(SSL *ssl, void *secret, int *len, STACK_OF(SSL_CIPHER) *ciphers,
+                       const SSL_CIPHER **cipher, void *arg)
+{
+    memset(secret, 's', 48);
+    *len = 48;
+    return 1;
+}
+
+static int cert_is_fine(SSL *ssl, void *arg)
+{
+    return 1;
+}
+
+static int early_is_fine(SSL *ssl, void *arg)
+{
+    return 1;
+}
+
+/* ---- one thing each ---- */
+
+static void take_options(SSL *ssl)
+{
+    CALL(SSL_clear_options(ssl, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION));
+    CALL(SSL_set_options(ssl, SSL_OP_ALLOW_UNSAFE_LEGACY_RENEGOTIATION
+                                  | SSL_OP_ALLOW_CLIENT_RENEGOTIATION | SSL_OP_NO_ANTI_REPLAY));
+    CALL(SSL_set_num_tickets(ssl, 2));
+}
+
+static void take_session(SSL *ssl)
+{
+    CALL(SSL_set_session_id_context(ssl, (const unsigned char *)ATTACK_SID, 3));
+    CALL(SSL_set_not_resumable_session_callback(ssl, hostile_not_resumable));
+    if (SSL_get_session(ssl) != NULL)
+        CALL(SSL_SESSION_set1_id_context(SSL_get_session(ssl), (const unsigned char *)ATTACK_SID,
+                                         3));
+}
+
+static void take_key(SSL *ssl)
+{
+    CALL(SSL_set_psk_server_callback(ssl, hostile_psk_server));
+    CALL(SSL_set_psk_client_callback(ssl, hostile_psk_client));
+    CALL(SSL_set_psk_find_session_callback(ssl, find_key));
+    CALL(SSL_set_psk_use_session_callback(ssl, use_key));
+}
+
+static void take_store(SSL *ssl)
+{
+    X509_STORE *store = X509_STORE_new();
+
+    assert_non_null(store);
+    X509_STORE_add_cert(store, world.foreign_ca.cert);
+    X509_STORE_add_cert(store, world.site.cert);
+    CALL(SSL_set0_verify_cert_store(ssl, store));
+}
+
+static void take_param(X509_VERIFY_PARAM *param)
+{
+    CALL(X509_VERIFY_PARAM_set_flags(param, X509_V_FLAG_PARTIAL_CHAIN | X509_V_FLAG_NO_CHECK_TIME));
+    CALL(X509_VERIFY_PARAM_set_purpose(param, X509_PURPOSE_ANY));
+}
+
+#define NUMBERS 64 /* more than an SSL has */
+
+static void take_ex_data(SSL *ssl, void *value)
+{
+    int i;
+
+    app_list("for (i = 0; i < 64; i++) SSL_set_ex_data(ssl, i, value)");
+    for (i = 0; i < NUMBERS; i++)
+        SSL_set_ex_data(ssl, i, value);
+}
+
+static void take_bio(SSL *ssl)
+{
+    if (app.rbio == NULL)
+        return;
+    BIO_up_ref(app.rbio);
+    BIO_up_ref(app.wbio);
+    CALL(SSL_set0_rbio(ssl, app.rbio));
+    CALL(SSL_set0_wbio(ssl, app.wbio));
+}
+
+static void take_certificate(SSL *ssl)
+{
+    CALL(SSL_certs_clear(ssl));
+    CALL(SSL_use_certificate(ssl, world.site.cert));
+    CALL(SSL_use_PrivateKey(ssl, world.site.key));
+}
+
+static void take_early(SSL *ssl)
+{
+    CALL(SSL_set_max_early_data(ssl, 4096));
+    CALL(SSL_set_recv_max_early_data(ssl, 4096));
+    CALL(SSL_set_allow_early_data_cb(ssl, early_is_fine, NULL));
+}
+
+static void take_mode(SSL *ssl)
+{
+    CALL(SSL_set_verify(ssl, SSL_VERIFY_NONE, NULL));
+}
+
+static void take_mode_later(SSL *ssl)
+{
+    CALL(SSL_set_verify(ssl, SSL_VERIFY_PEER | SSL_VERIFY_POST_HANDSHAKE, app_accept));
+}
+
+static void take_mode_accept(SSL *ssl)
+{
+    CALL(SSL_set_verify(ssl, SSL_VERIFY_PEER, app_accept));
+}
+
+static void take_secret(SSL *ssl)
+{
+    CALL(SSL_set_session_secret_cb(ssl, tell_secret, NULL));
+}
+
+static void take_cert_cb(SSL *ssl)
+{
+    CALL(SSL_set_cert_cb(ssl, cert_is_fine, NULL));
+}
+
+static void take_param_of(SSL *ssl)
+{
+    take_param(SSL_get0_param(ssl));
+}
+
+static void take_host(SSL *ssl)
+{
+    CALL(SSL_set1_host(ssl, "somewhere.example"));
+}
+
+static void take_ex_data_by_garbage(SSL *ssl)
+{
+    static char page[16] __attribute__((aligned(16)));
+
+    take_ex_data(ssl, page);
+}
+
+static void take_ex_data_away(SSL *ssl)
+{
+    take_ex_data(ssl, NULL);
+}
+
+static void take_shutdown(SSL *ssl)
+{
+    CALL(SSL_set_shutdown(ssl, 0));
+}
+
+static void take_ctx(SSL *ssl)
+{
+    CALL(SSL_set_SSL_CTX(ssl, app.first));
+}
+
+static void take_level(SSL *ssl)
+{
+    CALL(SSL_set_security_level(ssl, 0));
+    if (!ROW_IS(&app.r, PLACE, AT_SECURITY)) /* libssl goes through the list */
+        CALL(SSL_set_cipher_list(ssl, "aNULL:PSK:ALL"));
+}
+
+static void take_nothing(SSL *ssl)
+{
+}
+
+static void take_all(SSL *ssl);
+
+/* By the values of the axis. */
+static void (*const takers[])(SSL *) = {
+    [TAKE_NOTHING] = take_nothing,
+    [TAKE_MODE] = take_mode,
+    [TAKE_MODE_LATER] = take_mode_later,
+    [TAKE_MODE_ACCEPT] = take_mode_accept,
+    [TAKE_OPTIONS] = take_options,
+    [TAKE_SESSION] = take_session,
+    [TAKE_KEY] = take_key,
+    [TAKE_SECRET] = take_secret,
+    [TAKE_CERTIFICATE] = take_certificate,
+    [TAKE_CERT_CB] = take_cert_cb,
+    [TAKE_STORE] = take_store,
+    [TAKE_PARAM] = take_param_of,
+    [TAKE_HOST] = take_host,
+    [TAKE_EX_DATA] = take_ex_data_by_garbage,
+    [TAKE_EX_DATA_AWAY] = take_ex_data_away,
+    [TAKE_SHUTDOWN] = take_shutdown,
+    [TAKE_BIO] = take_bio,
+    [TAKE_CTX] = take_ctx,
+    [TAKE_LEVEL] = take_level,
+    [TAKE_EARLY] = take_early,
+    [TAKE_ALL] = take_all,
+};
+
+/* Take back what may let a peer in. The rest would only be refused. */
+static void take_all(SSL *ssl)
+{
+    static const enum taking all[] = {TAKE_OPTIONS, TAKE_SESSION, TAKE_KEY,      TAKE_SECRET,
+                                      TAKE_CERT_CB, TAKE_STORE,   TAKE_PARAM,    TAKE_LEVEL,
+                                      TAKE_EARLY,   TAKE_MODE,    TAKE_SHUTDOWN, TAKE_BIO};
+    size_t i;
+
+    for (i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+        takers[all[i]](ssl);
+}
+
+void app_take(SSL *ssl)
+{
+    takers[app.r.value[AXIS_TAKE]](ssl);
+}
+
+/* Set them on a context. Other things are of an SSL only. */
+void app_take_on_ctx(SSL_CTX *ctx)
+{
+    enum taking taking = app.r.value[AXIS_TAKE];
+
+    app_list("/* on the context */");
+    if (taking == TAKE_MODE || taking == TAKE_ALL)
+        CALL(SSL_CTX_set_verify(ctx, SSL_VERIFY_NONE, NULL));
+    if (taking == TAKE_MODE_LATER)
+        CALL(SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_POST_HANDSHAKE, app_accept));
+    if (taking == TAKE_MODE_ACCEPT)
+        CALL(SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, app_accept));
+    if (taking == TAKE_OPTIONS || taking == TAKE_ALL) {
+        CALL(SSL_CTX_clear_options(ctx, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION));
+        CALL(SSL_CTX_set_options(ctx, SSL_OP_ALLOW_CLIENT_RENEGOTIATION | SSL_OP_NO_ANTI_REPLAY));
+        CALL(SSL_CTX_set_num_tickets(ctx, 2));
+    }
+    if (taking == TAKE_KEY || taking == TAKE_ALL) {
+        CALL(SSL_CTX_set_psk_server_callback(ctx, hostile_psk_server));
+        CALL(SSL_CTX_set_psk_client_callback(ctx, hostile_psk_client));
+        CALL(SSL_CTX_set_psk_find_session_callback(ctx, find_key));
+        CALL(SSL_CTX_set_psk_use_session_callback(ctx, use_key));
+    }
+    if (taking == TAKE_STORE || taking == TAKE_ALL)
+        X509_STORE_add_cert(SSL_CTX_get_cert_store(ctx), world.foreign_ca.cert);
+    if (taking == TAKE_PARAM || taking == TAKE_ALL)
+        take_param(SSL_CTX_get0_param(ctx));
+    if (taking == TAKE_HOST)
+        CALL(X509_VERIFY_PARAM_set1_host(SSL_CTX_get0_param(ctx), "somewhere.example", 0));
+    if (taking == TAKE_LEVEL || taking == TAKE_ALL)
+        CALL(SSL_CTX_set_security_level(ctx, 0));
+    if (taking == TAKE_EARLY || taking == TAKE_ALL) {
+        CALL(SSL_CTX_set_max_early_data(ctx, 4096));
+        CALL(SSL_CTX_set_recv_max_early_data(ctx, 4096));
+    }
+    if (taking == TAKE_CERT_CB)
+        CALL(SSL_CTX_set_cert_cb(ctx, cert_is_fine, NULL));
+    if (taking == TAKE_SHUTDOWN)
+        CALL(SSL_CTX_set_quiet_shutdown(ctx, 1));
+}
