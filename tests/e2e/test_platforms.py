@@ -3,11 +3,13 @@
 
 import base64
 import contextlib
+import http.server
 import json
 import os
 import re
 import socket
 import socketserver
+import ssl
 import threading
 import time
 
@@ -99,6 +101,77 @@ def test_a_task_of_nomad(programs, guarded, nomad, service):
     assert wait_until(lambda: not programs.talk(server, TLS13, *friend).talked, "a refusal")
     consul(programs, guarded, login, CONSUL_HTTP_TOKEN="")
     wait_until(lambda: programs.talk(server, TLS13, *friend).talked, "the new token")
+
+
+class Kubernetes(http.server.BaseHTTPRequestHandler):
+    """The two answers of Kubernetes to Consul: the account that a token is of, and the account itself."""
+
+    ACCOUNT = "system:serviceaccount:default:web"
+
+    def answer(self, body):
+        data = json.dumps(body).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def do_POST(self):
+        review = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        known = self.path == "/apis/authentication.k8s.io/v1/tokenreviews" and review["spec"]["token"] == self.server.token
+        user = {"username": self.ACCOUNT, "uid": "1"} if known else {}
+        self.answer({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview",
+                     "status": {"authenticated": known, "user": user}})
+
+    def do_GET(self):
+        assert self.path == "/api/v1/namespaces/default/serviceaccounts/web", self.path
+        self.answer({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "web", "namespace": "default", "uid": "1"}})
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def kubernetes(tmp_path):
+    """Give an API of Kubernetes over HTTPS, with its CA and the token of the service account web."""
+    authority = Authority("kubernetes.example", "Kubernetes CA")
+    _, certificate, _, key, *_ = authority.issue([], dns=["127.0.0.1"]).files(tmp_path, "kubernetes")
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Kubernetes)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    server.ca, server.token = authority.pem, Issuer().token(sub=Kubernetes.ACCOUNT)
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_pod_of_kubernetes(programs, guarded, kubernetes):
+    """The init container's command works with the auth method of Consul's Helm chart, and gives the leaf of its service."""
+    guarded.put("/v1/acl/auth-method", {"Name": "consul-k8s-auth-method", "Type": "kubernetes", "Config": {
+        "Host": f"https://127.0.0.1:{kubernetes.server_address[1]}", "CACert": kubernetes.ca,
+        "ServiceAccountJWT": kubernetes.token}})
+    guarded.put("/v1/acl/binding-rule", {
+        "AuthMethod": "consul-k8s-auth-method", "BindType": "service", "BindName": "${serviceaccount.name}",
+        "Selector": "serviceaccount.name!=default"})
+    sink = programs.path("token")
+    manifest = (newcomer.ROOT / "examples" / "kubernetes.yaml").read_text()
+    command = " ".join(json.loads(re.search(r"command: (\[.*?\])", manifest, re.DOTALL)[1]))
+    jwt = programs.write("jwt", kubernetes.token)
+    for words, ours in (("/var/run/secrets/kubernetes.io/serviceaccount/token", jwt), ("/consul/login/token", sink),
+                        ("$(POD)", "web-1")):
+        assert words in command and words in manifest
+        command = command.replace(words, str(ours))
+    consul(programs, guarded, command, CONSUL_HTTP_TOKEN="")
+    config = programs.config(guarded, token_file=sink)
+    assert programs.storeutl("consul:leaf/web", config=config).code == 0
+    refused = programs.storeutl("consul:leaf/db", config=config)
+    assert refused.code != 0 and "service:write" in refused.stderr, refused
+    jwt.write_text(Issuer().token(sub=Kubernetes.ACCOUNT))
+    with pytest.raises(AssertionError, match="jwt not valid"):
+        consul(programs, guarded, command, CONSUL_HTTP_TOKEN="")
+    guarded.request("DELETE", "/v1/acl/auth-method/consul-k8s-auth-method")
 
 
 class Bridge(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
