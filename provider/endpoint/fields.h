@@ -3,13 +3,14 @@
 #ifndef PROV_ENDPOINT_FIELDS_H
 #define PROV_ENDPOINT_FIELDS_H
 
-#include "endpoint/quic.h"
+#include "endpoint/security.h"
 
 #define ENDPOINT_CERTS_MAX 16 /* OpenSSL has one for each of nine types of key */
 
 struct endpoint {
     void (*next_info)(const SSL *, int, int); /* the SSL's own, or NULL for its context's */
-    endpoint_security_fn *next_security;      /* the SSL's own on QUIC, or NULL */
+    endpoint_security_fn *next_security;      /* the SSL's own; NULL where ours displaces none */
+    bool asking_security;                     /* it is being called */
     unsigned char telling;                    /* depth of calls of the application's */
     BIO *wbio;                                /* the SSL's own, which was cut off; or NULL */
     const SSL_CTX *ctx; /* the SSL's when its certificates were looked at; compared, never used */

@@ -12,13 +12,4 @@
 /* Return true for a connection of OpenSSL's own QUIC. */
 bool endpoint_is_quic(const SSL *ssl);
 
-typedef int endpoint_security_fn(const SSL *s, const SSL_CTX *ctx, int op, int bits, int nid,
-                                 void *other, void *ex);
-
-/* Put our callback in front of the SSL's security callback. Repeated calls are cheap. */
-void endpoint_displace_security(endpoint *e, SSL *ssl, endpoint_security_fn *ours);
-
-/* Return the callback that ours was put in front of; NULL for none. */
-endpoint_security_fn *endpoint_next_security(const endpoint *e);
-
 #endif

@@ -2,6 +2,7 @@
 #include "endpoint/stop.h"
 
 #include "endpoint/fields.h"
+#include "endpoint/quic.h"
 
 bool endpoint_stop(endpoint *e)
 {

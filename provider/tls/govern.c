@@ -15,8 +15,8 @@
 #include "endpoint/report.h"
 #include "endpoint/rule.h"
 #include "endpoint/stop.h"
+#include "tls/guard.h"
 #include "tls/present.h"
-#include "tls/quic.h"
 #include "tls/stop.h"
 
 #include <errno.h>
@@ -138,7 +138,7 @@ static void on_info(const SSL *s, int where, int value);
 void prov_tls_watch_end(endpoint *e, SSL *ssl)
 {
     endpoint_displace_info(e, ssl, on_info);
-    prov_tls_guard_quic(e, ssl);
+    prov_tls_guard(e, ssl);
 }
 
 endpoint *prov_tls_arm(SSL *ssl)
@@ -252,10 +252,8 @@ static void on_info(const SSL *s, int where, int value)
         prov_tls_log_noted_alert(e, ssl);
     endpoint_tell_info(e, ssl, where, value, on_info);
     /* It may have displaced us; and the next step may be the CertificateRequest. */
-    if (endpoint_rule(e) != ENDPOINT_LEFT_ALONE && !endpoint_is_telling_info(e)) {
-        endpoint_displace_info(e, ssl, on_info);
-        prov_tls_guard_quic(e, ssl);
-    }
+    if (endpoint_rule(e) != ENDPOINT_LEFT_ALONE && !endpoint_is_telling_info(e))
+        prov_tls_watch_end(e, ssl);
     if (is_governed && (where & SSL_CB_LOOP) != 0 && SSL_is_server(ssl))
         SSL_set_verify(ssl, PROV_SERVER_VERIFY_MODE, NULL);
 }

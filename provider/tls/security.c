@@ -4,6 +4,7 @@
 #include "endpoint/certificates.h"
 #include "endpoint/quic.h"
 #include "endpoint/report.h"
+#include "endpoint/security.h"
 #include "instance/instances.h"
 #include "report/error_queue.h"
 #include "tls/govern.h"
@@ -14,11 +15,8 @@
 
 #include <openssl/objects.h>
 
-typedef int security_fn(const SSL *s, const SSL_CTX *ctx, int op, int bits, int nid, void *other,
-                        void *ex);
-
 /* Keep libssl's own security callback, which every SSL_CTX has at first. It is set before ours can run. */
-static _Atomic(security_fn *) default_security;
+static _Atomic(endpoint_security_fn *) default_security;
 
 /*
  * States of a handshake, by their names of SSL_state_string(3). Their numbers TLS_ST_... differ among the
@@ -222,6 +220,7 @@ void prov_tls_secure(SSL_CTX *ctx)
 {
     atomic_store_explicit(&default_security, SSL_CTX_get_security_callback(ctx),
                           memory_order_relaxed);
+    endpoint_set_usual_security(on_security);
     SSL_CTX_set_security_callback(ctx, on_security);
 }
 

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The last question of a handshake, which can be answered by no. In the thread that drives the SSL. */
+#ifndef PROV_TLS_GUARD_H
+#define PROV_TLS_GUARD_H
+
+#include "endpoint/endpoint.h"
+
+/*
+ * Have libssl ask us before it accepts that the peer has the key of its certificate. An application may have
+ * displaced the security callback. A no to this question ends the handshake, before the last message. No
+ * application takes that back, and OpenSSL's own QUIC obeys it. Repeated calls are cheap.
+ */
+void prov_tls_guard(endpoint *e, SSL *ssl);
+
+#endif

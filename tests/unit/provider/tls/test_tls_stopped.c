@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Connections that were stopped, and applications that have them go on: SSL_set_shutdown takes a stop back. */
+#include "unit.h"
+
+#include <openssl/err.h>
+
+#include "hostile.h"
+#include "tls.h"
+
+static int accept_all(X509_STORE_CTX *ctx, void *arg)
+{
+    X509_STORE_CTX_set_error(ctx, X509_V_OK);
+    return 1;
+}
+
+static void go_on(const SSL *ssl, int where, int value)
+{
+    SSL_set_shutdown((SSL *)ssl, 0);
+}
+
+/* Make a context that verifies by itself. It is stopped at the end of the handshake, and not before. */
+static SSL_CTX *make_ctx(int version, const minted *own, bool resets)
+{
+    SSL_CTX *ctx = tls_ctx(version, own);
+
+    hostile_displace(ctx, HOSTILE_SECURITY);
+    SSL_CTX_set_cert_verify_callback(ctx, accept_all, NULL);
+    if (resets)
+        SSL_CTX_set_info_callback(ctx, go_on);
+    return ctx;
+}
+
+/* Let both talk, reset the shutdown of this side, and let them try again, as long as they can. */
+static void assert_silent(SSL *client, SSL *server, SSL *stopped, bool at_once)
+{
+    tls_outcome outcome = at_once ? tls_talk_at_once(client, server) : tls_talk(client, server);
+    int i;
+
+    assert_refused("at first", &outcome);
+    for (i = 0; i < 3; i++) {
+        SSL_set_shutdown(stopped, 0);
+        outcome = tls_talk_at_once(client, server);
+        assert_refused("after a reset", &outcome);
+    }
+}
+
+static void try_to_go_on(int version, bool resets, bool at_once)
+{
+    SSL_CTX *web = make_ctx(version, &world.web, resets), *site = tls_ctx(version, &world.site),
+            *friend = make_ctx(version, &world.friend, resets);
+    SSL *client, *server;
+
+    tls_pair(site, web, &client, &server);
+    assert_silent(client, server, server, at_once);
+    tls_close(client, server);
+    tls_pair(friend, site, &client, &server);
+    assert_silent(client, server, client, at_once);
+    tls_close(client, server);
+    SSL_CTX_free(web);
+    SSL_CTX_free(friend);
+    SSL_CTX_free(site);
+}
+
+static void test_reset(void **state)
+{
+    size_t v, i;
+
+    for (v = 0; v < 2; v++) {
+        for (i = 0; i < 4; i++)
+            try_to_go_on(tls_versions[v], (i & 1) != 0, (i & 2) != 0);
+    }
+}
+
+/* The same contexts talk to whom they may, and an SSL can be used again. */
+static void test_friend(void **state)
+{
+    size_t v;
+
+    for (v = 0; v < 2; v++) {
+        SSL_CTX *web = tls_ctx(tls_versions[v], &world.web),
+                *friend = tls_ctx(tls_versions[v], &world.friend);
+        SSL *client, *server;
+        tls_outcome outcome;
+
+        SSL_CTX_set_info_callback(web, go_on);
+        SSL_CTX_set_info_callback(friend, go_on);
+        tls_pair(friend, web, &client, &server);
+        outcome = tls_talk(client, server);
+        assert_talked("a friend", &outcome);
+        tls_close(client, server);
+        SSL_CTX_free(web);
+        SSL_CTX_free(friend);
+    }
+}
+
+/* ---- a security callback that is made of ours ---- */
+
+static int (*ours)(const SSL *s, const SSL_CTX *ctx, int op, int bits, int nid, void *other,
+                   void *ex);
+static int depth, deepest, wraps;
+
+static int wrap(const SSL *s, const SSL_CTX *ctx, int op, int bits, int nid, void *other, void *ex)
+{
+    int answer = 1;
+
+    if (++depth > deepest)
+        deepest = depth;
+    if (depth < 100)
+        answer = ours(s, ctx, op, bits, nid, other, ex);
+    depth--;
+    return answer;
+}
+
+static void wrap_in_a_step(const SSL *s, int where, int value)
+{
+    SSL *ssl = (SSL *)s;
+
+    if ((where & SSL_CB_LOOP) == 0 || SSL_get_security_callback(ssl) == wrap)
+        return;
+    ours = SSL_get_security_callback(ssl);
+    SSL_set_security_callback(ssl, wrap);
+    wraps++;
+}
+
+static void test_wrapped(void **state)
+{
+    size_t v;
+
+    for (v = 0; v < 2; v++) {
+        SSL_CTX *web = tls_ctx(tls_versions[v], &world.web),
+                *site = tls_ctx(tls_versions[v], &world.site),
+                *friend = tls_ctx(tls_versions[v], &world.friend);
+        tls_outcome outcome;
+
+        wraps = deepest = 0;
+        SSL_CTX_set_info_callback(web, wrap_in_a_step);
+        outcome = tls_connect(friend, web);
+        assert_talked("a friend", &outcome);
+        assert_true(wraps > 1);
+        assert_true(deepest >= 1 && deepest <= 2);
+        SSL_CTX_set_cert_verify_callback(web, accept_all, NULL);
+        outcome = tls_connect(site, web);
+        assert_refused("a stranger", &outcome);
+        SSL_CTX_free(web);
+        SSL_CTX_free(site);
+        SSL_CTX_free(friend);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_reset, tls_reset),
+        cmocka_unit_test_setup(test_friend, tls_reset),
+        cmocka_unit_test_setup(test_wrapped, tls_reset),
+    };
+
+    return cmocka_run_group_tests(tests, tls_set_up, tls_tear_down);
+}
