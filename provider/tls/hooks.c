@@ -117,15 +117,16 @@ static _Thread_local bool is_loading; /* a constructor of a library may make an 
 
 /*
  * Load the libraries for requests: programs confine themselves between their first SSL_CTX and the first
- * handshake. A handshake tries again, and tells an error.
+ * handshake. Without a library all TLS is refused, as with wrong settings.
  */
 static void load_libraries(void)
 {
     consul_store *store = prov_active_store(NULL);
+    consul_error err = {0};
 
     is_loading = true;
-    if (store != NULL)
-        consul_store_load(store, NULL);
+    if (store != NULL && !consul_store_load(store, &err))
+        prov_instances_refuse_tls(&err);
     consul_store_unref(store);
     is_loading = false;
 }
