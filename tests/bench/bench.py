@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.dont_write_bytecode = True
 sys.path[1:1] = [str(ROOT / "tests" / "e2e"), str(ROOT / "tests" / "e2e" / "load")]
 
+import board  # noqa: E402
 import handshakes  # noqa: E402
 import library  # noqa: E402
 import propagation  # noqa: E402
@@ -31,7 +32,7 @@ from agent import Agent  # noqa: E402
 from peers import Runtime  # noqa: E402
 from programs import Programs  # noqa: E402
 
-TOPICS = ("start", "instructions", "fresh", "steady", "sidecar", "library", "propagation")
+TOPICS = ("start", "instructions", "board", "fresh", "steady", "sidecar", "library", "propagation")
 PAGE = ROOT / "doc" / "cost.md"
 DOCUMENT = ROOT / "doc" / "cost"  # the tables, and the charts that the page shows
 BEGINNING = "# Measured cost\n\n<!-- Made by tools/bench --document. -->\n\n"
@@ -101,6 +102,9 @@ class Bench:
                     mutual, public = handshakes.instructions(runtime, sides, few, few + options.handshakes)
                     self.results.setdefault("public", {})[runtime.version] = public
                     found[runtime.version] = mutual
+                elif topic == "board":
+                    few = max(2, options.handshakes // 4)
+                    found[runtime.version] = board.measure(runtime, sides, few, few + options.handshakes)
                 elif topic == "fresh":
                     of = handshakes.fresh(runtime, sides, 2 * options.rounds)
                     found[runtime.version] = {", ".join(map(str, key)): values for key, values in of.items()}

@@ -65,6 +65,14 @@ def instruction_tables(results):
                 "process.)")
 
 
+def board_table(results):
+    rows = [(name, version, *(f"{of[side][1]:.0f}" for side in of), *(f"{of[side][1] / of[side][0]:.5f}" for side in of))
+            for name, versions in results["board"].items() for version, of in versions.items()]
+    yield table("Status and metrics", ("OpenSSL", "TLS", "instructions, asking", "instructions, busy", "of all, asking",
+                "of all, busy"), rows,
+                "The instructions by which both ends of a handshake show themselves to `consul-tls status` (callgrind).")
+
+
 START_FIGURES = {"M instructions": lambda way: way["instructions"] / 1e6,
                  "ms of CPU time": lambda way: 1000 * statistics.median(way["cpu"])}
 
@@ -224,6 +232,9 @@ def promises(results):
     for side, when in (("ours", ""), ("asking", ", asking each time")):
         row(f"instructions, of plain{when}", 0.65, *ratios(mutual, side, "plain"))
         row(f"instructions, of plain with NO_AUTO_CHAIN{when}", 0.90, *ratios(mutual, side, "tuned"))
+    row("instructions for status and metrics, of all of a handshake", 0.005, *(
+        [of[side][1] / of[side][0] for of in results.get("board", {}).get(name, {}).values() for side in of]
+        for name in names))
     for unit, figure in START_FIGURES.items():
         row(f"{unit} of a program that does no TLS, no service", 1.15, *starts(figure))
     row("wall time of plain, server only ours", 0.90, *walls("ours, server only"))
@@ -240,7 +251,7 @@ def promises(results):
                     "Least and most of all settings.")
 
 
-SECTIONS = {"start": start_table, "instructions": instruction_tables, "steady": steady_tables, "locks": lock_table, "fresh": fresh_table,
+SECTIONS = {"start": start_table, "instructions": instruction_tables, "board": board_table, "steady": steady_tables, "locks": lock_table, "fresh": fresh_table,
             "sidecar": sidecar_table, "library": library_table, "propagation": propagation_table}
 
 

@@ -304,6 +304,15 @@ def test_a_fault_of_tls(programs, tls_agent, changes, words, cure):
     check(programs, config).breaks("agent", words, cure=cure)
 
 
+def test_an_agents_certificate_that_has_expired(programs, tls_agent):
+    """By the clock of this host, which is a month ahead of it."""
+    clock = programs.module.parents[1] / "tests" / "stepped_clock.so"
+    preload = f"{programs.preload}:{clock}" if programs.preload else str(clock)
+    env = {"LD_PRELOAD": preload, "STEPPED_CLOCK": str(programs.write("step", f"{40 * DAY}\n"))}
+    check(programs, programs.config(service="web", **tls_agent.settings()), env=env).breaks(
+        "agent", "the agent's certificate has expired", "and here it is 20", cure="give the agent a new certificate")
+
+
 def test_https_on_a_port_of_http(programs, agent):
     check(programs, programs.config(f"https://{agent.address}", service="web")).breaks(
         "agent", "the agent speaks plain HTTP at this port", cure="write http:// into address")

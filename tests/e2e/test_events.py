@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
 from pathlib import Path
 
@@ -259,6 +260,45 @@ def test_an_audit_by_kept_verdicts(own_agent, log, served):
     wait_until(lambda: all(friend.visit(served.server.port, GET, SERVED).served for _ in range(10))
                and log.has("by kept verdict, serial"), "a kept verdict")
     assert visit()
+
+
+def test_an_audit_while_the_agent_is_lost(own_agent, log, served):
+    visit = served(audit="yes", on_agent_loss="last-known")
+    assert visit()
+    own_agent.stop()
+    assert served.friend.visit(served.server.port, GET, SERVED).served
+    line = log.event("peer_admitted", "^client admitted: .*/svc/friend\" by last-known verdict, serial ", level="info",
+                     verdict="last-known verdict", service="web", address="127.0.0.1", role="server")
+    assert log.form == "text" or line["serial"] in line["message"]
+
+
+def test_a_uri_that_is_refused(programs, own_agent, log):
+    config = programs.config(own_agent, **log.settings)
+    assert programs.storeutl("consul://leaf/web/more", config=config).code != 0
+    log.event("uri_refused", "leaf/web/more.*allowed are consul:leaf/<service>", level="warning", reason="invalid consul URI")
+
+
+def test_lines_that_are_left_out(own_agent, log, served):
+    """A crowd without certificates: its lines are counted beyond fifty."""
+    served()
+    nobody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    nobody.check_hostname, nobody.verify_mode = False, ssl.CERT_NONE
+
+    def visit():
+        for _ in range(20):
+            try:
+                with nobody.wrap_socket(socket.create_connection(("127.0.0.1", served.server.port), 20)) as connection:
+                    connection.recv(1)
+            except OSError:
+                pass
+        return log.has("more were not written here")
+
+    wait_until(visit, "a count of lines")
+    found = [line for line in log.texts() if "more were not written here" in line]
+    assert re.match(r"\d+ more were not written here: more than 10 a second, or no room for them", found[0]), found
+    if log.form == "json":
+        line = next(line for line in log.objects() if "more were not written here" in line["message"])
+        assert line["event"] == "lines_left_out" and line["level"] == "warning"
 
 
 def test_bystanders_are_silent(programs, own_agent, log):
