@@ -12,7 +12,7 @@ SHOWN_BY = ("prov_board_count_client", "prov_board_count_server", "prov_board_co
 
 
 def profile(runtime, side, version, count, is_busy):
-    """Return the instructions of a run: all, and those of the board."""
+    """Return two numbers of instructions: of a whole run, and of the board in it."""
     out = runtime.programs.path("callgrind")
     argv, environment = runtime.peer("pair", side, count, version=version, before=[
         "valgrind", "--tool=callgrind", f"--callgrind-out-file={out}"])
