@@ -33,7 +33,7 @@ static bool asks_for_service(endpoint *e, const char *host)
  */
 static bool look_at_hosts(endpoint *e, SSL *ssl)
 {
-    const char *host;
+    const char *host, *checked = NULL;
     int i;
 
     for (i = 0; (host = X509_VERIFY_PARAM_get0_host(SSL_get0_param(ssl), i)) != NULL; i++) {
@@ -41,9 +41,12 @@ static bool look_at_hosts(endpoint *e, SSL *ssl)
             e->host_is_service = true;
             return true;
         }
+        checked = host;
     }
     host = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
-    return host != NULL && asks_for_service(e, host);
+    if (host == NULL || (checked != NULL && strcmp(host, checked) == 0))
+        return false; /* mostly both are the same, and a look-up is dear to a bystander */
+    return asks_for_service(e, host);
 }
 
 /*
