@@ -85,6 +85,13 @@ int consul_leaf_check(const consul_leaf *leaf, const consul_roots *roots, const 
     int valid;
 
     *stale = false;
+    if (strcmp(id->service, service) == 0 && *scope->dc != '\0'
+        && strcmp(id->scope.dc, scope->dc) != 0)
+        return consul_error_set(err, CONSUL_R_AGENT_ANSWER_INVALID,
+                                "the leaf is for \"%s\", and not for the datacenter \"%s\" of the "
+                                "request; an agent since 1.16 keeps one for all datacenters; ask "
+                                "each agent for one datacenter only",
+                                id->uri, scope->dc);
     if (!consul_spiffe_id_is(id, service, scope))
         return consul_error_set(err, CONSUL_R_AGENT_ANSWER_INVALID,
                                 "the leaf is for \"%s\", and not for the service of the request",

@@ -150,8 +150,9 @@ def backend():
 
 
 @pytest.fixture
-def fake():
-    one = FakeAgent()
+def fake(request):
+    """A scripted agent, of the class that a test is parametrized with."""
+    one = getattr(request, "param", FakeAgent)()
     yield one
     one.stop()
 

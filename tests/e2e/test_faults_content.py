@@ -162,7 +162,7 @@ def test_a_leaf_of_wrong_content_is_refused(programs, fake, case):
 
 def test_a_leaf_of_another_datacenter_is_refused(programs, fake):
     """The fake agent ignores the parameter, the check does not."""
-    fails(programs, fake, "consul:leaf/web?dc=dc2", "dc1")
+    fails(programs, fake, "consul:leaf/web?dc=dc2", 'not for the datacenter "dc2".*1.16')
 
 
 def twice(fake):

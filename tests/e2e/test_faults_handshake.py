@@ -9,6 +9,7 @@ import pytest
 from ca import Authority, TRADITIONAL, ec_key
 from fake_agent import AUTHORIZE, ROOTS, TRUST_DOMAIN, FakeAgent, raw, silent, value
 from faults import FAULTS, TIME
+from newer_agent import NewerAgent
 from processes import Process, wait_until
 from programs import PYTHON, Server, SHORT_TIMEOUTS, SLACK, TLS12, TLS13, reasons
 
@@ -17,6 +18,8 @@ pytestmark = pytest.mark.faults
 FOLDER = Path(__file__).parent
 
 ANSWERED_IN_LOSS = ("500", "599")  # by an agent without its servers
+
+each_agent = pytest.mark.parametrize("fake", [FakeAgent, NewerAgent], indirect=True)
 
 BAD_CERTIFICATE, UNKNOWN_CA, INTERNAL_ERROR = 42, 48, 80
 
@@ -80,6 +83,7 @@ def test_known_roots_serve_a_server_only_while_the_agent_is_lost(programs, fake,
     wait_until(lambda: programs.talk(server, TLS13, *friend).talked, "an end of the trouble")
 
 
+@each_agent
 @pytest.mark.parametrize("fault", ["403", "429", "null", "closed"])
 def test_known_roots_serve_a_client(programs, fake, fault):
     """No answer of the agent judges a server."""
@@ -100,6 +104,7 @@ def test_known_roots_serve_a_client(programs, fake, fault):
     assert visit(right) == "SERVED" and visit(wrong) == "REFUSED"
 
 
+@each_agent
 @pytest.mark.parametrize("fault", ["500", "null", "closed", "silence"])
 @pytest.mark.parametrize("kind", [ROOTS, AUTHORIZE], ids=["roots", "authorize"])
 def test_the_same_in_tls_1_2(programs, fake, newcomer, friend, kind, fault):
@@ -108,6 +113,7 @@ def test_the_same_in_tls_1_2(programs, fake, newcomer, friend, kind, fault):
     refused(programs.talk(newcomer, TLS12, *friend), cause)
 
 
+@each_agent
 def test_the_agent_goes_and_comes_back(programs, fake, server, friend):
     assert programs.talk(server, TLS13, *friend).talked
     fake.stop()
@@ -201,6 +207,7 @@ def test_a_withdrawn_root_is_gone_at_once(programs, fake, server, friend):
     refused(programs.talk(server, TLS13, *friend), "not trusted", UNKNOWN_CA)
 
 
+@each_agent
 def test_another_trust_domain_is_another_mesh(programs, fake, server, friend):
     """When the agent's trust domain is no longer the leaf's, it decides about no service of this mesh."""
     fake.answer(ROOTS, value({**fake.roots(), "TrustDomain": "other.consul"}))

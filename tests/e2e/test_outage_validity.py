@@ -8,7 +8,8 @@ import pytest
 
 import stand_ins
 from ca import Authority, TRADITIONAL, ec_key
-from fake_agent import ROOTS, TRUST_DOMAIN, value
+from fake_agent import ROOTS, TRUST_DOMAIN, FakeAgent, value
+from newer_agent import NewerAgent
 from processes import wait_until
 from visitors import Visitor
 
@@ -51,6 +52,7 @@ def expiry(certificate):
     return certificate.not_valid_after.replace(tzinfo=datetime.timezone.utc).timestamp() + 1
 
 
+@pytest.mark.parametrize("fake", [FakeAgent, NewerAgent], indirect=True)
 @pytest.mark.parametrize("kind", [BY_URI, CONFIGURED, STAND_IN])
 def test_a_leaf(programs, fake, kind):
     short = fake.authority.service("web", key=ec_key(), form=TRADITIONAL, ends=in_seconds(LIFE))

@@ -210,7 +210,7 @@ static const struct {
      &ca,
      "web",
      {"", "", "dc2"},
-     "not for the service of the request",
+     "not for the datacenter \"dc2\" of the request",
      false},
     {"expired",
      {URI(WEB), .not_before = -2 * MINT_DAY, .not_after = -60},
