@@ -166,6 +166,16 @@ bool endpoint_is_awaiting_certificate(const endpoint *e)
     return e->awaits_certificate;
 }
 
+void endpoint_note_message(endpoint *e)
+{
+    e->saw_message = true;
+}
+
+bool endpoint_saw_message(const endpoint *e)
+{
+    return e->saw_message;
+}
+
 void endpoint_note_security_call(endpoint *e, const SSL *ssl, int op)
 {
     e->security_op = op;

@@ -80,6 +80,13 @@ bool endpoint_is_prepared(const endpoint *e);
 void endpoint_set_awaiting_certificate(endpoint *e);
 bool endpoint_is_awaiting_certificate(const endpoint *e);
 
+/*
+ * Note the call of our message callback in this handshake. Return true if so noted. The application has
+ * displaced it otherwise, once the first message is there.
+ */
+void endpoint_note_message(endpoint *e);
+bool endpoint_saw_message(const endpoint *e);
+
 /* Note the call of the security callback for this operation, SSL_SECOP_...; or 0 for none. */
 void endpoint_note_security_call(endpoint *e, const SSL *ssl, int op);
 

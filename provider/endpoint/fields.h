@@ -33,6 +33,7 @@ struct endpoint {
     int64_t asked_since;                    /* the moment of that, in microseconds */
     int64_t waited;                         /* for the agent, in milliseconds */
     bool awaits_certificate;                /* a server without one yet; it resumes nothing */
+    bool saw_message;                       /* our message callback was called */
     bool prepared;                          /* the SSL has been set up for it */
     consul_store *store; /* NULL without an active instance, or with an unusable one */
     bool unusable;       /* the second of these */

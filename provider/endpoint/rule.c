@@ -102,6 +102,7 @@ static void begin(endpoint *e)
     e->has_wanted = false;
     e->host_is_service = false;
     e->prepared = false;
+    e->saw_message = false;
     e->awaits_certificate = false;
     e->rule = e->unusable ? ENDPOINT_GOVERNED : ENDPOINT_LEFT_ALONE;
     e->peer = ENDPOINT_PEER_UNVERIFIED;

@@ -41,7 +41,10 @@ static int store_ctx_index = -1, ssl_ctx_index = -1;
 
 static int on_client_hello(SSL *ssl, int *alert, void *arg)
 {
-    prov_tls_arm(ssl);
+    endpoint *e = prov_tls_arm(ssl);
+
+    if (e != NULL)
+        prov_tls_expect_leaf(e, ssl);
     return SSL_CLIENT_HELLO_SUCCESS;
 }
 
@@ -59,6 +62,7 @@ static void on_message(int write_p, int version, int content_type, const void *b
     e = prov_tls_arm(ssl);
     if (e == NULL || len == 0)
         return;
+    endpoint_note_message(e);
     /* A server's Certificate is made after its ServerHello was written. */
     if (write_p == 1 && message[0] == SSL3_MT_SERVER_HELLO && prov_tls_is_governed(e))
         prov_tls_replace_chosen(e, ssl);

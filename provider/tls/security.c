@@ -194,8 +194,12 @@ static int on_security(const SSL *s, const SSL_CTX *ctx, int op, int bits, int n
             e == NULL ? is_lost(ssl) : prov_tls_is_governed(e) && !accepts_cipher(e, ssl, other);
         break;
     case SSL_SECOP_SIGALG_SHARED: /* after a server's SNI callback, and before the choice */
-    case SSL_SECOP_VERSION:
         arm_for(ssl, op);
+        break;
+    case SSL_SECOP_VERSION:
+        e = arm_for(ssl, op);
+        if (e != NULL)
+            prov_tls_expect_leaf(e, ssl);
         break;
     case SSL_SECOP_SIGALG_CHECK:
         refused = prov_tls_stop_unverified(ssl);
@@ -227,4 +231,11 @@ void prov_tls_secure(SSL_CTX *ctx)
 bool prov_tls_is_secured(const SSL *ssl)
 {
     return SSL_get_security_callback(ssl) == on_security;
+}
+
+void prov_tls_expect_leaf(endpoint *e, SSL *ssl)
+{
+    if (endpoint_rule(e) == ENDPOINT_LEFT_ALONE && SSL_is_server(ssl) && !SSL_in_before(ssl)
+        && (!endpoint_saw_message(e) || !prov_tls_is_secured(ssl)))
+        prov_tls_watch_end(e, ssl);
 }

@@ -3,15 +3,19 @@
 #ifndef PROV_TLS_SECURITY_H
 #define PROV_TLS_SECURITY_H
 
-#include <stdbool.h>
-
-#include <openssl/ssl.h>
+#include "endpoint/endpoint.h"
 
 /* Put our security callback in front of that of a context. */
 void prov_tls_secure(SSL_CTX *ctx);
 
 /* Return true if ours is still the security callback of this SSL. */
 bool prov_tls_is_secured(const SSL *ssl);
+
+/*
+ * Set up the last stop of a server that is left alone so far. It may be given its leaf in a later callback. A no-op
+ * where our callbacks are left that would see the leaf.
+ */
+void prov_tls_expect_leaf(endpoint *e, SSL *ssl);
 
 /* Return true if this cipher has its peers authenticate by certificates. */
 bool prov_tls_authenticates(const SSL_CIPHER *cipher);

@@ -434,12 +434,12 @@ static int change_context(SSL *ssl, void *arg)
 
 /*
  * The server learns in its certificate callback that it is governed, and one of our callbacks is
- * left. The callback for the ClientHello comes too early for that.
+ * left.
  */
 static void test_leaf_given_late(void **state)
 {
-    static const displacement rows[] = {ROW(all_but_security), ROW(all_but_message),
-                                        ROW(all_but_not_resumable)};
+    static const displacement rows[] = {ROW(all_but_security), ROW(all_but_client_hello),
+                                        ROW(all_but_message), ROW(all_but_not_resumable)};
     static const struct {
         const char *what;
         int (*apply)(SSL *, void *);
@@ -450,12 +450,12 @@ static void test_leaf_given_late(void **state)
     size_t i, v, way, own;
 
     failures = 0;
-    for (i = 0; i < 3 * 3 * 2 * 2; i++) {
-        const displacement *row = &rows[i % 3];
+    for (i = 0; i < 4 * 3 * 2 * 2; i++) {
+        const displacement *row = &rows[i % 4];
         SSL_CTX *server, *client;
         tls_outcome outcome;
 
-        way = i / 3 % 3, own = i / 9 % 2, v = i / 18;
+        way = i / 4 % 3, own = i / 12 % 2, v = i / 24;
         server = tls_ctx(tls_versions[v], own ? &world.site : NULL);
         client = tls_ctx(tls_versions[v], NULL);
         late = tls_ctx(tls_versions[v], &world.web);
