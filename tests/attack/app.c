@@ -65,9 +65,12 @@ static minted load_by_uri(void)
 
 static minted make_own(const row *r)
 {
+    enum governs governs = r->value[AXIS_GOVERNED];
     minted own = {0};
 
-    switch (app_is_plain ? BY_LEAF : (enum governs)r->value[AXIS_GOVERNED]) {
+    if (app_is_plain && governs != BY_NOTHING)
+        governs = BY_LEAF;
+    switch (governs) {
     case BY_URI:
         return load_by_uri();
     case BY_STAND_IN:
@@ -185,7 +188,7 @@ static SSL_CTX *make_ctx(const row *r)
     app_list("ctx = SSL_CTX_new(TLS_method())");
     assert_non_null(ctx);
     peer_set_version(ctx, r->value[AXIS_PROTOCOL]);
-    if (app_is_plain)
+    if (app_is_plain && !ROW_IS(r, GOVERNED, BY_NOTHING))
         X509_STORE_add_cert(SSL_CTX_get_cert_store(ctx), world.ca.cert);
     set_mode(ctx, r);
     set_ciphers(ctx, r);
@@ -298,6 +301,7 @@ void app_at(enum place place, SSL *ssl)
     if (!ROW_IS(&app.r, PLACE, place) || ssl == NULL || ssl != app.ssl)
         return;
     app.calls++;
+    app.all_calls++;
     if (!is_the_call())
         return;
     app_displace_inside(ssl);

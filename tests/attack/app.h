@@ -19,7 +19,8 @@ typedef struct application {
     minted own;       /* its certificate: of the mesh, or a stand-in; empty for an ordinary one */
     BIO *rbio, *wbio; /* borrowed: those that the SSL had at first */
     SSL_SESSION *stored; /* in the cache that it shares with another process, or NULL */
-    int calls;           /* of the place so far */
+    int calls;           /* of the place so far, in this handshake */
+    int all_calls;       /* of the place, in all */
 } application;
 
 extern application app;

@@ -3,7 +3,9 @@
  * Handshakes of applications that work against the provider, or just differ. See row.h for the space.
  *
  *     attack pairs [SEED]                  rows with each pair of values, in several surroundings
- *     attack rows SEED FROM COUNT [FILE]   rows by chance; FILE keeps the number of the next one
+ *     attack rows SEED FROM COUNT          rows by chance
+ *     attack minutes SEED MINUTES FILE     the same; FILE keeps the number of the next one
+ *     attack teeth                         see that each place and life has its effect on ordinary applications
  *     attack row "peer=none mode=peer"     one row, with a listing of its calls
  *
  * A failure is a peer let in, an allowed peer refused, a crash or a hang. It is shrunk to the fewest values
@@ -15,15 +17,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <sys/wait.h>
 
 #define SHOWN_MAX 200 /* failures that differ */
+#define ROWS_AT_ONCE 100
 
-enum verdict { PASSED, LET_IN, REFUSED, CRASHED, HUNG };
+enum verdict { PASSED, LET_IN, REFUSED, CRASHED, HUNG, DIFFERS };
 
-static const char *const verdict_texts[] = {"passed", "let in", "an allowed peer was refused",
-                                            "crashed", "hung"};
+static const char *const verdict_texts[] = {"passed",  "let in", "an allowed peer was refused",
+                                            "crashed", "hung",   "not as without the provider"};
 
 static struct {
     enum verdict verdict;
@@ -72,15 +76,34 @@ static bool fails_without(const row *r, enum verdict verdict)
 {
     cell_result result = cell_run(r, true, false);
 
+    if (verdict == DIFFERS)
+        return false;
     if (verdict == REFUSED)
         return !result.ran || !result.outcome.app_got || !result.outcome.peer_got;
     return verdict != LET_IN && !result.ran;
+}
+
+/* Return true where an ordinary application has other data than without the provider. */
+static bool differs(const row *r, const cell_result *result)
+{
+    cell_result plain;
+
+    if (!ROW_IS(r, GOVERNED, BY_NOTHING))
+        return false;
+    plain = cell_run(r, true, false);
+    return plain.outcome.app_got != result->outcome.app_got
+           || plain.outcome.peer_got != result->outcome.peer_got
+           || (r->value[AXIS_GIVEN] <= GIVEN_BESIDE
+               && plain.outcome.reused != result->outcome.reused);
 }
 
 static enum verdict try(const row *r, bool counts)
 {
     cell_result result = cell_run(r, false, false);
     enum verdict verdict = judge(r, &result, counts);
+
+    if (verdict == PASSED && differs(r, &result))
+        return DIFFERS;
 
     return verdict != PASSED && fails_without(r, verdict) ? PASSED : verdict;
 }
@@ -154,25 +177,19 @@ static void run(const row *r)
 
 /* ---- the three ways to run ---- */
 
-/* Run a row as it is, and with parts of it: any two values meet with few others around. */
+/* Run a row as it is, and a part of it, in which values that meet have few others around. */
 static void run_in_surroundings(const row *r, uint64_t seed)
 {
-    static const enum peer peers[] = {PEER_ALLOWED, PEER_NONE};
-    row part;
-    size_t i, j;
+    row part = *r, mask = row_of(seed, 0);
+    size_t j;
 
     run(r);
-    for (i = 0; i < sizeof(peers) / sizeof(peers[0]); i++) {
-        row mask = row_of(seed, i);
-
-        part = *r;
-        for (j = 0; j < AXES; j++) {
-            if (mask.value[j] == 0 && j != AXIS_ROLE && j != AXIS_PROTOCOL)
-                part.value[j] = 0;
-        }
-        part.value[AXIS_PEER] = (unsigned char)peers[i];
-        run(&part);
+    for (j = 0; j < AXES; j++) {
+        if (mask.value[j] == 0 && j != AXIS_ROLE && j != AXIS_PROTOCOL)
+            part.value[j] = 0;
     }
+    part.value[AXIS_PEER] = seed % 2 == 0 ? PEER_ALLOWED : PEER_NONE;
+    run(&part);
 }
 
 static void run_pairs(uint64_t seed)
@@ -193,6 +210,87 @@ static void run_rows(uint64_t seed, uint64_t from, uint64_t count)
         row r = row_of(seed, i);
 
         run(&r);
+    }
+}
+
+/* ---- the teeth of the space ---- */
+
+/* Return true where a row of an ordinary application shows that a value of this axis has its effect. */
+static bool has_effect(const row *r, int which)
+{
+    cell_result result = cell_run(r, false, false);
+    enum life life = r->value[AXIS_LIFE];
+
+    if (!result.ran)
+        return false;
+    if (which == AXIS_PLACE)
+        return result.outcome.calls > 0;
+    if (life == LIFE_RENEGOTIATED || life == LIFE_RENEGOTIATING || life == LIFE_RENEGOTIATED_SITE)
+        return result.outcome.renegotiated;
+    if (life >= LIFE_RESUMED && life <= LIFE_TICKET_KEYS)
+        return result.outcome.reused;
+    return result.outcome.app_got && result.outcome.peer_got;
+}
+
+/* Look for such a row among ordinary ones. */
+static bool find_effect(int which, int value)
+{
+    row r = {0};
+    int i;
+
+    for (i = 0; i < 2 * 3 * 15 * 3; i++) {
+        r.value[AXIS_GOVERNED] = BY_NOTHING;
+        r.value[AXIS_ROLE] = (unsigned char)(i % 2);
+        r.value[AXIS_PROTOCOL] = (unsigned char)(i / 2 % 3);
+        r.value[AXIS_LIFE] = (unsigned char)(i / 6 % axes[AXIS_LIFE].count);
+        r.value[AXIS_PEER] = i / 90 == 1 ? PEER_KEY : PEER_ALLOWED;
+        r.value[AXIS_CIPHER] = i / 90 == 1 ? CIPHERS_ALL : CIPHERS_USUAL;
+        r.value[AXIS_DRIVE] = i / 90 == 2 ? DRIVE_EARLY : DRIVE_HANDSHAKE;
+        r.value[AXIS_MODE] = MODE_ACCEPT;
+        r.value[which] = (unsigned char)value;
+        if (has_effect(&r, which))
+            return true;
+    }
+    return false;
+}
+
+/* See that each place and life has its effect. Without that, a row would attack nothing. */
+static void run_teeth(void)
+{
+    static const int which[] = {AXIS_PLACE, AXIS_LIFE};
+    size_t i;
+    int value;
+
+    for (i = 0; i < 2; i++) {
+        for (value = 1; value < axes[which[i]].count; value++) {
+            bool ok = (which[i] == AXIS_PLACE && value == AT_CTX) || find_effect(which[i], value);
+
+            passed += ok;
+            failed += !ok;
+            if (!ok)
+                printf("no effect: %s=%s\n", axes[which[i]].name, axes[which[i]].values[value]);
+        }
+    }
+}
+
+/* Run rows for some minutes, from the number in a file on, which then has that of the next. */
+static void run_minutes(uint64_t seed, long minutes, const char *path)
+{
+    time_t end = time(NULL) + minutes * 60;
+    unsigned long long next = 0;
+    FILE *file = fopen(path, "r");
+
+    if (file != NULL) {
+        if (fscanf(file, "%llu", &next) != 1)
+            next = 0;
+        fclose(file);
+    }
+    while (time(NULL) < end) {
+        run_rows(seed, next, ROWS_AT_ONCE);
+        next += ROWS_AT_ONCE;
+        file = fopen(path, "w");
+        if (file == NULL || fprintf(file, "%llu\n", next) < 0 || fclose(file) != 0)
+            abort();
     }
 }
 
@@ -238,11 +336,16 @@ int main(int argc, char **argv)
     else if (argc >= 5 && strcmp(argv[1], "rows") == 0)
         run_rows(strtoull(argv[2], NULL, 10), strtoull(argv[3], NULL, 10),
                  strtoull(argv[4], NULL, 10));
+    else if (argc == 5 && strcmp(argv[1], "minutes") == 0)
+        run_minutes(strtoull(argv[2], NULL, 10), strtol(argv[3], NULL, 10), argv[4]);
+    else if (argc >= 2 && strcmp(argv[1], "teeth") == 0)
+        run_teeth();
     else if (argc == 3 && strcmp(argv[1], "row") == 0)
         return run_one(argv[2]);
     else {
         fprintf(stderr,
-                "usage: attack pairs [SEED] | rows SEED FROM COUNT | row \"AXIS=VALUE ...\"\n");
+                "usage: attack pairs [SEED] | rows SEED FROM COUNT | minutes SEED MINUTES FILE"
+                " | teeth | row \"AXIS=VALUE ...\"\n");
         return 2;
     }
     return tell();

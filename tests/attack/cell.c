@@ -81,6 +81,7 @@ static void run_row(const order *o, cell_result *result)
     app_enter();
     app_make(&o->r);
     result->outcome = life_run(&o->r);
+    result->outcome.calls = app.all_calls;
     app_free();
     result->ran = true;
 }

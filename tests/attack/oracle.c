@@ -80,21 +80,25 @@ static bool demands_nothing(const row *r)
     return IS(MODE, MODE_NONE) || IS(MODE, MODE_LATER) || takes_mode(r);
 }
 
+/* Return true where SSL_write comes before the client's certificate, as with early data. */
+static bool writes_too_early(const row *r)
+{
+    return is_server(r) && IS(PROTOCOL, TLS_1_3)
+           && (IS(DRIVE, DRIVE_EARLY) || (IS(LIFE, LIFE_LISTENING) && IS(DRIVE, DRIVE_DATA)));
+}
+
 static bool displaces_all(const row *r)
 {
-    return displaces_all_but_hello(r) && is_displaced(r, AXIS_HELLO) && demands_nothing(r);
+    bool comes_without = IS(PEER, PEER_KEY) || (IS(PEER, PEER_NONE) && !IS(MODE, MODE_DEMAND));
+
+    return displaces_all_but_hello(r) && is_displaced(r, AXIS_HELLO)
+           && (demands_nothing(r) || comes_without || writes_too_early(r));
 }
 
 static bool is_given_late(const row *r)
 {
     return IS(GIVEN, GIVEN_BY_NAME) || IS(GIVEN, GIVEN_BY_SWITCH) || IS(GIVEN, GIVEN_BY_LATE_SWITCH)
            || IS(GIVEN, GIVEN_IN_CERT_CB);
-}
-
-/* Return true where only the client hello callback is left, which comes before the certificate. */
-static bool displaces_all_and_is_given_late(const row *r)
-{
-    return displaces_all_but_hello(r) && is_given_late(r);
 }
 
 /* Return true where the SSL's info callback is displaced, and no other callback of ours comes any more. */
@@ -182,8 +186,6 @@ static bool resumes_outside(const row *r)
 
 const exception oracle_ways_in[] = {
     {"all of a server's callbacks are displaced", "SECURITY.md, Out of scope", displaces_all},
-    {"the certificate comes late, and all callbacks but client hello are displaced",
-     "SECURITY.md, Out of scope", displaces_all_and_is_given_late},
     {"the info callback of the SSL is displaced at the end", "SECURITY.md, Out of scope",
      displaces_info_at_the_end},
     {"a client displaces security and message when it is given its leaf",
@@ -233,6 +235,12 @@ static bool is_given_late_without(const row *r)
            && (is_displaced(r, AXIS_MESSAGE) || is_displaced(r, AXIS_SECURITY));
 }
 
+/* Return true where a session of another server was resumed before the leaf came. */
+static bool has_resumed_before_the_leaf(const row *r)
+{
+    return is_server(r) && has_session_of_others(r) && is_given_late(r);
+}
+
 /* Return true where a server of TLS 1.2 takes the mode back while it makes its ServerHello. */
 static bool takes_mode_in_hello(const row *r)
 {
@@ -259,13 +267,6 @@ static bool sends_early(const row *r)
     return !is_server(r) && IS(PROTOCOL, TLS_1_3) && IS(DRIVE, DRIVE_EARLY) && has_session(r);
 }
 
-/* Return true where SSL_write comes before the client's certificate, as with early data. */
-static bool writes_too_early(const row *r)
-{
-    return is_server(r) && IS(PROTOCOL, TLS_1_3) && IS(LIFE, LIFE_LISTENING)
-           && IS(DRIVE, DRIVE_DATA);
-}
-
 /* Return true for an open connection, which does not become Connect by another handshake. */
 static bool was_open(const row *r)
 {
@@ -288,6 +289,8 @@ const exception oracle_refusals[] = {
     {"a server of TLS is found to be governed by the verification alone", "doc/limits.md",
      is_found_late},
     {"a client sends early data", "doc/limits.md, Sessions", sends_early},
+    {"a session of another server is resumed before the certificate comes",
+     "doc/limits.md, Sessions", has_resumed_before_the_leaf},
     {"an ordinary connection is open", "doc/limits.md", was_open},
     {0}};
 

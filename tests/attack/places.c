@@ -258,6 +258,9 @@ void app_set_place(SSL_CTX *ctx)
         CALL(SSL_CTX_set_cert_verify_callback(ctx, at_check, NULL));
     if (place == AT_PADDING)
         CALL(SSL_CTX_set_record_padding_callback(ctx, at_padding));
-    if (place == AT_EARLY)
+    if (place == AT_EARLY) {
         CALL(SSL_CTX_set_allow_early_data_cb(ctx, at_early, NULL));
+        CALL(SSL_CTX_set_max_early_data(ctx, 4096));
+        CALL(SSL_CTX_set_options(ctx, SSL_OP_NO_ANTI_REPLAY));
+    }
 }

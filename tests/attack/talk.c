@@ -190,10 +190,11 @@ void talk_join(SSL *peer)
 
 talk_outcome talk(SSL *peer)
 {
+    bool resumes =
+        app.r.value[AXIS_LIFE] >= LIFE_RESUMED && app.r.value[AXIS_LIFE] <= LIFE_TICKET_KEYS;
+
     return run(peer, false,
-               ROW_IS(&app.r, LIFE, LIFE_RESUMED) && ROW_IS(&app.r, DRIVE, DRIVE_EARLY)
-                   ? DRIVE_EARLY
-                   : DRIVE_HANDSHAKE);
+               resumes && ROW_IS(&app.r, DRIVE, DRIVE_EARLY) ? DRIVE_EARLY : DRIVE_HANDSHAKE);
 }
 
 talk_outcome talk_again(SSL *peer, int (*app_again)(SSL *), int (*peer_again)(SSL *))

@@ -11,6 +11,7 @@
 typedef struct talk_outcome {
     bool app_got, peer_got; /* the other's line */
     bool reused;            /* a session */
+    int calls;              /* of the row's place */
     bool renegotiated;      /* the talk was about a second handshake, which took place */
     char app_errors[TALK_ERRORS_MAX], peer_errors[TALK_ERRORS_MAX];
 } talk_outcome;

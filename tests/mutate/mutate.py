@@ -27,7 +27,9 @@ def misplaced():
 
 
 class Copy:
-    """The sources and a build of a worker."""
+    """The sources and a build of a worker. `alone` is the name of the only unit test that it runs, or empty."""
+
+    alone = ""
 
     def __init__(self, folder):
         self.folder, self.build = folder, folder / "build" / "gcc"
@@ -56,12 +58,12 @@ class Copy:
             path.write_text(right)
 
     def test(self, mutation):
-        done = self.run("meson", "test", "-C", self.build, "--no-rebuild", "--suite", "unit", "--maxfail=1",
-                        "--num-processes=1")
+        tests = [self.alone] if self.alone else ["--suite", "unit"]
+        done = self.run("meson", "test", "-C", self.build, "--no-rebuild", *tests, "--maxfail=1", "--num-processes=1")
         if done.returncode != 0:
             return SEEN, next((line.split()[3] for line in done.stdout.splitlines()
                                if " FAIL " in line or " TIMEOUT " in line or " ERROR " in line), "?")
-        if not mutation.e2e:
+        if not mutation.e2e or self.alone:
             return SURVIVED, ""
         environment = {**os.environ, "CONSUL_PROVIDER_MODULE": str(self.build / "provider" / "consul.so"),
                        "CONSUL_BINARY": os.environ.get("CONSUL_BINARY", str(ROOT / "build" / "setup" / "consul")),
@@ -76,7 +78,9 @@ def main():
     parser.add_argument("--check", action="store_true", help="only see that each text stands at one place")
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--only", default="", help="a part of the path or of the name")
+    parser.add_argument("--test", default="", help="this unit test alone")
     options = parser.parse_args()
+    Copy.alone = options.test
     for one in misplaced():
         print(f"{one.path}: not at one place: {one.name}")
     if options.check or misplaced():
