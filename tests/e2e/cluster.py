@@ -54,6 +54,12 @@ def server(folder, **config):
                   node_name="server", **config)
 
 
+def further_server(folder, of_server, number, **config):
+    """Start one more server of a cluster."""
+    return Member(folder, server=True, retry_join=[f"127.0.0.1:{of_server.ports['serf_lan']}"], retry_interval="1s",
+                  performance={"raft_multiplier": 1}, node_name=f"server-{number}", **config)
+
+
 def client(folder, of_server, **config):
     """Start the agent of another host, as it were. It leads no cluster, and knows its server's word."""
     return Member(folder, server=False, retry_join=[f"127.0.0.1:{of_server.ports['serf_lan']}"],
