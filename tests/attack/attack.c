@@ -88,13 +88,12 @@ static bool differs(const row *r, const cell_result *result)
 {
     cell_result plain;
 
-    if (!ROW_IS(r, GOVERNED, BY_NOTHING))
+    if (!ROW_IS(r, GOVERNED, BY_NOTHING) || oracle_is_touched(r))
         return false;
     plain = cell_run(r, true, false);
     return plain.outcome.app_got != result->outcome.app_got
            || plain.outcome.peer_got != result->outcome.peer_got
-           || (r->value[AXIS_GIVEN] <= GIVEN_BESIDE
-               && plain.outcome.reused != result->outcome.reused);
+           || plain.outcome.reused != result->outcome.reused;
 }
 
 static enum verdict try(const row *r, bool counts)

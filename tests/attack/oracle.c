@@ -267,6 +267,15 @@ static bool sends_early(const row *r)
     return !is_server(r) && IS(PROTOCOL, TLS_1_3) && IS(DRIVE, DRIVE_EARLY) && has_session(r);
 }
 
+/* Return true where the application makes its SSL resume the session of others, or a secret. */
+static bool resumes_by_itself(const row *r)
+{
+    bool takes = (IS(TAKE, TAKE_SECRET) || IS(TAKE, TAKE_SESSION) || IS(TAKE, TAKE_ALL))
+                 && !IS(PLACE, AT_NO_PLACE);
+
+    return takes || (!is_server(r) && has_session(r) && is_displaced(r, AXIS_SECURITY));
+}
+
 /* Return true for an open connection, which does not become Connect by another handshake. */
 static bool was_open(const row *r)
 {
@@ -291,6 +300,8 @@ const exception oracle_refusals[] = {
     {"a client sends early data", "doc/limits.md, Sessions", sends_early},
     {"a session of another server is resumed before the certificate comes",
      "doc/limits.md, Sessions", has_resumed_before_the_leaf},
+    {"the application makes its SSL resume a session or a secret", "doc/limits.md, Sessions",
+     resumes_by_itself},
     {"an ordinary connection is open", "doc/limits.md", was_open},
     {0}};
 
@@ -301,6 +312,14 @@ static const exception *find(const exception *list, const row *r)
             return list;
     }
     return NULL;
+}
+
+bool oracle_is_touched(const row *r)
+{
+    bool has_none_at_first = !IS(GIVEN, GIVEN_ON_CTX) && !IS(GIVEN, GIVEN_BESIDE);
+
+    return overwrites_ex_data(r) || (is_server(r) && has_none_at_first && has_session(r))
+           || IS(LIFE, LIFE_RENEGOTIATED_SITE);
 }
 
 static bool is_second_handshake(const row *r)

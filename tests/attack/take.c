@@ -178,7 +178,9 @@ static void take_shutdown(SSL *ssl)
 
 static void take_ctx(SSL *ssl)
 {
-    CALL(SSL_set_SSL_CTX(ssl, app.first));
+    /* Later, libssl keeps a pointer to the certificate that it has chosen from the other one. */
+    if (SSL_in_before(ssl) || strcmp(SSL_state_string(ssl), "TRCH") == 0)
+        CALL(SSL_set_SSL_CTX(ssl, app.first));
 }
 
 static void take_level(SSL *ssl)
