@@ -14,8 +14,8 @@
 #include <openssl/err.h>
 #include <openssl/quic.h>
 
-#define PATIENCE_S 60     /* for a connection, and as the alarm */
-#define AFTER_FAILURE 200 /* turns of a millisecond, in which data would come through */
+#define PATIENCE_S 60    /* for a connection, and as the alarm */
+#define AFTER_FAILURE 30 /* turns of both, in which data would come through */
 
 static const unsigned char alpn[] = "\4line";
 

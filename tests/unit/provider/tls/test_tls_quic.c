@@ -279,6 +279,74 @@ static void test_displaced_clients(void **state)
     assert_int_equal(failures, 0);
 }
 
+/* ---- an application with a pointer of its own in the place of ours ---- */
+
+#define FIRST 17 /* the lowest number that may be ours */
+#define LAST 20
+#define STEPS 12 /* of a handshake, at least */
+
+static int number, written_at, steps;
+static bool on_server;
+static void *before; /* the value that was overwritten */
+static SSL *lost;    /* of this connection */
+
+static void overwrite_in_a_step(const SSL *s, int where, int value)
+{
+    SSL *ssl = (SSL *)s;
+
+    if ((where & SSL_CB_LOOP) == 0 || SSL_is_server(ssl) != on_server || steps++ != written_at)
+        return;
+    before = SSL_get_ex_data(ssl, number);
+    assert_int_equal(SSL_set_ex_data(ssl, number, (void *)1), 1);
+    assert_int_equal(SSL_up_ref(ssl), 1);
+    lost = ssl;
+}
+
+/*
+ * Nothing is known of the connection any more, and it ends, at whichever step that comes. The friend was
+ * authorized before its last message. So a server may read what came with that, and sends nothing.
+ */
+static void test_overwritten(void **state)
+{
+    int refused = 0;
+
+    for (number = FIRST; number <= LAST; number++) {
+        for (written_at = 0; written_at < STEPS; written_at += 3) {
+            quic_party server = quic_server(&world.web, false),
+                       client = quic_client(&world.friend, false);
+            tls_outcome outcome;
+
+            SSL_CTX_set_info_callback(on_server ? server.ctx : client.ctx, overwrite_in_a_step);
+            steps = 0;
+            outcome = quic_talk(&client, &server, NULL);
+            if (!outcome.server_got || !outcome.client_got) {
+                refused++;
+                assert_false(on_server ? outcome.client_got : outcome.server_got);
+            }
+            if (before != NULL) /* or the endpoint would be leaked */
+                SSL_set_ex_data(lost, number, before);
+            SSL_free(lost);
+            lost = NULL;
+            before = NULL;
+            quic_free(&client);
+            quic_free(&server);
+        }
+    }
+    assert_int_equal(refused, 2 * ((STEPS + 2) / 3)); /* two numbers are ours */
+}
+
+static void test_overwritten_servers(void **state)
+{
+    on_server = true;
+    test_overwritten(state);
+}
+
+static void test_overwritten_clients(void **state)
+{
+    on_server = false;
+    test_overwritten(state);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -293,6 +361,8 @@ int main(void)
         cmocka_unit_test_setup(test_sessions, tls_reset),
         cmocka_unit_test_setup(test_displaced_servers, tls_reset),
         cmocka_unit_test_setup(test_displaced_clients, tls_reset),
+        cmocka_unit_test_setup(test_overwritten_servers, tls_reset),
+        cmocka_unit_test_setup(test_overwritten_clients, tls_reset),
     };
 
     return cmocka_run_group_tests(tests, tls_set_up, tls_tear_down);
