@@ -83,7 +83,8 @@ static char *in_curls_form(const char *text)
         || (first == last && first != text)) {
         OPENSSL_strlcpy(result, text, size);
     } else if (first == last) {
-        snprintf(result, size, "127.0.0.1%s", text);
+        /* Newer releases of libcurl take a host with a colon and no port. */
+        snprintf(result, size, "%s%s", len == 1 ? "" : "127.0.0.1", text);
     } else {
         i = (size_t)(last - text);
         if (i + 1 + strspn(last + 1, "0123456789") != len)

@@ -10,28 +10,22 @@
  * Read the clock of the process. After a sleep of the machine, an earlier answer is old. The first
  * call chooses the clock for all later ones. Where it cannot be read any more, every answer is old.
  */
-static void read_clock(struct timespec *now)
+int64_t consul_now_us(void)
 {
     static atomic_int chosen = -1;
     int clock = atomic_load_explicit(&chosen, memory_order_relaxed);
+    struct timespec now;
 
     if (clock < 0) {
         clock = CLOCK_MONOTONIC;
 #ifdef CLOCK_BOOTTIME
-        if (clock_gettime(CLOCK_BOOTTIME, now) == 0)
+        if (clock_gettime(CLOCK_BOOTTIME, &now) == 0)
             clock = CLOCK_BOOTTIME;
 #endif
         atomic_store_explicit(&chosen, clock, memory_order_relaxed);
     }
-    if (clock_gettime(clock, now) != 0)
-        *now = (struct timespec){.tv_sec = INT64_MAX / 2000000};
-}
-
-int64_t consul_now_us(void)
-{
-    struct timespec now;
-
-    read_clock(&now);
+    if (clock_gettime(clock, &now) != 0)
+        return INT64_MAX / 2;
     return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 

@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "agent/curl_tls.h"
 #include "agent/slot.h"
 
 #define SLOTS 32
@@ -139,6 +140,8 @@ static consul_agent *agent_at_socket(consul_settings *at, char *address, bool ht
 {
     consul_agent *agent;
 
+    if (https && !consul_curl_tls_is_ours())
+        skip();
     *at = (consul_settings){.address = address, .tls = https};
     agent = consul_agent_new(at, NULL);
     assert_non_null(agent);
