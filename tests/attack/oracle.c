@@ -101,6 +101,13 @@ static bool is_given_late(const row *r)
            || IS(GIVEN, GIVEN_IN_CERT_CB);
 }
 
+/* Return true where three callbacks are displaced inside of the handshake, before the leaf is given. */
+static bool displaces_before_it_is_given(const row *r)
+{
+    return displaces_all_but_hello(r) && is_given_late(r)
+           && (IS(SECURITY, SECURITY_INSIDE) || IS(MESSAGE, MESSAGE_INSIDE));
+}
+
 /* Return true where the SSL's info callback is displaced, and no other callback of ours comes any more. */
 static bool displaces_info_at_the_end(const row *r)
 {
@@ -188,6 +195,8 @@ const exception oracle_ways_in[] = {
     {"all of a server's callbacks are displaced", "SECURITY.md, Out of scope", displaces_all},
     {"the info callback of the SSL is displaced at the end", "SECURITY.md, Out of scope",
      displaces_info_at_the_end},
+    {"a server displaces callbacks in its handshake before it is given its leaf",
+     "SECURITY.md, Out of scope", displaces_before_it_is_given},
     {"a client displaces security and message when it is given its leaf",
      "SECURITY.md, Out of scope", displaces_while_it_is_given},
     {"another certificate takes the leaf's place before the handshake", "SECURITY.md, The promise",
@@ -318,7 +327,8 @@ bool oracle_is_touched(const row *r)
 {
     bool has_none_at_first = !IS(GIVEN, GIVEN_ON_CTX) && !IS(GIVEN, GIVEN_BESIDE);
 
-    return overwrites_ex_data(r) || (is_server(r) && has_none_at_first && has_session(r))
+    return overwrites_ex_data(r)
+           || (is_server(r) && has_none_at_first && (has_session(r) || IS(PEER, PEER_KEY)))
            || IS(LIFE, LIFE_RENEGOTIATED_SITE);
 }
 
