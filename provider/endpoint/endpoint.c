@@ -43,6 +43,7 @@ static void free_endpoint(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int index
     if (e == NULL || CRYPTO_get_ex_data(ad, mark_index) != mark_of(parent, e))
         return;
     endpoint_free_certificates(e);
+    X509_free(e->authorized);
     consul_store_unref(e->store);
     BIO_free_all(e->wbio);
     OPENSSL_free(e);
@@ -119,6 +120,23 @@ void endpoint_govern(endpoint *e)
 void endpoint_set_peer(endpoint *e, enum endpoint_peer peer)
 {
     e->peer = peer;
+}
+
+bool endpoint_look_at_peer(endpoint *e)
+{
+    bool is_first = !e->looked_at;
+
+    e->looked_at = true;
+    return is_first;
+}
+
+void endpoint_authorize(endpoint *e, X509 *cert)
+{
+    if (!X509_up_ref(cert))
+        return;
+    X509_free(e->authorized);
+    e->authorized = cert;
+    e->peer = ENDPOINT_PEER_AUTHORIZED;
 }
 
 void endpoint_set_basis(endpoint *e, enum consul_basis basis)

@@ -56,6 +56,12 @@ void endpoint_govern(endpoint *e);
 /* Set the state of its peer: before its verification, after it, or left to the application. */
 void endpoint_set_peer(endpoint *e, enum endpoint_peer peer);
 
+/* Note that the peer is being verified by us, once a handshake; return true if it was not before. */
+bool endpoint_look_at_peer(endpoint *e);
+
+/* Authorize the peer that shows this certificate, and no other: see endpoint_may_finish. */
+void endpoint_authorize(endpoint *e, X509 *cert);
+
 /* Note the origin of the agent's yes to its peer. */
 void endpoint_set_basis(endpoint *e, enum consul_basis basis);
 

@@ -39,6 +39,8 @@ struct endpoint {
     bool unusable;       /* the second of these */
     enum endpoint_rule rule;
     enum endpoint_peer peer;
+    bool looked_at;          /* the peer was verified by us, with whichever result */
+    X509 *authorized;        /* the certificate of the peer that was authorized, or NULL */
     bool reported;           /* the cause of its refusal */
     bool noted;              /* it is governed, or may be */
     bool admitted;           /* the peer, in the audit */

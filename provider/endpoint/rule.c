@@ -106,6 +106,9 @@ static void begin(endpoint *e)
     e->awaits_certificate = false;
     e->rule = e->unusable ? ENDPOINT_GOVERNED : ENDPOINT_LEFT_ALONE;
     e->peer = ENDPOINT_PEER_UNVERIFIED;
+    e->looked_at = false;
+    X509_free(e->authorized);
+    e->authorized = NULL;
     e->begun = true;
 }
 

@@ -21,8 +21,11 @@ bool endpoint_may_finish(const endpoint *e, const SSL *ssl)
 {
     const X509 *cert = SSL_get0_peer_certificate(ssl);
 
-    if (endpoint_peer(e) == ENDPOINT_PEER_AUTHORIZED || endpoint_rule(e) == ENDPOINT_LEFT_ALONE)
+    if (endpoint_rule(e) == ENDPOINT_LEFT_ALONE)
         return true;
+    /* An application may have verified another certificate in the handshake. */
+    if (endpoint_peer(e) == ENDPOINT_PEER_AUTHORIZED)
+        return cert != NULL && e->authorized != NULL && X509_cmp(cert, e->authorized) == 0;
     return endpoint_rule(e) == ENDPOINT_BY_PEER
            && (endpoint_peer(e) == ENDPOINT_PEER_LEFT_ALONE || cert == NULL
                || !consul_cert_claims_trust_domain(cert, NULL));

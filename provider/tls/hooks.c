@@ -109,10 +109,14 @@ static void on_store_ctx_free(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int i
     SSL *ssl = parent == NULL
                    ? NULL
                    : X509_STORE_CTX_get_ex_data(parent, SSL_get_ex_data_X509_STORE_CTX_idx());
+    endpoint *e;
 
     /* Nearly all others belong to no connection. */
-    if (ssl != NULL && alive_has(ssl) && SSL_in_init(ssl) && !SSL_in_before(ssl))
-        prov_tls_arm(ssl);
+    if (ssl == NULL || !alive_has(ssl) || !SSL_in_init(ssl) || SSL_in_before(ssl))
+        return;
+    e = prov_tls_arm(ssl);
+    if (prov_tls_is_governed(e) && endpoint_peer(e) == ENDPOINT_PEER_UNVERIFIED)
+        prov_verify_displaced(e, ssl, parent);
 }
 
 /* ---- where it begins ---- */

@@ -319,11 +319,12 @@ static int verify(peer_check *check, consul_error *err)
         endpoint_govern(check->end);
     }
     endpoint_set_peer(check->end, ENDPOINT_PEER_UNVERIFIED);
+    endpoint_look_at_peer(check->end);
     ok = ok && check_peer(check, err);
     ERR_pop_to_mark();
     ok = ok && tell_of_success(check, err);
     if (ok) {
-        endpoint_set_peer(check->end, ENDPOINT_PEER_AUTHORIZED);
+        endpoint_authorize(check->end, X509_STORE_CTX_get0_cert(ctx));
         endpoint_count_admitted(check->end, check->ssl);
         X509_STORE_CTX_set_error(ctx, X509_V_OK);
     } else {
@@ -353,4 +354,22 @@ int prov_verify_peer(X509_STORE_CTX *ctx, void *arg)
     consul_roots_unref(check->roots);
     OPENSSL_free(check);
     return ok;
+}
+
+void prov_verify_displaced(endpoint *e, SSL *ssl, X509_STORE_CTX *theirs)
+{
+    X509 *cert = X509_STORE_CTX_get0_cert(theirs);
+    X509_STORE_CTX *ctx;
+
+    if (cert == NULL || !endpoint_look_at_peer(e))
+        return;
+    ctx = X509_STORE_CTX_new();
+    if (ctx != NULL
+        && X509_STORE_CTX_init(ctx, SSL_CTX_get_cert_store(SSL_get_SSL_CTX(ssl)), cert,
+                               X509_STORE_CTX_get0_untrusted(theirs))
+               == 1
+        && X509_VERIFY_PARAM_set1(X509_STORE_CTX_get0_param(ctx), SSL_get0_param(ssl)) == 1
+        && X509_STORE_CTX_set_ex_data(ctx, SSL_get_ex_data_X509_STORE_CTX_idx(), ssl) == 1)
+        prov_verify_peer(ctx, NULL);
+    X509_STORE_CTX_free(ctx);
 }

@@ -3,9 +3,15 @@
 #ifndef PROV_TLS_VERIFY_H
 #define PROV_TLS_VERIFY_H
 
-#include <openssl/ssl.h>
+#include "endpoint/endpoint.h"
 
 /* Verify a peer in place of libssl, as SSL_CTX_set_cert_verify_callback. Returns 1 if it has passed. */
 int prov_verify_peer(X509_STORE_CTX *ctx, void *arg);
+
+/*
+ * Verify a peer that the application has verified in the place of libssl. `theirs` is the context of that, which is
+ * being freed: its parameters are gone. The application's verdict is given, and libssl obeys it, too.
+ */
+void prov_verify_displaced(endpoint *e, SSL *ssl, X509_STORE_CTX *theirs);
 
 #endif

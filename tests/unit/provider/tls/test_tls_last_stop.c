@@ -135,6 +135,61 @@ static void test_verified_by_the_application(void **state)
     }
 }
 
+/* The application's verdict and ours both count: a friend gets in, unless it is denied or refused. */
+static void test_friend_verified_by_the_application(void **state)
+{
+    size_t v;
+
+    for (v = 0; v < 2; v++) {
+        SSL_CTX *server_ctx = tls_ctx(tls_versions[v], &world.web),
+                *client_ctx = tls_ctx(tls_versions[v], &world.friend);
+        tls_outcome outcome;
+
+        SSL_CTX_set_cert_verify_callback(server_ctx, accept_all, NULL);
+        outcome = tls_connect(client_ctx, server_ctx);
+        assert_talked("a friend", &outcome);
+        world.agent.allow = false;
+        outcome = tls_connect(client_ctx, server_ctx);
+        world.agent.allow = true;
+        assert_refused("a denied friend", &outcome);
+        SSL_CTX_free(client_ctx);
+        SSL_CTX_free(server_ctx);
+    }
+}
+
+/* Verify a friend's certificate in the handshake of another peer. It admits the friend alone. */
+static int verify_a_friend(X509_STORE_CTX *theirs, void *arg)
+{
+    int index = SSL_get_ex_data_X509_STORE_CTX_idx();
+    SSL *ssl = X509_STORE_CTX_get_ex_data(theirs, index);
+    X509_STORE_CTX *ctx = X509_STORE_CTX_new();
+
+    assert_int_equal(X509_STORE_CTX_init(ctx, SSL_CTX_get_cert_store(SSL_get_SSL_CTX(ssl)),
+                                         world.friend.cert, NULL),
+                     1);
+    X509_STORE_CTX_set_ex_data(ctx, index, ssl);
+    X509_STORE_CTX_free(ctx);
+    return accept_all(theirs, arg);
+}
+
+static void test_another_verified(void **state)
+{
+    const minted *peers[] = {&world.site, &world.stranger};
+    size_t i;
+
+    for (i = 0; i < 4; i++) {
+        SSL_CTX *server_ctx = tls_ctx(tls_versions[i % 2], &world.web),
+                *client_ctx = tls_ctx(tls_versions[i % 2], peers[i / 2]);
+        tls_outcome outcome;
+
+        SSL_CTX_set_cert_verify_callback(server_ctx, verify_a_friend, NULL);
+        outcome = tls_connect(client_ctx, server_ctx);
+        assert_refused("a peer beside a verified friend", &outcome);
+        SSL_CTX_free(client_ctx);
+        SSL_CTX_free(server_ctx);
+    }
+}
+
 /* ---- a server that writes before the client's certificate has come ---- */
 
 static bool is_given_early(const minted *who)
@@ -192,6 +247,8 @@ int main(void)
         cmocka_unit_test_setup(test_unset, tls_reset),
         cmocka_unit_test_setup(test_wrapped, tls_reset),
         cmocka_unit_test_setup(test_verified_by_the_application, tls_reset),
+        cmocka_unit_test_setup(test_friend_verified_by_the_application, tls_reset),
+        cmocka_unit_test_setup(test_another_verified, tls_reset),
         cmocka_unit_test_setup(test_early, tls_reset),
     };
 
