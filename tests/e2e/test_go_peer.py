@@ -24,7 +24,8 @@ pytestmark = [
 
 TEXT = "from-go"
 ASKED = "db.service.consul"  # the service that all of our clients want
-CUT_OFF = "remote error: tls: |broken pipe|connection reset|http2: client conn could not be established"  # a client that writes on may never read the alert
+# A client that writes on may never read the alert.
+CUT_OFF = "remote error: tls: |broken pipe|connection reset|http2: client conn could not be established"
 WRONG = '(?i)hostname mismatch|is not the (service "db"|host that was asked for)'
 
 
