@@ -190,6 +190,8 @@ static SSL_CTX *make_ctx(const row *r)
     peer_set_version(ctx, r->value[AXIS_PROTOCOL]);
     if (app_is_plain && !ROW_IS(r, GOVERNED, BY_NOTHING))
         X509_STORE_add_cert(SSL_CTX_get_cert_store(ctx), world.ca.cert);
+    if (ROW_IS(r, PEER, PEER_RAW_KEY))
+        peer_accept_raw_keys(ctx, ROW_IS(r, ROLE, ROLE_SERVER));
     set_mode(ctx, r);
     set_ciphers(ctx, r);
     set_sessions(ctx, r);

@@ -154,6 +154,17 @@ static void use_raw_keys(SSL_CTX *ctx)
     }
 }
 
+void peer_accept_raw_keys(SSL_CTX *ctx, bool is_server)
+{
+    static const unsigned char types[] = {2, 0}; /* raw keys, and X.509 */
+    int (*set)(SSL_CTX *, const unsigned char *, size_t);
+    void *symbol = dlsym(RTLD_DEFAULT, raw_key_functions[is_server ? 0 : 1]);
+
+    memcpy(&set, &symbol, sizeof(set));
+    if (symbol != NULL)
+        set(ctx, types, sizeof(types));
+}
+
 /* ---- contexts ---- */
 
 static int accept_all(X509_STORE_CTX *store, void *arg)

@@ -36,6 +36,9 @@ SSL_CTX *peer_elsewhere(int protocol, const minted *own);
 void peer_set_version(SSL_CTX *ctx, int protocol);
 void peer_share_tickets(SSL_CTX *ctx);
 
+/* Have the application take the raw keys of its peers, where this OpenSSL has them. */
+void peer_accept_raw_keys(SSL_CTX *ctx, bool is_server);
+
 /* Return a session that both sides know by the common key, for TLS 1.3. */
 SSL_SESSION *peer_key_session(SSL *ssl);
 

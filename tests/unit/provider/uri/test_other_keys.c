@@ -189,7 +189,7 @@ typedef struct report {
     size_t len;
 } report;
 
-static void say(report *to, const char *format, ...)
+static void __attribute__((format(printf, 2, 3))) say(report *to, const char *format, ...)
 {
     va_list args;
 
