@@ -175,12 +175,14 @@ static void change_certificate(SSL *peer, const minted *own)
 static talk_outcome live_twice(const row *r)
 {
     bool was_site = ROW_IS(r, LIFE, LIFE_RENEGOTIATED_SITE);
+    /* The SSL of an allowed peer has no raw keys. */
+    int second = ROW_IS(r, PEER, PEER_RAW_KEY) ? PEER_SELF_SIGNED : r->value[AXIS_PEER];
     SSL *peer = was_site ? make_ordinary_peer(r) : make_peer(r, PEER_ALLOWED);
     talk_outcome outcome;
 
     app_make_ssl(was_site ? app.first : first_ctx(r));
     meet(peer);
-    change_certificate(peer, peer_certificate(r, r->value[AXIS_PEER]));
+    change_certificate(peer, peer_certificate(r, second));
     if (was_site)
         CALL(SSL_set_SSL_CTX(app.ssl, app.ctx));
     app.calls = 0;
