@@ -15,7 +15,7 @@ from test_processes import SCRIPT
 from tls_agent import TlsAgent
 from visitors import Visitor
 
-pytestmark = pytest.mark.faults
+pytestmark = pytest.mark.applications  # the memory of a sanitizer is too large to be read
 
 TOKEN = "7f3c61aa-53cd-4d1a-9a36-5a7a3ce4cf0d"
 KEY_AS_SENT = b"BEGIN EC PRIVATE KEY"  # by an agent; a stand-in's key has other words
