@@ -9,7 +9,8 @@
  *     not_resumable  server, after cipher and certificate are chosen
  *     cert_verify    both sides, in place of libssl's own verification (verify.c)
  *     extension      client, while its ClientHello is made
- *     freed          both sides, when the context of any verification is freed
+ *     freed          both sides, when the context of any verification is freed; the place to verify a peer
+ *                    where the application has displaced cert_verify
  *
  * An application may displace any of them by its own, except the last two. So each of them is enough for the
  * turns after it. Each sets up the last stop, at which the peer has to have been authorized (govern.c).
