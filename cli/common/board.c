@@ -165,7 +165,7 @@ static void add_pid(cli_board *board, long pid)
     board->pids[board->count++] = pid;
 }
 
-/* Read a new board. Return false for other memory, and for unreadable memory. */
+/* Read the new board of an inode. Return false for other memory, and for unreadable memory. */
 static bool read_board(cli_boards *boards, cli_board *new, long pid, unsigned long start,
                        unsigned long end)
 {
@@ -173,7 +173,8 @@ static bool read_board(cli_boards *boards, cli_board *new, long pid, unsigned lo
     uint64_t magic = 0;
 
     if (!copy_once(pid, start, end, &magic, sizeof(magic))) {
-        boards->unreadable += find_mapping(pid, &start, &end, &inode); /* it has not ended */
+        /* A process that has ended, or shows another board by now, was not unreadable. */
+        boards->unreadable += find_mapping(pid, &start, &end, &inode) && inode == new->inode;
         return false;
     }
     new->is_foreign = magic != PROV_BOARD_MAGIC;
@@ -201,9 +202,9 @@ static bool add_process(cli_boards *boards, long pid, unsigned long family)
     boards->list = list;
     new = &list[boards->count];
     memset(new, 0, sizeof(*new));
+    new->inode = inode;
     if (!read_board(boards, new, pid, start, end))
         return true;
-    new->inode = inode;
     add_pid(new, pid);
     read_program(pid, new->program);
     boards->count++;

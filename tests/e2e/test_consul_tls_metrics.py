@@ -172,13 +172,43 @@ def test_a_taken_port(programs, port):
     assert "cannot listen there: Address already in use" in bad(programs, "metrics", "--listen", str(port))
 
 
+ONE_CAPABILITY = ("setpriv", "--bounding-set=-all,+sys_ptrace", "--inh-caps=-all", "--no-new-privs")
+
+
 @AS_ROOT
 def test_one_capability_is_enough(programs, service, server):
     """As in examples/consul-tls-metrics.service: root without any other capability reads all boards."""
     unit = (programs.module.parents[3] / "examples" / "consul-tls-metrics.service").read_text()
     assert "\nCapabilityBoundingSet=CAP_SYS_PTRACE\n" in unit
     port, = free_ports(1)
-    exporter(programs, str(port), "setpriv", "--bounding-set=-all,+sys_ptrace", "--inh-caps=-all", "--no-new-privs")
-    assert f'service="{service}"'.encode() in ask(port)
+    exporter(programs, str(port), *ONE_CAPABILITY)
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE) as response:
-        assert b"\nconsul_provider_unreadable_processes 0\n" in response.read()
+        page = response.read().decode()
+    assert f'service="{service}"' in page and "\nconsul_provider_unreadable_processes 0\n" in page
+
+
+@AS_ROOT
+def test_a_board_that_goes_while_it_is_read(programs):
+    """It was not unreadable. Apache's goes when Apache reads its configuration for the second time."""
+    script = """
+import mmap, os
+def show():
+    fd = os.memfd_create("consul-provider", 0)
+    os.write(fd, (0x636f6e73756c0001).to_bytes(8, "little"))
+    shown = mmap.mmap(fd, 8, prot=mmap.PROT_READ)
+    os.close(fd)
+    return shown
+shown = show()
+print("ready", flush=True)
+while True:
+    last, shown = shown, show()
+    last.close()
+"""
+    restless = [programs.start(Process, ["/usr/bin/python3", "-c", script], None, programs.leaks_allowed()) for _ in range(3)]
+    for one in restless:
+        one.wait_for("ready")
+    command = [*ONE_CAPABILITY, programs.module.parents[1] / "cli" / "consul-tls", "metrics"]
+    pages = [programs.run(command, env={"OPENSSL_CONF": "/dev/null"}).stdout for _ in range(40)]
+    for one in restless:
+        one.kill()
+    assert all("\nconsul_provider_unreadable_processes 0\n" in page for page in pages)
