@@ -116,7 +116,8 @@ static void on_store_ctx_free(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int i
     if (ssl == NULL || !alive_has(ssl) || !SSL_in_init(ssl) || SSL_in_before(ssl))
         return;
     e = prov_tls_arm(ssl);
-    if (prov_tls_is_governed(e) && endpoint_peer(e) == ENDPOINT_PEER_UNVERIFIED)
+    if (e != NULL && endpoint_rule(e) != ENDPOINT_LEFT_ALONE
+        && endpoint_peer(e) == ENDPOINT_PEER_UNVERIFIED)
         prov_verify_displaced(e, ssl, parent);
 }
 

@@ -11,6 +11,7 @@ typedef struct peer_check {
     SSL *ssl;
     endpoint *end;       /* its */
     bool by_peer;        /* the peer's certificate decided that it is governed */
+    bool is_displaced;   /* the application has verified the peer in the place of libssl */
     X509_STORE_CTX *ctx; /* libssl's: the peer's certificates, and where the result goes */
     consul_roots *roots;
     STACK_OF(X509) *chain;                   /* verified */

@@ -116,7 +116,8 @@ static int judge_by_peer(peer_check *check, consul_error *err)
  */
 static bool is_issued_by_the_mesh(peer_check *check, consul_error *err)
 {
-    const STACK_OF(X509) *chain = X509_STORE_CTX_get0_chain(check->ctx);
+    const STACK_OF(X509) *chain = check->is_displaced ? SSL_get0_verified_chain(check->ssl)
+                                                      : X509_STORE_CTX_get0_chain(check->ctx);
     bool by_a_mesh = check->roots != NULL; /* by the leaf's word: the roots were asked for */
     int i;
 
@@ -282,8 +283,14 @@ static int check_peer(peer_check *check, consul_error *err)
            && spoil_session(check, err);
 }
 
+/*
+ * Leave the peer to the application. An application that verifies by itself may have verified another certificate.
+ * So the end of the handshake looks at the peer's: see endpoint_may_finish.
+ */
 static int leave_alone(peer_check *check)
 {
+    if (check->is_displaced)
+        return 1;
     if (check->end != NULL)
         endpoint_set_peer(check->end, ENDPOINT_PEER_LEFT_ALONE);
     return X509_verify_cert(check->ctx) > 0; /* as libssl would */
@@ -336,7 +343,7 @@ static int verify(peer_check *check, consul_error *err)
     return ok;
 }
 
-int prov_verify_peer(X509_STORE_CTX *ctx, void *arg)
+static int verify_in(X509_STORE_CTX *ctx, bool is_displaced)
 {
     peer_check *check = OPENSSL_zalloc(sizeof(*check));
     consul_error err = {0};
@@ -347,6 +354,7 @@ int prov_verify_peer(X509_STORE_CTX *ctx, void *arg)
         return 0;
     }
     check->ctx = ctx;
+    check->is_displaced = is_displaced;
     check->ssl = X509_STORE_CTX_get_ex_data(ctx, SSL_get_ex_data_X509_STORE_CTX_idx());
     check->x509_error = X509_V_ERR_UNSPECIFIED;
     ok = verify(check, &err);
@@ -356,12 +364,18 @@ int prov_verify_peer(X509_STORE_CTX *ctx, void *arg)
     return ok;
 }
 
+int prov_verify_peer(X509_STORE_CTX *ctx, void *arg)
+{
+    return verify_in(ctx, false);
+}
+
 void prov_verify_displaced(endpoint *e, SSL *ssl, X509_STORE_CTX *theirs)
 {
     X509 *cert = X509_STORE_CTX_get0_cert(theirs);
+    int index = SSL_get_ex_data_X509_STORE_CTX_idx();
     X509_STORE_CTX *ctx;
 
-    if (cert == NULL || !endpoint_look_at_peer(e))
+    if (cert == NULL || (prov_tls_is_governed(e) && !endpoint_look_at_peer(e)))
         return;
     ctx = X509_STORE_CTX_new();
     if (ctx != NULL
@@ -369,7 +383,9 @@ void prov_verify_displaced(endpoint *e, SSL *ssl, X509_STORE_CTX *theirs)
                                X509_STORE_CTX_get0_untrusted(theirs))
                == 1
         && X509_VERIFY_PARAM_set1(X509_STORE_CTX_get0_param(ctx), SSL_get0_param(ssl)) == 1
-        && X509_STORE_CTX_set_ex_data(ctx, SSL_get_ex_data_X509_STORE_CTX_idx(), ssl) == 1)
-        prov_verify_peer(ctx, NULL);
+        && X509_STORE_CTX_set_ex_data(ctx, index, ssl) == 1)
+        verify_in(ctx, true);
+    if (ctx != NULL)
+        X509_STORE_CTX_set_ex_data(ctx, index, NULL); /* this one is no turn of the handshake */
     X509_STORE_CTX_free(ctx);
 }

@@ -214,9 +214,10 @@ const exception oracle_ways_in[] = {
 
 /* ---- refusals ---- */
 
-static bool verifies_by_itself(const row *r)
+/* Return true where OpenSSL verifies the peer by the application's CAs, and it has none. */
+static bool verifies_by_its_cas(const row *r)
 {
-    return is_displaced(r, AXIS_CHECK);
+    return IS(CHECK, CHECK_REMOVED);
 }
 
 static bool looks_for_a_host(const row *r)
@@ -292,7 +293,7 @@ static bool was_open(const row *r)
 }
 
 const exception oracle_refusals[] = {
-    {"the application verifies its peers by itself", "doc/limits.md", verifies_by_itself},
+    {"the application verifies its peers by its own CAs", "doc/limits.md", verifies_by_its_cas},
     {"the application looks for a host name", "doc/limits.md, Host names", looks_for_a_host},
     {"the application overwrites what is known of the SSL", "doc/limits.md", overwrites_ex_data},
     {"a client is given its leaf when it is asked for it", "doc/limits.md",

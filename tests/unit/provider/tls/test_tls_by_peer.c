@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A client of a configured service that verifies its servers by itself, in the place of OpenSSL. A server of the mesh
+ * is known by its certificate, and is held to the mesh. Any other is left to the application.
+ */
+#include "unit.h"
+
+#include <openssl/x509v3.h>
+
+#include "tls.h"
+
+#define SITE "www.example.com"
+
+static int accept_all(X509_STORE_CTX *ctx, void *arg)
+{
+    X509_STORE_CTX_set_error(ctx, X509_V_OK);
+    return 1;
+}
+
+/* Verify by the application's CAs, as OpenSSL would. */
+static int by_its_cas(X509_STORE_CTX *ctx, void *arg)
+{
+    return X509_verify_cert(ctx);
+}
+
+/* Free a context with a certificate of no mesh, and then accept the server's. */
+static int another_first(X509_STORE_CTX *theirs, void *arg)
+{
+    int index = SSL_get_ex_data_X509_STORE_CTX_idx();
+    SSL *ssl = X509_STORE_CTX_get_ex_data(theirs, index);
+    X509_STORE_CTX *ctx = X509_STORE_CTX_new();
+
+    assert_int_equal(X509_STORE_CTX_init(ctx, SSL_CTX_get_cert_store(SSL_get_SSL_CTX(ssl)),
+                                         world.site.cert, NULL),
+                     1);
+    X509_STORE_CTX_set_ex_data(ctx, index, ssl);
+    X509_STORE_CTX_free(ctx);
+    return accept_all(theirs, arg);
+}
+
+typedef int verify_fn(X509_STORE_CTX *ctx, void *arg);
+
+/* Connect to a server without the provider, which shows this certificate and asks for one. */
+static tls_outcome dial(int version, const minted *shown, const minted *ca, verify_fn *verify)
+{
+    OSSL_LIB_CTX *libctx;
+    SSL_CTX *server_ctx = tls_ctx_elsewhere(version, shown, &libctx);
+    SSL_CTX *client_ctx = tls_ctx(version, NULL);
+    tls_outcome outcome;
+
+    SSL_CTX_set_cert_verify_callback(client_ctx, verify, NULL);
+    if (ca != NULL) {
+        SSL_CTX_set_verify(client_ctx, SSL_VERIFY_PEER, NULL);
+        assert_true(X509_STORE_add_cert(SSL_CTX_get_cert_store(client_ctx), ca->cert));
+    }
+    outcome = tls_connect(client_ctx, server_ctx);
+    SSL_CTX_free(client_ctx);
+    SSL_CTX_free(server_ctx);
+    OSSL_LIB_CTX_free(libctx);
+    return outcome;
+}
+
+static void test_own_mesh(void **state)
+{
+    static verify_fn *const ways[] = {accept_all, by_its_cas, another_first};
+    size_t v, i;
+
+    for (v = 0; v < 2; v++) {
+        for (i = 0; i < 3; i++) {
+            const minted *ca = ways[i] == by_its_cas ? &world.ca : NULL;
+            tls_outcome outcome = dial(tls_versions[v], &world.friend, ca, ways[i]);
+
+            assert_talked("a service", &outcome);
+            ca = ways[i] == by_its_cas ? &world.foreign_ca : NULL;
+            outcome = dial(tls_versions[v], &world.stranger, ca, ways[i]);
+            assert_refused("a stranger of the same names", &outcome);
+            assert_false(outcome.client_done);
+        }
+    }
+}
+
+/* A member of the mesh whose leaf does not show it, with the name of a web site. Or a leaf of another mesh. */
+static void test_pretenders(void **state)
+{
+    static const char *const uris[] = {
+        "spiffe:/agent/client/dc/dc1/id/1", "spiffe://x@" TD "/ns/default/dc/dc1/svc/web",
+        SERVICE("web"), "spiffe://" OTHER_TD "/ns/default/dc/dc1/svc/web"};
+    size_t v, i;
+
+    for (v = 0; v < 2; v++) {
+        for (i = 0; i < sizeof(uris) / sizeof(uris[0]); i++) {
+            minted one =
+                mint(&world.ca, (mint_order){.names = {{GEN_URI, uris[i], 0}, {GEN_DNS, SITE, 0}}});
+            tls_outcome outcome = dial(tls_versions[v], &one, &world.ca, by_its_cas);
+
+            assert_refused(uris[i], &outcome);
+            assert_false(outcome.client_done);
+            minted_free(&one);
+        }
+    }
+}
+
+static void test_ordinary(void **state)
+{
+    static verify_fn *const ways[] = {accept_all, another_first, by_its_cas};
+    tls_outcome outcome;
+    size_t v, i;
+
+    for (v = 0; v < 2; v++) {
+        for (i = 0; i < 3; i++) {
+            outcome = dial(tls_versions[v], &world.site, &world.site, ways[i]);
+            assert_talked("a site", &outcome);
+        }
+        outcome = dial(tls_versions[v], &world.site, &world.ca, by_its_cas);
+        assert_refused("a site that the application does not know", &outcome);
+    }
+}
+
+static int set_up(void **state)
+{
+    return tls_set_up_as("service = web");
+}
+
+static int reset(void **state)
+{
+    int result = tls_reset(state);
+
+    fake_agent_set_leaf(&world.agent, &world.web);
+    return result;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_own_mesh, reset),
+        cmocka_unit_test_setup(test_pretenders, reset),
+        cmocka_unit_test_setup(test_ordinary, reset),
+    };
+
+    return cmocka_run_group_tests(tests, set_up, tls_tear_down);
+}
