@@ -14,6 +14,7 @@ envoy_packages='python3-pip'
 test_packages='openssl curl python3-pytest python3-pytest-xdist python3-cryptography
     nginx-light libnginx-mod-http-js apache2-bin haproxy lighttpd lighttpd-mod-openssl stunnel4
     postgresql redis-server mariadb-server-core mariadb-client-core
+    lua5.4 lua-sec prosody
     dnsmasq-base iproute2'
 fips_packages=openssl-provider-fips # Debian 12 has none
 quic_packages=python3-aioquic       # a peer for the HTTP/3 of nginx and HAProxy, which Debian 12's have not

@@ -36,6 +36,7 @@ One module may be both. Further, where it differs from the usual:
     RELOAD       the signal by which a server reads its configuration again, and what it then says
     RESUMES      False: a server that resumes no sessions even without the provider;
                  True: a client that offers them
+    SHUT         True: a server that starts without the provider, with a stand-in, and then serves nobody
     SANITIZABLE  False: does not start where the address sanitizer is preloaded
 
 `programs.folder` can be entered by other users, for servers that do not run as root.
