@@ -10,12 +10,8 @@ int prov_verify_peer(X509_STORE_CTX *ctx, void *arg);
 
 /*
  * Verify a peer that the application has verified in the place of libssl. `theirs` is the context of that, which is
-<<<<<<< Updated upstream
  * being freed: its parameters are gone. The application's verdict is given, and libssl obeys it, too. The
  * certificate may be the reason for a client to be governed.
-=======
- * being freed: its parameters are gone. The application's verdict is given, and libssl obeys it, too. A client may know by the certificate alone that it is governed.
->>>>>>> Stashed changes
  */
 void prov_verify_displaced(endpoint *e, SSL *ssl, X509_STORE_CTX *theirs);
 
