@@ -11,7 +11,7 @@ import pytest
 import applications
 import stand_ins
 from ca import self_signed
-from processes import wait_until
+from processes import Process, wait_until
 from programs import Programs, Result
 
 # How an application gets its identity: by a setting, or by the files that its configuration names.
@@ -92,11 +92,21 @@ class Endpoint:
 
     def ask(self, *arguments):
         """Make the request of an s_client without the provider, which knows how to begin."""
-        result = self.programs.openssl(
-            "s_client", "-connect", f"127.0.0.1:{self.process.port}", "-ign_eof", *self.module.S_CLIENT,
-            *arguments, stdin=self.module.REQUEST)
+        run = self.leave_after_answer if getattr(self.module, "KEEPS", False) else self.wait_for_end
+        result = run(
+            "s_client", "-connect", f"127.0.0.1:{self.process.port}", *self.module.S_CLIENT, *arguments)
         assert "CONNECTED(" in result.stdout, result
         return Answered(result, bool(re.search(self.module.ANSWER, result.stdout)))
+
+    def wait_for_end(self, *arguments):
+        return self.programs.openssl(*arguments, "-ign_eof", stdin=self.module.REQUEST)
+
+    def leave_after_answer(self, *arguments):
+        client = self.programs.start(Process, ["openssl", *arguments])
+        client.write(self.module.REQUEST)
+        wait_until(lambda: re.search(self.module.ANSWER, client.output()) or client.ended(), "an answer")
+        client.kill()  # its farewell takes half a second
+        return Result(client.child.returncode, client.output(), "", 0)
 
 
 def start(application, programs, agent, kind, service):

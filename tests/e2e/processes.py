@@ -70,8 +70,11 @@ class Process:
         return self.child.poll() is not None
 
     def say(self, line):
+        self.write(line.encode() + b"\n")
+
+    def write(self, data):
         try:
-            self.child.stdin.write(line.encode() + b"\n")
+            self.child.stdin.write(data)
             self.child.stdin.flush()
         except BrokenPipeError:
             pass  # it has ended, which its output and exit code will tell

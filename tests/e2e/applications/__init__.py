@@ -32,7 +32,9 @@ and a module of a *client* has
 
 One module may be both. Further, where it differs from the usual:
 
+    KEEPS        True: a server that does not hang up after REQUEST, but waits for another one
     CORE         True: in the short run on another OpenSSL
+    DEBIAN_12    True: its packages are not installed elsewhere
     RELOAD       the signal by which a server reads its configuration again, and what it then says
     RESUMES      False: a server that resumes no sessions even without the provider;
                  True: a client that offers them
@@ -46,6 +48,8 @@ import importlib
 import os
 import pkgutil
 from pathlib import Path
+
+from programs import openssl_version
 
 FOLDER = Path(__file__).resolve().parents[3] / "doc" / "applications"
 
@@ -79,4 +83,6 @@ def short_name(module):
 
 
 def can_run(module):
+    if getattr(module, "DEBIAN_12", False) and openssl_version() != (3, 0):
+        return False
     return getattr(module, "SANITIZABLE", True) or not os.environ.get("CONSUL_PROVIDER_PRELOAD")
