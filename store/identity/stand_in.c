@@ -45,19 +45,25 @@ static size_t length_of_uri(const unsigned char *begin, const unsigned char *tex
     return 0;
 }
 
-/* Parse a consul: URI of a certificate. The kind of a malformed URI is not LEAF. */
+/* Have the URI name no service. */
+static void name_nothing(consul_uri *uri)
+{
+    memset(uri, 0, sizeof(*uri));
+    uri->kind = CONSUL_URI_ROOTS;
+}
+
+/* Parse a consul: URI of a certificate. A malformed URI names no service. */
 static void parse(const unsigned char *text, size_t len, consul_uri *uri)
 {
     char copy[CONSUL_URI_MAX + 1];
 
-    memset(uri, 0, sizeof(*uri));
-    uri->kind = CONSUL_URI_ROOTS;
+    name_nothing(uri);
     if (len > CONSUL_URI_MAX || memchr(text, '\0', len) != NULL)
         return;
     memcpy(copy, text, len);
     copy[len] = '\0';
     if (!consul_uri_parse(copy, uri, NULL))
-        uri->kind = CONSUL_URI_ROOTS;
+        name_nothing(uri);
 }
 
 /*
@@ -74,7 +80,7 @@ static int count_decoded(const X509_EXTENSION *ext, consul_uri *uri)
     names = X509V3_EXT_d2i((X509_EXTENSION *)ext);
     ERR_pop_to_mark();
     if (names == NULL) {
-        parse(NULL, CONSUL_URI_MAX + 1, uri);
+        name_nothing(uri);
         return 1;
     }
     for (i = 0; i < sk_GENERAL_NAME_num(names); i++) {
@@ -161,11 +167,7 @@ bool consul_cert_stands_in(const X509 *cert, consul_uri *uri)
         if (count == 0 && is_irregular(begin, (size_t)(end - begin)))
             count += count_decoded(X509_get_ext(cert, index), uri);
     }
-    if (count == 0 && has_the_key(cert)) {
-        memset(uri, 0, sizeof(*uri));
-        count = -1;
-    }
     if (count != 1) /* the service is ambiguous or missing */
-        uri->kind = CONSUL_URI_ROOTS;
-    return count != 0;
+        name_nothing(uri);
+    return count != 0 || has_the_key(cert);
 }

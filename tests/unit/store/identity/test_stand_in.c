@@ -40,6 +40,8 @@ static const struct {
     {{URI("consul:")}, {{0}}, true, NULL, NULL},
     {{URI("consul:leaf/")}, {{0}}, true, NULL, NULL},
     {{URI("consul:leef/web")}, {{0}}, true, NULL, NULL},
+    {{URI("consul:leaf/web\1")}, {{0}}, true, NULL, NULL},
+    {{URI("consul:leaf/web?dc=dc2&x=y")}, {{0}}, true, NULL, NULL},
     {{{GEN_URI, "consul:leaf/web\0.evil", 20}}, {{0}}, true, NULL, NULL},
     {{URI("consul:leaf/web"), URI("consul:leaf/api")}, {{0}}, true, NULL, NULL},
     {{URI("consul:leaf/web")}, {URI("consul:leaf/api")}, true, NULL, NULL},
@@ -69,6 +71,9 @@ static void test_certificates(void **state)
             fail_msg("row %zu", i);
         if (rows[i].stands_in && (uri.kind == CONSUL_URI_LEAF) != (rows[i].service != NULL))
             fail_msg("row %zu: kind %d", i, (int)uri.kind);
+        if (rows[i].stands_in && rows[i].service == NULL
+            && (*uri.service != '\0' || *uri.scope.dc != '\0'))
+            fail_msg("row %zu: it names a service, \"%s\"", i, uri.service);
         if (rows[i].service != NULL) {
             assert_string_equal(uri.service, rows[i].service);
             assert_string_equal(uri.scope.dc, rows[i].dc);
