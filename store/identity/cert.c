@@ -26,13 +26,14 @@ static const char *last_reason(void)
 
 bool consul_certs_contain(const STACK_OF(X509) *certs, const X509 *cert)
 {
+    bool found = false;
     int i;
 
-    for (i = 0; i < sk_X509_num(certs); i++) {
-        if (X509_cmp(sk_X509_value(certs, i), cert) == 0)
-            return true;
-    }
-    return false;
+    ERR_set_mark(); /* X509_cmp reads the extensions */
+    for (i = 0; i < sk_X509_num(certs) && !found; i++)
+        found = X509_cmp(sk_X509_value(certs, i), cert) == 0;
+    ERR_pop_to_mark();
+    return found;
 }
 
 /*
@@ -97,15 +98,17 @@ int consul_certs_parse(const char *pem, OSSL_LIB_CTX *libctx, STACK_OF(X509) *ce
 
 bool consul_certs_are_usable(const STACK_OF(X509) *certs)
 {
+    bool usable = true;
     int i;
 
-    for (i = 0; i < sk_X509_num(certs); i++) {
+    ERR_set_mark();
+    for (i = 0; i < sk_X509_num(certs) && usable; i++) {
         X509 *cert = sk_X509_value(certs, i);
 
-        if (X509_get0_pubkey(cert) == NULL || X509_check_purpose(cert, -1, 0) != 1)
-            return false;
+        usable = X509_get0_pubkey(cert) != NULL && X509_check_purpose(cert, -1, 0) == 1;
     }
-    return true;
+    ERR_pop_to_mark();
+    return usable;
 }
 
 EVP_PKEY *consul_key_parse(const char *pem, OSSL_LIB_CTX *libctx, consul_error *err)

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include <openssl/err.h>
 #include <openssl/x509v3.h>
 
 static bool is_path_char(char c)
@@ -123,7 +124,7 @@ static int check_leaf_profile(const X509 *cert, consul_error *err)
     return 1;
 }
 
-int consul_spiffe_id_of_cert(const X509 *cert, consul_spiffe_id *id, consul_error *err)
+static int id_of_cert(const X509 *cert, consul_spiffe_id *id, consul_error *err)
 {
     GENERAL_NAMES *names;
     const ASN1_IA5STRING *found = NULL;
@@ -147,6 +148,16 @@ int consul_spiffe_id_of_cert(const X509 *cert, consul_spiffe_id *id, consul_erro
         ok = consul_spiffe_id_parse((const char *)ASN1_STRING_get0_data(found),
                                     (size_t)ASN1_STRING_length(found), id, err);
     GENERAL_NAMES_free(names);
+    return ok;
+}
+
+int consul_spiffe_id_of_cert(const X509 *cert, consul_spiffe_id *id, consul_error *err)
+{
+    int ok;
+
+    ERR_set_mark();
+    ok = id_of_cert(cert, id, err);
+    ERR_pop_to_mark();
     return ok;
 }
 

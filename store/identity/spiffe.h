@@ -27,7 +27,7 @@ int consul_spiffe_id_parse(const char *text, size_t len, consul_spiffe_id *id, c
 
 /*
  * Parse the SPIFFE ID of a service in a certificate. Return 0 with an error unless the certificate
- * follows the X509-SVID rules for leaves.
+ * follows the X509-SVID rules for leaves. OpenSSL's error queue stays as it was.
  */
 int consul_spiffe_id_of_cert(const X509 *cert, consul_spiffe_id *id, consul_error *err);
 

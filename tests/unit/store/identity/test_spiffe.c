@@ -5,8 +5,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include <openssl/err.h>
 #include <openssl/x509v3.h>
 
+#include "identity/cert.h"
 #include "identity/spiffe.h"
 #include "mint.h"
 
@@ -322,13 +324,57 @@ static void test_id_of_certificate(void **state)
     minted_free(&ca);
 }
 
+/* A certificate that OpenSSL cannot use is no error on the caller's queue. */
+static void test_the_queue_is_kept(void **state)
+{
+    minted ca = mint_unusable_ca(TD), other = mint_unusable_ca(TD);
+    STACK_OF(X509) *certs = sk_X509_new_null();
+    consul_spiffe_id id;
+
+    ERR_clear_error();
+    assert_true(sk_X509_push(certs, ca.cert));
+    assert_false(consul_certs_are_usable(certs));
+    assert_int_equal(ERR_peek_error(), 0);
+    assert_false(consul_certs_contain(certs, other.cert));
+    assert_int_equal(ERR_peek_error(), 0);
+    assert_int_equal(consul_spiffe_id_of_cert(ca.cert, &id, NULL), 0);
+    assert_int_equal(ERR_peek_error(), 0);
+    sk_X509_free(certs);
+    minted_free(&other);
+    minted_free(&ca);
+}
+
+/* Nor are names that cannot be decoded. */
+static void test_the_queue_is_kept_for_names(void **state)
+{
+    minted leaf = mint(NULL, (mint_order){.subject = "web"});
+    ASN1_OCTET_STRING *text = ASN1_OCTET_STRING_new();
+    X509_EXTENSION *extension;
+    consul_spiffe_id id;
+
+    assert_int_equal(ASN1_OCTET_STRING_set(text, (const unsigned char *)"no DER", 6), 1);
+    extension = X509_EXTENSION_create_by_NID(NULL, NID_subject_alt_name, 0, text);
+    assert_int_equal(X509_add_ext(leaf.cert, extension, -1), 1);
+    ERR_clear_error();
+    assert_int_equal(consul_spiffe_id_of_cert(leaf.cert, &id, NULL), 0);
+    assert_int_equal(ERR_peek_error(), 0);
+    X509_EXTENSION_free(extension);
+    ASN1_OCTET_STRING_free(text);
+    minted_free(&leaf);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_service_ids),       cmocka_unit_test(test_no_service_ids),
-        cmocka_unit_test(test_embedded_nul),      cmocka_unit_test(test_no_byte_beyond_the_length),
-        cmocka_unit_test(test_length_limits),     cmocka_unit_test(test_certificates),
+        cmocka_unit_test(test_service_ids),
+        cmocka_unit_test(test_no_service_ids),
+        cmocka_unit_test(test_embedded_nul),
+        cmocka_unit_test(test_no_byte_beyond_the_length),
+        cmocka_unit_test(test_length_limits),
+        cmocka_unit_test(test_certificates),
         cmocka_unit_test(test_id_of_certificate),
+        cmocka_unit_test(test_the_queue_is_kept),
+        cmocka_unit_test(test_the_queue_is_kept_for_names),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
