@@ -154,7 +154,7 @@ static void print_leaves(const cli_board *b)
 
         if (!cli_board_leaf(b, i, &leaf))
             continue;
-        left = leaf.valid_until - (int64_t)time(NULL);
+        left = cli_between((int64_t)time(NULL), leaf.valid_until);
         printf("  leaf      %s, serial %s, valid until %s (%s %s)\n", leaf.id, leaf.serial,
                cli_seconds(leaf.valid_until, until), cli_length(left, length),
                left < 0 ? "ago" : "left");
@@ -170,9 +170,11 @@ static void print_contact(const prov_board *board)
     if (board->agent_answered == 0)
         puts("  agent     no answer yet");
     else
-        printf("  agent     answered %s ago\n", cli_length(now - board->agent_answered, length));
+        printf("  agent     answered %s ago\n",
+               cli_length(cli_between(board->agent_answered, now), length));
     if (board->agent_lost > board->agent_answered)
-        printf("  agent     lost, found %s ago\n", cli_length(now - board->agent_lost, length));
+        printf("  agent     lost, found %s ago\n",
+               cli_length(cli_between(board->agent_lost, now), length));
     if (board->roots != 0)
         printf("  roots     %u\n", (unsigned)board->roots);
 }

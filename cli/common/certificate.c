@@ -36,18 +36,27 @@ const char *cli_seconds(int64_t seconds, char text[CLI_TIME_SIZE])
 const char *cli_length(int64_t seconds, char text[CLI_TIME_SIZE])
 {
     static const struct {
-        int64_t seconds;
+        uint64_t seconds;
         const char *name;
     } units[] = {{86400, "day"}, {3600, "hour"}, {60, "minute"}, {1, "second"}};
-    int64_t length = seconds < 0 ? -seconds : seconds;
+    uint64_t length = seconds < 0 ? -(uint64_t)seconds : (uint64_t)seconds;
     size_t i = 0;
 
     while (i < 3 && length < 2 * units[i].seconds)
         i++;
     length /= units[i].seconds;
-    snprintf(text, CLI_TIME_SIZE, "%lld %s%s", (long long)length, units[i].name,
+    snprintf(text, CLI_TIME_SIZE, "%llu %s%s", (unsigned long long)length, units[i].name,
              length == 1 ? "" : "s");
     return text;
+}
+
+int64_t cli_between(int64_t from, int64_t until)
+{
+    int64_t length;
+
+    return !__builtin_sub_overflow(until, from, &length) ? length
+           : until < from                                ? -INT64_MAX
+                                                         : INT64_MAX;
 }
 
 int64_t cli_time_left(const ASN1_TIME *time)

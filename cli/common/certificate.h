@@ -13,6 +13,9 @@
 const char *cli_time(const ASN1_TIME *time, char text[CLI_TIME_SIZE]);
 const char *cli_seconds(int64_t seconds, char text[CLI_TIME_SIZE]); /* since 1970 */
 
+/* Return the seconds from one moment until another. They may be from a hostile process, and far apart. */
+int64_t cli_between(int64_t from, int64_t until);
+
 /* Write "3 days", "5 hours", "12 minutes" or "7 seconds" of a length in seconds. */
 const char *cli_length(int64_t seconds, char text[CLI_TIME_SIZE]);
 

@@ -10,7 +10,8 @@
 #include <jansson.h>
 
 #define FIELDS 16
-#define ABSENT '-' /* a field that is not known */
+#define PROGRAM_MAX 63 /* bytes that report/log.c keeps of a program's name */
+#define ABSENT '-'     /* a field that is not known */
 
 /* Return the field of a record for a name in JSON, or NULL. */
 static const char *field_of(const prov_record *record, const char *name)
@@ -132,6 +133,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     };
     size_t i;
 
+    if (strlen(program) > PROGRAM_MAX)
+        program[PROGRAM_MAX] = '\0';
     for (i = 0; i < FIELDS; i++) {
         fields[i] = fuzz_text(&input, '\n');
         known[i] = i > 1 && fields[i][0] == ABSENT && fields[i][1] == '\0' ? NULL : fields[i];
