@@ -111,6 +111,36 @@ bool consul_certs_are_usable(const STACK_OF(X509) *certs)
     return usable;
 }
 
+/* Return true where one DER value has all bytes of an extension. */
+static bool is_one_value(const ASN1_OCTET_STRING *data)
+{
+    const unsigned char *bytes = ASN1_STRING_get0_data(data), *value = bytes;
+    long whole = ASN1_STRING_length(data), len = 0;
+    int tag, class, form;
+
+    ERR_set_mark();
+    form = ASN1_get_object(&value, &len, &tag, &class, whole);
+    ERR_pop_to_mark();
+    return (form & 0x81) == 0
+           && value - bytes + len == whole; /* neither malformed nor indefinite */
+}
+
+bool consul_cert_is_well_formed(const X509 *cert)
+{
+    int count = X509_get_ext_count(cert), i;
+
+    if (X509_get_version(cert) != X509_VERSION_3 || count > CONSUL_EXTENSIONS_MAX)
+        return false;
+    for (i = 0; i < count; i++) {
+        const ASN1_OBJECT *name = X509_EXTENSION_get_object(X509_get_ext(cert, i));
+
+        if (!is_one_value(X509_EXTENSION_get_data(X509_get_ext(cert, i)))
+            || X509_get_ext_by_OBJ(cert, name, i) >= 0)
+            return false;
+    }
+    return true;
+}
+
 EVP_PKEY *consul_key_parse(const char *pem, OSSL_LIB_CTX *libctx, consul_error *err)
 {
     BIO *bio = BIO_new_mem_buf(pem, -1);

@@ -14,7 +14,8 @@
 #include <openssl/evp.h>
 #include <openssl/x509.h>
 
-#define CONSUL_CERTS_MAX 64 /* certificates in one answer */
+#define CONSUL_CERTS_MAX 64      /* certificates in one answer */
+#define CONSUL_EXTENSIONS_MAX 64 /* extensions of a well-formed certificate */
 
 /* Return true where `certs` has a certificate with the bytes of `cert`. */
 bool consul_certs_contain(const STACK_OF(X509) *certs, const X509 *cert);
@@ -32,6 +33,12 @@ int consul_certs_parse(const char *pem, OSSL_LIB_CTX *libctx, STACK_OF(X509) *ce
  * useless. A certificate with an unknown key type or with invalid extensions is useless, too.
  */
 bool consul_certs_are_usable(const STACK_OF(X509) *certs);
+
+/*
+ * Return true for a certificate of version 3 that has each extension once. Each is one DER value (RFC 5280, 4.1.2.1
+ * and 4.2). OpenSSL does not see to that. The libraries of Consul and Envoy refuse other certificates.
+ */
+bool consul_cert_is_well_formed(const X509 *cert);
 
 /*
  * Return the private key of an unencrypted PEM text (SEC1, PKCS#1 or PKCS#8), for EVP_PKEY_free.

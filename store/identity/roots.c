@@ -66,6 +66,21 @@ static int verify_error(X509_STORE_CTX *ctx)
     return error == X509_V_OK ? X509_V_ERR_UNSPECIFIED : error;
 }
 
+/* Check the form of each certificate of a chain but the root, in which Consul trusts as it is. */
+static bool are_well_formed(X509_STORE_CTX *ctx)
+{
+    const STACK_OF(X509) *chain = X509_STORE_CTX_get0_chain(ctx);
+    int i;
+
+    for (i = 0; i + 1 < sk_X509_num(chain); i++) {
+        if (!consul_cert_is_well_formed(sk_X509_value(chain, i))) {
+            X509_STORE_CTX_set_error(ctx, X509_V_ERR_INVALID_EXTENSION);
+            return false;
+        }
+    }
+    return true;
+}
+
 int consul_roots_verify(const consul_roots *roots, X509 *cert, STACK_OF(X509) *untrusted,
                         int purpose, int level, STACK_OF(X509) **chain,
                         unsigned char digest[CONSUL_DIGEST_LEN], int *x509_error, consul_error *err)
@@ -78,11 +93,12 @@ int consul_roots_verify(const consul_roots *roots, X509 *cert, STACK_OF(X509) *u
         goto done;
     X509_STORE_CTX_set0_trusted_stack(ctx, roots->certs); /* borrowed by the context */
     /* A root that Consul lists is an anchor, also where an outer CA has signed it. */
-    X509_STORE_CTX_set_flags(ctx, X509_V_FLAG_PARTIAL_CHAIN);
+    X509_STORE_CTX_set_flags(ctx, X509_V_FLAG_PARTIAL_CHAIN | X509_V_FLAG_POLICY_CHECK);
     if (!X509_VERIFY_PARAM_set_purpose(X509_STORE_CTX_get0_param(ctx), purpose))
         goto done;
     X509_VERIFY_PARAM_set_auth_level(X509_STORE_CTX_get0_param(ctx), level);
-    if (consul_verify_remembering(ctx, roots->verified, digest == NULL ? space : digest) != 1)
+    if (consul_verify_remembering(ctx, roots->verified, digest == NULL ? space : digest) != 1
+        || !are_well_formed(ctx))
         goto done;
     if (chain != NULL && (*chain = X509_STORE_CTX_get1_chain(ctx)) == NULL)
         goto done;

@@ -124,6 +124,23 @@ static int check_leaf_profile(const X509 *cert, consul_error *err)
     return 1;
 }
 
+/*
+ * Return true where the names are DER, and so read in one way alone. OpenSSL also reads other forms, a text in
+ * pieces for example.
+ */
+static bool are_der(const X509 *cert, const GENERAL_NAMES *names)
+{
+    int index = X509_get_ext_by_NID(cert, NID_subject_alt_name, -1);
+    const ASN1_OCTET_STRING *data = X509_EXTENSION_get_data(X509_get_ext(cert, index));
+    unsigned char *der = NULL;
+    int len = i2d_GENERAL_NAMES(names, &der);
+    bool are = len > 0 && len == ASN1_STRING_length(data)
+               && memcmp(der, ASN1_STRING_get0_data(data), (size_t)len) == 0;
+
+    OPENSSL_free(der);
+    return are;
+}
+
 static int id_of_cert(const X509 *cert, consul_spiffe_id *id, consul_error *err)
 {
     GENERAL_NAMES *names;
@@ -144,6 +161,8 @@ static int id_of_cert(const X509 *cert, consul_spiffe_id *id, consul_error *err)
     if (uris != 1)
         consul_error_set(err, CONSUL_R_PEER_NOT_A_SERVICE,
                          "it has %d URIs in its subjectAltName instead of one", uris);
+    else if (!are_der(cert, names))
+        consul_error_set(err, CONSUL_R_PEER_NOT_A_SERVICE, "its subjectAltName is not DER");
     else
         ok = consul_spiffe_id_parse((const char *)ASN1_STRING_get0_data(found),
                                     (size_t)ASN1_STRING_length(found), id, err);

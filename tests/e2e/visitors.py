@@ -31,7 +31,8 @@ class Visitor:
             plain = socket.create_connection(("127.0.0.1", port), PATIENCE)
             with self.context.wrap_socket(plain) as connection:
                 connection.sendall(word)
-                served = answer in connection.recv(4096)
+                heard = connection.recv(4096)
+                served = heard != b"" and answer in heard
         except OSError:
             served = False
         return Visit(served, time.monotonic() - began)

@@ -59,16 +59,36 @@ static void add_extension(X509 *cert, X509 *issuer, int nid, const char *value)
     X509_EXTENSION_free(extension);
 }
 
+/* Add one of the form "name=value". The name may be an object identifier. */
+static void add_more(X509 *cert, X509 *issuer, const char *text)
+{
+    const char *value = strchr(text, '=');
+    char name[64];
+    X509V3_CTX ctx;
+    X509_EXTENSION *extension;
+
+    must(value != NULL && (size_t)(value - text) < sizeof(name), text);
+    OPENSSL_strlcpy(name, text, (size_t)(value - text) + 1);
+    X509V3_set_ctx(&ctx, issuer, cert, NULL, NULL, 0);
+    extension = X509V3_EXT_nconf(NULL, &ctx, name, value + 1);
+    must(extension != NULL && X509_add_ext(cert, extension, -1), text);
+    X509_EXTENSION_free(extension);
+}
+
 static void add_extensions(X509 *cert, X509 *issuer, const mint_order *order)
 {
     const char *usage = order->key_usage, *ext_usage = order->ext_key_usage;
+    const char *constraints = order->basic_constraints;
+    const char *own_id = order->key_ids[0], *issuers_id = order->key_ids[1];
+    int i;
 
     if (usage == NULL)
         usage = order->ca ? "critical,keyCertSign,cRLSign" : "critical,digitalSignature";
     if (ext_usage == NULL)
         ext_usage = order->ca ? "" : "serverAuth,clientAuth";
-    add_extension(cert, issuer, NID_basic_constraints,
-                  order->ca ? "critical,CA:TRUE" : "critical,CA:FALSE");
+    if (constraints == NULL)
+        constraints = order->ca ? "critical,CA:TRUE" : "critical,CA:FALSE";
+    add_extension(cert, issuer, NID_basic_constraints, constraints);
     add_extension(cert, issuer, NID_key_usage, usage);
     add_extension(cert, issuer, NID_ext_key_usage, ext_usage);
     if (order->issuer_key_id)
@@ -76,10 +96,13 @@ static void add_extensions(X509 *cert, X509 *issuer, const mint_order *order)
                                (void *)X509_get0_subject_key_id(issuer), 0, 0),
              "the issuer's key identifier");
     else
-        add_extension(cert, issuer, NID_subject_key_identifier, "hash");
-    add_extension(cert, issuer, NID_authority_key_identifier, "keyid");
+        add_extension(cert, issuer, NID_subject_key_identifier, own_id == NULL ? "hash" : own_id);
+    add_extension(cert, issuer, NID_authority_key_identifier,
+                  issuers_id == NULL ? "keyid" : issuers_id);
     add_names(cert, order->names, order->subject == NULL);
     add_names(cert, order->more_names, false);
+    for (i = 0; i < MINT_MORE && order->extensions[i] != NULL; i++)
+        add_more(cert, issuer, order->extensions[i]);
 }
 
 static void set_times(X509 *cert, const mint_order *order)
@@ -109,12 +132,25 @@ static void set_subject(X509 *cert, const char *name)
         mint_add_to_subject(cert, "CN", MBSTRING_UTF8, name, -1);
 }
 
+void mint_sign(const minted *one, EVP_PKEY *key, const char *digest)
+{
+    const EVP_MD *md = EVP_get_digestbyname(digest == NULL ? "SHA256" : digest);
+    bool has_own = EVP_PKEY_is_a(key, "ED25519") || EVP_PKEY_is_a(key, "ED448");
+
+    must(X509_sign(one->cert, key, has_own ? NULL : md), "a signature");
+}
+
 minted mint(const minted *issuer, mint_order order)
 {
     static atomic_int_fast64_t serials = 1000;
     minted one;
 
-    one.key = order.rsa ? EVP_RSA_gen(2048) : EVP_EC_gen("P-256");
+    if (order.key != NULL) {
+        one.key = (EVP_PKEY *)(uintptr_t)order.key;
+        EVP_PKEY_up_ref(one.key);
+    } else {
+        one.key = order.rsa ? EVP_RSA_gen(2048) : EVP_EC_gen("P-256");
+    }
     one.cert = X509_new();
     must(one.key != NULL && one.cert != NULL && X509_set_version(one.cert, X509_VERSION_3)
              && X509_set_pubkey(one.cert, one.key),
@@ -129,7 +165,9 @@ minted mint(const minted *issuer, mint_order order)
         issuer = &one;
     must(X509_set_issuer_name(one.cert, X509_get_subject_name(issuer->cert)), "an issuer");
     add_extensions(one.cert, issuer->cert, &order);
-    must(X509_sign(one.cert, issuer->key, EVP_sha256()), "a signature");
+    if (order.change != NULL)
+        order.change(one.cert);
+    mint_sign(&one, issuer->key, order.digest);
     return one;
 }
 

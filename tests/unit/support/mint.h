@@ -11,6 +11,7 @@
 #include <openssl/x509.h>
 
 #define MINT_NAMES_MAX 4
+#define MINT_MORE 3
 #define MINT_DAY (24 * 60 * 60L)
 
 /* A name for a subjectAltName. `len` 0 means up to the NUL. */
@@ -25,13 +26,19 @@ typedef struct mint_order {
     const char *subject; /* its common name; NULL for an empty subject */
     mint_name names[MINT_NAMES_MAX];
     mint_name more_names[MINT_NAMES_MAX]; /* in a second subjectAltName extension */
-    const char *key_usage;     /* as in openssl.cnf; NULL for digitalSignature; "" for none */
-    const char *ext_key_usage; /* NULL for both TLS sides; "" for none */
+    const char *key_usage;         /* as in openssl.cnf; NULL for digitalSignature; "" for none */
+    const char *ext_key_usage;     /* NULL for both TLS sides; "" for none */
+    const char *basic_constraints; /* NULL for those of `ca`; "" for none */
+    const char *key_ids[2];        /* subject's, authority's; NULL for the usual; "" for none */
+    const char *extensions[MINT_MORE]; /* more of them, as in openssl.cnf: "name=value" */
     bool ca;
     bool rsa;
-    bool issuer_key_id; /* its subjectKeyIdentifier is its issuer's, as old Consuls had it */
+    const EVP_PKEY *key; /* its key; NULL for a new one by `rsa` */
+    const char *digest;  /* the digest for its signature; NULL for SHA-256 */
+    bool issuer_key_id;  /* its subjectKeyIdentifier is its issuer's, as old Consuls had it */
     long not_before, not_after; /* seconds from now; both 0 for a day each way */
     uint64_t serial;            /* 0 for one of its own */
+    void (*change)(X509 *cert); /* changes it before it is signed; may be NULL */
 } mint_order;
 
 typedef struct minted {
@@ -42,6 +49,9 @@ typedef struct minted {
 /* Mint a certificate signed by `issuer`, or by itself if NULL. Free with minted_free. */
 minted mint(const minted *issuer, mint_order order);
 void minted_free(minted *one);
+
+/* Sign a certificate again, with this issuer's key. `digest` NULL means SHA-256. */
+void mint_sign(const minted *one, EVP_PKEY *key, const char *digest);
 
 /* Mint a CA with the trust domain as its only name, as Consul's. */
 minted mint_ca(const char *trust_domain);
