@@ -4,6 +4,7 @@
 import http.server
 import pwd
 import shutil
+import socket
 import threading
 import time
 import urllib.error
@@ -35,11 +36,18 @@ def user(name):
         return "nobody"
 
 
-def launch(programs, config, command, ready):
+def accepts(process, port):
+    """Return true where the port takes a connection."""
+    assert not process.ended(), f"{process.argv} ended:\n{process.output()}"
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def launch(programs, config, command, ready, early=False):
     """Start a server on a free port, and again on another port if the first is taken meanwhile.
 
     `command(folder, port)` writes the files of the server and returns its arguments; it is up once its output
-    matches `ready`.
+    matches `ready`. A server that says so too `early` is up once its port takes a connection.
     """
     for _ in range(ATTEMPTS):
         port, = free_ports(1)
@@ -48,6 +56,8 @@ def launch(programs, config, command, ready):
         process = programs.start(Process, command(folder, port), config, programs.leaks_allowed())
         try:
             process.wait_for(ready)
+            if early:
+                wait_until(lambda: accepts(process, port), f"the port of {process.argv}")
         except AssertionError:
             if "ddress already in use" not in process.output():
                 raise
