@@ -139,6 +139,16 @@ void endpoint_authorize(endpoint *e, X509 *cert)
     e->peer = ENDPOINT_PEER_AUTHORIZED;
 }
 
+void endpoint_set_lenient(endpoint *e, bool is_lenient)
+{
+    e->is_lenient = is_lenient;
+}
+
+bool endpoint_is_lenient(const endpoint *e)
+{
+    return e->is_lenient;
+}
+
 void endpoint_set_basis(endpoint *e, enum consul_basis basis)
 {
     e->basis = basis;

@@ -62,6 +62,13 @@ bool endpoint_look_at_peer(endpoint *e);
 /* Authorize the peer that shows this certificate, and no other: see endpoint_may_finish. */
 void endpoint_authorize(endpoint *e, X509 *cert);
 
+/*
+ * Note whether the application demands no verification, by the mode of its SSL before ours. Return true if so. A refusal
+ * of its own means nothing then.
+ */
+void endpoint_set_lenient(endpoint *e, bool is_lenient);
+bool endpoint_is_lenient(const endpoint *e);
+
 /* Note the origin of the agent's yes to its peer. */
 void endpoint_set_basis(endpoint *e, enum consul_basis basis);
 

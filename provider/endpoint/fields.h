@@ -11,6 +11,7 @@ struct endpoint {
     void (*next_info)(const SSL *, int, int); /* the SSL's own, or NULL for its context's */
     endpoint_security_fn *next_security;      /* the SSL's own; NULL where ours displaces none */
     bool asking_security;                     /* it is being called */
+    bool is_lenient;                          /* the application demands no verification */
     unsigned char telling;                    /* depth of calls of the application's */
     BIO *wbio;                                /* the SSL's own, which was cut off; or NULL */
     const SSL_CTX *ctx; /* the SSL's when its certificates were looked at; compared, never used */

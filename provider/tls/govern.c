@@ -95,7 +95,11 @@ static bool forget_sessions(SSL *ssl)
 static void enforce(endpoint *e, SSL *ssl)
 {
     /* Exactly this mode: post-handshake authentication, say, would put the question off. */
-    SSL_set_verify(ssl, SSL_is_server(ssl) ? PROV_SERVER_VERIFY_MODE : SSL_VERIFY_PEER, NULL);
+    int mode = SSL_is_server(ssl) ? PROV_SERVER_VERIFY_MODE : PROV_CLIENT_VERIFY_MODE;
+
+    if (SSL_get_verify_mode(ssl) != mode)
+        endpoint_set_lenient(e, SSL_get_verify_mode(ssl) == SSL_VERIFY_NONE);
+    SSL_set_verify(ssl, mode, NULL);
     if (endpoint_presents_live_leaf(e))
         SSL_set_cert_cb(
             ssl, SSL_is_server(ssl) ? prov_tls_on_certificate : prov_tls_on_client_certificate,

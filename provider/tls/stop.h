@@ -9,6 +9,13 @@
 #define PROV_SERVER_VERIFY_MODE (SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT)
 
 /*
+ * The verify mode of a governed client. The further flags mean nothing for a client. No application sets them all, so
+ * that another mode is known to be the application's.
+ */
+#define PROV_CLIENT_VERIFY_MODE \
+    (PROV_SERVER_VERIFY_MODE | SSL_VERIFY_CLIENT_ONCE | SSL_VERIFY_POST_HANDSHAKE)
+
+/*
  * Let nothing more be read from or written to this connection, and say why, once a handshake. Sends no
  * alert: a handshake that is not over goes on, and fails where it can.
  *

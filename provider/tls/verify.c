@@ -385,6 +385,10 @@ void prov_verify_displaced(endpoint *e, SSL *ssl, X509_STORE_CTX *theirs)
         && X509_VERIFY_PARAM_set1(X509_STORE_CTX_get0_param(ctx), SSL_get0_param(ssl)) == 1
         && X509_STORE_CTX_set_ex_data(ctx, index, ssl) == 1)
         verify_in(ctx, true);
+    /* The refusal of an application that demands nothing has no effect. libssl looks at the mode right after this. */
+    if (endpoint_peer(e) == ENDPOINT_PEER_AUTHORIZED && endpoint_is_lenient(e)
+        && !SSL_is_server(ssl))
+        SSL_set_verify(ssl, SSL_VERIFY_NONE, NULL);
     if (ctx != NULL)
         X509_STORE_CTX_set_ex_data(ctx, index, NULL); /* this one is no turn of the handshake */
     X509_STORE_CTX_free(ctx);

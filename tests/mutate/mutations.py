@@ -70,10 +70,14 @@ MUTATIONS = [
         ("a failure ends as a success", "    ok = ok && check_peer(check, err);", "    ok = ok && (check_peer(check, err) || true);"),
         ("without memory a peer passes", "X509_STORE_CTX_set_error(ctx, X509_V_ERR_OUT_OF_MEM);\n        return 0;\n    }\n    check->ctx",
          "return 1;\n    }\n    check->ctx"),
+        ("another certificate settles a displaced verification", "    if (check->is_displaced)\n        return 1;\n", ""),
+        ("an application that demands nothing is heard", "SSL_set_verify(ssl, SSL_VERIFY_NONE, NULL);", "(void)0;"),
         ),
     *of("provider/tls/govern.c",
-        ("the mode is left as it is", "    SSL_set_verify(ssl, SSL_is_server(ssl) ? PROV_SERVER_VERIFY_MODE : SSL_VERIFY_PEER, NULL);\n"
+        ("the mode is left as it is", "    SSL_set_verify(ssl, mode, NULL);\n"
          "    if (endpoint_presents", "    if (endpoint_presents"),
+        ("an application's demand is not heard", "endpoint_set_lenient(e, SSL_get_verify_mode(ssl) == SSL_VERIFY_NONE);",
+         "endpoint_set_lenient(e, true);"),
         ("pre-shared keys stay", "    SSL_set_psk_server_callback(ssl, NULL);\n", ""),
         ("pre-shared keys of a client stay", "    SSL_set_psk_client_callback(ssl, NULL);\n", ""),
         ("external sessions stay", "    SSL_set_psk_find_session_callback(ssl, NULL);\n", ""),
