@@ -6,16 +6,19 @@ verdicts count. LuaSec has all forms of it, by its `verifyext`.
 """
 
 import re
+import socket
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 import endpoints
-from applications import luasec, luasec_client, nginx, prosody
+from applications import luasec, luasec_client, nginx, prosody, squid
+from applications.common import kept, launch
 from ca import Authority
 from conftest import programs_in
-from programs import VERSIONS
+from processes import PATIENCE
+from programs import VERSIONS, Result
 
 pytestmark = pytest.mark.applications
 
@@ -25,7 +28,7 @@ WAYS = {
     "both": BOTH,
     "both and its own demand": BOTH + ' verify = { "peer", "fail_if_no_peer_cert", "client_once" },',
     # Nothing is accepted that its CAs have not issued.
-    "its own CAs": 'verifyext = { "lsec_ignore_purpose" }, verify = "peer", cafile = "CAS",',
+    "its own CAs": 'verifyext = { "lsec_ignore_purpose" }, verify = "peer", cafile = "{cas}",',
 }
 
 
@@ -40,9 +43,9 @@ def version(request):
     return request.param
 
 
-def luasec_lines(programs, agent, way):
-    """Return the lines for LuaSec's context. Its CAs are those of our mesh."""
-    return WAYS[way].replace("CAS", str(programs.write("cas.pem", "".join(agent.root_pems))))
+def with_roots(programs, agent, lines):
+    """Return these lines with the roots of our mesh as the application's CAs."""
+    return lines.replace("{cas}", str(programs.write("cas.pem", "".join(agent.root_pems))))
 
 
 # ---- a server ----
@@ -58,7 +61,7 @@ def server(request, way, shared, agent):
     service = f"verifying-{request.param}-{len(shared.started)}"
     config, log, *files = endpoints.identity(shared, agent, request.param, service)
     if way in WAYS:
-        process = luasec.start(shared, config, *files, luasec_lines(shared, agent, way))
+        process = luasec.start(shared, config, *files, with_roots(shared, agent, WAYS[way]))
         return endpoints.Endpoint(luasec, shared, process, service, log)
     process = prosody.start(shared, config, *files, kind="s2s")
     asked = SimpleNamespace(
@@ -102,11 +105,35 @@ def test_it_would_let_anybody_in(shared, version):
 # ---- a client ----
 
 
-class Client:
-    """LuaSec as a client of a server that is a service."""
+SQUID = """\
+http_port 127.0.0.1:{port}
+http_access allow all
+hosts_file {hosts}
+tls_outgoing_options flags=DONT_VERIFY_PEER
+"""
 
-    def __init__(self, programs, agent, lines):
-        self.programs, self.lines = programs, lines
+
+def fetch_by_squid(programs, config, server, host):
+    """Have Squid fetch an https address for its own client. Its callback refuses, and is not to count."""
+
+    def start():
+        hosts = programs.write("hosts", f"127.0.0.1 {host}\n")
+        return launch(programs, config, lambda folder, port: squid.command(
+            folder, SQUID.format(port=port, hosts=hosts)), squid.READY)
+
+    proxy = kept(programs, ("squid", config, host), start)
+    request = f"GET https://{host}:{server.port}/ HTTP/1.0\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", proxy.port), PATIENCE) as connection:
+        connection.sendall(request.encode())
+        text = connection.makefile("rb").read().decode("utf-8", "replace")
+    return Result(0, text, "", 0)
+
+
+class Client:
+    """LuaSec or Squid as a client of a server that is a service."""
+
+    def __init__(self, programs, agent, fetch, *more):
+        self.programs, self.fetch_by, self.more = programs, fetch, more
         self.service = f"verifying-client-{len(programs.started)}"
         self.log = endpoints.Log(programs.path("client.log"))
         self.config = programs.config(agent, service=self.service, log=self.log.path)
@@ -114,8 +141,8 @@ class Client:
 
     def fetch(self, host, server=None, config=None):
         server = server or self.server.process
-        result = luasec_client.fetch(self.programs, config or self.config, server, host, self.lines)
-        return bool(re.search(luasec_client.SERVED, result.stdout)), result
+        result = self.fetch_by(self.programs, config or self.config, server, host, *self.more)
+        return bool(re.search(nginx.ANSWER, result.stdout)), result
 
     def served(self, host, **options):
         served, result = self.fetch(host, **options)
@@ -128,9 +155,12 @@ class Client:
         log.wait_for(pattern, mark)
 
 
-@pytest.fixture(scope="module", params=WAYS)
+@pytest.fixture(scope="module", params=[*WAYS, "Squid"])
 def client(request, shared, agent):
-    return Client(shared, agent, luasec_lines(shared, agent, request.param))
+    way = request.param
+    if way in WAYS:
+        return Client(shared, agent, luasec_client.fetch, with_roots(shared, agent, WAYS[way]))
+    return Client(shared, agent, fetch_by_squid)
 
 
 @pytest.fixture(scope="module", params=["by its name", "by its certificate"])
