@@ -3,6 +3,7 @@
 
 #include "store_fields.h"
 
+#include "agent/login.h"
 #include "watch/load.h"
 
 #include <string.h>
@@ -150,7 +151,7 @@ int consul_store_ask(consul_store *store, const consul_entry *entry, uint64_t in
     request.deadline = deadline;
     if (!consul_store_check_agent(store, &request, err))
         return 0;
-    if (consul_agent_request(store->agent, &request, answer, &why))
+    if (consul_agent_ask(store->agent, &request, answer, &why))
         return 1;
     consul_watch_note_failure(store->watch, &request, answer, &why);
     return consul_error_copy(err, &why);

@@ -124,7 +124,7 @@ static const known_error *find_known(const char *text)
 
 bool cli_check_agent(cli_chain *chain)
 {
-    consul_request request = {.path = ROOTS_PATH};
+    consul_request request = {.path = ROOTS_PATH, .is_open = true};
     consul_answer answer = {0};
     consul_error err = {0};
     bool ok = cli_agent_ask(&chain->agent, &request, &answer, &err);

@@ -26,7 +26,9 @@ static const char *source_of(const cli_chain *chain, char text[TOKEN_SIZE])
     if (file != NULL)
         fclose(file);
     OPENSSL_cleanse(word, sizeof(word));
-    if (in_file)
+    if (settings->login_method != NULL)
+        snprintf(text, TOKEN_SIZE, "the token of the auth method %s", settings->login_method);
+    else if (in_file)
         snprintf(text, TOKEN_SIZE, "the token of token_file %s", settings->token_file);
     else if (settings->token != NULL)
         snprintf(text, TOKEN_SIZE, "the token of the setting or of CONSUL_HTTP_TOKEN");
@@ -34,7 +36,7 @@ static const char *source_of(const cli_chain *chain, char text[TOKEN_SIZE])
         snprintf(text, TOKEN_SIZE, "no token, as token_file %s is empty", settings->token_file);
     else
         snprintf(text, TOKEN_SIZE, "no token");
-    return in_file || settings->token != NULL ? text : NULL;
+    return settings->login_method != NULL || in_file || settings->token != NULL ? text : NULL;
 }
 
 /* Write which token it is in Consul's own list: its accessor is no secret. */
@@ -64,8 +66,12 @@ static bool report_refusal(cli_chain *chain, const char *why)
     char source[TOKEN_SIZE], accessor[TOKEN_SIZE], cure[TOKEN_SIZE];
     bool sent = source_of(chain, source) != NULL;
 
-    snprintf(cure, sizeof(cure),
-             "give the token a policy with service \"%.200s\" { policy = \"write\" }", service);
+    snprintf(
+        cure, sizeof(cure),
+        consul_store_settings(chain->agent.store)->login_method != NULL
+            ? "see the binding rules of the auth method: one has to bind the service \"%.200s\""
+            : "give the token a policy with service \"%.200s\" { policy = \"write\" }",
+        service);
     if (strstr(why, "Endpoint is blocked") != NULL || strstr(why, "not allowed to") != NULL)
         return cli_broken(chain, CLI_LINK_TOKEN, "see http_config of the agent",
                           "the agent blocks this request, whatever the token: %s", why);
@@ -81,12 +87,38 @@ static bool report_refusal(cli_chain *chain, const char *why)
                       source, accessor, service, why);
 }
 
+/* Report a login that has failed. The hint of the error names the part that Consul does not take. */
+static bool report_login(cli_chain *chain, const char *why)
+{
+    static const struct {
+        const char *words, *cure;
+    } cures[] = {
+        {"ACLs are off in Consul", "take login_method and login_bearer_file out"},
+        {"Consul has no auth method",
+         "write the name of an auth method into login_method: consul acl "
+         "auth-method list"},
+        {"no binding rule",
+         "make a rule that fits the claims of the JWT: consul acl binding-rule create"},
+        {"has not taken the JWT",
+         "compare issuer, audience, keys and times of the JWT with the auth "
+         "method: consul acl auth-method read"},
+        {"login_bearer_file", "let the user of the program read that file, which holds a JWT"},
+        {"", "see the log of the agent"},
+    };
+    size_t i = 0;
+
+    while (strstr(why, cures[i].words) == NULL)
+        i++;
+    return cli_broken(chain, CLI_LINK_TOKEN, cures[i].cure, "the login fails: %s", why);
+}
+
 /* Ask for a leaf; an answer of another kind than a refusal is the link of the leaf. */
 bool cli_check_token(cli_chain *chain)
 {
     consul_request leaf = {
         .path = LEAF_PATH, .last_segment = chain->service.name, .scope = &chain->service.scope};
     consul_request match = {.path = CLI_MATCH_PATH, .destination = chain->service.name};
+    const consul_settings *settings = consul_store_settings(chain->agent.store);
     char source[TOKEN_SIZE];
     consul_answer answer = {0};
     consul_error err = {0};
@@ -97,6 +129,10 @@ bool cli_check_token(cli_chain *chain)
                           "no service is named: the file has no row service");
     cli_agent_ask(&chain->agent, &leaf, &answer, &err);
     refused = answer.status == 403;
+    if (settings->login_method != NULL && answer.status == 0 && err.reason != 0) {
+        consul_answer_free(&answer);
+        return report_login(chain, err.text);
+    }
     if (!refused && err.reason == CONSUL_R_SETTING_INVALID) {
         consul_answer_free(&answer);
         return cli_broken(chain, CLI_LINK_TOKEN, "let the user of the program read that file", "%s",

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "common/agent.h"
 
+#include "agent/login.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,7 +55,7 @@ int cli_agent_ask(const cli_agent *agent, const consul_request *request, consul_
     bounded.deadline = CONSUL_NO_DEADLINE;
     if (bounded.scope == NULL)
         bounded.scope = &agent->scope;
-    return consul_agent_request(agent->agent, &bounded, answer, err);
+    return consul_agent_ask(agent->agent, &bounded, answer, err);
 }
 
 /* Return the body of the question, to be freed with free(). It has no certificate, and no serial. */

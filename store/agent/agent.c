@@ -15,10 +15,13 @@ consul_agent *consul_agent_new_unloaded(const consul_settings *settings, consul_
 {
     consul_agent *agent = OPENSSL_zalloc(sizeof(*agent));
 
-    if (agent == NULL)
+    if (agent == NULL
+        || (settings->login_method != NULL && (agent->login = consul_shared_token_new()) == NULL)) {
+        OPENSSL_free(agent);
         consul_error_set(err, CONSUL_R_OUT_OF_MEMORY, "the agent");
-    else
-        agent->settings = settings;
+        return NULL;
+    }
+    agent->settings = settings;
     return agent;
 }
 
@@ -88,5 +91,6 @@ void consul_agent_free(consul_agent *agent)
     if (agent == NULL)
         return;
     consul_address_clear(&agent->address);
+    consul_shared_token_free(agent->login);
     OPENSSL_free(agent);
 }

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The agent of a store: its address, and the user that runs it. An agent is immutable once it is
- * loaded, so that any thread may use it. It stays valid in a forked child.
+ * The agent of a store: its address, the user that runs it, and the token of a login to it. An agent is immutable
+ * once it is loaded, apart from that token. Any thread may use it. It stays valid in a forked child.
  */
 #ifndef CONSUL_AGENT_AGENT_H
 #define CONSUL_AGENT_AGENT_H
 
 #include "agent/address.h"
+#include "agent/shared_token.h"
 
 #include <stdatomic.h>
 #include <sys/types.h>
@@ -42,6 +43,8 @@ struct consul_agent {
     atomic_bool is_loaded;           /* true where the fields below are filled in */
     consul_address address;
     uid_t user; /* the user of the setting agent_user, where it is set */
+    consul_shared_token
+        *login; /* NULL without the setting login_method; there from the beginning on */
 };
 
 #endif

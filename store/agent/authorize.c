@@ -2,6 +2,7 @@
 #include "agent/authorize.h"
 
 #include "agent/decode.h"
+#include "agent/login.h"
 #include "identity/cert.h"
 
 #include <stdlib.h>
@@ -61,7 +62,7 @@ enum consul_verdict consul_authorize_ask(const consul_agent *agent, const consul
     char reason[512] = "";
     bool authorized = false;
 
-    if (!consul_agent_request(agent, request, answer, &why)) {
+    if (!consul_agent_ask(agent, request, answer, &why)) {
         consul_error_copy(err, &why);
         return verdict_of_failure(answer, &why);
     }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/decode.h"
 
+#include "base/clock.h"
 #include "base/name.h"
 #include "identity/cert.h"
 #include "identity/snapshots.h"
@@ -11,7 +12,8 @@
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 
-#define DEPTH_MAX 16 /* nested arrays and objects; the deepest answer has 4 */
+#define LIFE_MAX_S (366 * 24 * 3600) /* seconds of a token's life; longer lives are cut to that */
+#define DEPTH_MAX 16                 /* nested arrays and objects; the deepest answer has 4 */
 
 /*
  * Return true for a body that is not nested too deeply. jansson recurses up to 2048 times, and some
@@ -202,6 +204,52 @@ int consul_verdict_decode(const char *body, size_t len, bool *authorized, char *
         OPENSSL_strlcpy(reason, text == NULL ? "no reason given" : text, reason_size);
         ok = 1;
     }
+    json_decref(json);
+    return ok;
+}
+
+/* Copy the token. Only printable characters may stand in a header line. */
+static int copy_token(const json_t *json, char *token, size_t size, consul_error *err)
+{
+    const char *text = get_text(json, "SecretID", err);
+    size_t i;
+
+    if (text == NULL)
+        return 0;
+    for (i = 0; text[i] > 0x20 && text[i] < 0x7f && i + 1 < size; i++)
+        token[i] = text[i];
+    token[i] = '\0';
+    return text[i] == '\0'
+           || consul_error_set(err, CONSUL_R_AGENT_ANSWER_INVALID, "SecretID is no token");
+}
+
+/* Compute the life of a token. Both moments are by the clock of Consul, so that no other clock counts. */
+static int decode_life(const json_t *json, int64_t *life, consul_error *err)
+{
+    const char *end = json_string_value(json_object_get(json, "ExpirationTime"));
+    const char *begin = json_string_value(json_object_get(json, "CreateTime"));
+    int64_t ends, began;
+
+    *life = 0;
+    if (json_object_get(json, "ExpirationTime") == NULL)
+        return 1;
+    if (end == NULL || begin == NULL || !consul_time_parse(end, &ends)
+        || !consul_time_parse(begin, &began) || ends <= began)
+        return consul_error_set(err, CONSUL_R_AGENT_ANSWER_INVALID,
+                                "CreateTime and ExpirationTime tell no life of the token");
+    *life = (ends - began < LIFE_MAX_S ? ends - began : LIFE_MAX_S) * 1000;
+    return 1;
+}
+
+int consul_login_decode(const char *body, size_t len, char *token, size_t size, int64_t *life,
+                        consul_error *err)
+{
+    json_t *json = consul_json_load_object(body, len, err);
+    int ok = json != NULL && copy_token(json, token, size, err) && decode_life(json, life, err);
+
+    if (!ok)
+        OPENSSL_cleanse(token, size);
+    cleanse_text(json, "SecretID");
     json_decref(json);
     return ok;
 }

@@ -27,6 +27,13 @@ int consul_verdict_decode(const char *body, size_t len, bool *authorized, char *
                           size_t reason_size, consul_error *err);
 
 /*
+ * Decode the answer to a login. `token` has place for `size` bytes. `*life` becomes the life of the token in
+ * milliseconds, by the clock of Consul. A token without an end has 0. Return 0 with an error for an invalid body.
+ */
+int consul_login_decode(const char *body, size_t len, char *token, size_t size, int64_t *life,
+                        consul_error *err);
+
+/*
  * Return the JSON object of a body, for json_decref. Return NULL with an error for any other body.
  */
 struct json_t *consul_json_load_object(const char *body, size_t len, consul_error *err);

@@ -145,7 +145,8 @@ static int set_transfer(consul_exchange *x, const consul_agent *agent,
     return SET(CURLOPT_NOSIGNAL, 1L) && SET(CURLOPT_ERRORBUFFER, x->curl_text)
            && SET(CURLOPT_CURLU, x->url) && SET(CURLOPT_HTTPHEADER, x->headers)
            && SET_TEXT(CURLOPT_CONNECT_TO, x->connect_to)
-           && SET_TEXT(CURLOPT_COPYPOSTFIELDS, request->body)
+           && SET_TEXT(request->logs_in ? CURLOPT_POSTFIELDS : CURLOPT_COPYPOSTFIELDS,
+                       request->body) /* libcurl makes no copy of a JWT */
            && (!request->writes || SET(CURLOPT_CUSTOMREQUEST, "PUT"))
            && SET(CURLOPT_PROTOCOLS_STR, "http,https") && SET(CURLOPT_PROXY, "")
            && SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1)
@@ -212,6 +213,7 @@ int consul_exchange_prepare(consul_exchange *x, const consul_agent *agent,
     memset(x, 0, sizeof(*x));
     x->agent = agent;
     x->is_for_newer = request->index != 0;
+    x->logs_in = request->logs_in;
     x->began = consul_now_ms();
     x->fd = -1;
     x->writes = request->writes;
@@ -224,7 +226,8 @@ int consul_exchange_prepare(consul_exchange *x, const consul_agent *agent,
             && !consul_append_header(&x->connect_to, agent->address.connect_to)))
         return consul_error_set(err, CONSUL_R_OUT_OF_MEMORY, "a request to the agent");
     consul_url_describe(x->url, agent, request, x->source);
-    if (!consul_append_token(agent->settings, &x->headers, &x->token, err))
+    if (!request->logs_in
+        && !consul_append_token(agent, request->token, &x->headers, &x->token, err))
         return 0;
     /* Servers spread the ends of blocking queries over a sixteenth of `wait` more. */
     timeout = time_left(request->deadline, most + request->wait + request->wait / 16);
@@ -295,11 +298,11 @@ static int64_t date_of(const consul_exchange *x)
 
 /*
  * Tell whether the agent is lost or not. An answer that says neither is no event. An agent that has no leaf of
- * a service yet answers 500 to the request for a newer one.
+ * a service yet answers 500 to the request for a newer one. So does Consul to a login with a wrong JWT.
  */
 static void tell(const consul_exchange *x, const consul_answer *answer, const consul_error *why)
 {
-    if (x->is_for_newer && answer->status >= 500)
+    if ((x->is_for_newer || x->logs_in) && answer->status >= 500)
         return;
     if (answer->lost)
         consul_event_tell(
@@ -322,6 +325,7 @@ int consul_exchange_finish(consul_exchange *x, CURLcode code, consul_answer *ans
     }
     answer->unanswered = consul_exchange_was_unanswered(x, code);
     answer->lost = consul_exchange_found_loss(x, code);
+    answer->disowned = consul_exchange_was_disowned(x, code);
     ok = judge(x, code, answer->status, &why);
     tell(x, answer, &why);
     if (!ok)

@@ -34,6 +34,7 @@ typedef struct consul_exchange {
     bool passed_over;                /* true where an address was left out: attempts.h */
     consul_attempts attempts;        /* the addresses of all connections that were begun */
     bool is_for_newer;               /* the answer is one after that of an index */
+    bool logs_in;                    /* true for a login: its status says nothing about the agent */
     int64_t began;                   /* in milliseconds of base/clock.h */
     int want;                        /* errno, where this process got no socket */
     bool has_time;                   /* true where the timeout is long enough for a healthy agent */
@@ -46,7 +47,7 @@ typedef struct consul_exchange {
 
 /*
  * Make a request ready to run on a connection of its own. The exchange borrows the agent, and
- * nothing of `request`. It must not move in memory. Return 0 with an error where it cannot run. The
+ * nothing of `request` but the body of a login. It must not move in memory. Return 0 with an error where it cannot run. The
  * caller clears it in both cases.
  */
 int consul_exchange_prepare(consul_exchange *exchange, const consul_agent *agent,

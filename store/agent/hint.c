@@ -15,6 +15,27 @@ static bool says(const consul_exchange *x, const char *words)
 
 /* ---- an answer that is no success ---- */
 
+/* Name the part of a login that Consul does not take. */
+static void write_login(const consul_exchange *x, long status, char hint[CONSUL_HINT_MAX])
+{
+    const char *method = x->agent->settings->login_method;
+    const char *file = x->agent->settings->login_bearer_file;
+
+    if (status == 401)
+        strcpy(hint, " (ACLs are off in Consul; take login_method out)");
+    else if (status == 403 && says(x, "ACL not found"))
+        snprintf(hint, CONSUL_HINT_MAX, " (Consul has no auth method \"%s\"; see login_method)",
+                 method);
+    else if (status == 403)
+        snprintf(hint, CONSUL_HINT_MAX,
+                 " (no binding rule of the auth method \"%s\" fits the JWT of \"%.200s\")", method,
+                 file);
+    else
+        snprintf(hint, CONSUL_HINT_MAX,
+                 " (the auth method \"%s\" has not taken the JWT of login_bearer_file \"%.200s\")",
+                 method, file);
+}
+
 static void write_refusal(const consul_exchange *x, char hint[CONSUL_HINT_MAX])
 {
     static const char wanted[] = "service:write on the service, with intentions:read";
@@ -24,6 +45,16 @@ static void write_refusal(const consul_exchange *x, char hint[CONSUL_HINT_MAX])
         strcpy(hint, " (http_config.block_endpoints of the agent has this path; take it out)");
     else if (says(x, "Access is restricted"))
         strcpy(hint, " (http_config.allow_write_http_from of the agent lacks this host's address)");
+    else if (x->logs_in)
+        write_login(x, 403, hint);
+    else if (x->token == CONSUL_TOKEN_OF_LOGIN && says(x, "ACL not found"))
+        snprintf(hint, CONSUL_HINT_MAX,
+                 " (the token of the auth method \"%s\" has ended, or was deleted)",
+                 settings->login_method);
+    else if (x->token == CONSUL_TOKEN_OF_LOGIN)
+        snprintf(hint, CONSUL_HINT_MAX,
+                 " (the token of the auth method \"%s\" needs %s; see its binding rules)",
+                 settings->login_method, wanted);
     else if (x->token == CONSUL_TOKEN_SENT)
         snprintf(hint, CONSUL_HINT_MAX, " (the ACL token needs %s)", wanted);
     else if (x->token == CONSUL_TOKEN_FILE_EMPTY)
@@ -45,6 +76,8 @@ static void write_status(const consul_exchange *x, long status, char hint[CONSUL
         strcpy(hint, " (see limits.rpc_rate of the agent, csr_max_per_second of the CA)");
     else if (status == 400 && says(x, "HTTP request to an HTTPS server"))
         strcpy(hint, " (the agent speaks HTTPS there; write https:// in address)");
+    else if (x->logs_in && status != 400)
+        write_login(x, status, hint);
 }
 
 /* ---- TLS ---- */

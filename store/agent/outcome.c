@@ -87,7 +87,13 @@ bool consul_exchange_found_loss(const consul_exchange *x, CURLcode code)
                && consul_attempts_found_nobody(&x->attempts, error);
     if (code == CURLE_OPERATION_TIMEDOUT)
         return consul_exchange_was_unanswered(x, code) && x->was_looked_up;
-    return code == CURLE_OK && consul_exchange_status(x) >= 500 && !tells_of_want(x);
+    return code == CURLE_OK && consul_exchange_status(x) >= 500 && !x->logs_in && !tells_of_want(x);
+}
+
+bool consul_exchange_was_disowned(const consul_exchange *x, CURLcode code)
+{
+    return code == CURLE_OK && !x->logs_in && consul_exchange_status(x) == 403
+           && x->body.data != NULL && strstr(x->body.data, "ACL not found") != NULL;
 }
 
 void consul_exchange_learn(const consul_exchange *x, CURLcode code)

@@ -24,6 +24,10 @@ typedef struct consul_request {
     bool writes;               /* true for a PUT, whose answer may be empty */
     int64_t wait;              /* milliseconds of a blocking query, 0 without blocking */
     uint64_t index;            /* an index for a change to exceed; the agent looks anew for it */
+    const char *token;         /* a token in the place of the agent's, or NULL */
+    bool is_open;              /* true where no token is needed, and so no login */
+    bool logs_in;              /* true for a login, which has a JWT and no token */
+    bool stale;                /* true where any of Consul's servers may answer: ?stale */
     bool insists;              /* true for another try after an answer of "too many requests" */
     consul_deadline deadline;
 } consul_request;
@@ -36,6 +40,7 @@ typedef struct consul_answer {
     bool cut_off;     /* true without a byte of an answer, perhaps for the index */
     bool unanswered;  /* true after too long a time: consul_exchange_was_unanswered */
     bool lost;        /* true where the agent is lost: consul_exchange_found_loss */
+    bool disowned;    /* true where Consul does not know the token: consul_exchange_was_disowned */
     int64_t began;    /* the moment of the first try, in milliseconds */
     char *body;       /* with status 200 only, with a NUL; perhaps a private key */
     size_t len;       /* bytes of the body */

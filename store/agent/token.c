@@ -9,34 +9,47 @@
 
 #define TOKEN_MAX 4096 /* bytes of a token file */
 
-/* Read token_file into `token`, without white space around it. An empty file gives "". */
-static int read_token_file(const char *path, char token[TOKEN_MAX + 1], consul_error *err)
+/* Read a file of at most `max` bytes. Return its length, or -1 with an error. */
+static long read_file(const char *setting, const char *path, char *text, size_t max,
+                      consul_error *err)
 {
     FILE *file = fopen(path, "re");
-    char *start = token, *p;
     size_t len;
+    int failed;
 
-    if (file == NULL)
-        return consul_error_set(err, CONSUL_R_SETTING_INVALID, "token_file \"%s\": %s", path,
-                                strerror(errno));
-    setvbuf(file, NULL, _IONBF, 0); /* stdio keeps no copy of the token then */
-    len = fread(token, 1, TOKEN_MAX + 1, file);
-    if (ferror(file) || len > TOKEN_MAX) {
-        fclose(file);
-        return consul_error_set(err, CONSUL_R_SETTING_INVALID,
-                                "token_file \"%s\" cannot be read or is longer than %d bytes", path,
-                                TOKEN_MAX);
+    if (file == NULL) {
+        consul_error_set(err, CONSUL_R_SETTING_INVALID, "%s \"%s\" cannot be opened: %s", setting,
+                         path, strerror(errno));
+        return -1;
     }
+    setvbuf(file, NULL, _IONBF, 0); /* stdio keeps no copy of the text then */
+    len = fread(text, 1, max + 1, file);
+    failed = ferror(file);
     fclose(file);
-    token[len] = '\0';
-    while (len > 0 && strchr(" \t\r\n", token[len - 1]) != NULL)
-        token[--len] = '\0';
+    if (!failed && len <= max)
+        return (long)len;
+    consul_error_set(err, CONSUL_R_SETTING_INVALID,
+                     "%s \"%s\" cannot be read or is longer than %zu bytes", setting, path, max);
+    return -1;
+}
+
+int consul_token_read_word(const char *setting, const char *path, char *word, size_t max,
+                           consul_error *err)
+{
+    long len = read_file(setting, path, word, max, err);
+    char *start = word, *p;
+
+    if (len < 0)
+        return 0;
+    word[len] = '\0';
+    while (len > 0 && strchr(" \t\r\n", word[len - 1]) != NULL)
+        word[--len] = '\0';
     start += strspn(start, " \t\r\n");
-    memmove(token, start, strlen(start) + 1);
-    for (p = token; *p != '\0'; p++) {
+    memmove(word, start, strlen(start) + 1);
+    for (p = word; *p != '\0'; p++) {
         if ((unsigned char)*p <= 0x20 || *p == 0x7f)
             return consul_error_set(err, CONSUL_R_SETTING_INVALID,
-                                    "token_file \"%s\" holds more than one word", path);
+                                    "%s \"%s\" holds more than one word", setting, path);
     }
     return 1;
 }
@@ -51,19 +64,40 @@ int consul_append_header(struct curl_slist **headers, const char *line)
     return 1;
 }
 
-static int append_token_line(const consul_settings *settings, char token[TOKEN_MAX + 1],
-                             char line[TOKEN_MAX + 32], struct curl_slist **headers,
-                             enum consul_token *kind, consul_error *err)
+/*
+ * Find the token to send. `place` has room for it. Return NULL without a token. `*kind` becomes its source. A
+ * failure is an error in `err`.
+ */
+static const char *find_token(const consul_agent *agent, const char *given,
+                              char place[TOKEN_MAX + 1], enum consul_token *kind, consul_error *err)
 {
-    const char *value;
+    const consul_settings *settings = agent->settings;
 
-    if (settings->token_file != NULL && !read_token_file(settings->token_file, token, err))
-        return 0;
-    value = token[0] != '\0' ? token : settings->token;
+    *kind = CONSUL_TOKEN_OF_LOGIN;
+    if (given != NULL)
+        return given;
+    if (agent->login != NULL)
+        return consul_shared_token_get(agent->login, place) == 0 ? NULL : place;
     *kind = settings->token_file != NULL ? CONSUL_TOKEN_FILE_EMPTY : CONSUL_TOKEN_NONE;
-    if (value == NULL)
-        return 1;
+    if (settings->token_file != NULL
+        && !consul_token_read_word("token_file", settings->token_file, place, TOKEN_MAX, err))
+        return NULL;
+    if (place[0] == '\0' && settings->token == NULL)
+        return NULL;
     *kind = CONSUL_TOKEN_SENT;
+    return place[0] != '\0' ? place : settings->token;
+}
+
+static int append_token_line(const consul_agent *agent, const char *given,
+                             char token[TOKEN_MAX + 1], char line[TOKEN_MAX + 32],
+                             struct curl_slist **headers, enum consul_token *kind,
+                             consul_error *err)
+{
+    consul_error why = {0};
+    const char *value = find_token(agent, given, token, kind, &why);
+
+    if (value == NULL)
+        return why.reason == 0 ? 1 : consul_error_copy(err, &why);
     if (snprintf(line, TOKEN_MAX + 32, "X-Consul-Token: %s", value) >= TOKEN_MAX + 32)
         return consul_error_set(err, CONSUL_R_SETTING_INVALID, "token is too long");
     return consul_append_header(headers, line)
@@ -71,7 +105,7 @@ static int append_token_line(const consul_settings *settings, char token[TOKEN_M
 }
 
 /* Build the line in heap memory. The stack of an OpenSSL ASYNC job has only 32 kB. */
-int consul_append_token(const consul_settings *settings, struct curl_slist **headers,
+int consul_append_token(const consul_agent *agent, const char *given, struct curl_slist **headers,
                         enum consul_token *kind, consul_error *err)
 {
     char *token = OPENSSL_zalloc(TOKEN_MAX + 1), *line = OPENSSL_zalloc(TOKEN_MAX + 32);
@@ -80,7 +114,7 @@ int consul_append_token(const consul_settings *settings, struct curl_slist **hea
     if (token == NULL || line == NULL)
         consul_error_set(err, CONSUL_R_OUT_OF_MEMORY, "a request");
     else
-        ok = append_token_line(settings, token, line, headers, kind, err);
+        ok = append_token_line(agent, given, token, line, headers, kind, err);
     OPENSSL_clear_free(token, TOKEN_MAX + 1);
     OPENSSL_clear_free(line, TOKEN_MAX + 32);
     return ok;

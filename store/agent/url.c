@@ -70,6 +70,8 @@ CURLU *consul_url_make(const consul_agent *agent, const consul_request *request)
         && (request->destination == NULL
             || (set_parameter(url, "by", "destination")
                 && set_parameter(url, "name", request->destination)))
+        && (!request->stale
+            || curl_url_set(url, CURLUPART_QUERY, "stale", CURLU_APPENDQUERY) == CURLUE_OK)
         && ((request->wait == 0 && request->index == 0) || set_blocking(url, request)))
         return url;
     curl_url_cleanup(url);

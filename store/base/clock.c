@@ -3,6 +3,7 @@
 
 #include <stdatomic.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -74,4 +75,43 @@ void consul_time_text(int64_t moment, char text[CONSUL_TIME_MAX])
     year = year_of_era + era * 400 + (month <= 2);
     snprintf(text, CONSUL_TIME_MAX, "%04d-%02d-%02dT%02d:%02d:%02dZ", (int)year, (int)month,
              (int)day, (int)(seconds / 3600), (int)(seconds / 60 % 60), (int)(seconds % 60));
+}
+
+/* Return the days from 1970 to a date, by Howard Hinnant's days_from_civil. */
+static int64_t days_to(int64_t year, int64_t month, int64_t day)
+{
+    int64_t era, year_of_era, day_of_year;
+
+    year -= month <= 2;
+    era = year / 400;
+    year_of_era = year - era * 400;
+    day_of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
+    return era * 146097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year
+           - 719468;
+}
+
+/* Read a moment without timegm(3), which takes the same lock as gmtime_r(3). */
+bool consul_time_parse(const char *text, int64_t *moment)
+{
+    int year, month, day, hour, minute, second, zone_hour = 0, zone_minute = 0, len = 0;
+
+    if (sscanf(text, "%4d-%2d-%2dT%2d:%2d:%2d%n", &year, &month, &day, &hour, &minute, &second,
+               &len)
+            != 6
+        || year < 1970 || month < 1 || month > 12 || day < 1 || day > 31 || hour < 0 || hour > 23
+        || minute < 0 || minute > 59 || second < 0 || second > 60)
+        return false;
+    text += len;
+    if (*text == '.')
+        text += 1 + strspn(text + 1, "0123456789");
+    if ((*text == '+' || *text == '-')
+        && (sscanf(text + 1, "%2d:%2d%n", &zone_hour, &zone_minute, &len) != 2
+            || text[1 + len] != '\0' || zone_hour < 0 || zone_hour > 23 || zone_minute < 0
+            || zone_minute > 59))
+        return false;
+    if (*text != '+' && *text != '-' && strcmp(text, "Z") != 0)
+        return false;
+    *moment = ((days_to(year, month, day) * 24 + hour) * 60 + minute) * 60 + second;
+    *moment -= (*text == '-' ? -60 : 60) * (zone_hour * 60 + zone_minute);
+    return true;
 }

@@ -44,4 +44,10 @@ int64_t consul_jitter(int64_t most);
 /* Write a moment in seconds since 1970, as in 2026-11-22T23:51:37Z. Takes no lock, unlike gmtime_r(3). */
 void consul_time_text(int64_t moment, char text[CONSUL_TIME_MAX]);
 
+/*
+ * Read a moment of RFC 3339, as in 2026-11-22T23:51:37.25+01:00, in seconds since 1970. A fraction does not count. Return false for
+ * another text.
+ */
+bool consul_time_parse(const char *text, int64_t *moment);
+
 #endif

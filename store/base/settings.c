@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/settings.h"
 
+#include "base/contradiction.h"
 #include "base/name.h"
 
 #include <stdlib.h>
@@ -35,6 +36,10 @@ const consul_option consul_options[] = {
     {"token", "CONSUL_HTTP_TOKEN", NULL, CONSUL_OPTION_SECRET, AT(token), true, "The ACL token"},
     {"token_file", "CONSUL_HTTP_TOKEN_FILE", NULL, CONSUL_OPTION_TEXT, AT(token_file), true,
      "A file with the ACL token, read at each request; beats token when it is not empty"},
+    {"login_method", NULL, NULL, CONSUL_OPTION_TEXT, AT(login_method), false,
+     "The auth method of Consul that gives the ACL token for a JWT; needs login_bearer_file"},
+    {"login_bearer_file", NULL, NULL, CONSUL_OPTION_TEXT, AT(login_bearer_file), false,
+     "A file with that JWT, read at each login"},
     {"http_auth", "CONSUL_HTTP_AUTH", NULL, CONSUL_OPTION_SECRET, AT(http_auth), true,
      "user or user:password for HTTP basic authentication"},
     {"service", NULL, NULL, CONSUL_OPTION_NAME, AT(service), false,
@@ -268,63 +273,12 @@ static int parse_value(consul_settings *settings, const consul_option *option, c
     return parse_duration(option, value, (int64_t *)(void *)member, err);
 }
 
-/* The configured settings that other settings depend on. */
-typedef struct configured {
-    bool token, token_file;
-    const consul_option *demand; /* inbound or outbound, unless it is off; or NULL */
-    const consul_option *https;  /* a setting for HTTPS alone, or NULL */
-} configured;
-
-static void note_configured(configured *said, const consul_settings *settings,
-                            const consul_option *option)
-{
-    said->token |= option->offset == AT(token);
-    said->token_file |= option->offset == AT(token_file);
-    if ((option->type == CONSUL_OPTION_INBOUND && settings->inbound != CONSUL_DEMAND_OFF)
-        || (option->type == CONSUL_OPTION_OUTBOUND && settings->outbound != CONSUL_DEMAND_OFF))
-        said->demand = option;
-    if ((option->offset == AT(ca_file) && settings->ca_file != NULL)
-        || (option->offset == AT(ca_path) && settings->ca_path != NULL)
-        || (option->offset == AT(client_cert) && settings->client_cert != NULL)
-        || (option->offset == AT(tls_server_name) && settings->tls_server_name != NULL))
-        said->https = option;
-}
-
-/* Check the settings that depend on each other. Return 0 with an error where they contradict. */
-static int check_together(consul_settings *settings, const configured *said, consul_error *err)
-{
-    if ((settings->client_cert == NULL) != (settings->client_key == NULL))
-        return consul_error_set(err, CONSUL_R_SETTING_INVALID,
-                                "client_cert and client_key: one is set without the other; set "
-                                "both or neither");
-    if (said->demand != NULL && settings->service == NULL)
-        return consul_error_set(
-            err, CONSUL_R_SETTING_INVALID,
-            "%s is for the connections of a service, and service is not set: set service too, or "
-            "take %s out. A stand-in needs neither",
-            said->demand->name, said->demand->name);
-    if (said->https != NULL && !settings->tls && strncasecmp(settings->address, "https://", 8) != 0)
-        return consul_error_set(
-            err, CONSUL_R_SETTING_INVALID,
-            "%s is for an agent that speaks HTTPS; address = \"%s\" does not say so: write "
-            "https:// there, or set tls = yes",
-            said->https->name,
-            strchr(settings->address, '@') == NULL ? settings->address
-                                                   : "(not shown: it may hold a password)");
-    /* A configured token overrules a token file of the environment. */
-    if (said->token && !said->token_file) {
-        OPENSSL_free(settings->token_file);
-        settings->token_file = NULL;
-    }
-    return 1;
-}
-
 /*
  * Read a configured value. An empty value is an error: mostly a variable was not set. In some rows
  * it is allowed, so that it can overrule the environment.
  */
 static int read_configured(consul_settings *settings, const consul_option *option,
-                           const char *value, configured *said, consul_error *err)
+                           const char *value, consul_configured *said, consul_error *err)
 {
     if (*value == '\0' && !option->may_be_empty)
         return consul_error_set(err, CONSUL_R_SETTING_INVALID,
@@ -332,7 +286,7 @@ static int read_configured(consul_settings *settings, const consul_option *optio
                                 option->name);
     if (*value != '\0' && !parse_value(settings, option, value, err))
         return 0;
-    note_configured(said, settings, option);
+    consul_note_configured(said, settings, option);
     return 1;
 }
 
@@ -351,7 +305,7 @@ consul_settings *consul_settings_new(consul_settings_lookup_fn *lookup, void *ar
                                      consul_error *err)
 {
     consul_settings *settings = OPENSSL_zalloc(sizeof(*settings));
-    configured said = {0};
+    consul_configured said = {0};
     const consul_option *option;
 
     if (settings == NULL) {
@@ -365,7 +319,7 @@ consul_settings *consul_settings_new(consul_settings_lookup_fn *lookup, void *ar
                             : read_configured(settings, option, value, &said, err)))
             goto err;
     }
-    if (!check_together(settings, &said, err))
+    if (!consul_find_contradiction(settings, &said, err))
         goto err;
     return settings;
 

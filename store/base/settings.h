@@ -63,6 +63,8 @@ typedef struct consul_settings {
     char *agent_user;
     char *token;
     char *token_file;
+    char *login_method;
+    char *login_bearer_file;
     char *http_auth;
     char *ca_file;
     char *ca_path;

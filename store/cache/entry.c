@@ -374,6 +374,7 @@ consul_request consul_entry_request(const consul_entry *entry)
 {
     consul_request request = {.path = "/v1/agent/connect/ca/roots",
                               .scope = &entry->scope,
+                              .is_open = entry->kind == CONSUL_KIND_ROOTS,
                               .deadline = CONSUL_NO_DEADLINE};
 
     if (entry->kind == CONSUL_KIND_LEAF) {

@@ -250,7 +250,7 @@ static void finish_lane(const consul_watch *watch, consul_watch_thread *r, consu
     is_quick = is_quick && ok && (!is_news || q->entry->kind == CONSUL_KIND_INTENTIONS);
     q->quick = is_quick ? q->quick + 1 : 0;
     if (ok ? answer.index == 0
-           : q->entry->kind == CONSUL_KIND_INTENTIONS
+           : q->entry->kind == CONSUL_KIND_INTENTIONS && !answer.disowned
                  && (answer.status == 403 || answer.status == 404)) {
         give_up(r, q);
     } else if (!ok) {

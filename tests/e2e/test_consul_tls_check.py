@@ -386,7 +386,7 @@ def test_an_empty_token_file(programs, guarded, service):
 
 def test_a_token_file_that_is_not_there(programs, guarded, service):
     chain = check(programs, programs.config(guarded, service=service, token_file="/nowhere/token"))
-    assert chain.broken and 'token_file "/nowhere/token": No such file' in "".join(chain.broken.values())
+    assert chain.broken and 'token_file "/nowhere/token" cannot be opened: No such file' in "".join(chain.broken.values())
 
 
 def test_an_invalid_token(programs, guarded, service):

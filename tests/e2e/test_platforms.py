@@ -92,6 +92,8 @@ def test_a_task_of_nomad(programs, guarded, nomad, service):
     rule, = [line for line in newcomer.blocks(PAGE, "console")[1].replace("\\\n", "").splitlines()
              if "binding-rule" in line]
     consul(programs, guarded, rule.removeprefix("$ ").replace("web", service))
+    own = programs.config(guarded, login_method="nomad-workloads", login_bearer_file=jwt)
+    assert programs.storeutl(f"consul:leaf/{service}", config=own).code == 0
     consul(programs, guarded, login, CONSUL_HTTP_TOKEN="")
     server = programs.connect_server(service, config=config)
     guarded.allow("api", service)
@@ -168,9 +170,15 @@ def test_a_pod_of_kubernetes(programs, guarded, kubernetes):
     assert programs.storeutl("consul:leaf/web", config=config).code == 0
     refused = programs.storeutl("consul:leaf/db", config=config)
     assert refused.code != 0 and "service:write" in refused.stderr, refused
+    login = programs.config(guarded, login_method="consul-k8s-auth-method", login_bearer_file=jwt)
+    assert programs.storeutl("consul:leaf/web", config=login).code == 0
+    refused = programs.storeutl("consul:leaf/db", config=login)
+    assert refused.code != 0 and "service:write" in refused.stderr, refused
     jwt.write_text(Issuer().token(sub=Kubernetes.ACCOUNT))
     with pytest.raises(AssertionError, match="jwt not valid"):
         consul(programs, guarded, command, CONSUL_HTTP_TOKEN="")
+    refused = programs.storeutl("consul:leaf/web", config=login)
+    assert refused.code != 0 and "jwt not valid" in refused.stderr, refused
     guarded.request("DELETE", "/v1/acl/auth-method/consul-k8s-auth-method")
 
 

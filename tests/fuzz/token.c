@@ -12,6 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     int fd = memfd_create("token", MFD_CLOEXEC);
     char path[32];
     consul_settings settings = {.token_file = path};
+    const consul_agent agent = {.settings = &settings};
     enum consul_token kind = CONSUL_TOKEN_NONE;
     struct curl_slist *headers = NULL;
     consul_error err = {0};
@@ -20,7 +21,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
     REQUIRE(fd >= 0 && write(fd, data, size) == (ssize_t)size);
-    ok = consul_append_token(&settings, &headers, &kind, &err);
+    ok = consul_append_token(&agent, NULL, &headers, &kind, &err);
     fuzz_require_result(ok, &err);
     REQUIRE((headers != NULL) == (ok && kind == CONSUL_TOKEN_SENT));
     if (headers != NULL) {

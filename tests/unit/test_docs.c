@@ -91,6 +91,9 @@ static void test_example_has_each_setting_and_no_other(void **state)
     free(text);
 }
 
+/* The beginning of the names that the lookup leaves out: a login and a token contradict each other. */
+static const char *left_out;
+
 /* Return the value that the example shows for a setting, as the provider would look it up. */
 static const char *lookup_in_example(const char *name, void *arg)
 {
@@ -103,7 +106,8 @@ static const char *lookup_in_example(const char *name, void *arg)
         return "yes";
     snprintf(start, sizeof(start), "\n#%s = ", name);
     line = strstr(arg, start);
-    if (line == NULL || strcmp(name, "upstreams") == 0) /* the name of a section */
+    if (line == NULL || strncmp(name, left_out, strlen(left_out)) == 0
+        || strcmp(name, "upstreams") == 0) /* the name of a section */
         return NULL;
     line += strlen(start);
     len = strcspn(line, "\n");
@@ -116,13 +120,20 @@ static const char *lookup_in_example(const char *name, void *arg)
 static void test_values_of_the_example_are_accepted(void **state)
 {
     char *text = read_file("openssl.cnf.example");
+    static const char *const either[] = {"login_", "token"};
     consul_error err = {0};
-    consul_settings *settings = consul_settings_new(lookup_in_example, text, &err);
+    consul_settings *settings;
+    size_t i;
 
-    assert_string_equal(err.text, "");
-    assert_non_null(settings);
-    assert_string_equal(settings->service, "web");
-    consul_settings_free(settings);
+    for (i = 0; i < 2; i++) {
+        left_out = either[i];
+        settings = consul_settings_new(lookup_in_example, text, &err);
+        assert_string_equal(err.text, "");
+        assert_non_null(settings);
+        assert_string_equal(settings->service, "web");
+        assert_int_equal(settings->login_method != NULL, i == 1);
+        consul_settings_free(settings);
+    }
     free(text);
 }
 

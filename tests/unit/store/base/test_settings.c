@@ -591,6 +591,38 @@ static void test_together(void **state)
     consul_settings_free(settings);
 }
 
+/* A login takes the place of the tokens of the environment. Beside a configured token it is a mistake. */
+static void test_login(void **state)
+{
+    consul_settings *settings;
+    char long_name[130];
+
+    setenv("CONSUL_HTTP_TOKEN", "t0", 1);
+    setenv("CONSUL_HTTP_TOKEN_FILE", "/tf", 1);
+    settings = read_config(CONFIG("login_method", "m-1", "login_bearer_file", "/jwt"), NULL);
+    assert_non_null(settings);
+    assert_string_equal(settings->login_method, "m-1");
+    assert_string_equal(settings->login_bearer_file, "/jwt");
+    assert_null(settings->token);
+    assert_null(settings->token_file);
+    consul_settings_free(settings);
+    settings =
+        read_config(CONFIG("login_method", "m", "login_bearer_file", "/j", "token", ""), NULL);
+    assert_non_null(settings);
+    consul_settings_free(settings);
+    refuse(CONFIG("login_method", "m"), "login_method and login_bearer_file: one is set without");
+    refuse(CONFIG("login_bearer_file", "/j"), "login_method and login_bearer_file: one is set");
+    refuse(CONFIG("login_method", "m", "login_bearer_file", "/j", "token", "hunter2"),
+           "login_method gives a token, and so does token: take one of them out");
+    refuse(CONFIG("login_method", "m", "login_bearer_file", "/j", "token_file", "/t"),
+           "login_method gives a token, and so does token_file: take one of them out");
+    refuse(CONFIG("login_method", "a\",\"b", "login_bearer_file", "/j"),
+           "allowed are letters, digits");
+    memset(long_name, 'm', sizeof(long_name) - 1);
+    long_name[sizeof(long_name) - 1] = '\0';
+    refuse(CONFIG("login_method", long_name, "login_bearer_file", "/j"), "128 at most");
+}
+
 /* Without HTTPS these settings are in vain: any program could be the agent, and get the token. */
 static void test_https_alone(void **state)
 {
@@ -628,6 +660,7 @@ int main(void)
         cmocka_unit_test_setup(test_configuration_beats_environment, clear_environment),
         cmocka_unit_test_setup(test_empty_environment_is_none, clear_environment),
         cmocka_unit_test_setup(test_token_precedence, clear_environment),
+        cmocka_unit_test_setup(test_login, clear_environment),
         cmocka_unit_test_setup(test_bool, clear_environment),
         cmocka_unit_test_setup(test_duration, clear_environment),
         cmocka_unit_test_setup(test_demands, clear_environment),
