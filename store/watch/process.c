@@ -127,16 +127,15 @@ void consul_process_add(consul_watch *watch)
     consul_unlock();
 }
 
+/* Take a closed watch off the list. It has no thread, and so stop_all does not use it. */
 void consul_process_remove(consul_watch *watch)
 {
     consul_watch **link;
 
-    pthread_mutex_lock(&consul_stop_lock); /* stop_all may be using it */
     consul_lock();
     for (link = &watches; *link != NULL && *link != watch; link = &(*link)->next)
         ;
     if (*link == watch)
         *link = watch->next;
     consul_unlock();
-    pthread_mutex_unlock(&consul_stop_lock);
 }
