@@ -66,7 +66,7 @@ class Copy:
         if not mutation.e2e or self.alone:
             return SURVIVED, ""
         environment = {**os.environ, "CONSUL_PROVIDER_MODULE": str(self.build / "provider" / "consul.so"),
-                       "CONSUL_BINARY": os.environ.get("CONSUL_BINARY", str(ROOT / "build" / "setup" / "consul")),
+                       "CONSUL_BINARY": str(ROOT / "build" / "setup" / "consul-current"),
                        "CONSUL_PROVIDER_FIGURES": str(self.build / "figures")}
         done = self.run(sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider",
                         *(f"tests/e2e/{name}" for name in mutation.e2e), env=environment)

@@ -60,6 +60,28 @@ static tls_outcome dial(int version, const minted *shown, const minted *ca, veri
     return outcome;
 }
 
+/* The trust domain is not known before the first roots: any leaf may be of this mesh. */
+static void test_before_the_first_roots(void **state)
+{
+    static verify_fn *const ways[] = {NULL, accept_all};
+    tls_outcome outcome;
+    size_t v, i;
+
+    world.agent.roots_reply = (http_reply){.status = 500, .body = "No cluster leader"};
+    for (v = 0; v < 2; v++) {
+        for (i = 0; i < 2; i++) {
+            outcome = dial(tls_versions[v], &world.friend, NULL, ways[i]);
+            assert_refused("a service", &outcome);
+            assert_contains(outcome.client_errors,
+                            ways[i] == NULL ? "No cluster leader" : "without having been verified");
+            outcome = dial(tls_versions[v], &world.stranger, NULL, ways[i]);
+            assert_refused("a stranger", &outcome);
+            outcome = dial(tls_versions[v], &world.site, NULL, ways[i]);
+            assert_talked("a site", &outcome);
+        }
+    }
+}
+
 static void test_own_mesh(void **state)
 {
     static verify_fn *const ways[] = {accept_all, by_its_cas, another_first};
@@ -200,6 +222,7 @@ static int reset(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_before_the_first_roots, reset),
         cmocka_unit_test_setup(test_own_mesh, reset),
         cmocka_unit_test_setup(test_pretenders, reset),
         cmocka_unit_test_setup(test_ordinary, reset),
