@@ -2,7 +2,7 @@
 """Faults that a change could bring into the code, each at a named place. A test has to see each one.
 
 A fault is the text of a place, and the text that takes its place. `e2e` names the files of tests/e2e that see the
-fault where no unit test does.
+fault where no unit test does. A fault may need a newer OpenSSL.
 """
 
 from dataclasses import dataclass
@@ -15,6 +15,7 @@ class Mutation:
     old: str
     new: str
     e2e: tuple = ()
+    since: tuple = (3, 0)  # the first OpenSSL in which the code of the place runs
 
 
 def of(path, *rows):
@@ -22,6 +23,9 @@ def of(path, *rows):
 
 
 MUTATIONS = [
+    Mutation("a raw public key passes", "provider/tls/verify.c",
+             "if (cert == NULL)\n        return prov_peer_refuse(check, X509_V_ERR_CERT_REJECTED",
+             "if (cert == NULL)\n        return 1 | prov_peer_refuse(check, X509_V_ERR_CERT_REJECTED", since=(3, 2)),
     *of("provider/tls/verify.c",
         ("the roots' error admits", "ok = consul_store_roots(endpoint_store(check->end)",
          "ok = 1 | consul_store_roots(endpoint_store(check->end)"),
@@ -34,8 +38,6 @@ MUTATIONS = [
          "return false;", "test_names_signed.py", "test_authorities.py"),
         ("the issuer's roots are not looked at", "if (consul_roots_contain(check->roots, cert)\n            ||",
          "if (false\n            ||", "test_names_signed.py", "test_authorities.py"),
-        ("a raw public key passes", "if (cert == NULL)\n        return prov_peer_refuse(check, X509_V_ERR_CERT_REJECTED",
-         "if (cert == NULL)\n        return 1 | prov_peer_refuse(check, X509_V_ERR_CERT_REJECTED"),
         ("any purpose will do", "X509_PURPOSE_SSL_CLIENT : X509_PURPOSE_SSL_SERVER", "X509_PURPOSE_ANY : X509_PURPOSE_ANY"),
         ("no newer root is looked for", "if (may_be_of_a_newer_root(check, cert) && get_newer_roots(check)",
          "if (false && get_newer_roots(check)"),
