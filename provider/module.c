@@ -11,7 +11,8 @@
 #include "uri/loader.h"
 #include "uri/stand_in_key.h"
 
-#include <dlfcn.h>
+#include <link.h>
+#include <stdint.h>
 #include <string.h>
 
 #include <openssl/core_names.h>
@@ -100,21 +101,42 @@ static const OSSL_DISPATCH provider_functions[] = {
     {0, NULL},
 };
 
+/* Two functions, and whether one loaded object has both. */
+typedef struct two_functions {
+    uintptr_t one, other;
+    bool together;
+} two_functions;
+
+/* Look at a loaded object. Return 1, which ends the search, if it has the first function. */
+static int look_for_both(struct dl_phdr_info *object, size_t size, void *arg)
+{
+    two_functions *two = arg;
+    bool has_one = false, has_other = false;
+    int i;
+
+    for (i = 0; i < object->dlpi_phnum; i++) {
+        const ElfW(Phdr) *segment = &object->dlpi_phdr[i];
+        uintptr_t begin = object->dlpi_addr + segment->p_vaddr;
+
+        if (segment->p_type != PT_LOAD)
+            continue;
+        has_one |= two->one - begin < segment->p_memsz;
+        has_other |= two->other - begin < segment->p_memsz;
+    }
+    two->together = has_one && has_other;
+    return has_one;
+}
+
 /*
  * Return true if the program's libcrypto is the one that this module is linked to. Hooks and objects
  * belong to that one. A program with another libcrypto, a static one say, could not be governed, and
- * must not start.
+ * must not start. dladdr would go through all symbols of libcrypto, in each program.
  */
 static bool is_our_libcrypto(void (*core_function)(void))
 {
-    Dl_info theirs, ours;
-    void *their_address, *our_address;
-    void (*our_function)(void) = (void (*)(void))OPENSSL_init_crypto;
+    two_functions two = {(uintptr_t)core_function, (uintptr_t)OPENSSL_init_crypto, false};
 
-    memcpy(&their_address, &core_function, sizeof(their_address));
-    memcpy(&our_address, &our_function, sizeof(our_address));
-    return dladdr(their_address, &theirs) != 0 && dladdr(our_address, &ours) != 0
-           && theirs.dli_fbase == ours.dli_fbase;
+    return dl_iterate_phdr(look_for_both, &two) == 1 && two.together;
 }
 
 static int take_core(prov_core *core, const OSSL_DISPATCH *in, consul_error *err)
