@@ -1,37 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The space of handshakes. A row is a point of it: a value for each axis. Plain data; any thread.
+ * A space, of handshakes or of an agent's answers. A row is a point of it: a value for each axis. Plain data; any
+ * thread.
  */
 #ifndef ATTACK_ROW_H
 #define ATTACK_ROW_H
 
-#include "space.h"
+#ifndef ATTACK_SPACE
+#define ATTACK_SPACE "space.h"
+#endif
+#include ATTACK_SPACE
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#define CONSTANT(name, text) name,
-enum role { ROLES(CONSTANT) };
-enum governs { GOVERNS(CONSTANT) };
-enum protocol { PROTOCOLS(CONSTANT) };
-enum given { GIVENS(CONSTANT) };
-enum security { SECURITIES(CONSTANT) };
-enum hello { HELLOS(CONSTANT) };
-enum message { MESSAGES(CONSTANT) };
-enum session { SESSIONS(CONSTANT) };
-enum check { CHECKS(CONSTANT) };
-enum info { INFOS(CONSTANT) };
-enum taking { TAKINGS(CONSTANT) };
-enum place { PLACES(CONSTANT) };
-enum call { CALLS(CONSTANT) };
-enum mode { MODES(CONSTANT) };
-enum ciphers { CIPHERS(CONSTANT) };
-enum life { LIVES(CONSTANT) };
-enum drive { DRIVES(CONSTANT) };
-enum name { NAMES(CONSTANT) };
-enum peer { PEERS(CONSTANT) };
-#undef CONSTANT
 
 #define AXIS(name, text, values) AXIS_##name,
 enum { AXES_OF(AXIS) AXES };

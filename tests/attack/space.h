@@ -198,4 +198,26 @@
     X(NAME, "name", NAMES)              \
     X(PEER, "peer", PEERS)
 
+#define CONSTANT(name, text) name,
+enum role { ROLES(CONSTANT) };
+enum governs { GOVERNS(CONSTANT) };
+enum protocol { PROTOCOLS(CONSTANT) };
+enum given { GIVENS(CONSTANT) };
+enum security { SECURITIES(CONSTANT) };
+enum hello { HELLOS(CONSTANT) };
+enum message { MESSAGES(CONSTANT) };
+enum session { SESSIONS(CONSTANT) };
+enum check { CHECKS(CONSTANT) };
+enum info { INFOS(CONSTANT) };
+enum taking { TAKINGS(CONSTANT) };
+enum place { PLACES(CONSTANT) };
+enum call { CALLS(CONSTANT) };
+enum mode { MODES(CONSTANT) };
+enum ciphers { CIPHERS(CONSTANT) };
+enum life { LIVES(CONSTANT) };
+enum drive { DRIVES(CONSTANT) };
+enum name { NAMES(CONSTANT) };
+enum peer { PEERS(CONSTANT) };
+#undef CONSTANT
+
 #endif

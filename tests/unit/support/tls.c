@@ -105,17 +105,20 @@ SSL_CTX *tls_ctx(int version, const minted *own)
     return set_up_ctx(SSL_CTX_new(TLS_method()), version, own);
 }
 
-SSL_CTX *tls_ctx_elsewhere(int version, const minted *own, OSSL_LIB_CTX **libctx)
+SSL_CTX *tls_ctx_in(OSSL_LIB_CTX *libctx, int version, const minted *own)
 {
-    OSSL_LIB_CTX *usual;
-    SSL_CTX *ctx;
+    OSSL_LIB_CTX *usual = OSSL_LIB_CTX_set0_default(libctx);
+    SSL_CTX *ctx = set_up_ctx(SSL_CTX_new(TLS_method()), version, own);
 
-    *libctx = OSSL_LIB_CTX_new();
-    assert_non_null(*libctx);
-    usual = OSSL_LIB_CTX_set0_default(*libctx);
-    ctx = set_up_ctx(SSL_CTX_new(TLS_method()), version, own);
     OSSL_LIB_CTX_set0_default(usual);
     return ctx;
+}
+
+SSL_CTX *tls_ctx_elsewhere(int version, const minted *own, OSSL_LIB_CTX **libctx)
+{
+    *libctx = OSSL_LIB_CTX_new();
+    assert_non_null(*libctx);
+    return tls_ctx_in(*libctx, version, own);
 }
 
 SSL_CTX *tls_ctx_by_uri(const char *uri, OSSL_LIB_CTX *libctx)
@@ -250,19 +253,34 @@ tls_outcome tls_talk_at_once(SSL *client, SSL *server)
     return talk(client, server, true);
 }
 
-void tls_pair(SSL_CTX *client_ctx, SSL_CTX *server_ctx, SSL **client, SSL **server)
+/* Make an SSL, in this library context unless it is NULL. */
+static SSL *new_ssl(SSL_CTX *ctx, OSSL_LIB_CTX *libctx, BIO *bio)
+{
+    OSSL_LIB_CTX *usual = libctx == NULL ? NULL : OSSL_LIB_CTX_set0_default(libctx);
+    SSL *ssl = SSL_new(ctx);
+
+    assert_non_null(ssl);
+    SSL_set_bio(ssl, bio, bio);
+    if (libctx != NULL)
+        OSSL_LIB_CTX_set0_default(usual);
+    return ssl;
+}
+
+void tls_pair_with(SSL_CTX *client_ctx, SSL_CTX *server_ctx, OSSL_LIB_CTX *elsewhere,
+                   bool client_is_elsewhere, SSL **client, SSL **server)
 {
     BIO *client_bio, *server_bio;
 
-    assert_true(BIO_new_bio_pair(&client_bio, 1 << 16, &server_bio, 1 << 16));
-    *client = SSL_new(client_ctx);
-    *server = SSL_new(server_ctx);
-    assert_non_null(*client);
-    assert_non_null(*server);
-    SSL_set_bio(*client, client_bio, client_bio);
-    SSL_set_bio(*server, server_bio, server_bio);
+    assert_true(BIO_new_bio_pair(&client_bio, 1 << 17, &server_bio, 1 << 17));
+    *client = new_ssl(client_ctx, client_is_elsewhere ? elsewhere : NULL, client_bio);
+    *server = new_ssl(server_ctx, client_is_elsewhere ? NULL : elsewhere, server_bio);
     SSL_set_connect_state(*client);
     SSL_set_accept_state(*server);
+}
+
+void tls_pair(SSL_CTX *client_ctx, SSL_CTX *server_ctx, SSL **client, SSL **server)
+{
+    tls_pair_with(client_ctx, server_ctx, NULL, false, client, server);
 }
 
 void tls_close(SSL *client, SSL *server)

@@ -55,6 +55,9 @@ void tls_use(SSL_CTX *ctx, const minted *own);
 /* Make one in a library context of its own, which the provider does not reach. Free both. */
 SSL_CTX *tls_ctx_elsewhere(int version, const minted *own, OSSL_LIB_CTX **libctx);
 
+/* Make one in that library context, for a peer that is not to be governed. See tls_pair_with. */
+SSL_CTX *tls_ctx_in(OSSL_LIB_CTX *libctx, int version, const minted *own);
+
 /* Make one with the leaf of a consul: URI, loaded in that library context. No intermediates. */
 SSL_CTX *tls_ctx_by_uri(const char *uri, OSSL_LIB_CTX *libctx);
 
@@ -68,6 +71,10 @@ void tls_close(SSL *client, SSL *server);
 
 /* Make SSLs that are connected to each other; free them yourself. */
 void tls_pair(SSL_CTX *client_ctx, SSL_CTX *server_ctx, SSL **client, SSL **server);
+
+/* Make them likewise, the client or the server in a library context that the provider does not reach. */
+void tls_pair_with(SSL_CTX *client_ctx, SSL_CTX *server_ctx, OSSL_LIB_CTX *elsewhere,
+                   bool client_is_elsewhere, SSL **client, SSL **server);
 
 /* Append this thread's errors to a text. A side takes its own at once, as both sides share the queue. */
 void tls_take_errors(char *errors, size_t size);

@@ -31,31 +31,6 @@ static SSL_CTX *peer_ctx(int version, const forged *what)
     return ctx;
 }
 
-/* Make an SSL, for the hostile peer where the provider does not see it. */
-static SSL *new_ssl(SSL_CTX *ctx, bool is_peer, BIO *bio)
-{
-    OSSL_LIB_CTX *usual = is_peer ? OSSL_LIB_CTX_set0_default(elsewhere) : NULL;
-    SSL *ssl = SSL_new(ctx);
-
-    assert_non_null(ssl);
-    SSL_set_bio(ssl, bio, bio);
-    if (is_peer)
-        OSSL_LIB_CTX_set0_default(usual);
-    return ssl;
-}
-
-static void pair(SSL_CTX *client_ctx, SSL_CTX *server_ctx, bool peer_is_client, SSL **client,
-                 SSL **server)
-{
-    BIO *client_bio, *server_bio;
-
-    assert_true(BIO_new_bio_pair(&client_bio, 1 << 17, &server_bio, 1 << 17));
-    *client = new_ssl(client_ctx, peer_is_client, client_bio);
-    *server = new_ssl(server_ctx, !peer_is_client, server_bio);
-    SSL_set_connect_state(*client);
-    SSL_set_accept_state(*server);
-}
-
 static tls_outcome meet(enum forgery_role role, int version, const forged *what)
 {
     SSL_CTX *theirs = peer_ctx(version, what), *ours = tls_ctx(version, &world.web);
@@ -64,7 +39,8 @@ static tls_outcome meet(enum forgery_role role, int version, const forged *what)
     tls_outcome outcome;
 
     SSL_CTX_set_security_level(ours, LEVEL);
-    pair(is_client ? theirs : ours, is_client ? ours : theirs, is_client, &client, &server);
+    tls_pair_with(is_client ? theirs : ours, is_client ? ours : theirs, elsewhere, is_client,
+                  &client, &server);
     if (!is_client)
         assert_true(SSL_set_tlsext_host_name(client, HOST));
     outcome = tls_talk(client, server);

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * An agent that gives the wrong answers of a row, and right ones otherwise. Its threads live in the process that starts
+ * it. Children of that process tell it by the control, which all of them share.
+ */
+#ifndef ATTACK_AGENT_SERVER_H
+#define ATTACK_AGENT_SERVER_H
+
+#include "../row.h"
+
+#include <stdatomic.h>
+
+enum answers { ANSWERS_RIGHT, ANSWERS_WRONG, ANSWERS_WRONG_ONCE };
+
+typedef struct control {
+    row r;                 /* set while the answers are right */
+    atomic_int answers;    /* an enum answers */
+    atomic_bool denied;    /* the friend, too */
+    atomic_int wrong;      /* wrong answers so far */
+    atomic_int redirected; /* requests at the address of a redirect */
+} control;
+
+/* The right answers, in JSON. Borrowed. */
+typedef struct right_answers {
+    const char *roots, *leaf;
+} right_answers;
+
+/* Listen on a free port, and return the port. */
+int server_listen(void);
+
+/* Answer from now on. It ends with the process. */
+void server_start(control *c, const right_answers *right);
+
+#endif
