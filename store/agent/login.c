@@ -4,16 +4,16 @@
 #include "agent/decode.h"
 #include "agent/token.h"
 
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include <jansson.h>
 #include <openssl/crypto.h>
 
 #define LOGIN_PATH "/v1/acl/login"
 #define SELF_PATH "/v1/acl/token/self"
 #define BEARER_MAX 16384 /* bytes of a JWT; a JWT of Kubernetes has 1 kB */
-#define BODY_MAX (BEARER_MAX + 256)
 #define LOOK_MS 5        /* between two looks for the login of another thread or process */
 #define KNOWN_LOOK_MS 50 /* between two questions whether Consul's servers know the token */
 #define KNOWN_LOOKS 20
@@ -24,36 +24,47 @@ static void rest(int64_t milliseconds)
     nanosleep(&(struct timespec){.tv_nsec = milliseconds * 1000000}, NULL);
 }
 
+/* Return true for a text with the characters of a JWT alone (RFC 7515, 7.1). */
+static bool is_jwt(const char *text)
+{
+    return *text != '\0'
+           && text[strspn(text,
+                          "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.=")]
+                  == '\0';
+}
+
+static void free_body(char *body)
+{
+    if (body != NULL)
+        OPENSSL_cleanse(body, strlen(body));
+    free(body);
+}
+
 /*
- * Return the JSON of a login, of BODY_MAX bytes, for OPENSSL_clear_free. The JWT is read anew, as it is replaced from
- * time to time. Return NULL with an error without a JWT.
+ * Return the JSON of a login, for free_body. The JWT is read anew, as it is replaced from time to time. Return NULL
+ * with an error without a JWT.
  */
 static char *make_body(const consul_settings *settings, consul_error *err)
 {
-    char *bearer = OPENSSL_zalloc(BEARER_MAX + 1), *body = OPENSSL_zalloc(BODY_MAX);
+    char *bearer = OPENSSL_zalloc(BEARER_MAX + 1), *body = NULL;
     const char *path = settings->login_bearer_file;
-    bool ok = false;
+    json_t *json = NULL;
 
-    if (bearer == NULL || body == NULL)
+    if (bearer == NULL)
         consul_error_set(err, CONSUL_R_OUT_OF_MEMORY, "a login");
     else if (consul_token_read_word("login_bearer_file", path, bearer, BEARER_MAX, err)) {
-        /* RFC 7515 has no character that JSON would escape. */
-        ok = *bearer != '\0'
-             && bearer[strspn(bearer, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                                      "0123456789-_.=")]
-                    == '\0';
-        if (!ok)
+        if (!is_jwt(bearer))
             consul_error_set(err, CONSUL_R_SETTING_INVALID, "login_bearer_file \"%s\" holds no JWT",
                              path);
-        else
-            snprintf(body, BODY_MAX, "{\"AuthMethod\":\"%s\",\"BearerToken\":\"%s\"}",
-                     settings->login_method, bearer);
+        else if ((json = json_pack("{s:s, s:s}", "AuthMethod", settings->login_method,
+                                   "BearerToken", bearer))
+                     == NULL
+                 || (body = json_dumps(json, JSON_COMPACT)) == NULL)
+            consul_error_set(err, CONSUL_R_OUT_OF_MEMORY, "a login");
     }
+    json_decref(json);
     OPENSSL_clear_free(bearer, BEARER_MAX + 1);
-    if (ok)
-        return body;
-    OPENSSL_free(body);
-    return NULL;
+    return body;
 }
 
 /* Return the namespace and the partition of the settings. The auth method is of the agent's own datacenter. */
@@ -107,7 +118,7 @@ static int log_in(const consul_agent *agent, consul_deadline deadline, char *tok
         return 0;
     request.body = body;
     ok = consul_agent_request(agent, &request, answer, err);
-    OPENSSL_clear_free(body, BODY_MAX);
+    free_body(body);
     if (ok
         && !consul_login_decode(answer->body, answer->len, token, CONSUL_SHARED_TEXT_MAX + 1, life,
                                 err)) {
