@@ -16,7 +16,7 @@ class TlsAgent(Agent):
         authority = Authority("agents.example", "Root of Agents")
         self.ca_file = folder / "root.pem"
         self.ca_file.write_text(authority.pem)
-        _, certificate, _, key = authority.issue([], dns=["127.0.0.1"]).files(folder, "agent")
+        _, certificate, _, key = authority.issue([], dns=["127.0.0.1", "agent.test"]).files(folder, "agent")
         _, self.certificate, _, self.key = authority.issue([], subject="client").files(folder, "client")
         context = ssl.create_default_context(cafile=self.ca_file)
         context.load_cert_chain(self.certificate, self.key)
