@@ -43,10 +43,10 @@ class Network:
     service: str = ""
     log: Any = None
 
-    def admits(self, device, *more):
-        """Let a device ask, by a file of device()."""
+    def admits(self, device, *more, config=None):
+        """Let a device ask, by a file of device(). With a configuration, the provider is in it."""
         result = self.programs.run([
-            "eapol_test", "-n", "-c", device, "-p", self.process.port, "-s", freeradius.SECRET, *more])
+            "eapol_test", "-n", "-c", device, "-p", self.process.port, "-s", freeradius.SECRET, *more], config)
         assert not self.process.ended(), self.process.output()
         version = "1.2" if "disable_tlsv1_3=1" in device.read_text() else "1.3"
         assert f"Using TLS version TLSv{version}" in result.stdout, result
@@ -56,11 +56,16 @@ class Network:
 
     def device(self, version, identity=None):
         """Return the configuration of a device with a certificate, or of one with a password."""
-        method = TTLS
-        if identity:
-            _, certificate, _, key, *_ = identity.files(self.programs.folder, f"device-{self.programs.count}")
-            Path(certificate).write_text(identity.certificate + identity.intermediates)
-            method = TLS.format(certificate=certificate, key=key)
+        if identity is None:
+            return self.write(version, TTLS)
+        _, certificate, _, key, *_ = identity.files(self.programs.folder, f"device-{self.programs.count}")
+        Path(certificate).write_text(identity.certificate + identity.intermediates)
+        return self.device_by_files(version, certificate, key)
+
+    def device_by_files(self, version, certificate, key):
+        return self.write(version, TLS.format(certificate=certificate, key=key))
+
+    def write(self, version, method):
         old = int(version == "tls1_2")
         return self.programs.write("network.conf", NETWORK.format(user=freeradius.USER, old=old, method=method))
 
@@ -118,6 +123,17 @@ def test_a_crowd_is_told_apart(network, agent, service, version):
     with ThreadPoolExecutor(8) as pool:
         admitted = list(pool.map(network.admits, CROWD // 2 * devices))
     assert admitted == CROWD // 2 * [True, False]
+
+
+@pytest.mark.parametrize("kind", endpoints.IDENTITIES)
+def test_a_device_may_have_the_provider_too(network, shared, agent, service, version, kind):
+    """It presents its live leaf, and is allowed or denied by it."""
+    config, _, *files = endpoints.identity(shared, agent, kind, service)
+    device = network.device_by_files(version, *files)
+    agent.allow(service, network.service)
+    assert network.admits(device, config=config), network.log.text()
+    agent.deny(service, network.service)
+    assert not network.admits(device, config=config)
 
 
 def test_without_the_provider_a_password_is_enough(shared, version):
