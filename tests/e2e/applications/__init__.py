@@ -38,6 +38,7 @@ One module may be both. Further, where it differs from the usual:
     RELOAD       the signal by which a server reads its configuration again, and what it then says
     RESUMES      False: a server that resumes no sessions even without the provider;
                  True: a client that offers them
+    OWN_TESTS    True: it has a file of tests, and is no row of the common ones
     SHUT         True: a server that starts without the provider, with a stand-in, and then serves nobody
     SANITIZABLE  False: does not start where the address sanitizer is preloaded
 
@@ -71,11 +72,11 @@ def modules():
 
 
 def servers():
-    return [module for module in modules() if hasattr(module, "start")]
+    return [module for module in modules() if hasattr(module, "start") and not hasattr(module, "OWN_TESTS")]
 
 
 def clients():
-    return [module for module in modules() if hasattr(module, "fetch")]
+    return [module for module in modules() if hasattr(module, "fetch") and not hasattr(module, "OWN_TESTS")]
 
 
 def short_name(module):
