@@ -14,7 +14,7 @@ envoy_packages='python3-pip'
 test_packages='openssl curl python3-pytest python3-pytest-xdist python3-cryptography
     nginx-light libnginx-mod-http-js apache2-bin haproxy lighttpd lighttpd-mod-openssl stunnel4
     postgresql redis-server mariadb-server-core mariadb-client-core
-    lua5.4 lua-sec prosody squid-openssl openvpn
+    lua5.4 lua-sec prosody squid-openssl openvpn nodejs
     dnsmasq-base iproute2'
 # Debian 12 alone has these under test. The trees of tools/tree are without them.
 host_packages='freeradius eapoltest proftpd-core proftpd-mod-crypto'

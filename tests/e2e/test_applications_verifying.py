@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 import endpoints
-from applications import luasec, luasec_client, nginx, prosody, squid
+from applications import luasec, luasec_client, nginx, nodejs, prosody, squid
 from applications.common import kept, launch
 from ca import Authority
 from conftest import programs_in
@@ -51,7 +51,12 @@ def with_roots(programs, agent, lines):
 # ---- a server ----
 
 
-@pytest.fixture(scope="module", params=[*WAYS, "Prosody for other servers"])
+# It looks at the result after the handshake, and has no CA of the mesh.
+NODE = {"Node.js": "    requestCert: true,\n", "Node.js that takes any": "    requestCert: true, rejectUnauthorized: false,\n"}
+NODES = [pytest.param(way, marks=pytest.mark.core) for way in NODE if nodejs.is_there()]
+
+
+@pytest.fixture(scope="module", params=[*WAYS, "Prosody for other servers", *NODES])
 def way(request):
     return request.param
 
@@ -63,6 +68,9 @@ def server(request, way, shared, agent):
     if way in WAYS:
         process = luasec.start(shared, config, *files, with_roots(shared, agent, WAYS[way]))
         return endpoints.Endpoint(luasec, shared, process, service, log)
+    if way in NODE:
+        process = nodejs.start(shared, config, *files, NODE[way])
+        return endpoints.Endpoint(nodejs, shared, process, service, log)
     process = prosody.start(shared, config, *files, kind="s2s")
     asked = SimpleNamespace(
         S_CLIENT=prosody.SERVER_CLIENT, REQUEST=prosody.SERVER_REQUEST, ANSWER=prosody.SERVER_ANSWER)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""OpenVPN, whose TLS runs through memory and records of its own, and which verifies its peers by callbacks."""
+"""OpenVPN has the TLS of its control channel in memory and in records of its own. It verifies peers by a callback."""
 
 from pathlib import Path
 
@@ -133,7 +133,7 @@ def test_a_client_is_served_where_it_is_allowed(server, client, agent, roots):
 
 @pytest.mark.parametrize("client", ["stand-in"], indirect=True, scope="module")
 def test_a_client_refuses_other_servers(shared, client, agent, roots):
-    """An impostor of the trust domain, under a root that Consul does not list, and a server outside of the mesh."""
+    """Check an impostor, under a root that Consul does not list, and a server outside of the mesh."""
     _, config, log, lines = client
     foreign = Authority(agent.trust_domain)
     outside = endpoints.dummy_files(shared)

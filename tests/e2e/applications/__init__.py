@@ -39,6 +39,7 @@ One module may be both. Further, where it differs from the usual:
     RESUMES      False: a server that resumes no sessions even without the provider;
                  True: a client that offers them
     OWN_TESTS    True: it has a file of tests, and is no row of the common ones
+    is_there()   False: not on this host, or not on the system's OpenSSL
     SHUT         True: a server that starts without the provider, with a stand-in, and then serves nobody
     SANITIZABLE  False: does not start where the address sanitizer is preloaded
 
@@ -86,4 +87,5 @@ def short_name(module):
 def can_run(module):
     if getattr(module, "DEBIAN_12", False) and openssl_version() != (3, 0):
         return False
-    return getattr(module, "SANITIZABLE", True) or not os.environ.get("CONSUL_PROVIDER_PRELOAD")
+    is_there = getattr(module, "is_there", lambda: True)
+    return is_there() and (getattr(module, "SANITIZABLE", True) or not os.environ.get("CONSUL_PROVIDER_PRELOAD"))

@@ -12,7 +12,7 @@ from pathlib import Path
 MODULES = Path(__file__).resolve().parent
 FOLDER = MODULES.parents[2] / "doc" / "applications"
 NOTE = "note.md"
-LANGUAGES = {".lua": "lua", ".py": "python", ".sh": "sh"}
+LANGUAGES = {".js": "js", ".lua": "lua", ".py": "python", ".sh": "sh"}
 
 BEGINNING = """\
 # Applications
