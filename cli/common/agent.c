@@ -40,6 +40,8 @@ int cli_agent_open(cli_agent *agent, const cli_arguments *arguments, consul_erro
 
 void cli_agent_close(cli_agent *agent)
 {
+    if (agent->agent != NULL)
+        consul_agent_log_out(agent->agent);
     consul_agent_free(agent->agent);
     consul_store_unref(agent->store);
     cli_conf_close(&agent->conf);

@@ -12,6 +12,8 @@
 #include <openssl/crypto.h>
 
 #define LOGIN_PATH "/v1/acl/login"
+#define LOGOUT_PATH "/v1/acl/logout"
+#define LOGOUT_MS 1000 /* the longest time of a logout, which the end of a program waits for */
 #define SELF_PATH "/v1/acl/token/self"
 #define BEARER_MAX 16384 /* bytes of a JWT; a JWT of Kubernetes has 1 kB */
 #define LOOK_MS 5        /* between two looks for the login of another thread or process */
@@ -244,4 +246,18 @@ int consul_agent_ask(const consul_agent *agent, const consul_request *request,
         return 1;
     return answer->disowned ? ask_again(agent, request, number, answer, err)
                             : consul_error_copy(err, &why);
+}
+
+void consul_agent_log_out(const consul_agent *agent)
+{
+    consul_request request = {.path = LOGOUT_PATH, .body = ""};
+    consul_answer answer;
+    int64_t most;
+
+    if (agent->login == NULL || !consul_shared_token_disclaim(agent->login))
+        return;
+    most = agent->settings->authorize_timeout;
+    request.deadline = consul_deadline_after(most < LOGOUT_MS ? most : LOGOUT_MS);
+    consul_agent_request(agent, &request, &answer, NULL);
+    consul_answer_free(&answer);
 }

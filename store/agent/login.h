@@ -20,4 +20,10 @@
 int consul_agent_ask(const consul_agent *agent, const consul_request *request,
                      consul_answer *answer, consul_error *err);
 
+/*
+ * End the token in Consul, where this process has made its login. The caller knows that no child uses it. A failure
+ * leaves the token until its end. The call lasts for authorize_timeout at most, and a second at most.
+ */
+void consul_agent_log_out(const consul_agent *agent);
+
 #endif

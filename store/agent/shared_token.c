@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <openssl/crypto.h>
 
@@ -24,6 +25,7 @@ typedef struct shared_text {
 
 struct consul_shared_token {
     shared_text token, reason;
+    atomic_int maker;            /* the process that has made the login of the token, or 0 */
     _Atomic int64_t due;         /* the moment for another login, in milliseconds */
     _Atomic int64_t claim;       /* the end of the present claim, in milliseconds; or 0 */
     _Atomic int64_t spent_until; /* of the allowance for logins, in milliseconds */
@@ -149,11 +151,19 @@ bool consul_shared_token_keep(consul_shared_token *shared, int64_t claim, const 
         return false;
     count(shared);
     write_text(&shared->token, token);
+    atomic_store(&shared->maker, (int)getpid());
     /* Processes renew theirs out of step, after five eighths to three quarters of the life. */
     atomic_store(&shared->due,
                  life == 0 ? NEVER : consul_deadline_after(life / 2 + consul_jitter(life / 4)));
     atomic_compare_exchange_strong(&shared->claim, &claim, 0);
     return true;
+}
+
+bool consul_shared_token_disclaim(consul_shared_token *shared)
+{
+    int own = (int)getpid();
+
+    return atomic_compare_exchange_strong(&shared->maker, &own, 0);
 }
 
 void consul_shared_token_fail(consul_shared_token *shared, int64_t claim, const char *why,

@@ -53,6 +53,11 @@ bool consul_shared_token_keep(consul_shared_token *shared, int64_t claim, const 
                               int64_t life);
 
 /*
+ * Return true where this process has made the login of the present token, and forget that. Its number stays.
+ */
+bool consul_shared_token_disclaim(consul_shared_token *shared);
+
+/*
  * End the claim of a login that has failed. `why` is the reason for other processes. The login does not count where
  * `was_tried` is false.
  */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "watch/process.h"
 
+#include "agent/login.h"
 #include "base/cancel.h"
 #include "base/lock.h"
 #include "cache/single_flight.h"
@@ -14,6 +15,32 @@
 pthread_mutex_t consul_stop_lock = PTHREAD_MUTEX_INITIALIZER;
 static consul_watch *watches; /* under the lock of base/lock.h */
 static bool exiting;          /* likewise */
+static bool has_forked;       /* likewise; true where a parent, a child or both may use a token */
+
+/*
+ * End the token of a login, where no other process can be using it. A process that has forked cannot know that, and
+ * neither can its child. The parent of a daemon ends first, for example. The lock consul_stop_lock is held.
+ */
+static void log_out(const consul_watch *watch)
+{
+    if (!has_forked)
+        consul_agent_log_out(watch->agent);
+}
+
+/* Return a watch whose token ends with the process, each one once. A watch that is closing does that by itself. */
+static consul_watch *next_to_log_out(void)
+{
+    consul_watch *watch;
+
+    consul_lock();
+    watch = watches;
+    while (watch != NULL && (watch->closed || watch->logged_out))
+        watch = watch->next;
+    if (watch != NULL)
+        watch->logged_out = true;
+    consul_unlock();
+    return watch;
+}
 
 static void stop_all(void)
 {
@@ -30,6 +57,8 @@ static void stop_all(void)
         if (watch != NULL)
             consul_thread_stop(watch);
     } while (watch != NULL);
+    while ((watch = next_to_log_out()) != NULL)
+        log_out(watch);
     pthread_mutex_unlock(&consul_stop_lock);
 }
 
@@ -42,6 +71,7 @@ static void before_fork(void)
     pthread_mutex_lock(&consul_stop_lock);
     pthread_mutex_lock(&consul_work_lock);
     consul_lock();
+    has_forked = true;
     forks_cancel_state = state;
 }
 
@@ -86,7 +116,7 @@ static void keep_locks_sane_over_fork(void)
 }
 
 /*
- * End all threads at exit, before libcrypto is gone. OpenSSL 3 cleans up in its own exit handlers.
+ * End all threads and logins at exit, before libcrypto is gone. OpenSSL 3 cleans up in its own exit handlers.
  */
 static void install_exit_handlers(void)
 {
@@ -96,13 +126,13 @@ static void install_exit_handlers(void)
 #endif
 }
 
+static pthread_once_t exit_handlers = PTHREAD_ONCE_INIT;
+
 void consul_process_start(consul_watch *watch, bool with_slot)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-
     if (watch->closed || exiting)
         return;
-    pthread_once(&once, install_exit_handlers);
+    pthread_once(&exit_handlers, install_exit_handlers);
     consul_thread_start(watch, with_slot);
 }
 
@@ -112,6 +142,7 @@ void consul_process_stop(consul_watch *watch)
 
     pthread_mutex_lock(&consul_stop_lock);
     consul_thread_stop(watch);
+    log_out(watch);
     pthread_mutex_unlock(&consul_stop_lock);
     consul_allow_cancel(state);
 }
@@ -121,6 +152,8 @@ void consul_process_add(consul_watch *watch)
     static pthread_once_t once = PTHREAD_ONCE_INIT;
 
     pthread_once(&once, keep_locks_sane_over_fork);
+    if (watch->agent->login != NULL)
+        pthread_once(&exit_handlers, install_exit_handlers);
     consul_lock();
     watch->next = watches;
     watches = watch;

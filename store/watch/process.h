@@ -24,7 +24,7 @@ void consul_process_remove(consul_watch *watch);
  */
 void consul_process_start(consul_watch *watch, bool with_slot);
 
-/* End the thread of a watch, and wait for its end. */
+/* End the thread of a watch, and wait for its end. End the token of its login, too, where no child may use it. */
 void consul_process_stop(consul_watch *watch);
 
 #endif

@@ -68,7 +68,8 @@ struct consul_watch {
     consul_watch *next;
     consul_watch_thread *thread; /* NULL without a thread */
     bool closed;
-    int hangs; /* enum consul_reason while handshakes do not wait for the agent, or 0 */
+    bool logged_out; /* true where the exit has ended the token of a login */
+    int hangs;       /* enum consul_reason while handshakes do not wait for the agent, or 0 */
     consul_deadline hangs_until; /* without a thread, the end of the hang for this process */
     bool busy;
     consul_pending *pending;

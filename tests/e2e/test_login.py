@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The provider's own login: an auth method of Consul gives it a token for a JWT. Real agents with ACLs."""
 
+import os
+import re
+import signal
+
 import pytest
 
 import stand_ins
@@ -10,6 +14,7 @@ from programs import PYTHON, TLS13, Server
 from test_platforms import AUDIENCE, Issuer
 from test_processes import SCRIPT
 from test_secrets import memory
+from tls_agent import TlsAgent
 from visitors import Visitor
 
 pytestmark = pytest.mark.consul
@@ -145,6 +150,73 @@ def test_a_token_in_memory(programs, open_folders, guarded, service, workloads):
     signature = workloads.jwt.rsplit(".", 1)[1]
     assert signature.encode() not in everything
     assert workloads.jwt[:40].encode() not in everything
+
+
+def test_a_program_logs_out_at_its_end(programs, open_folders, guarded, service, workloads):
+    """A program that has forked does not, as its children may go on."""
+    settings = workloads.issue(service).settings
+    assert programs.storeutl(f"consul:leaf/{service}", config=programs.config(guarded, **settings)).code == 0
+    assert not workloads.tokens
+    guarded.allow(f"friend-{service}", service)
+    friend = visitor(programs, guarded, f"friend-{service}")
+    for model, left in (("one", 0), ("forks", 1)):
+        server = serve(programs, open_folders, guarded, service, model, **settings)
+        assert all(friend.visit(server.port).served for _ in range(3))
+        assert len(workloads.tokens) == 1
+        server.signal(signal.SIGTERM)
+        assert server.wait() == 0
+        assert len(workloads.tokens) == left
+
+
+def test_a_child_goes_on_with_the_token_of_its_parent(programs, open_folders, guarded, service, workloads):
+    """The parent has made the login, has forked, and ends first, as that of a daemon does."""
+    server = serve(programs, open_folders, guarded, service, "prefork", **workloads.issue(service).settings)
+    guarded.allow(f"friend-{service}", service)
+    friend = visitor(programs, guarded, f"friend-{service}")
+    assert all(friend.visit(server.port).served for _ in range(4))
+    token = workloads.tokens
+    parent = server.child.pid
+    child = int(wait_until(lambda: set(re.findall(r"SERVED (\d+)", server.output())) - {str(parent)}, "the child").pop())
+    assert len(token) == 1
+    os.kill(parent, signal.SIGTERM)
+    try:
+        wait_until(server.ended, "the end of the parent")
+        assert friend.visit(server.port).served
+        assert workloads.tokens == token
+    finally:
+        os.kill(child, signal.SIGTERM)
+    assert server.wait() == 0
+    assert workloads.tokens == token
+
+
+@pytest.fixture(scope="module")
+def guarded_by_tls(tmp_path_factory):
+    one = TlsAgent(tmp_path_factory.mktemp("tls") / "agent", acl={"enabled": True, "default_policy": "deny"})
+    one.wait_for_roots()
+    one.bootstrap()
+    yield one
+    one.stop()
+
+
+def test_curl_over_https(programs, open_folders, guarded_by_tls, service):
+    """The agent speaks HTTPS. The server watches it, and its client logs out as libcurl and libcrypto end, too."""
+    agent = guarded_by_tls
+    workloads = Workloads(agent, programs).issue(service)
+    settings = {**agent.settings(), **workloads.settings}
+    server = serve(programs, open_folders, None, service, "one", **settings)
+    api = f"api-{service}"
+    agent.allow(api, service)
+    friend = visitor(programs, agent, api)
+    assert all(friend.visit(server.port).served for _ in range(3))
+    assert len(workloads.tokens) == 1
+    workloads.issue(api)
+    client = programs.config(None, service=api, outbound="require", **settings)
+    done = programs.run(["curl", "-sk", "--http0.9", f"https://127.0.0.1:{server.port}/"], config=client)
+    assert done.code == 0 and "GET / HTTP" in done.stdout, done
+    assert len(workloads.tokens) == 1
+    server.signal(signal.SIGTERM)
+    assert server.wait() == 0
+    assert not workloads.tokens
 
 
 def breaks(programs, agent, workloads, words, cure):

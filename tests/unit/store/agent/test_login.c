@@ -41,7 +41,8 @@ typedef struct workloads {
     http_reply login;   /* the answer to a login; without a body, the next token */
     const char *begins; /* the fields of its life, with a comma before them; or "" */
     int unheard; /* the number of questions that Consul's servers do not know a new token at */
-    int logins, looks, requests;
+    int logins, logouts, looks, requests;
+    bool logout_hangs;
     bool forgets; /* true where Consul knows no token */
     http_request last_login;
     char body[512];
@@ -68,6 +69,10 @@ static void handle(const http_request *request, http_reply *reply, void *arg)
         snprintf(w->body, sizeof(w->body), "{\"SecretID\": \"token-%d\"%s}", w->logins, w->begins);
         if (reply->body == NULL)
             reply->body = w->body;
+    } else if (strcmp(request->target, "/v1/acl/logout") == 0) {
+        w->logouts += strcmp(request->method, "POST") == 0 && has_token(w, request);
+        reply->body = "true";
+        reply->manner = w->logout_hangs ? HTTP_HANG : HTTP_ANSWER;
     } else if (strcmp(request->target, "/v1/acl/token/self?stale") == 0) {
         w->looks++;
         *reply = has_token(w, request) && w->unheard-- <= 0
@@ -347,6 +352,45 @@ static void test_a_token_serves_on_without_its_renewal(void **state)
     assert_int_equal(w->requests, MANY + 1);
 }
 
+/* ---- the logout ---- */
+
+/* Only the process that has made the login ends its token, and once. */
+static void test_a_logout(void **state)
+{
+    workloads *w = *state;
+    pid_t child;
+    int status;
+
+    consul_agent_log_out(w->agent);
+    must_ask(w);
+    w->settings.authorize_timeout = 10000;
+    if ((child = fork()) == 0) {
+        consul_agent_log_out(w->agent);
+        _exit(0);
+    }
+    assert_true(child > 0);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(w->logouts, 0);
+    consul_agent_log_out(w->agent);
+    consul_agent_log_out(w->agent);
+    assert_int_equal(w->logouts, 1);
+    assert_int_equal(w->logins, 1);
+}
+
+/* The end of a program waits a second at most. */
+static void test_a_logout_without_an_answer(void **state)
+{
+    workloads *w = *state;
+    int64_t began;
+
+    must_ask(w);
+    w->settings.authorize_timeout = 60000;
+    w->logout_hangs = true;
+    began = consul_now_ms();
+    consul_agent_log_out(w->agent);
+    assert_between(consul_now_ms() - began, 500, 30000);
+}
+
 /* ---- faults ---- */
 
 static int losses;
@@ -624,6 +668,8 @@ int main(void)
         TEST(test_logins_are_bounded),
         TEST(test_a_token_is_renewed_before_its_end),
         TEST(test_a_token_serves_on_without_its_renewal),
+        TEST(test_a_logout),
+        TEST(test_a_logout_without_an_answer),
         TEST(test_faults),
         TEST(test_a_huge_answer),
         TEST(test_refused_logins_are_bounded),
