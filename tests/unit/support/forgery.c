@@ -186,8 +186,6 @@ static void forge_usually(forger *f, forged *result)
     if (leaf.names[0].text == NULL && !f->row->no_id)
         leaf.names[0] = (mint_name){GEN_URI, "{id}", 0};
     result->leaf = forge_one(f, issuer, leaf, f->row->key);
-    if (f->row->seal != NULL)
-        f->row->seal(result->leaf.cert, issuer->key);
     for (i = f->row->depth; i-- > 0;)
         forge_push(result, f->cas[i].cert);
 }

@@ -39,7 +39,6 @@ typedef struct forgery {
     bool no_id;                 /* no name at all */
     int depth;                  /* CAs between the root and the leaf */
     mint_order cas[FORGERY_CAS_MAX];
-    void (*seal)(X509 *leaf, EVP_PKEY *key);    /* changes it after the issuer's signature */
     void (*build)(forger *f, forged *result);   /* makes leaf and chain in another way */
     void (*arrange)(forger *f, forged *result); /* changes the chain that is sent */
 } forgery;

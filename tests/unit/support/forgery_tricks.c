@@ -20,16 +20,6 @@ static void must(bool ok, const char *what)
 
 /* ---- before the signature ---- */
 
-void trick_version_1(X509 *cert)
-{
-    must(X509_set_version(cert, X509_VERSION_1), "a version");
-}
-
-void trick_version_2(X509 *cert)
-{
-    must(X509_set_version(cert, X509_VERSION_2), "a version");
-}
-
 void trick_serial_zero(X509 *cert)
 {
     must(ASN1_INTEGER_set(X509_get_serialNumber(cert), 0), "a serial number");
@@ -170,6 +160,53 @@ void trick_generalized(X509 *cert)
 }
 
 /* ---- after the signature ---- */
+
+/*
+ * Change the version, in the bytes of a certificate. Newer X509_sign sets it to 3. The signature is again as long as
+ * the one before, or the certificate is signed anew.
+ */
+static void set_version(X509 *cert, EVP_PKEY *key, unsigned char version)
+{
+    static const unsigned char usual[] = {0xa0, 3, 2, 1, 2};
+    unsigned char *der = NULL, *tbs = NULL, *at, signature[256];
+    const unsigned char *p;
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    const ASN1_BIT_STRING *old;
+    size_t wanted, len;
+    int der_len, tbs_len;
+
+    X509_get0_signature(&old, NULL, cert);
+    wanted = (size_t)ASN1_STRING_length(old);
+    der_len = i2d_X509(cert, &der);
+    tbs_len = i2d_re_X509_tbs(cert, &tbs);
+    must(ctx != NULL && der_len > 0 && tbs_len > 0, "a certificate");
+    must((at = memmem(tbs, 16, usual, sizeof(usual))) != NULL, "a version");
+    at[4] = version;
+    do {
+        len = sizeof(signature);
+        must(EVP_DigestSignInit(ctx, NULL, EVP_sha256(), NULL, key) == 1
+                 && EVP_DigestSign(ctx, signature, &len, tbs, (size_t)tbs_len) == 1,
+             "a signature");
+    } while (len != wanted);
+    must((at = memmem(der, (size_t)der_len, usual, sizeof(usual))) != NULL, "a version");
+    at[4] = version;
+    memcpy(der + der_len - wanted, signature, wanted); /* it is the end of a certificate */
+    p = der;
+    must(d2i_X509(&cert, &p, der_len) == cert && X509_get_version(cert) == version, "a version");
+    EVP_MD_CTX_free(ctx);
+    OPENSSL_free(der);
+    OPENSSL_free(tbs);
+}
+
+void trick_version_1(X509 *cert, EVP_PKEY *key)
+{
+    set_version(cert, key, X509_VERSION_1);
+}
+
+void trick_version_2(X509 *cert, EVP_PKEY *key)
+{
+    set_version(cert, key, X509_VERSION_2);
+}
 
 static void parts_of(X509 *cert, ASN1_BIT_STRING **signature, X509_ALGOR **algorithm)
 {

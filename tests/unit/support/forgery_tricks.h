@@ -6,8 +6,6 @@
 #include "forgery.h"
 
 /* Change a certificate before its signature. */
-void trick_version_1(X509 *cert);
-void trick_version_2(X509 *cert);
 void trick_serial_zero(X509 *cert);
 void trick_serial_negative(X509 *cert);
 void trick_san_trailing(X509 *cert);    /* more bytes behind the names */
@@ -22,7 +20,9 @@ void trick_no_date(X509 *cert);         /* a notAfter in the month 13 */
 void trick_without_end(X509 *cert);     /* 99991231235959Z */
 void trick_generalized(X509 *cert);     /* a notBefore of today as GeneralizedTime */
 
-/* Change a signed certificate. */
+/* Change a signed certificate. `key` is its issuer's. */
+void trick_version_1(X509 *cert, EVP_PKEY *key);
+void trick_version_2(X509 *cert, EVP_PKEY *key);
 void trick_other_algorithm(X509 *cert, EVP_PKEY *key); /* outside of what was signed */
 void trick_broken_signature(X509 *cert, EVP_PKEY *key);
 void trick_signature_trailing(X509 *cert, EVP_PKEY *key);

@@ -168,6 +168,8 @@ minted mint(const minted *issuer, mint_order order)
     if (order.change != NULL)
         order.change(one.cert);
     mint_sign(&one, issuer->key, order.digest);
+    if (order.seal != NULL)
+        order.seal(one.cert, issuer->key);
     return one;
 }
 

@@ -36,9 +36,10 @@ typedef struct mint_order {
     const EVP_PKEY *key; /* its key; NULL for a new one by `rsa` */
     const char *digest;  /* the digest for its signature; NULL for SHA-256 */
     bool issuer_key_id;  /* its subjectKeyIdentifier is its issuer's, as old Consuls had it */
-    long not_before, not_after; /* seconds from now; both 0 for a day each way */
-    uint64_t serial;            /* 0 for one of its own */
-    void (*change)(X509 *cert); /* changes it before it is signed; may be NULL */
+    long not_before, not_after;              /* seconds from now; both 0 for a day each way */
+    uint64_t serial;                         /* 0 for one of its own */
+    void (*change)(X509 *cert);              /* changes it before it is signed; may be NULL */
+    void (*seal)(X509 *cert, EVP_PKEY *key); /* changes it after its issuer's signature; likewise */
 } mint_order;
 
 typedef struct minted {

@@ -73,6 +73,12 @@ static void check_question(const forgery *row, const tls_outcome *outcome, int v
         note(row, FORGERY_CLIENT, version, "the agent was asked about another", outcome);
 }
 
+/* Return true for our own reason, or for libssl's where it cannot read a certificate. */
+static bool has_reason(const char *errors)
+{
+    return strstr(errors, " refused: ") != NULL || strstr(errors, "nested asn1 error") != NULL;
+}
+
 /* Show one row. A peer that is not to be served has no handshake with us either. */
 static void show(const forgery *row, const minted *root, enum forgery_role role, int version)
 {
@@ -93,8 +99,7 @@ static void show(const forgery *row, const minted *root, enum forgery_role role,
     else if (expected && is_client)
         check_question(row, &outcome, version);
     else if (!expected && version == TLS1_3_VERSION /* in TLS 1.2 libssl has no cipher for some */
-             && strstr(is_client ? outcome.server_errors : outcome.client_errors, " refused: ")
-                    == NULL)
+             && !has_reason(is_client ? outcome.server_errors : outcome.client_errors))
         note(row, role, version, "refused without a reason", &outcome);
     if (!is_mesh && world.agent.questions != 0)
         note(row, role, version, "a question for a foreign CA", &outcome);
