@@ -5,11 +5,13 @@
  *     agent-attack pairs [SEED [ENDPOINTS]]   each fault at three endpoints, the rest by chance
  *     agent-attack rows SEED FROM COUNT       rows by chance
  *     agent-attack minutes SEED MINUTES FILE  the same; FILE keeps the number of the next one
- *     agent-attack row "endpoint=roots pace=drip"
+ *     agent-attack scarce [EVERY]             each allocation fails, or one of so many; few descriptors; clocks step
+ *     agent-attack row "endpoint=roots pace=drip" [FIRST LAST [exit]]
  *
  * A failure is an unauthorized peer that is served, or a handshake that takes too long. So is a process that grows too
  * much, and one that right answers do not mend. It is shrunk to the fewest values that are out of the ordinary.
  */
+#include "memory.h"
 #include "trial.h"
 
 #include <stdio.h>
@@ -26,7 +28,7 @@ static const char *const verdict_texts[] = {
 
 static long passed, failed, wrong_answers, longest, healed_in, grown;
 static struct {
-    row r;
+    order what;
     enum verdict verdict;
 } failures[SHOWN_MAX];
 static size_t failures_count;
@@ -37,7 +39,7 @@ static void most(long *all, long one)
         *all = one;
 }
 
-static void note(const row *r, const trial *t)
+static void note(const order *what, const trial *t)
 {
     wrong_answers += t->wrong;
     most(&longest, t->longest);
@@ -49,7 +51,7 @@ static void note(const row *r, const trial *t)
     }
     failed++;
     if (failures_count < SHOWN_MAX) {
-        failures[failures_count].r = *r;
+        failures[failures_count].what = *what;
         failures[failures_count++].verdict = t->verdict;
     }
 }
@@ -57,36 +59,39 @@ static void note(const row *r, const trial *t)
 /* Wait for one trial, and note it. Return false where none is under way. */
 static bool take_one(void)
 {
-    size_t number;
+    order what;
     trial t;
-    row r;
 
-    if (!trial_end(&t, &r, &number))
+    if (!trial_end(&t, &what))
         return false;
-    note(&r, &t);
+    note(&what, &t);
     return true;
+}
+
+static void run_order(const order *what)
+{
+    while (!trial_begin(what))
+        take_one();
 }
 
 static void run(const row *r)
 {
-    while (!trial_begin(r, 0))
-        take_one();
+    run_order(&(order){.r = *r});
 }
 
-static trial run_alone(const row *r)
+static trial run_alone(const order *what)
 {
-    size_t number;
+    order same;
     trial t;
-    row same;
 
-    if (!trial_begin(r, 0) || !trial_end(&t, &same, &number))
+    if (!trial_begin(what) || !trial_end(&t, &same))
         abort();
     return t;
 }
 
 /* ---- failures ---- */
 
-static row shrink(row r, enum verdict verdict)
+static order shrink(order what, enum verdict verdict)
 {
     bool shrunk = true;
     int i;
@@ -94,30 +99,38 @@ static row shrink(row r, enum verdict verdict)
     while (shrunk) {
         shrunk = false;
         for (i = 0; i < AXES; i++) {
-            row smaller = r;
+            order smaller = what;
 
-            smaller.value[i] = 0;
-            if (r.value[i] != 0 && run_alone(&smaller).verdict == verdict) {
-                r = smaller;
+            smaller.r.value[i] = 0;
+            if (what.r.value[i] != 0 && run_alone(&smaller).verdict == verdict) {
+                what = smaller;
                 shrunk = true;
             }
         }
     }
-    return r;
+    return what;
 }
 
 /* Show a row with its last trial. A verdict of a busy machine may not come again. */
-static void show(const row *r, enum verdict before, const trial *t)
+static void show(const order *what, enum verdict before, const trial *t)
 {
     char text[ROW_TEXT_MAX];
 
-    row_print(r, text);
+    row_print(&what->r, text);
     printf(
-        "%s (%s), and now %s: agent-attack row \"%s\"\n  %ld ms at most, healed in %ld ms, %ld kB more, %d "
-        "wrong answers\n  %s\n",
-        verdict_texts[before], t->peer, verdict_texts[t->verdict], text, t->longest, t->healed_in,
-        t->grown, t->wrong, t->errors);
+        "%s (%s), and now %s: agent-attack row \"%s\" %ld %ld%s\n  %ld ms at most, healed in %ld "
+        "ms, %ld kB more, %d wrong answers, %ld allocations\n  %s\n",
+        verdict_texts[before], t->peer, verdict_texts[t->verdict], text, what->first, what->last,
+        what->at_exit ? " exit" : "", t->longest, t->healed_in, t->grown, t->wrong, t->allocations,
+        t->errors);
     fflush(stdout);
+}
+
+static bool is_same(const order *a, const order *b)
+{
+    return memcmp(&a->r, &b->r, sizeof(a->r)) == 0 && a->first == b->first && a->last == b->last
+           && a->at_exit == b->at_exit && a->descriptors == b->descriptors
+           && a->clock_step == b->clock_step;
 }
 
 static void show_failures(void)
@@ -125,12 +138,12 @@ static void show_failures(void)
     size_t i, j;
 
     for (i = 0; i < failures_count; i++) {
-        row small = shrink(failures[i].r, failures[i].verdict);
+        order small = shrink(failures[i].what, failures[i].verdict);
         trial t;
 
-        for (j = 0; j < i && memcmp(&failures[j].r, &small, sizeof(small)) != 0; j++)
+        for (j = 0; j < i && !is_same(&failures[j].what, &small); j++)
             ;
-        failures[i].r = small;
+        failures[i].what = small;
         if (j < i)
             continue;
         t = run_alone(&small);
@@ -219,17 +232,87 @@ static void run_minutes(uint64_t seed, long minutes, const char *path)
     }
 }
 
-static int run_one(const char *text)
-{
-    trial t;
-    row r;
+/* ---- shortages ---- */
 
-    if (!row_parse(&r, text)) {
+#define FOR_EVER 1000000000L
+
+/* Let allocations of a row fail: each one of `every` alone, and all from it on. */
+static void run_without_memory(const char *text, long every, bool at_exit)
+{
+    order what = {.first = FOR_EVER, .last = FOR_EVER, .at_exit = at_exit};
+    long count, k;
+
+    if (!row_parse(&what.r, text))
+        abort();
+    count = at_exit ? 20 : run_alone(&what).allocations;
+    for (k = 1; k <= count; k += every) {
+        what.first = what.last = k;
+        run_order(&what);
+        what.last = FOR_EVER;
+        run_order(&what);
+    }
+    while (take_one())
+        ;
+    printf("%ld allocations of \"%s\"%s\n", count, text, at_exit ? ", at its exit" : "");
+}
+
+static const char *const scarce_rows[] = {
+    "",
+    "when=kept",
+    "when=denied",
+    "when=denied index=rising",
+    "when=kept index=rising",
+    "role=client",
+    "role=client when=kept index=rising",
+    "when=kept endpoint=authorize pace=reset loss=last-known",
+    "when=kept endpoint=leaf value=bad-utf-8",
+    "endpoint=roots frame=chunked-bytes",
+};
+#define SCARCE_ROWS (sizeof(scarce_rows) / sizeof(scarce_rows[0]))
+
+/* Let the process run short of descriptors, and let its clock step. */
+static void run_other_shortages(const char *text)
+{
+    static const long steps[] = {1, 60, 3600, 86400, 10 * 365 * 86400L};
+    order what = {0};
+    size_t i;
+
+    if (!row_parse(&what.r, text))
+        abort();
+    for (what.descriptors = 1; what.descriptors <= 8; what.descriptors++)
+        run_order(&what);
+    what.descriptors = 0;
+    for (i = 0; i < 2 * sizeof(steps) / sizeof(steps[0]); i++) {
+        what.clock_step = i % 2 == 0 ? steps[i / 2] : -steps[i / 2];
+        run_order(&what);
+    }
+    while (take_one())
+        ;
+}
+
+static void run_scarce(long every)
+{
+    size_t i;
+
+    for (i = 0; i < SCARCE_ROWS; i++) {
+        run_without_memory(scarce_rows[i], every, false);
+        if (every == 1 || i % 3 == 0)
+            run_other_shortages(scarce_rows[i]);
+    }
+    run_without_memory("when=kept index=rising", 1, true);
+}
+
+static int run_one(const char *text, long first, long last, bool at_exit)
+{
+    order what = {.first = first, .last = last, .at_exit = at_exit};
+    trial t;
+
+    if (!row_parse(&what.r, text)) {
         fprintf(stderr, "agent-attack: no such row: %s\n", text);
         return 2;
     }
-    t = run_alone(&r);
-    show(&r, t.verdict, &t);
+    t = run_alone(&what);
+    show(&what, t.verdict, &t);
     return t.verdict != TRIAL_PASSED;
 }
 
@@ -246,6 +329,7 @@ int main(int argc, char **argv)
 {
     int result = 2;
 
+    memory_set_up();
     trials_start();
     if (argc >= 2 && strcmp(argv[1], "pairs") == 0) {
         run_pairs(argc > 2 ? strtoull(argv[2], NULL, 10) : 1, argc > 3 ? atoi(argv[3]) : 3);
@@ -257,11 +341,17 @@ int main(int argc, char **argv)
     } else if (argc == 5 && strcmp(argv[1], "minutes") == 0) {
         run_minutes(strtoull(argv[2], NULL, 10), strtol(argv[3], NULL, 10), argv[4]);
         result = tell();
-    } else if (argc == 3 && strcmp(argv[1], "row") == 0) {
-        result = run_one(argv[2]);
+    } else if (argc >= 2 && strcmp(argv[1], "scarce") == 0) {
+        run_scarce(argc > 2 ? strtol(argv[2], NULL, 10) : 1);
+        result = tell();
+    } else if (argc >= 3 && strcmp(argv[1], "row") == 0) {
+        result = run_one(argv[2], argc > 3 ? strtol(argv[3], NULL, 10) : 0,
+                         argc > 4 ? strtol(argv[4], NULL, 10) : 0, argc > 5);
     } else {
-        fprintf(stderr, "usage: agent-attack pairs [SEED [ENDPOINTS]] | rows SEED FROM COUNT |"
-                        " minutes SEED MINUTES FILE | row \"AXIS=VALUE ...\"\n");
+        fprintf(
+            stderr,
+            "usage: agent-attack pairs [SEED [ENDPOINTS]] | rows SEED FROM COUNT |"
+            " minutes SEED MINUTES FILE | scarce [EVERY] | row \"AXIS=VALUE ...\" [FIRST LAST [exit]]\n");
     }
     trials_stop();
     return result;

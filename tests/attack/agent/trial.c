@@ -4,6 +4,8 @@
 #include "unit.h"
 
 #include "answer.h"
+#include "clock.h"
+#include "memory.h"
 
 #include <poll.h>
 #include <stdio.h>
@@ -47,16 +49,20 @@ static OSSL_LIB_CTX *elsewhere; /* of the peers, which the provider does not rea
 static bool is_served(const row *r, enum peer which, trial *t)
 {
     bool is_server = ROW_IS(r, ROLE, ROLE_SERVER);
-    SSL_CTX *ours = tls_ctx(TLS1_3_VERSION, &own);
-    SSL_CTX *theirs = tls_ctx_in(elsewhere, TLS1_3_VERSION, &peers[which]);
+    SSL_CTX *ours, *theirs;
     SSL *client, *server;
-    long began = now_ms(), took;
     tls_outcome outcome;
+    long began, took;
 
+    memory_pause(); /* tls_ctx ends a process that cannot make its contexts */
+    ours = tls_ctx(TLS1_3_VERSION, &own);
+    theirs = tls_ctx_in(elsewhere, TLS1_3_VERSION, &peers[which]);
     tls_pair_with(is_server ? theirs : ours, is_server ? ours : theirs, elsewhere, is_server,
                   &client, &server);
     if (!is_server)
         assert_true(SSL_set_tlsext_host_name(client, "friend.service.consul"));
+    memory_go_on();
+    began = now_ms();
     outcome = tls_talk(client, server);
     took = now_ms() - began;
     if (took > t->longest)
@@ -120,8 +126,44 @@ static long peak_kb(void)
     return usage.ru_maxrss;
 }
 
-static void run(control *c, const row *r, trial *t)
+/* Let the process open so many descriptors more. Below 0, let it open as many as it may. */
+static void limit_descriptors(int more)
 {
+    struct rlimit limit;
+    int lowest = 0;
+
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    if (more >= 0) {
+        lowest = dup(0);
+        assert_true(lowest >= 0);
+        close(lowest);
+    }
+    limit.rlim_cur = more < 0 ? limit.rlim_max : (rlim_t)(lowest + more);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
+
+static void begin_shortage(const order *what)
+{
+    clock_step(what->clock_step);
+    if (what->descriptors != 0)
+        limit_descriptors(what->descriptors - 1);
+    if (what->first != 0 && !what->at_exit)
+        memory_arm(what->first, what->last);
+}
+
+/* Return the number of allocations since its begin. */
+static long end_shortage(void)
+{
+    long count = memory_disarm();
+
+    limit_descriptors(-1);
+    clock_step(0);
+    return count;
+}
+
+static void run(control *c, const order *what, trial *t)
+{
+    const row *r = &what->r;
     long before = peak_kb();
     int rounds, i;
 
@@ -133,8 +175,10 @@ static void run(control *c, const row *r, trial *t)
     atomic_store(&c->denied, ROW_IS(r, WHEN, WHEN_DENIED));
     atomic_store(&c->answers, ROW_IS(r, WHEN, WHEN_ONCE) ? ANSWERS_WRONG_ONCE : ANSWERS_WRONG);
     rounds = ROW_IS(r, WHEN, WHEN_FRESH) ? 1 : 2;
+    begin_shortage(what);
     for (i = 0; i < rounds && t->verdict == TRIAL_PASSED; i++)
         show_strangers(r, true, t);
+    t->allocations = end_shortage();
     if (t->longest > TIMEOUT_MS + SLACK_MS)
         note_fault(t, TRIAL_SLOW, "any");
     atomic_store(&c->answers, ANSWERS_RIGHT);
@@ -169,8 +213,7 @@ static struct process {
     pid_t pid;
     int socket; /* takes rows, and gives trials */
     bool busy;
-    row r;
-    size_t number;
+    order what;
 } processes[PROCESSES];
 
 static char *json_of_roots(const minted *ca)
@@ -233,14 +276,14 @@ static void serve(int fd, bool last_known)
     shared *s = mmap(NULL, sizeof(*s), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     int status;
     pid_t child;
-    row r;
+    order what;
 
     assert_ptr_not_equal(s, MAP_FAILED);
     memset(s, 0, sizeof(*s));
     set_up(&s->c, last_known);
-    while (read(fd, &r, sizeof(r)) == (ssize_t)sizeof(r)) {
+    while (read(fd, &what, sizeof(what)) == (ssize_t)sizeof(what)) {
         s->t = (trial){0};
-        s->c.r = r;
+        s->c.r = what.r;
         atomic_store(&s->c.answers, ANSWERS_RIGHT);
         atomic_store(&s->c.denied, false);
         atomic_store(&s->c.wrong, 0);
@@ -248,8 +291,10 @@ static void serve(int fd, bool last_known)
         child = fork();
         if (child == 0) {
             alarm(TRIAL_SECONDS);
-            run(&s->c, &r, &s->t);
+            run(&s->c, &what, &s->t);
             s->t.ended = true;
+            if (what.at_exit)
+                memory_arm(what.first, what.last);
             exit(0);
         }
         assert_true(child > 0 && waitpid(child, &status, 0) == child);
@@ -294,24 +339,23 @@ void trials_stop(void)
     }
 }
 
-bool trial_begin(const row *r, size_t number)
+bool trial_begin(const order *what)
 {
     int i;
 
-    for (i = ROW_IS(r, LOSS, LOSS_LAST_KNOWN) ? 1 : 0; i < PROCESSES; i += 2) {
+    for (i = ROW_IS(&what->r, LOSS, LOSS_LAST_KNOWN) ? 1 : 0; i < PROCESSES; i += 2) {
         if (processes[i].busy)
             continue;
         processes[i].busy = true;
-        processes[i].r = *r;
-        processes[i].number = number;
-        if (write(processes[i].socket, r, sizeof(*r)) != (ssize_t)sizeof(*r))
+        processes[i].what = *what;
+        if (write(processes[i].socket, what, sizeof(*what)) != (ssize_t)sizeof(*what))
             abort();
         return true;
     }
     return false;
 }
 
-bool trial_end(trial *result, row *r, size_t *number)
+bool trial_end(trial *result, order *what)
 {
     struct pollfd fds[PROCESSES];
     int i, busy = 0;
@@ -331,7 +375,6 @@ bool trial_end(trial *result, row *r, size_t *number)
         || read(processes[i].socket, result, sizeof(*result)) != (ssize_t)sizeof(*result))
         abort();
     processes[i].busy = false;
-    *r = processes[i].r;
-    *number = processes[i].number;
+    *what = processes[i].what;
     return true;
 }

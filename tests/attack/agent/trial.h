@@ -19,14 +19,24 @@ enum verdict {
     TRIAL_NO_START /* it did not work before the wrong answers */
 };
 
+/* A row, and a shortage during its wrong answers. */
+typedef struct order {
+    row r;
+    long first, last; /* the numbers of the allocations that fail; 0 for none */
+    bool at_exit;     /* they fail at the exit of the process, and at no handshake */
+    int descriptors;  /* one more than the process may open; 0 for no limit */
+    long clock_step;  /* seconds that are added to the time of day */
+} order;
+
 typedef struct trial {
     enum verdict verdict;
-    char peer[32];  /* the peer of the handshake */
-    long longest;   /* ms, of a handshake with wrong answers */
-    long healed_in; /* ms until a friend was served again */
-    long grown;     /* kB, at most */
-    int wrong;      /* wrong answers that were sent */
-    bool ended;     /* the trial ran to its end */
+    char peer[32];    /* the peer of the handshake */
+    long longest;     /* ms, of a handshake with wrong answers */
+    long healed_in;   /* ms until a friend was served again */
+    long grown;       /* kB, at most */
+    int wrong;        /* wrong answers that were sent */
+    long allocations; /* while they could fail */
+    bool ended;       /* the trial ran to its end */
     char errors[TRIAL_ERRORS];
 } trial;
 
@@ -34,13 +44,10 @@ typedef struct trial {
 void trials_start(void);
 void trials_stop(void);
 
-/*
- * Begin the trial of a row. `number` comes back with the result. Return false while all processes that have the
- * settings of the row are busy.
- */
-bool trial_begin(const row *r, size_t number);
+/* Begin a trial. Return false while all processes that have the settings of the row are busy. */
+bool trial_begin(const order *what);
 
 /* Wait for the end of a trial. Return false where none is under way. */
-bool trial_end(trial *result, row *r, size_t *number);
+bool trial_end(trial *result, order *what);
 
 #endif
