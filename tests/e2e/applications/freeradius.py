@@ -42,10 +42,10 @@ def attribute(number, value):
     return bytes([number, 2 + len(value)]) + value
 
 
-def access_request():
-    """Return the packet by which a user asks for access, with the shared secret of RADIUS over TLS."""
+def access_request(secret="radsec"):
+    """Return the packet by which a user asks for access, with the shared secret of RADIUS over TLS or another."""
     authenticator = bytes(range(16))
-    mask = hashlib.md5(b"radsec" + authenticator).digest()
+    mask = hashlib.md5(secret.encode() + authenticator).digest()
     hidden = bytes(a ^ b for a, b in zip(PASSWORD.encode().ljust(16, b"\0"), mask))
     body = attribute(1, USER.encode()) + attribute(2, hidden)
     return bytes([1, 0]) + (20 + len(body)).to_bytes(2, "big") + authenticator + body
@@ -99,5 +99,21 @@ def configure(folder, port, certificate, key):
 def start(programs, config, certificate, key):
     def make(folder, port):
         return configure(folder, port, *own_files(folder, certificate, key))
+
+    return launch(programs, config, make, READY)
+
+
+def start_proxy(programs, config, certificate, key, home):
+    """Start one that asks another FreeRADIUS by RADIUS over TLS, and takes requests over UDP."""
+    def make(folder, port):
+        certificate_file, key_file = own_files(folder, certificate, key)
+        command = configure(folder, port, certificate_file, key_file)
+        raddb = folder / "raddb"
+        (raddb / "sites-enabled" / "tls").unlink()
+        (raddb / "mods-config" / "files" / "authorize").write_text("")
+        (raddb / "proxy.conf").write_text("proxy server {\n}\n" + documented("freeradius/home_server.conf", {
+            "/etc/consul-provider/api.pem": certificate_file, "/etc/consul-provider/api.key": key_file,
+            "port = 2083": f"port = {home.port}"}))
+        return command
 
     return launch(programs, config, make, READY)
