@@ -21,7 +21,7 @@ host_packages='freeradius eapoltest proftpd-core proftpd-mod-crypto'
 fips_packages=openssl-provider-fips # Debian 12 has none
 quic_packages=python3-aioquic       # a peer for the HTTP/3 of nginx and HAProxy, which Debian 12's have not
 bench_packages='openssl python3-pytest python3-cryptography valgrind mmdebstrap'
-check_packages='clang clang-format libclang-rt-dev codespell mandoc mmdebstrap prometheus spin'
+check_packages='clang clang-format libclang-rt-dev codespell mandoc mmdebstrap prometheus spin clang-tidy cppcheck gcovr'
 package_packages='debhelper dpkg-dev git lintian rpm xz-utils'
 
 fail() {

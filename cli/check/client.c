@@ -29,7 +29,7 @@ static int give_leaf(SSL *ssl, void *arg)
 static void set_patience(int fd, int milliseconds)
 {
     struct timeval patience = {.tv_sec = milliseconds / 1000,
-                               .tv_usec = milliseconds % 1000 * 1000};
+                               .tv_usec = milliseconds % 1000 * 1000L};
 
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
     setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));

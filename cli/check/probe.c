@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "check/probe.h"
 
+#include "common/arguments.h"
 #include "common/conf.h"
 #include "common/pair.h"
 
@@ -65,7 +66,7 @@ int cli_probe_serve(const char *fd, const char *uri, const char *application)
     if ((ctx = SSL_CTX_new(TLS_server_method())) == NULL || (key = cli_pair_key()) == NULL
         || (cert = cli_pair_cert("stand-in", uri, key)) == NULL
         || !SSL_CTX_use_certificate(ctx, cert) || !SSL_CTX_use_PrivateKey(ctx, key)
-        || (ssl = SSL_new(ctx)) == NULL || !SSL_set_fd(ssl, atoi(fd)))
+        || (ssl = SSL_new(ctx)) == NULL || !SSL_set_fd(ssl, (int)cli_number(fd, INT32_MAX)))
         code = print_errors("OpenSSL makes no server of TLS");
     else
         code = serve(ssl);

@@ -95,7 +95,7 @@ typedef struct step {
 
 static bool talk(dialog *d, const step *steps)
 {
-    char line[LINE_MAX_BYTES];
+    char line[LINE_MAX_BYTES] = "";
     size_t i;
 
     for (i = 0; i < STEPS && steps[i].answer != NULL; i++) {

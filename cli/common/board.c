@@ -28,6 +28,7 @@ static bool find_mapping(long pid, unsigned long *start, unsigned long *end, uns
     while (!found && fgets(line, sizeof(line), file) != NULL) {
         line[strcspn(line, "\n")] = '\0';
         at = 0;
+        /* NOLINTNEXTLINE(cert-err34-c): the kernel's numbers fit */
         found = sscanf(line, "%lx-%lx %*s %*s %*s %lu %n", start, end, inode, &at) == 3 && at > 0
                 && strcmp(line + at, NAME) == 0;
     }
@@ -67,11 +68,15 @@ static void clean(char *text, size_t size)
     }
 }
 
-/* Return true where two copies have the same leaves and lanes: no process was writing one then. */
+/*
+ * Return true where two copies have the same leaves and lanes: no process was writing one then. The copies have the
+ * padding, too.
+ */
 static bool is_same(const prov_board *one, const prov_board *other)
 {
     size_t i;
 
+    /* NOLINTBEGIN(bugprone-suspicious-memory-comparison,cert-exp42-c,cert-flp37-c) */
     if (memcmp(one->leaves, other->leaves, sizeof(one->leaves)) != 0)
         return false;
     for (i = 0; i < PROV_BOARD_PROCESSES; i++) {
@@ -80,6 +85,7 @@ static bool is_same(const prov_board *one, const prov_board *other)
             != 0)
             return false;
     }
+    /* NOLINTEND(bugprone-suspicious-memory-comparison,cert-exp42-c,cert-flp37-c) */
     return true;
 }
 

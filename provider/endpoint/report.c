@@ -65,7 +65,7 @@ static const char *client_random_of(const SSL *ssl, char text[2 * SSL3_RANDOM_SI
 /* Fill in both ends of a connection, as far as they are known. */
 static void describe(const endpoint *e, const SSL *ssl, origin *of, prov_record *record)
 {
-    struct sockaddr_storage address;
+    struct sockaddr_storage address = {0};
     socklen_t len = sizeof(address);
     int saved = errno; /* the host's */
 

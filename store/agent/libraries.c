@@ -237,10 +237,10 @@ CALL(curl, struct curl_slist *, curl_slist_append, (struct curl_slist *list, con
 RUN(curl, curl_slist_free_all, (struct curl_slist *list), (list))
 CALL(curl, CURLU *, curl_url, (void), ())
 RUN(curl, curl_url_cleanup, (CURLU *url), (url))
-CALL(curl, CURLUcode, curl_url_get, (got_url url, CURLUPart part, char **text, unsigned int flags),
-     (url, part, text, flags))
-CALL(curl, CURLUcode, curl_url_set, (CURLU *url, CURLUPart part, const char *text, unsigned int flags),
-     (url, part, text, flags))
+CALL(curl, CURLUcode, curl_url_get, (got_url handle, CURLUPart what, char **part, unsigned int flags),
+     (handle, what, part, flags))
+CALL(curl, CURLUcode, curl_url_set, (CURLU *handle, CURLUPart what, const char *part, unsigned int flags),
+     (handle, what, part, flags))
 CALL(curl, const char *, curl_url_strerror, (CURLUcode code), (code))
 
 CALL(jansson, json_t *, json_array, (void), ())

@@ -105,7 +105,7 @@ static void ask_by_lock(const consul_agent *agent, consul_descriptor *word)
 void consul_slot_ask_for_some(const consul_agent *agent, consul_descriptor *word)
 {
     int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0), asked = 0, i;
-    int first = (int)consul_jitter(2 * SLOTS);
+    int first = (int)consul_jitter((int64_t)2 * SLOTS);
 
     for (i = 0; fd >= 0 && i < SLOTS && asked < SLOTS_ASKED; i++) {
         struct sockaddr_un address;

@@ -30,6 +30,7 @@ const char *consul_name_show(const void *bytes, size_t len, char *shown, size_t 
     size_t i;
 
     for (i = 0; i < len && i + 1 < size; i++) {
+        /* NOLINTNEXTLINE(bugprone-not-null-terminated-result): a NUL is not printable */
         bool is_plain = data[i] > 0x1f && data[i] < 0x7f && memchr("\"[]\\", data[i], 4) == NULL;
 
         shown[i] = is_plain ? (char)data[i] : '?';

@@ -204,10 +204,9 @@ static const char *const *words_of(enum consul_option_type type)
     return NULL;
 }
 
-static int parse_word(const consul_option *option, const char *value, unsigned *result,
-                      consul_error *err)
+static int parse_word(const consul_option *option, const char *const *words, const char *value,
+                      unsigned *result, consul_error *err)
 {
-    const char *const *words = words_of(option->type);
     char allowed[128] = "";
     int last = WORDS_MAX - 1;
     unsigned i;
@@ -259,6 +258,7 @@ static int parse_value(consul_settings *settings, const consul_option *option, c
                        consul_error *err)
 {
     char *member = (char *)settings + option->offset;
+    const char *const *words = words_of(option->type);
 
     if (is_text(option))
         return parse_text(option, value, text_of(settings, option), err);
@@ -268,8 +268,8 @@ static int parse_value(consul_settings *settings, const consul_option *option, c
         return consul_error_set(err, CONSUL_R_SETTING_INVALID,
                                 "%s = \"%s\": there is no section of that name; add it to the file",
                                 option->name, value);
-    if (words_of(option->type) != NULL)
-        return parse_word(option, value, (unsigned *)(void *)member, err);
+    if (words != NULL)
+        return parse_word(option, words, value, (unsigned *)(void *)member, err);
     return parse_duration(option, value, (int64_t *)(void *)member, err);
 }
 

@@ -168,7 +168,7 @@ void consul_process_remove(consul_watch *watch)
     consul_lock();
     for (link = &watches; *link != NULL && *link != watch; link = &(*link)->next)
         ;
-    if (*link == watch)
+    if (*link != NULL)
         *link = watch->next;
     consul_unlock();
 }

@@ -82,9 +82,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     char *domain = domains;
 
     /* The setting `domain` has valid names alone. */
-    for (; *domain != '\0'; domain++)
-        *domain =
-            strchr(",.-_0123456789", *domain) != NULL ? *domain : (char)('a' + (*domain & 15));
+    for (; *domain != '\0'; domain++) {
+        if (strspn(domain, "abcdefghijklmnopqrstuvwxyz0123456789-_.,") == 0)
+            *domain = (char)('a' + (*domain & 15));
+    }
     try_upstream(host);
     try_host(*domains == '\0' ? "consul" : domains, host);
     free(domains);
