@@ -7,7 +7,10 @@ import signal
 
 import pytest
 
+import applications
 import stand_ins
+from applications import postgresql
+from conftest import programs_in
 from consul_tls import check
 from processes import wait_until
 from programs import PYTHON, TLS13, Server
@@ -187,6 +190,26 @@ def test_a_child_goes_on_with_the_token_of_its_parent(programs, open_folders, gu
         os.kill(child, signal.SIGTERM)
     assert server.wait() == 0
     assert workloads.tokens == token
+
+
+@pytest.mark.applications
+def test_one_login_for_all_connections_of_postgresql(open_folders, module, guarded, service, workloads):
+    """Its parent asks the agent for nothing, and each connection is a process."""
+    if not applications.can_run(postgresql):
+        pytest.skip("does not start with the sanitizer")
+    with programs_in(open_folders("login"), module) as programs:
+        jwt = programs.write("jwt", workloads.issue(service).jwt)
+        jwt.chmod(0o644)  # for the user of PostgreSQL
+        config = programs.config(guarded, login_method=METHOD, login_bearer_file=jwt)
+        process = postgresql.start(programs, config, *stand_ins.make(programs, f"consul:leaf/{service}"))
+        guarded.allow(f"friend-{service}", service)
+        _, certificate, _, key, *_ = guarded.leaf(f"friend-{service}").files(programs.folder, "friend")
+        connection = {"PGHOST": "127.0.0.1", "PGPORT": str(process.port), "PGUSER": postgresql.USER, "PGSSLMODE": "require",
+                      "PGDATABASE": "postgres", "PGSSLCERT": certificate, "PGSSLKEY": key, "PGPASSWORD": postgresql.PASSWORD}
+        for _ in range(5):
+            done = programs.run(["psql", "--no-psqlrc", "-Atc", "SELECT 41 + 1"], env=connection)
+            assert done.code == 0 and done.stdout == "42\n", done
+        assert len(workloads.tokens) == 1
 
 
 @pytest.fixture(scope="module")
