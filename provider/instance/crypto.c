@@ -18,16 +18,23 @@
 /* How often `default` was brought into the default library context without being asked for by name. */
 static atomic_int unasked;
 
+/* The default library context has its providers in the order of their names since the last was brought. */
+static atomic_bool sorted;
+
 static bool is_global(const prov_instance *prov)
 {
     return prov->core.libctx == OSSL_LIB_CTX_get0_global_default();
 }
 
 #if OPENSSL_VERSION_MAJOR < 4
-/* Do as prov_crypto_sort, for a program that has never asked this provider for anything. */
+/*
+ * Do as prov_crypto_sort, for a program that has never asked this provider for anything. No other program takes
+ * OpenSSL's locks here. A child that was forked amid handshakes may find them held for ever.
+ */
 static void sort_at_exit(void)
 {
-    OSSL_PROVIDER_available(OSSL_LIB_CTX_get0_global_default(), "consul");
+    if (!atomic_load(&sorted))
+        OSSL_PROVIDER_available(OSSL_LIB_CTX_get0_global_default(), "consul");
 }
 #endif
 
@@ -43,8 +50,10 @@ static int bring(prov_instance *prov, const char *name, consul_error *err)
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     const char *why;
 
-    if (is_global(prov))
+    if (is_global(prov)) {
+        atomic_store(&sorted, false);
         pthread_once(&once, have_it_sorted_at_exit);
+    }
     ERR_set_mark();
     prov->crypto = OSSL_PROVIDER_load(prov->core.libctx, name);
     why = ERR_reason_error_string(ERR_peek_last_error());
@@ -87,9 +96,12 @@ int prov_crypto_bring(prov_instance *prov, consul_error *err)
  */
 void prov_crypto_sort(prov_instance *prov)
 {
-    if (prov->crypto != NULL
-        && !atomic_exchange_explicit(&prov->crypto_sorted, true, memory_order_relaxed))
-        OSSL_PROVIDER_available(prov->core.libctx, "consul");
+    if (prov->crypto == NULL
+        || atomic_exchange_explicit(&prov->crypto_sorted, true, memory_order_relaxed))
+        return;
+    OSSL_PROVIDER_available(prov->core.libctx, "consul");
+    if (is_global(prov))
+        atomic_store(&sorted, true);
 }
 
 void prov_crypto_release(prov_instance *prov)

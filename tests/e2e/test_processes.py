@@ -168,3 +168,12 @@ def test_a_program_without_tls_does_not_pay_for_libcurl(programs, settings, mapp
     """A program with TLS does so before it can confine itself."""
     done = programs.run([PYTHON, "-c", MAPS], programs.config(**settings), programs.leaks_allowed())
     assert done.stdout.strip() == mapped
+
+
+def test_no_provider_is_looked_for_at_the_exit(programs, module):
+    """A look takes locks of OpenSSL. A child that was forked amid handshakes may find them held for ever."""
+    library = str(module.parents[1] / "tests" / "counted_looks.so")
+    preload = f"{programs.preload}:{library}" if programs.preload else library
+    result = programs.openssl("dgst", "-sha256", "/dev/null", config=programs.config(), env={"LD_PRELOAD": preload})
+    assert result.code == 0, result
+    assert result.stderr.count("looked for consul") == 1, result  # at the first use, by which they are in order
