@@ -52,7 +52,9 @@ def with_roots(programs, agent, lines):
 
 
 # It looks at the result after the handshake, and has no CA of the mesh.
-NODE = {"Node.js": "    requestCert: true,\n", "Node.js that takes any": "    requestCert: true, rejectUnauthorized: false,\n"}
+NODE = {"Node.js that takes any": "    requestCert: true, rejectUnauthorized: false,\n"}
+if not nodejs.goes_by_its_cas():
+    NODE["Node.js"] = "    requestCert: true,\n"
 NODES = [pytest.param(way, marks=pytest.mark.core) for way in NODE if nodejs.is_there()]
 
 

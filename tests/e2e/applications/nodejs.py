@@ -22,10 +22,22 @@ TICKETS = f'    ticketKeys: Buffer.from("{TICKET_KEY[:48].hex()}", "hex"),\n'
 
 
 @functools.cache
+def version():
+    """Return the major version of a Node.js on the system's OpenSSL, or 0. Others are not reached."""
+    question = "process.config.variables.node_shared_openssl ? parseInt(process.versions.node) : 0"
+    if NODE is None:
+        return 0
+    result = subprocess.run([NODE, "-p", question], capture_output=True)
+    return int(result.stdout) if result.returncode == 0 else 0
+
+
 def is_there():
-    """Return true for a Node.js on the system's OpenSSL. Others are not reached."""
-    question = [NODE, "-p", "process.config.variables.node_shared_openssl"]
-    return NODE is not None and subprocess.run(question, capture_output=True).stdout == b"true\n"
+    return version() > 0
+
+
+def goes_by_its_cas():
+    """Return true where it verifies in the place of OpenSSL, and looks at its own result after the handshake."""
+    return version() >= 24
 
 
 def start(programs, config, certificate, key, more=""):
