@@ -83,7 +83,7 @@ static EVP_PKEY *take_public_key(const EVP_PKEY *victim)
     unsigned char point[256];
     size_t len = 0;
     EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "EC", NULL);
-    OSSL_PARAM *params;
+    OSSL_PARAM *params = NULL;
     EVP_PKEY *key = NULL;
 
     must(group != NULL && EC_GROUP_get_curve(group, p, a, b, NULL) == 1 && BN_one(one) == 1
