@@ -23,7 +23,7 @@ static void require_whole(const consul_spiffe_id *id, const uint8_t *data, size_
     const char *path;
 
     REQUIRE(strlen(id->uri) == size && memcmp(id->uri, data, size) == 0);
-    if (strstr(id->uri, "/ap/") == id->uri + AUTHORITY + strlen(id->trust_domain))
+    if (strncmp(id->uri + AUTHORITY + strlen(id->trust_domain), "/ap/", 4) == 0)
         snprintf(partition, sizeof(partition), "/ap/%s", id->scope.partition);
     else
         REQUIRE(strcmp(id->scope.partition, "default") == 0);
