@@ -28,7 +28,6 @@ static bool find_mapping(long pid, unsigned long *start, unsigned long *end, uns
     while (!found && fgets(line, sizeof(line), file) != NULL) {
         line[strcspn(line, "\n")] = '\0';
         at = 0;
-        /* NOLINTNEXTLINE(cert-err34-c): the kernel's numbers fit */
         found = sscanf(line, "%lx-%lx %*s %*s %*s %lu %n", start, end, inode, &at) == 3 && at > 0
                 && strcmp(line + at, NAME) == 0;
     }

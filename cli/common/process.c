@@ -74,7 +74,6 @@ static bool has_our_user(cli_process *process)
     char line[256];
 
     while (file != NULL && !found && fgets(line, sizeof(line), file) != NULL)
-        /* NOLINTNEXTLINE(cert-err34-c): the kernel's numbers fit */
         found = sscanf(line, "Uid: %u %u %u %u", &real, &effective, &saved, &of_files) == 4;
     if (file != NULL)
         fclose(file);
