@@ -4,6 +4,8 @@
 `apachectl configtest` says nothing, as Apache loads no certificate there. Apache does not start.
 """
 
+import re
+import socket
 from pathlib import Path
 
 import pytest
@@ -12,13 +14,20 @@ import applications
 import endpoints
 import nginx
 from agent import free_ports
-from applications import lighttpd
 from applications.common import program
 from ca import self_signed
+from conftest import programs_in
 
 pytestmark = pytest.mark.applications
 
 CULPRIT = "sevice: there is no such setting; the nearest is service"
+
+
+@pytest.fixture
+def programs(module, open_folders):
+    """Servers that become another user enter the folder."""
+    with programs_in(open_folders("settings"), module) as one:
+        yield one
 
 
 @pytest.fixture
@@ -39,21 +48,43 @@ def files(programs):
     return Path(certificate), Path(key)
 
 
-@pytest.mark.parametrize("application", endpoints.parameters(
-    server for server in applications.servers() if server.NAME != "lighttpd"))
+# They give OpenSSL their certificate when a client comes, or serve others without TLS.
+LATE = ["lighttpd", "proftpd", "prosody"]
+
+
+def servers(late):
+    return pytest.mark.parametrize("application", endpoints.parameters(
+        one for one in applications.servers() if (applications.short_name(one) in LATE) == late))
+
+
+@servers(late=False)
 def test_servers_do_not_start(programs, wrong, log, files, application):
     with pytest.raises(AssertionError):
         application.start(programs, wrong, *files)
     assert CULPRIT in log.read_text()
 
 
-def test_lighttpd_starts_and_refuses(programs, fake, wrong, log, files):
-    """It gives OpenSSL its certificate in the handshake only."""
+def without_tls(port, request):
+    """Return all that comes until the end, or until a reset."""
+    heard = b""
+    with socket.create_connection(("127.0.0.1", port), 30) as plain:
+        plain.sendall(request)
+        plain.shutdown(socket.SHUT_WR)
+        try:
+            while data := plain.recv(65536):
+                heard += data
+        except ConnectionResetError:
+            pass
+    return heard.decode(errors="replace")
+
+
+@servers(late=True)
+def test_others_start_and_refuse(programs, fake, wrong, log, files, application):
     for config in (programs.config(fake), wrong):  # the former is the control
-        server = lighttpd.start(programs, config, *files)
-        result = programs.openssl(
-            "s_client", "-connect", f"127.0.0.1:{server.port}", "-ign_eof", stdin=lighttpd.REQUEST)
-        assert (lighttpd.ANSWER in result.stdout) == (config is not wrong), result
+        server = endpoints.Endpoint(application, programs, application.start(programs, config, *files))
+        answered = server.ask()
+        assert answered.served == (config is not wrong), answered
+        assert not re.search(application.ANSWER, without_tls(server.process.port, application.REQUEST))
     assert CULPRIT in log.read_text()
 
 
