@@ -74,6 +74,8 @@ static bool work(consul_watch *watch, consul_watch_thread *r)
                 left++;
             }
         }
+        if (left > 0) /* a fork leaves the error queue of this thread behind */
+            OPENSSL_thread_stop();
     } while (left > 0); /* the next query waits for nothing */
     return true;
 }
