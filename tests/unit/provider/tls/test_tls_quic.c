@@ -200,12 +200,11 @@ static tls_outcome resume(quic_party *first, quic_party *second, const minted *c
 static void test_sessions(void **state)
 {
     quic_party site = quic_server(&world.site, false), web = quic_server(&world.web, false);
-    int requests = http_server_requests(world.agent.server);
     tls_outcome outcome = resume(&site, &site, NULL);
 
     assert_talked("an ordinary server", &outcome);
     assert_true(outcome.reused);
-    assert_int_equal(http_server_requests(world.agent.server), requests);
+    assert_int_equal(world.agent.questions, 0); /* a watch may ask meanwhile */
     outcome = resume(&web, &web, &world.friend);
     assert_talked("again", &outcome);
     assert_false(outcome.reused);
