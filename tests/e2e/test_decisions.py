@@ -228,12 +228,13 @@ def test_without_permission_to_read_intentions(world):
 
 @pytest.mark.consul
 def test_a_deny_reaches_a_real_agent(programs, agent, service):
-    """The whole way: known, denied, allowed, known."""
+    """The whole way: known, denied, allowed, known. The news reach a watch in the time that doc/live.md tells."""
     world = World(programs, agent, service, agent.leaf(f"friend-{service}"), watch_wait="1s")
     end = time.monotonic() + 5 * AGE  # busy, settled, known
     while time.monotonic() < end:
         assert world.served()
     agent.deny(f"friend-{service}", service)
-    assert not world.served()
+    wait_until(lambda: not world.served(), "the denial")
+    assert not any(world.served() for _ in range(20))
     agent.allow(f"friend-{service}", service)
     assert world.served()
