@@ -55,12 +55,12 @@ static inline bool fuzz_cert_has_uri(const X509 *cert, const char *beginning)
 
         for (i = 0; i < sk_GENERAL_NAME_num(names); i++) {
             const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
+            const ASN1_STRING *text = name->d.ia5;
 
-            found |= name->type == GEN_URI
-                     && (size_t)name->d.uniformResourceIdentifier->length >= len
-                     && OPENSSL_strncasecmp((const char *)name->d.uniformResourceIdentifier->data,
-                                            beginning, len)
-                            == 0;
+            found |=
+                name->type == GEN_URI && (size_t)ASN1_STRING_length(text) >= len
+                && OPENSSL_strncasecmp((const char *)ASN1_STRING_get0_data(text), beginning, len)
+                       == 0;
         }
         GENERAL_NAMES_free(names);
     }
