@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "oracle.h"
 
+#include <openssl/crypto.h>
+
 #define IS(axis, value) ROW_IS(r, axis, value)
 
 static bool is_server(const row *r)
@@ -191,6 +193,17 @@ static bool resumes_outside(const row *r)
     return goes_by_peer(r) && has_session(r) && !IS(LIFE, LIFE_RESUMED);
 }
 
+/* Return true for a client on OpenSSL 4, which does not take our extension, without the security callback. */
+static bool is_without_extension(const row *r)
+{
+    return !is_server(r) && OpenSSL_version_num() >= 0x40000000UL && is_displaced(r, AXIS_SECURITY);
+}
+
+static bool is_without_extension_and_message(const row *r)
+{
+    return is_without_extension(r) && is_displaced(r, AXIS_MESSAGE);
+}
+
 const exception oracle_ways_in[] = {
     {"all of a server's callbacks are displaced", "SECURITY.md, Out of scope", displaces_all},
     {"the info callback of the SSL is displaced at the end", "SECURITY.md, Out of scope",
@@ -210,6 +223,8 @@ const exception oracle_ways_in[] = {
     {"a client is never asked for its leaf", "doc/limits.md", is_not_asked},
     {"a client by peer resumes a session with an ordinary server", "doc/settings.md",
      resumes_outside},
+    {"a client on OpenSSL 4 displaces security and message", "SECURITY.md, Out of scope",
+     is_without_extension_and_message},
     {0}};
 
 /* ---- refusals ---- */
@@ -313,6 +328,8 @@ const exception oracle_refusals[] = {
     {"the application makes its SSL resume a session or a secret", "doc/limits.md, Sessions",
      resumes_by_itself},
     {"an ordinary connection is open", "doc/limits.md", was_open},
+    {"a client on OpenSSL 4 displaces the security callback", "doc/limits.md",
+     is_without_extension},
     {0}};
 
 static const exception *find(const exception *list, const row *r)
