@@ -37,9 +37,9 @@ bool consul_exchange_was_unanswered(const consul_exchange *exchange, CURLcode co
 
 /*
  * Return true where the agent is lost. Then no program of this host reaches it, it hangs, or it
- * answers with status 5xx. The status of a
- * login tells nothing about the agent. A lack of resources in this process or in the agent is no
- * loss. A local user could cause it. A resolver that hangs is no loss, either.
+ * answers with status 5xx. The status of a login tells nothing about the agent. A lack of resources
+ * in this process or in the agent is no loss. A local user could cause it. A resolver that hangs is
+ * no loss, either.
  */
 bool consul_exchange_found_loss(const consul_exchange *exchange, CURLcode code);
 

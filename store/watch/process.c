@@ -160,7 +160,10 @@ void consul_process_add(consul_watch *watch)
     consul_unlock();
 }
 
-/* Take a closed watch off the list. It has no thread, and so stop_all does not use it. */
+/*
+ * Take a closed watch off the list. It has no thread, and has ended its token by itself. So stop_all does not use it:
+ * consul_process_stop has waited for stop_all since the watch was closed.
+ */
 void consul_process_remove(consul_watch *watch)
 {
     consul_watch **link;

@@ -14,7 +14,7 @@
 /* The lock that is held while a thread of a watch ends. It is taken before the other locks. */
 extern pthread_mutex_t consul_stop_lock;
 
-/* Add a watch to those of the process, and remove it. The process borrows it meanwhile. */
+/* Add a watch to those of the process, and remove it once it is closed. The process borrows it meanwhile. */
 void consul_process_add(consul_watch *watch);
 void consul_process_remove(consul_watch *watch);
 
