@@ -26,9 +26,10 @@ bool endpoint_may_finish(const endpoint *e, const SSL *ssl)
     /* An application may have verified another certificate in the handshake. */
     if (endpoint_peer(e) == ENDPOINT_PEER_AUTHORIZED)
         return cert != NULL && e->authorized != NULL && X509_cmp(cert, e->authorized) == 0;
+    /* The application has verified it in a context of its own. The chain is not known. */
     return endpoint_rule(e) == ENDPOINT_BY_PEER
            && (endpoint_peer(e) == ENDPOINT_PEER_LEFT_ALONE || cert == NULL
-               || !consul_cert_claims_trust_domain(cert, NULL));
+               || !consul_cert_may_be_of_a_mesh(cert));
 }
 
 /*

@@ -198,14 +198,16 @@ static bool claims_trust_domain(const unsigned char *id, size_t len, const char 
 
 typedef bool claim_fn(const unsigned char *id, size_t len, const char *trust_domain);
 
+#define ID "spiffe://"
+
 /*
- * Return true where a subjectAltName has a SPIFFE ID for which `claims` returns true. `claims` gets
- * the bytes after "spiffe://". The bytes are searched and not decoded, which would take memory.
+ * Return true where a subjectAltName has a URI of this scheme for which `claims` returns true. `claims` gets
+ * the bytes after the scheme. The bytes are searched and not decoded, which would take memory.
  * Without memory, a Connect leaf must not look like an ordinary certificate.
  */
-static bool any_id_claims(const X509 *cert, claim_fn *claims, const char *trust_domain)
+static bool any_uri_claims(const X509 *cert, const char *scheme, claim_fn *claims,
+                           const char *trust_domain)
 {
-    static const char scheme[] = "spiffe://";
     int index = -1;
 
     /* A certificate may, wrongly, carry several of these extensions. */
@@ -215,7 +217,7 @@ static bool any_id_claims(const X509 *cert, claim_fn *claims, const char *trust_
         const unsigned char *end = data + ASN1_STRING_length(value);
 
         while ((data = consul_find_word(data, (size_t)(end - data), scheme)) != NULL) {
-            data += sizeof(scheme) - 1;
+            data += strlen(scheme);
             if (claims(data, (size_t)(end - data), trust_domain))
                 return true;
         }
@@ -225,10 +227,20 @@ static bool any_id_claims(const X509 *cert, claim_fn *claims, const char *trust_
 
 bool consul_cert_claims_connect(const X509 *cert)
 {
-    return any_id_claims(cert, claims_service, NULL);
+    return any_uri_claims(cert, ID, claims_service, NULL);
 }
 
 bool consul_cert_claims_trust_domain(const X509 *cert, const char *trust_domain)
 {
-    return any_id_claims(cert, claims_trust_domain, trust_domain);
+    return any_uri_claims(cert, ID, claims_trust_domain, trust_domain);
+}
+
+static bool claims_anything(const unsigned char *id, size_t len, const char *trust_domain)
+{
+    return true;
+}
+
+bool consul_cert_may_be_of_a_mesh(const X509 *cert)
+{
+    return any_uri_claims(cert, "spiffe:", claims_anything, NULL);
 }

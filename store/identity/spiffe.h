@@ -47,4 +47,10 @@ bool consul_cert_claims_connect(const X509 *cert);
  */
 bool consul_cert_claims_trust_domain(const X509 *cert, const char *trust_domain);
 
+/*
+ * Return true where a certificate has a URI of the scheme "spiffe", in whatever form. Consul signs no leaf without one.
+ * Some forms name no trust domain, as spiffe:/agent/... does.
+ */
+bool consul_cert_may_be_of_a_mesh(const X509 *cert);
+
 #endif

@@ -38,6 +38,22 @@ static int another_first(X509_STORE_CTX *theirs, void *arg)
     return accept_all(theirs, arg);
 }
 
+/* Verify by the application's CAs in a context of its own. The chain stays unknown to OpenSSL and to us. */
+static int in_its_own_context(X509_STORE_CTX *theirs, void *arg)
+{
+    X509_STORE_CTX *own = X509_STORE_CTX_new();
+    int ok;
+
+    assert_int_equal(X509_STORE_CTX_init(own, X509_STORE_CTX_get0_store(theirs),
+                                         X509_STORE_CTX_get0_cert(theirs),
+                                         X509_STORE_CTX_get0_untrusted(theirs)),
+                     1);
+    ok = X509_verify_cert(own) > 0;
+    X509_STORE_CTX_set_error(theirs, X509_STORE_CTX_get_error(own));
+    X509_STORE_CTX_free(own);
+    return ok;
+}
+
 typedef int verify_fn(X509_STORE_CTX *ctx, void *arg);
 
 /* Connect to a server without the provider, which shows this certificate and asks for one. */
@@ -104,32 +120,37 @@ static void test_own_mesh(void **state)
 /* A member of the mesh whose leaf does not show it, with the name of a web site. Or a leaf of another mesh. */
 static void test_pretenders(void **state)
 {
-    static const char *const uris[] = {
-        "spiffe:/agent/client/dc/dc1/id/1", "spiffe://x@" TD "/ns/default/dc/dc1/svc/web",
-        SERVICE("web"), "spiffe://" OTHER_TD "/ns/default/dc/dc1/svc/web"};
-    size_t v, i;
+    static const char *const uris[] = {"spiffe:/agent/client/dc/dc1/id/1", "SPIFFE:agent",
+                                       "spiffe://x@" TD "/ns/default/dc/dc1/svc/web",
+                                       SERVICE("web"),
+                                       "spiffe://" OTHER_TD "/ns/default/dc/dc1/svc/web"};
+    static verify_fn *const ways[] = {by_its_cas, in_its_own_context};
+    size_t v, i, w;
 
-    for (v = 0; v < 2; v++) {
-        for (i = 0; i < sizeof(uris) / sizeof(uris[0]); i++) {
-            minted one =
-                mint(&world.ca, (mint_order){.names = {{GEN_URI, uris[i], 0}, {GEN_DNS, SITE, 0}}});
-            tls_outcome outcome = dial(tls_versions[v], &one, &world.ca, by_its_cas);
+    for (i = 0; i < sizeof(uris) / sizeof(uris[0]); i++) {
+        minted one =
+            mint(&world.ca, (mint_order){.names = {{GEN_URI, uris[i], 0}, {GEN_DNS, SITE, 0}}});
 
-            assert_refused(uris[i], &outcome);
-            assert_false(outcome.client_done);
-            minted_free(&one);
+        for (v = 0; v < 2; v++) {
+            for (w = 0; w < 2; w++) {
+                tls_outcome outcome = dial(tls_versions[v], &one, &world.ca, ways[w]);
+
+                assert_refused(uris[i], &outcome);
+                assert_false(outcome.client_done);
+            }
         }
+        minted_free(&one);
     }
 }
 
 static void test_ordinary(void **state)
 {
-    static verify_fn *const ways[] = {accept_all, another_first, by_its_cas};
+    static verify_fn *const ways[] = {accept_all, another_first, by_its_cas, in_its_own_context};
     tls_outcome outcome;
     size_t v, i;
 
     for (v = 0; v < 2; v++) {
-        for (i = 0; i < 3; i++) {
+        for (i = 0; i < 4; i++) {
             outcome = dial(tls_versions[v], &world.site, &world.site, ways[i]);
             assert_talked("a site", &outcome);
         }
