@@ -18,6 +18,9 @@
 /* Keep libssl's own security callback, which every SSL_CTX has at first. It is set before ours can run. */
 static _Atomic(endpoint_security_fn *) default_security;
 
+/* Whether an SSL_CTX of this process was given a Connect certificate, to which others may switch by SNI. */
+static atomic_bool may_switch;
+
 /*
  * States of a handshake, by their names of SSL_state_string(3). Their numbers TLS_ST_... differ among the
  * releases of libssl.so.3, as 3.2 has added some. BEFORE and OK have the same numbers in all of them.
@@ -132,6 +135,12 @@ static bool __attribute__((noinline)) comes_too_late(SSL *ssl, X509 *cert)
     return true;
 }
 
+/* Return true, and stop the connection, if a governed client is about to show its leaf to an unverified server. */
+static bool is_sent_unverified(SSL *ssl)
+{
+    return prov_tls_is_in_state(ssl, SENDS_CLIENT_CERTIFICATE) && prov_tls_stop_unverified(ssl);
+}
+
 /*
  * Return true if an application asks for a list before it connects. An SSL whose method has both ends is
  * not known to be client or server then. A server is asked again after its ClientHello.
@@ -171,6 +180,16 @@ static bool __attribute__((noinline)) refuses_all_tls(void)
     return true;
 }
 
+/* Note a certificate that an SSL_CTX is given. */
+static void __attribute__((noinline)) note_certificate(const SSL_CTX *ctx, const X509 *cert)
+{
+    consul_uri uri;
+
+    prov_tls_half_note(ctx, cert);
+    if (cert != NULL && (consul_cert_claims_connect(cert) || consul_cert_stands_in(cert, &uri)))
+        atomic_store_explicit(&may_switch, true, memory_order_relaxed);
+}
+
 /* Return true where no cipher will do, as nothing is known of the connection any more. */
 static bool is_lost(const SSL *ssl)
 {
@@ -206,8 +225,9 @@ static int on_security(const SSL *s, const SSL_CTX *ctx, int op, int bits, int n
         break;
     case SSL_SECOP_EE_KEY:
         if (ssl == NULL)
-            prov_tls_half_note(ctx, other);
-        refused = ssl == NULL ? refuses_all_tls() : comes_too_late(ssl, other);
+            note_certificate(ctx, other);
+        refused =
+            ssl == NULL ? refuses_all_tls() : comes_too_late(ssl, other) || is_sent_unverified(ssl);
         e = ssl == NULL ? NULL : endpoint_find(ssl);
         if (e != NULL)
             endpoint_note_security_call(e, ssl, 0);
@@ -236,6 +256,7 @@ bool prov_tls_is_secured(const SSL *ssl)
 void prov_tls_expect_leaf(endpoint *e, SSL *ssl)
 {
     if (endpoint_rule(e) == ENDPOINT_LEFT_ALONE && SSL_is_server(ssl) && !SSL_in_before(ssl)
-        && (!endpoint_saw_message(e) || !prov_tls_is_secured(ssl)))
+        && (!endpoint_saw_message(e) || !prov_tls_is_secured(ssl)
+            || atomic_load_explicit(&may_switch, memory_order_relaxed)))
         prov_tls_watch_end(e, ssl);
 }

@@ -241,6 +241,58 @@ static void test_early(void **state)
     SSL_CTX_free(server_ctx);
 }
 
+/* ---- a session of an ordinary server, before SNI makes it a Connect one ---- */
+
+static int switch_ctx(SSL *ssl, int *alert, void *connect_ctx)
+{
+    SSL_set_SSL_CTX(ssl, connect_ctx);
+    return SSL_TLSEXT_ERR_OK;
+}
+
+static int displace_message(SSL *ssl, const unsigned char **out, unsigned char *out_len,
+                            const unsigned char *in, unsigned int in_len, void *arg)
+{
+    hostile_displace_on_ssl(ssl, HOSTILE_MESSAGE);
+    return SSL_TLSEXT_ERR_NOACK;
+}
+
+/* The security and client hello callbacks have come before the switch. Nothing but the end is left after it. */
+static void test_resumed_before_a_switch(void **state)
+{
+    size_t v;
+
+    for (v = 0; v < 2; v++) {
+        SSL_CTX *server_ctx = tls_ctx(tls_versions[v], &world.site),
+                *connect_ctx = tls_ctx(tls_versions[v], &world.web),
+                *client_ctx = tls_ctx(tls_versions[v], NULL);
+        SSL_SESSION *session;
+        SSL *client, *server;
+        tls_outcome outcome;
+
+        SSL_CTX_set_session_cache_mode(client_ctx, SSL_SESS_CACHE_CLIENT);
+        tls_pair(client_ctx, server_ctx, &client, &server);
+        outcome = tls_talk(client, server);
+        assert_talked("ordinary", &outcome);
+        session = SSL_get1_session(client);
+        tls_close(client, server);
+        SSL_CTX_set_tlsext_servername_callback(server_ctx, switch_ctx);
+        SSL_CTX_set_tlsext_servername_arg(server_ctx, connect_ctx);
+        SSL_CTX_set_alpn_select_cb(server_ctx, displace_message, NULL);
+        SSL_CTX_set_alpn_select_cb(connect_ctx, displace_message, NULL);
+        SSL_CTX_set_alpn_protos(client_ctx, (const unsigned char *)"\002h2", 3);
+        tls_pair(client_ctx, server_ctx, &client, &server);
+        SSL_set_tlsext_host_name(client, "somewhere.example");
+        assert_true(SSL_set_session(client, session));
+        outcome = tls_talk(client, server);
+        assert_refused("resumed, and switched", &outcome);
+        tls_close(client, server);
+        SSL_SESSION_free(session);
+        SSL_CTX_free(server_ctx);
+        SSL_CTX_free(connect_ctx);
+        SSL_CTX_free(client_ctx);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -250,6 +302,7 @@ int main(void)
         cmocka_unit_test_setup(test_friend_verified_by_the_application, tls_reset),
         cmocka_unit_test_setup(test_another_verified, tls_reset),
         cmocka_unit_test_setup(test_early, tls_reset),
+        cmocka_unit_test_setup(test_resumed_before_a_switch, tls_reset),
     };
 
     return cmocka_run_group_tests(tests, tls_set_up, tls_tear_down);
