@@ -256,7 +256,7 @@ static void on_info(const SSL *s, int where, int value)
         prov_tls_log_noted_alert(e, ssl);
     endpoint_tell_info(e, ssl, where, value, on_info);
     /* It may have displaced us; and the next step may be the CertificateRequest. */
-    if (endpoint_rule(e) != ENDPOINT_LEFT_ALONE && !endpoint_is_telling_info(e))
+    if (!endpoint_is_telling_info(e)) /* also where it is left alone: its leaf may come later */
         prov_tls_watch_end(e, ssl);
     if (is_governed && (where & SSL_CB_LOOP) != 0 && SSL_is_server(ssl))
         SSL_set_verify(ssl, PROV_SERVER_VERIFY_MODE, NULL);
