@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 
+#include <openssl/err.h>
 #include <openssl/store.h>
 
 #include "hostile.h"
@@ -80,6 +81,11 @@ static minted make_own(const row *r)
         break;
     case BY_SERVICE:
     case BY_REQUIREMENT:
+    case BY_EMPTY_SERVICE:
+    case BY_DEMAND_ALONE:
+    case BY_DEAD_UPSTREAM:
+    case BY_TWO_SERVICES:
+    case BY_UNLOADED:
     case BY_NOTHING:
         own = world.site;
         break;
@@ -125,12 +131,26 @@ static bool has_one_from_the_start(const row *r)
     return ROW_IS(r, GIVEN, GIVEN_ON_CTX) || ROW_IS(r, GIVEN, GIVEN_BESIDE);
 }
 
+/* Give a certificate to a context. With wrong settings no context takes one. */
+static void give_to(SSL_CTX *ctx, const minted *own)
+{
+    enum governs governs = app.r.value[AXIS_GOVERNED];
+
+    if (governs < BY_EMPTY_SERVICE || governs > BY_TWO_SERVICES) {
+        tls_use(ctx, own);
+        return;
+    }
+    SSL_CTX_use_certificate(ctx, own->cert);
+    SSL_CTX_use_PrivateKey(ctx, own->key);
+    ERR_clear_error();
+}
+
 static void set_given(SSL_CTX *ctx, const row *r)
 {
     if (ROW_IS(r, GIVEN, GIVEN_BESIDE))
-        CALL(tls_use(ctx, &world.site_rsa));
+        CALL(give_to(ctx, &world.site_rsa));
     if (has_one_from_the_start(r) && app.own.cert != NULL)
-        CALL(tls_use(ctx, &app.own));
+        CALL(give_to(ctx, &app.own));
     if (ROW_IS(r, GIVEN, GIVEN_IN_CERT_CB))
         CALL(SSL_CTX_set_cert_cb(ctx, give_in_cert_cb, NULL));
     if (ROW_IS(r, GIVEN, GIVEN_BY_LATE_SWITCH))
@@ -188,7 +208,7 @@ static SSL_CTX *make_ctx(const row *r)
     app_list("ctx = SSL_CTX_new(TLS_method())");
     assert_non_null(ctx);
     peer_set_version(ctx, r->value[AXIS_PROTOCOL]);
-    if (app_is_plain && !ROW_IS(r, GOVERNED, BY_NOTHING))
+    if ((app_is_plain && !ROW_IS(r, GOVERNED, BY_NOTHING)) || ROW_IS(r, PEER, PEER_ODD))
         X509_STORE_add_cert(SSL_CTX_get_cert_store(ctx), world.ca.cert);
     if (ROW_IS(r, PEER, PEER_RAW_KEY))
         peer_accept_raw_keys(ctx, ROW_IS(r, ROLE, ROLE_SERVER));
@@ -210,7 +230,7 @@ void app_make(const row *r)
         minted_free(&app.own);
     app.first = make_ctx(r);
     if (app.own.cert != NULL && ROW_IS(r, ROLE, ROLE_SERVER))
-        CALL(tls_use(app.first, &world.site));
+        CALL(give_to(app.first, &world.site));
     app_list("/* the other context */");
     app.ctx = make_ctx(r);
     set_given(app.ctx, r);
@@ -218,12 +238,13 @@ void app_make(const row *r)
         CALL(SSL_CTX_set_cert_cb(app.first, switch_in_cert_cb, NULL));
     if (ROW_IS(r, GIVEN, GIVEN_BY_LATE_SWITCH) || ROW_IS(r, GIVEN, GIVEN_BY_SWITCH))
         if (app.own.cert != NULL)
-            CALL(tls_use(app.ctx, &app.own));
+            CALL(give_to(app.ctx, &app.own));
 }
 
 void app_free(void)
 {
     SSL_free(app.ssl);
+    app_look_no_more();
     SSL_SESSION_free(app.stored);
     SSL_CTX_free(app.ctx);
     SSL_CTX_free(app.first);
@@ -274,6 +295,7 @@ void app_make_ssl(SSL_CTX *ctx)
     if (ROW_IS(&app.r, LIFE, LIFE_POST_HANDSHAKE) && ROW_IS(&app.r, ROLE, ROLE_CLIENT))
         CALL(SSL_set_post_handshake_auth(app.ssl, 1));
     app_at(AT_SSL, app.ssl);
+    app_look_before(app.ssl);
 }
 
 /* ---- its place ---- */
@@ -308,4 +330,5 @@ void app_at(enum place place, SSL *ssl)
         return;
     app_displace_inside(ssl);
     app_take(ssl);
+    app_look_inside(ssl);
 }

@@ -18,9 +18,10 @@ typedef struct application {
     SSL *ssl;         /* the one in question, or NULL */
     minted own;       /* its certificate: of the mesh, or a stand-in; empty for an ordinary one */
     BIO *rbio, *wbio; /* borrowed: those that the SSL had at first */
-    SSL_SESSION *stored; /* in the cache that it shares with another process, or NULL */
-    int calls;           /* of the place so far, in this handshake */
-    int all_calls;       /* of the place, in all */
+    X509_STORE_CTX *look; /* it outlives its SSL; or NULL */
+    SSL_SESSION *stored;  /* in the cache that it shares with another process, or NULL */
+    int calls;            /* of the place so far, in this handshake */
+    int all_calls;        /* of the place, in all */
 } application;
 
 extern application app;
@@ -58,6 +59,12 @@ void app_displace_inside(SSL *ssl);
 /* Take back what the row takes back (take.c). */
 void app_take_on_ctx(SSL_CTX *ctx);
 void app_take(SSL *ssl);
+
+/* Look at the SSL or its peer, before, in and after a handshake, as the row says (look.c). */
+void app_look_before(SSL *ssl);
+void app_look_inside(SSL *ssl);
+void app_look_after(SSL *ssl);
+void app_look_no_more(void);
 
 /* Set the callbacks by which the application comes to its place (places.c). */
 void app_set_place(SSL_CTX *ctx);

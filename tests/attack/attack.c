@@ -5,6 +5,7 @@
  *     attack pairs [SEED]                  rows with each pair of values, in several surroundings
  *     attack rows SEED FROM COUNT          rows by chance
  *     attack minutes SEED MINUTES FILE     the same; FILE keeps the number of the next one
+ *     attack hunt SEED COUNT "peer=none"   the same with these values, up to the first failure
  *     attack teeth                         see that each place and life has its effect on ordinary applications
  *     attack row "peer=none mode=peer"     one row, with a listing of its calls
  *
@@ -88,7 +89,7 @@ static bool differs(const row *r, const cell_result *result)
 {
     cell_result plain;
 
-    if (!ROW_IS(r, GOVERNED, BY_NOTHING) || oracle_is_touched(r))
+    if (!oracle_is_ordinary(r) || oracle_is_touched(r))
         return false;
     plain = cell_run(r, true, false);
     return plain.outcome.app_got != result->outcome.app_got
@@ -191,6 +192,27 @@ static void run_in_surroundings(const row *r, uint64_t seed)
     run(&part);
 }
 
+/* Rows that once let a peer in. */
+static const char *const once_open[] = {
+    "role=client governed=service check=roots peer=odd-id",
+    "given=switch message=inside place=alpn life=cache peer=other-service",
+    "role=client given=client-cert-cb security=ssl message=context info=inside place=info "
+    "call=eighth-on peer=self-signed",
+    "role=client given=cert-cb message=context check=ssl info=inside place=info call=eighth-on "
+    "peer=claimant"};
+
+static void run_once_open(void)
+{
+    size_t i;
+    row r;
+
+    for (i = 0; i < sizeof(once_open) / sizeof(once_open[0]); i++) {
+        if (!row_parse(&r, once_open[i]))
+            abort();
+        run(&r);
+    }
+}
+
 static void run_pairs(uint64_t seed)
 {
     row *rows;
@@ -199,6 +221,7 @@ static void run_pairs(uint64_t seed)
     for (i = 0; i < count; i++)
         run_in_surroundings(&rows[i], seed + i);
     free(rows);
+    run_once_open();
 }
 
 static void run_rows(uint64_t seed, uint64_t from, uint64_t count)
@@ -293,6 +316,28 @@ static void run_minutes(uint64_t seed, long minutes, const char *path)
     }
 }
 
+/* Run rows by chance that all have the values of `text`, up to the first failure. */
+static int run_hunt(uint64_t seed, uint64_t count, const char *text)
+{
+    row fixed, r;
+    uint64_t i;
+    int j;
+
+    if (!row_parse(&fixed, text)) {
+        fprintf(stderr, "attack: no such row: %s\n", text);
+        return 2;
+    }
+    for (i = 0; i < count && failed == 0; i++) {
+        r = row_of(seed, i);
+        for (j = 0; j < AXES; j++) {
+            if (fixed.value[j] != 0)
+                r.value[j] = fixed.value[j];
+        }
+        run(&r);
+    }
+    return 0;
+}
+
 static int run_one(const char *text)
 {
     enum verdict verdict;
@@ -339,12 +384,15 @@ int main(int argc, char **argv)
         run_minutes(strtoull(argv[2], NULL, 10), strtol(argv[3], NULL, 10), argv[4]);
     else if (argc >= 2 && strcmp(argv[1], "teeth") == 0)
         run_teeth();
-    else if (argc == 3 && strcmp(argv[1], "row") == 0)
+    else if (argc == 5 && strcmp(argv[1], "hunt") == 0) {
+        if (run_hunt(strtoull(argv[2], NULL, 10), strtoull(argv[3], NULL, 10), argv[4]) != 0)
+            return 2;
+    } else if (argc == 3 && strcmp(argv[1], "row") == 0)
         return run_one(argv[2]);
     else {
         fprintf(stderr,
                 "usage: attack pairs [SEED] | rows SEED FROM COUNT | minutes SEED MINUTES FILE"
-                " | teeth | row \"AXIS=VALUE ...\"\n");
+                " | hunt SEED COUNT \"AXIS=VALUE ...\" | teeth | row \"AXIS=VALUE ...\"\n");
         return 2;
     }
     return tell();

@@ -23,17 +23,23 @@ static bool goes_by_peer(const row *r)
 static bool is_outside(const row *r)
 {
     return IS(PEER, PEER_NONE) || IS(PEER, PEER_SELF_SIGNED) || IS(PEER, PEER_KEY)
-           || IS(PEER, PEER_RAW_KEY) || IS(PEER, PEER_OTHER_MESH);
+           || IS(PEER, PEER_RAW_KEY)
+           || IS(PEER, PEER_OTHER_MESH)
+           /* Only a client that has Consul's CA among its own would take it for a site. */
+           || (IS(PEER, PEER_ODD) && (IS(TAKE, TAKE_STORE) || IS(TAKE, TAKE_ALL)));
 }
 
 static bool is_allowed(const row *r)
 {
     enum peer peer = r->value[AXIS_PEER];
+    enum governs governs = r->value[AXIS_GOVERNED];
 
+    if (governs >= BY_EMPTY_SERVICE && governs <= BY_TWO_SERVICES)
+        return false;
     if (is_server(r))
-        return peer == PEER_ALLOWED;
-    if (IS(NAME, NAME_SERVICE))
-        return peer == PEER_ALLOWED;
+        return peer == PEER_ALLOWED || peer == PEER_NAMED;
+    if (IS(NAME, NAME_SERVICE)) /* the SPIFFE ID alone decides */
+        return peer == PEER_ALLOWED || peer == PEER_NAMED || peer == PEER_SUBJECT;
     if (IS(NAME, NAME_OTHER))
         return peer == PEER_OTHER;
     return peer == PEER_ALLOWED || peer == PEER_DENIED || peer == PEER_OTHER;
@@ -114,7 +120,7 @@ static bool displaces_before_it_is_given(const row *r)
 static bool displaces_info_at_the_end(const row *r)
 {
     return (is_server(r) || is_displaced(r, AXIS_SECURITY)) && IS(INFO, INFO_INSIDE)
-           && !IS(PLACE, AT_INFO) && !IS(PLACE, AT_NO_PLACE) && is_displaced(r, AXIS_MESSAGE)
+           && !IS(PLACE, AT_NO_PLACE) && is_displaced(r, AXIS_MESSAGE)
            && (demands_nothing(r) || is_displaced(r, AXIS_CHECK));
 }
 
@@ -140,7 +146,8 @@ static bool is_ordinary_in_time(const row *r)
         if (IS(PLACE, places[i]))
             return true;
     }
-    return false;
+    /* The callback that gives the leaf takes it back at once. */
+    return IS(PLACE, AT_NAME) && (IS(GIVEN, GIVEN_BY_SWITCH) || IS(GIVEN, GIVEN_BY_NAME));
 }
 
 /* Return true where its SSL has a session from before. */
@@ -245,6 +252,11 @@ static bool overwrites_ex_data(const row *r)
     return (IS(TAKE, TAKE_EX_DATA) || IS(TAKE, TAKE_EX_DATA_AWAY)) && !IS(PLACE, AT_NO_PLACE);
 }
 
+static bool looks_at_another(const row *r)
+{
+    return IS(LOOK, LOOK_AT_FRIEND) && !IS(PLACE, AT_NO_PLACE);
+}
+
 static bool is_given_late_to_client(const row *r)
 {
     return !is_server(r) && (IS(GIVEN, GIVEN_IN_CERT_CB) || IS(GIVEN, GIVEN_ON_REQUEST));
@@ -270,7 +282,7 @@ static bool has_resumed_before_the_leaf(const row *r)
 static bool takes_mode_in_hello(const row *r)
 {
     return is_server(r) && !IS(PROTOCOL, TLS_1_3) && takes_mode(r)
-           && (IS(PLACE, AT_ADDED) || IS(PLACE, AT_SESSION_ID));
+           && (IS(PLACE, AT_ADDED) || IS(PLACE, AT_SESSION_ID) || IS(INFO, INFO_INSIDE));
 }
 
 /* Return true where the verification is the first to find the server governed, with another certificate. */
@@ -311,6 +323,8 @@ const exception oracle_refusals[] = {
     {"the application verifies its peers by its own CAs", "doc/limits.md", verifies_by_its_cas},
     {"the application looks for a host name", "doc/limits.md, Host names", looks_for_a_host},
     {"the application overwrites what is known of the SSL", "doc/limits.md", overwrites_ex_data},
+    {"the application looks at another certificate within its handshake", "doc/limits.md",
+     looks_at_another},
     {"a client is given its leaf when it is asked for it", "doc/limits.md",
      is_given_late_to_client},
     {"the certificate comes late, and two callbacks are displaced", "doc/limits.md",
@@ -341,13 +355,19 @@ static const exception *find(const exception *list, const row *r)
     return NULL;
 }
 
+bool oracle_is_ordinary(const row *r)
+{
+    return IS(GOVERNED, BY_NOTHING) || (goes_by_peer(r) && IS(PEER, PEER_SELF_SIGNED));
+}
+
 bool oracle_is_touched(const row *r)
 {
     bool has_none_at_first = !IS(GIVEN, GIVEN_ON_CTX) && !IS(GIVEN, GIVEN_BESIDE);
 
     return overwrites_ex_data(r)
-           || (is_server(r) && has_none_at_first && (has_session(r) || IS(PEER, PEER_KEY)))
-           || IS(LIFE, LIFE_RENEGOTIATED_SITE);
+           || (is_server(r) && has_none_at_first
+               && (has_session(r) || IS(PEER, PEER_KEY) || resumes_by_itself(r)))
+           || resumes_outside(r) || IS(LIFE, LIFE_RENEGOTIATED_SITE);
 }
 
 static bool is_second_handshake(const row *r)
@@ -363,6 +383,8 @@ enum expected oracle_expects(const row *r, bool renegotiated, const exception **
         return EXPECT_EITHER;
     /* The connection is the first peer's as long as there was no second handshake. */
     if (is_second_handshake(r) && !renegotiated)
+        return EXPECT_EITHER;
+    if (IS(GOVERNED, BY_UNLOADED) && is_allowed(r)) /* another instance may verify it */
         return EXPECT_EITHER;
     if (is_allowed(r)) {
         *why = find(oracle_refusals, r);

@@ -20,6 +20,9 @@ typedef struct exception {
 /* Ways in, which no library can close (SECURITY.md); and refusals of allowed peers (doc/limits.md). */
 extern const exception oracle_ways_in[], oracle_refusals[];
 
+/* Return true for an application that has nothing to do with the mesh, and neither has its peer. */
+bool oracle_is_ordinary(const row *r);
+
 /* Return true for an ordinary application that the provider touches: doc/limits.md has the reasons. */
 bool oracle_is_touched(const row *r);
 

@@ -18,7 +18,8 @@
 static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION, DTLS1_2_VERSION};
 
 /* The certificates of all kinds. The last two are for one purpose. */
-static minted claimant, foe, db, gateway, other_mesh, expired, not_yet, of_client, of_server;
+static minted claimant, foe, db, gateway, other_mesh, expired, not_yet, of_client, of_server, named,
+    with_subject, odd;
 static OSSL_LIB_CTX *elsewhere;
 
 const char *const peer_denied[3] = {SERVICE("foe"), SERVICE("db"), NULL};
@@ -36,14 +37,18 @@ void peer_set_up(void)
     not_yet = MINT(NAMED(FRIEND), .not_before = HOUR, .not_after = 2 * HOUR);
     of_client = MINT(NAMED(FRIEND), .ext_key_usage = "clientAuth");
     of_server = MINT(NAMED(FRIEND), .ext_key_usage = "serverAuth");
+    named = MINT(.names = {{GEN_URI, FRIEND, 0}, {GEN_DNS, "somewhere.example", 0}});
+    with_subject = MINT(.subject = "postgres", NAMED(FRIEND));
+    odd = MINT(.names = {{GEN_URI, "spiffe:/agent/client/dc/dc1/id/1", 0},
+                         {GEN_DNS, "somewhere.example", 0}});
     elsewhere = OSSL_LIB_CTX_new();
     assert_non_null(elsewhere);
 }
 
 void peer_tear_down(void)
 {
-    minted *const all[] = {&claimant, &foe,     &db,        &gateway,  &other_mesh,
-                           &expired,  &not_yet, &of_client, &of_server};
+    minted *const all[] = {&claimant, &foe,       &db,        &gateway, &other_mesh,   &expired,
+                           &not_yet,  &of_client, &of_server, &named,   &with_subject, &odd};
     size_t i;
 
     for (i = 0; i < sizeof(all) / sizeof(all[0]); i++)
@@ -86,6 +91,12 @@ const minted *peer_certificate(const row *r, enum peer kind)
         return &not_yet;
     case PEER_PURPOSE:
         return ROW_IS(r, ROLE, ROLE_SERVER) ? &of_server : &of_client;
+    case PEER_NAMED:
+        return &named;
+    case PEER_SUBJECT:
+        return &with_subject;
+    case PEER_ODD:
+        return &odd;
     case PEER_NONE:
     case PEER_KEY:
         break;

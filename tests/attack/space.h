@@ -10,13 +10,18 @@
 #define ROLES(X) X(ROLE_SERVER, "server") X(ROLE_CLIENT, "client")
 
 /* The thing that makes it governed. The settings of the process follow from it. */
-#define GOVERNS(X)                                                                         \
-    X(BY_LEAF, "leaf")            /* a leaf that the application was given as a file */    \
-    X(BY_STAND_IN, "stand-in")    /* a stand-in in its place */                            \
-    X(BY_URI, "uri")              /* a leaf from consul:leaf/web */                        \
-    X(BY_SERVICE, "service")      /* `service`; a client goes by its peer, or by a name */ \
-    X(BY_REQUIREMENT, "required") /* `service` and `outbound = require` */                 \
-    X(BY_NOTHING, "nothing")      /* an ordinary endpoint in a process with the provider */
+#define GOVERNS(X)                                                                                \
+    X(BY_LEAF, "leaf")                   /* a leaf that the application was given as a file */    \
+    X(BY_STAND_IN, "stand-in")           /* a stand-in in its place */                            \
+    X(BY_URI, "uri")                     /* a leaf from consul:leaf/web */                        \
+    X(BY_SERVICE, "service")             /* `service`; a client goes by its peer, or by a name */ \
+    X(BY_REQUIREMENT, "required")        /* `service` and `outbound = require` */                 \
+    X(BY_EMPTY_SERVICE, "empty-service") /* wrong settings, which refuse all TLS */               \
+    X(BY_DEMAND_ALONE, "demand-alone")   /* `inbound = require` without a service */              \
+    X(BY_DEAD_UPSTREAM, "dead-upstream") /* a row of `upstreams` that no host meets */            \
+    X(BY_TWO_SERVICES, "two-services")   /* two sections that differ */                           \
+    X(BY_UNLOADED, "unloaded")           /* the instance with the service is gone */              \
+    X(BY_NOTHING, "nothing")             /* an ordinary endpoint in a process with the provider */
 
 /* QUIC would be another one here. */
 #define PROTOCOLS(X) X(TLS_1_2, "TLSv1.2") X(TLS_1_3, "TLSv1.3") X(DTLS_1_2, "DTLSv1.2")
@@ -44,10 +49,13 @@
 #define HELLOS(X) DISPLACED(HELLO, X)
 #define MESSAGES(X) DISPLACED(MESSAGE, X)
 #define SESSIONS(X) DISPLACED(SESSION, X)
-#define INFOS(X) DISPLACED(INFO, X)
-#define CHECKS(X)       \
-    DISPLACED(CHECK, X) \
-    X(CHECK_BY_OPENSSL, "openssl") /* by a callback that asks libcrypto */
+#define INFOS(X)       \
+    DISPLACED(INFO, X) \
+    X(INFO_WRAPPED, "wrapped") /* in the place, by a callback that calls ours */
+#define CHECKS(X)                                                          \
+    DISPLACED(CHECK, X)                                                    \
+    X(CHECK_BY_OPENSSL, "openssl") /* by a callback that asks libcrypto */ \
+    X(CHECK_BY_ROOTS, "roots")     /* in a context of its own, by Consul's roots */
 
 /* The thing that it takes back in its `place`. */
 #define TAKINGS(X)                                                                    \
@@ -147,6 +155,15 @@
     X(LIFE_LISTENING, "listening")       /* DTLSv1_listen, SSL_stateless */                        \
     X(LIFE_ASYNC, "async")
 
+/* How the application looks at its SSL or its peer beside the handshake. */
+#define LOOKS(X)                                                                    \
+    X(LOOK_NOWHERE, "nowhere")                                                      \
+    X(LOOK_AT_CIPHERS, "ciphers") /* SSL_get1_supported_ciphers before it begins */ \
+    X(LOOK_INSIDE, "inside")      /* at its peer, in its `place` */                 \
+    X(LOOK_AT_FRIEND, "friend")   /* there, at the certificate of the allowed */    \
+    X(LOOK_AFTER, "after")        /* likewise, after the handshake */               \
+    X(LOOK_OUTLIVES, "outlives")  /* by a context that is freed after its SSL */
+
 /* How the application drives its SSL. */
 #define DRIVES(X)                                                             \
     X(DRIVE_HANDSHAKE, "handshake")                                           \
@@ -174,6 +191,9 @@
     X(PEER_EXPIRED, "expired")                                                          \
     X(PEER_NOT_YET, "not-yet")                                                          \
     X(PEER_PURPOSE, "purpose") /* a leaf for the other end */                           \
+    X(PEER_NAMED, "named")     /* the allowed, with the DNS name of a site */           \
+    X(PEER_SUBJECT, "subject") /* the allowed, with the subject of a user */            \
+    X(PEER_ODD, "odd-id")      /* of Consul's CA, with a URI that is no SPIFFE ID */    \
     X(PEER_KEY, "key")         /* a pre-shared one */                                   \
     X(PEER_RAW_KEY, "raw-key") /* RFC 7250, from OpenSSL 3.2 on */
 
@@ -194,6 +214,7 @@
     X(MODE, "mode", MODES)              \
     X(CIPHER, "ciphers", CIPHERS)       \
     X(LIFE, "life", LIVES)              \
+    X(LOOK, "look", LOOKS)              \
     X(DRIVE, "drive", DRIVES)           \
     X(NAME, "name", NAMES)              \
     X(PEER, "peer", PEERS)
@@ -215,6 +236,7 @@ enum call { CALLS(CONSTANT) };
 enum mode { MODES(CONSTANT) };
 enum ciphers { CIPHERS(CONSTANT) };
 enum life { LIVES(CONSTANT) };
+enum look { LOOKS(CONSTANT) };
 enum drive { DRIVES(CONSTANT) };
 enum name { NAMES(CONSTANT) };
 enum peer { PEERS(CONSTANT) };

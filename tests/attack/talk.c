@@ -126,6 +126,8 @@ static void take_turn(end *one)
         shake_hands(one);
     if (one->is_app && one->done && !was_done)
         app_at(AT_END, one->ssl);
+    if (one->is_app && one->done && !was_done)
+        app_look_after(one->ssl);
     if (!one->failed && (one->done || one->drive == DRIVE_DATA))
         exchange_lines(one);
     one->done |= SSL_is_init_finished(one->ssl) == 1;

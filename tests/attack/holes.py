@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Open the holes that were closed, one at a time, and see that the space of handshakes finds each. tools/attack --holes.
+
+Each hole is an edit that takes its mending out, and values that the rows have in common. The same rows pass with the mending.
+"""
+
+import argparse
+import re
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / "build" / "holes"
+ROWS = 6000  # at most, for one hole
+CALM_ROWS = 1000  # without the hole
+
+
+@dataclass(frozen=True)
+class Hole:
+    name: str
+    values: str  # the values that all rows of the hunt have in common
+    edits: tuple  # of the path, the text, and the text that takes its place
+
+
+def hole(name, values, *edits):
+    return Hole(name, values, edits)
+
+
+HOOKS, GOVERN, SECURITY = "provider/tls/hooks.c", "provider/tls/govern.c", "provider/tls/security.c"
+VERIFY, NAMES, RULE = "provider/tls/verify.c", "provider/tls/peer_names.c", "provider/endpoint/rule.c"
+
+LAST_STOP = ((GOVERN, "    if (!endpoint_may_finish(e, ssl))\n", "    if (false)\n"),
+             ("provider/tls/guard.c", "op == SSL_SECOP_SIGALG_CHECK && prov_tls_stop_unverified(ssl)", "false"),
+             (SECURITY, "        refused = prov_tls_stop_unverified(ssl);\n", ""))
+
+HOLES = (
+    # Settings that were without effect.
+    hole("an empty service is no service", "governed=empty-service",
+         ("store/base/settings.c", "    if (*value == '\\0' && !option->may_be_empty)\n", "    if (false)\n")),
+    hole("a demand without a service is without effect", "governed=demand-alone",
+         ("store/base/contradiction.c", "    if (said->demand != NULL && settings->service == NULL)\n", "    if (false)\n")),
+    hole("a row of upstreams that no host meets", "governed=dead-upstream",
+         ("provider/config/upstream.c", "    if (is_row(name))\n", "    if (is_row(name) || true)\n")),
+    hole("two sections, of which the laxer is first", "governed=two-services",
+         ("provider/instance/instances.c", "!has_service(active[i]) || check_agreement(prov, active[i], &prov->unusable)", "1")),
+    hole("an unloaded service governs no more", "governed=unloaded",
+         (RULE, "           && prov_was_required(inbound);", "           && false;")),
+    # A member of the mesh as any web site, or as any user.
+    hole("a server of the mesh is any web site", "role=client peer=named",
+         (NAMES, "    if (!is_server && names > CONSUL_NAMES_NONE && endpoint_wanted(check->end) == NULL)", "    if (false)")),
+    hole("a client of the mesh is any user", "peer=subject",
+         (NAMES, "    if (is_server && names > CONSUL_NAMES_HOSTS)", "    if (false)")),
+    hole("a leaf that the mesh has issued, without an ID of it", "role=client peer=odd-id governed=service",
+         (VERIFY, "            return true;\n    }\n    return false;\n}\n\nstatic int try_chain",
+          "            return false;\n    }\n    return false;\n}\n\nstatic int try_chain")),
+    hole("the same, verified in a context of the application's own", "role=client peer=odd-id governed=service check=roots",
+         ("provider/endpoint/stop.c", "!consul_cert_may_be_of_a_mesh(cert)", "!consul_cert_claims_trust_domain(cert, NULL)")),
+    # An SSL that is used again.
+    hole("an SSL that is used again is judged once", "life=cleared",
+         (RULE, "is_another_handshake(e, ssl) || !e->begun || SSL_get_state(ssl) == TLS_ST_BEFORE;", "!e->begun;")),
+    hole("the same of an SSL that becomes a Connect one", "life=cleared-site",
+         (RULE, "is_another_handshake(e, ssl) || !e->begun || SSL_get_state(ssl) == TLS_ST_BEFORE;", "!e->begun;")),
+    # Things that an application takes back, and its looks.
+    hole("the verify mode is taken back in a callback", "take=mode", *LAST_STOP),
+    hole("a client of the mesh that a server does not ask", "peer=none take=mode message=context", *LAST_STOP),
+    hole("an early write goes out", "drive=early protocol=TLSv1.3",
+         (GOVERN, "    endpoint_hold_back(e, ssl);\n}", "}")),
+    hole("a write that makes the handshake goes on", "drive=data",
+         (GOVERN, "    if (endpoint_is_stopped(e))\n        endpoint_cut_off(e, ssl);\n    else if", "    if")),
+    hole("an info callback unsets ours, inside a call by ours", "role=client given=client-cert-cb place=info info=inside call=eighth-on message=context",
+         (GOVERN, "    if (!endpoint_is_telling_info(e)) /* also where it is left alone: its leaf may come later */\n", "    if (false)\n")),
+    hole("an info callback that calls ours has no end", "info=wrapped",
+         ("provider/endpoint/info.c", "    else if (e->telling == 1 && e->next_info != NULL)\n        next = of_ctx;\n",
+          "    else\n        next = e->next_info != NULL ? e->next_info : of_ctx;\n")),
+    hole("a context that outlives its SSL", "look=outlives",
+         (HOOKS, "ssl == NULL || !alive_has(ssl) || ", "ssl == NULL || ")),
+    hole("a second look at a peer shuts the connection down", "look=after",
+         (HOOKS, " || !SSL_in_init(ssl) || SSL_in_before(ssl))", ")")),
+    hole("an application that verifies an ordinary server", "role=client governed=service peer=self-signed check=context",
+         ("provider/endpoint/stop.c", "           && (endpoint_peer(e) == ENDPOINT_PEER_LEFT_ALONE || cert == NULL\n"
+          "               || !consul_cert_may_be_of_a_mesh(cert));", "           && endpoint_peer(e) == ENDPOINT_PEER_LEFT_ALONE;")),
+    hole("a list of ciphers before the handshake", "role=client governed=service peer=self-signed look=ciphers",
+         (SECURITY, "    return SSL_in_before(ssl)\n", "    return false && SSL_in_before(ssl)\n")),
+)
+
+
+def misplaced():
+    """Return the edits whose text does not stand at exactly one place."""
+    return [(one, edit) for one in HOLES for edit in one.edits if (ROOT / edit[0]).read_text().count(edit[1]) != 1]
+
+
+def run(*argv):
+    return subprocess.run([str(one) for one in argv], cwd=FOLDER / "tree", capture_output=True, text=True)
+
+
+def build():
+    done = run("ninja", "-C", FOLDER / "build", "provider/consul.so", "tests/attack/attack")
+    if done.returncode != 0:
+        sys.exit(f"holes: it does not build: {done.stdout[-3000:]}")
+
+
+def make_copy():
+    """Copy the sources, and build what a hunt needs."""
+    tree = FOLDER / "tree"
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    files = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
+    for name in filter(None, files.decode().split("\0")):
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, tree / name, follow_symlinks=False)
+    run("meson", "setup", "--buildtype=debugoptimized", "-Dtests=enabled", FOLDER / "build").check_returncode()
+    build()
+
+
+def hunt(values, rows):
+    """Return the number of rows that passed before a failure, the kind of the failure, and its row."""
+    done = run("env", f"CONSUL_TEST_MODULE={FOLDER}/build/provider/consul.so", "OPENSSL_CONF=/dev/null",
+               FOLDER / "build/tests/attack/attack", "hunt", "1", rows, values)
+    last = re.search(r"^(\d+) passed, (\d+) failed$", done.stdout, re.M)
+    if last is None:
+        sys.exit(f"holes: the hunt has failed: {done.stdout[-1000:]} {done.stderr[-1000:]}")
+    shown = re.search(r"^1 times (.*?): (.*)$", done.stdout, re.M)
+    return int(last[1]), (shown[1], shown[2]) if int(last[2]) else None
+
+
+def open_one(one):
+    """Open a hole, hunt for it, and close it. Return the line of the table, and whether it was found."""
+    right = {}
+    for path, old, new in one.edits:
+        file = FOLDER / "tree" / path
+        right.setdefault(file, file.read_text())
+        file.write_text(file.read_text().replace(old, new))
+    build()
+    passed, found = hunt(one.values, ROWS)
+    for file, text in right.items():
+        file.write_text(text)
+    paths = ", ".join(dict.fromkeys(path for path, _, _ in one.edits))
+    what = f"row {passed + 1}: {found[0]}: {found[1]}" if found else f"NOT FOUND in {passed} rows"
+    return f"| {one.name} | {paths} | {one.values} | {what} |", found is not None
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="only see that each text stands at one place")
+    parser.add_argument("--only", default="", help="a part of the name")
+    options = parser.parse_args()
+    for one, edit in misplaced():
+        print(f"{edit[0]}: not at one place: {one.name}: {edit[1]!r}")
+    if options.check or misplaced():
+        sys.exit(1 if misplaced() else 0)
+    began = time.monotonic()
+    chosen = [one for one in HOLES if options.only in one.name]
+    make_copy()
+    bad = 0
+    for one in chosen:
+        passed, found = hunt(one.values, CALM_ROWS)
+        if found:
+            print(f"fails without a hole, {one.values}: {found[0]}: {found[1]}", flush=True)
+            bad += 1
+    print("| hole | without the mending in | rows have | found |\n|---|---|---|---|")
+    for one in chosen:
+        line, found = open_one(one)
+        print(line, flush=True)
+        bad += not found
+    print(f"holes: {len(chosen)} opened, {bad} not found or found without; {time.monotonic() - began:.0f} s")
+    sys.exit(1 if bad else 0)
+
+
+main()
