@@ -16,9 +16,10 @@ typedef struct peer_check {
     consul_roots *roots;
     STACK_OF(X509) *chain;                   /* verified */
     unsigned char digest[CONSUL_DIGEST_LEN]; /* of that */
-    consul_spiffe_id id;                     /* the peer's */
-    consul_spiffe_id own;                    /* room for this end's */
     int x509_error;                          /* X509_V_ERR_…, from which libssl makes the alert */
+    /* Not set at first: they are long, and a peer that is left to the application needs neither. */
+    consul_spiffe_id id;  /* the peer's */
+    consul_spiffe_id own; /* room for this end's */
 } peer_check;
 
 #endif

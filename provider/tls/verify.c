@@ -18,6 +18,7 @@
 #include "tls/govern.h"
 #include "tls/peer_names.h"
 
+#include <stddef.h>
 #include <string.h>
 
 #include <openssl/err.h>
@@ -345,7 +346,7 @@ static int verify(peer_check *check, consul_error *err)
 
 static int verify_in(X509_STORE_CTX *ctx, bool is_displaced)
 {
-    peer_check *check = OPENSSL_zalloc(sizeof(*check));
+    peer_check *check = OPENSSL_malloc(sizeof(*check));
     consul_error err = {0};
     int ok;
 
@@ -353,6 +354,7 @@ static int verify_in(X509_STORE_CTX *ctx, bool is_displaced)
         X509_STORE_CTX_set_error(ctx, X509_V_ERR_OUT_OF_MEM);
         return 0;
     }
+    memset(check, 0, offsetof(peer_check, id));
     check->ctx = ctx;
     check->is_displaced = is_displaced;
     check->ssl = X509_STORE_CTX_get_ex_data(ctx, SSL_get_ex_data_X509_STORE_CTX_idx());
