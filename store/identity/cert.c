@@ -141,6 +141,28 @@ bool consul_cert_is_well_formed(const X509 *cert)
     return true;
 }
 
+/* Store the seconds from 1970 to a date. Return false for a date that cannot be read. */
+static bool seconds_of(const ASN1_TIME *since_1970, const ASN1_TIME *date, int64_t *seconds)
+{
+    int days = 0, rest = 0;
+    bool ok = ASN1_TIME_diff(&days, &rest, since_1970, date) == 1;
+
+    *seconds = (int64_t)days * 86400 + rest;
+    return ok;
+}
+
+void consul_cert_validity(const X509 *cert, int64_t *begins, int64_t *ends)
+{
+    ASN1_TIME *since_1970 = ASN1_TIME_set(NULL, 0);
+
+    ERR_set_mark();
+    if (since_1970 == NULL || !seconds_of(since_1970, X509_get0_notBefore(cert), begins)
+        || !seconds_of(since_1970, X509_get0_notAfter(cert), ends))
+        *begins = *ends = 0;
+    ERR_pop_to_mark();
+    ASN1_TIME_free(since_1970);
+}
+
 EVP_PKEY *consul_key_parse(const char *pem, OSSL_LIB_CTX *libctx, consul_error *err)
 {
     BIO *bio = BIO_new_mem_buf(pem, -1);

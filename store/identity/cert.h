@@ -10,6 +10,7 @@
 #include "base/error.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include <openssl/evp.h>
 #include <openssl/x509.h>
@@ -33,6 +34,12 @@ int consul_certs_parse(const char *pem, OSSL_LIB_CTX *libctx, STACK_OF(X509) *ce
  * useless. A certificate with an unknown key type or with invalid extensions is useless, too.
  */
 bool consul_certs_are_usable(const STACK_OF(X509) *certs);
+
+/*
+ * Store the validity of a certificate, in seconds since 1970. `*begins` is its first second. `*ends` is the first second
+ * after it, as X509_cmp_time has it. Both are 0 where a time cannot be read. Such a validity has no second.
+ */
+void consul_cert_validity(const X509 *cert, int64_t *begins, int64_t *ends);
 
 /*
  * Return true for a certificate of version 3 that has each extension once. Each is one DER value (RFC 5280, 4.1.2.1

@@ -2,6 +2,7 @@
 #include "identity/leaf.h"
 
 #include "base/clock.h"
+#include "identity/cert.h"
 #include "identity/cert_text.h"
 #include "identity/snapshots.h"
 
@@ -77,6 +78,17 @@ static int refuse_dates(const consul_leaf *leaf, const char *service, bool has_e
                             now);
 }
 
+/* Return 0 for a leaf that is valid now. Return X509_cmp_timeframe's word otherwise: above 0 for one that has expired. */
+static int compare_dates(const consul_leaf *leaf)
+{
+    int64_t now = time(NULL);
+
+    if (leaf->begins <= now && now < leaf->ends)
+        return 0;
+    return X509_cmp_timeframe(NULL, X509_get0_notBefore(leaf->cert),
+                              X509_get0_notAfter(leaf->cert));
+}
+
 int consul_leaf_check(const consul_leaf *leaf, const consul_roots *roots, const char *service,
                       const consul_scope *scope, bool chains, bool *stale, consul_error *err)
 {
@@ -96,8 +108,7 @@ int consul_leaf_check(const consul_leaf *leaf, const consul_roots *roots, const 
         return consul_error_set(err, CONSUL_R_AGENT_ANSWER_INVALID,
                                 "the leaf is for \"%s\", and not for the service of the request",
                                 id->uri);
-    valid =
-        X509_cmp_timeframe(NULL, X509_get0_notBefore(leaf->cert), X509_get0_notAfter(leaf->cert));
+    valid = compare_dates(leaf);
     *stale = valid > 0;
     if (valid != 0)
         return refuse_dates(leaf, service, valid > 0, err);
@@ -153,15 +164,12 @@ time_t consul_leaf_next_expiry(const consul_leaf *leaf, const consul_roots *root
 
 void consul_leaf_note_validity(consul_leaf *leaf)
 {
-    time_t now = time(NULL);
-
-    leaf->begins = now + (time_t)seconds_to(X509_get0_notBefore(leaf->cert));
-    leaf->ends = now + (time_t)seconds_to(X509_get0_notAfter(leaf->cert));
+    consul_cert_validity(leaf->cert, &leaf->begins, &leaf->ends);
 }
 
 bool consul_leaf_is_ending(const consul_leaf *leaf, enum consul_event_kind *stage)
 {
-    time_t left = leaf->ends - time(NULL), life = leaf->ends - leaf->begins;
+    int64_t left = leaf->ends - time(NULL), life = leaf->ends - leaf->begins;
 
     if (left >= life / 4)
         return false;

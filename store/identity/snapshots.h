@@ -27,7 +27,7 @@ struct consul_leaf {
     EVP_PKEY *key;
     X509 *cert;
     STACK_OF(X509) *chain;
-    time_t begins, ends; /* the validity of the certificate */
+    int64_t begins, ends; /* the validity of the certificate, in seconds since 1970 */
     consul_spiffe_id id;
 };
 

@@ -20,12 +20,14 @@ static minted ca, twin; /* another CA with the same name and key identifier, but
 /* The wall clock of this process, libcrypto's too: so many seconds off. */
 static atomic_int step;
 
+static time_t stopped_at; /* the time of a clock that stands still, or 0 */
+
 __attribute__((visibility("default"))) time_t time(time_t *result)
 {
     struct timespec now;
 
     clock_gettime(CLOCK_REALTIME, &now);
-    now.tv_sec += atomic_load(&step);
+    now.tv_sec = stopped_at != 0 ? stopped_at : now.tv_sec + atomic_load(&step);
     if (result != NULL)
         *result = now.tv_sec;
     return now.tv_sec;
@@ -269,6 +271,51 @@ static void test_clock_steps(void **state)
     minted_free(&web);
 }
 
+/* Each second about the begin and the end: a known chain is valid for as long as OpenSSL says. */
+static void test_to_the_second(void **state)
+{
+    minted brief_ca = mint(&ca, (mint_order){.subject = "Between",
+                                             .key_usage = "keyCertSign",
+                                             .ca = true,
+                                             .not_before = -60,
+                                             .not_after = 60});
+    minted leaves[] = {
+        mint(&ca, (mint_order){URI("web"), .not_before = -60, .not_after = 60}),
+        mint(&brief_ca, (mint_order){URI("web"), .not_before = -600, .not_after = 600}),
+    };
+    time_t now = time(NULL);
+    int i, off, valid = 0;
+
+    for (i = 0; i < 2; i++) {
+        X509 *between = i == 0 ? NULL : brief_ca.cert, *cert = i == 0 ? leaves[0].cert : between;
+
+        assert_int_equal(judge(leaves[i].cert, between, ca.cert), X509_V_OK);
+        atomic_store(&verified, 0);
+        for (off = -65; off <= 65; off++) {
+            int error;
+
+            stopped_at = now + off;
+            error = judge(leaves[i].cert, between, ca.cert);
+            switch (X509_cmp_timeframe(NULL, X509_get0_notBefore(cert), X509_get0_notAfter(cert))) {
+            case 0:
+                valid++;
+                assert_int_equal(error, X509_V_OK);
+                break;
+            case -1:
+                assert_int_equal(error, X509_V_ERR_CERT_NOT_YET_VALID);
+                break;
+            default:
+                assert_int_equal(error, X509_V_ERR_CERT_HAS_EXPIRED);
+            }
+        }
+        stopped_at = 0;
+        assert_int_equal(atomic_load(&verified), 0);
+        minted_free(&leaves[i]);
+    }
+    assert_int_equal(valid, 2 * 120);
+    minted_free(&brief_ca);
+}
+
 #define CHAINS 100000 /* a hundred times the kept ones */
 
 /* Return the bytes that the process has allocated, or 0 with a sanitizer, which sees leaks itself. */
@@ -356,17 +403,12 @@ static int end_world(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_verified_once),
-        cmocka_unit_test(test_spoilt),
-        cmocka_unit_test(test_same_key_other_name),
-        cmocka_unit_test(test_roots_of_today),
-        cmocka_unit_test(test_other_intermediates),
-        cmocka_unit_test(test_digests),
-        cmocka_unit_test(test_expires_while_known),
-        cmocka_unit_test(test_not_yet_valid),
-        cmocka_unit_test(test_clock_steps),
-        cmocka_unit_test(test_many_chains),
-        cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_verified_once),       cmocka_unit_test(test_spoilt),
+        cmocka_unit_test(test_same_key_other_name), cmocka_unit_test(test_roots_of_today),
+        cmocka_unit_test(test_other_intermediates), cmocka_unit_test(test_digests),
+        cmocka_unit_test(test_expires_while_known), cmocka_unit_test(test_not_yet_valid),
+        cmocka_unit_test(test_clock_steps),         cmocka_unit_test(test_to_the_second),
+        cmocka_unit_test(test_many_chains),         cmocka_unit_test(test_threads),
     };
 
     return cmocka_run_group_tests(tests, make_world, end_world);
