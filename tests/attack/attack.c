@@ -13,6 +13,7 @@
  * that are out of the ordinary, and printed once.
  */
 #include "cell.h"
+#include "excuses.h"
 #include "oracle.h"
 
 #include <stdio.h>
@@ -38,22 +39,6 @@ static struct {
 static size_t shown_count;
 static long passed, failed;
 
-static struct {
-    const exception *what;
-    long met, open;
-} exceptions[32];
-
-static void count_exception(const exception *what, bool open)
-{
-    size_t i = 0;
-
-    while (exceptions[i].what != NULL && exceptions[i].what != what)
-        i++;
-    exceptions[i].what = what;
-    exceptions[i].met++;
-    exceptions[i].open += open;
-}
-
 static enum verdict judge(const row *r, const cell_result *result, bool counts)
 {
     bool any = result->outcome.app_got || result->outcome.peer_got;
@@ -66,7 +51,7 @@ static enum verdict judge(const row *r, const cell_result *result, bool counts)
     if (result->status != 0 || !result->ran)
         return CRASHED;
     if (counts && why != NULL)
-        count_exception(why, any);
+        excuses_count(why, any, all);
     if (expected == EXPECT_SILENCE && any)
         return LET_IN;
     return expected == EXPECT_DATA && !all ? REFUSED : PASSED;
@@ -355,14 +340,12 @@ static int run_one(const char *text)
     return verdict != PASSED;
 }
 
-static int tell(void)
+static int tell(bool is_whole)
 {
     size_t i;
 
     cell_stop();
-    for (i = 0; exceptions[i].what != NULL; i++)
-        printf("%s: %ld rows, of which %ld with data (%s)\n", exceptions[i].what->name,
-               exceptions[i].met, exceptions[i].open, exceptions[i].what->page);
+    failed += excuses_tell(is_whole);
     for (i = 0; i < shown_count; i++) {
         char text[ROW_TEXT_MAX];
 
@@ -395,5 +378,5 @@ int main(int argc, char **argv)
                 " | hunt SEED COUNT \"AXIS=VALUE ...\" | teeth | row \"AXIS=VALUE ...\"\n");
         return 2;
     }
-    return tell();
+    return tell(strcmp(argv[1], "minutes") == 0);
 }

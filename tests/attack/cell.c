@@ -12,58 +12,7 @@
 #include <sys/wait.h>
 
 #include "life.h"
-#include "tls.h"
-
-/* Settings that a process has for its life. */
-enum settings {
-    PLAIN,
-    SERVICE_WEB,
-    REQUIRE,
-    EMPTY_SERVICE,
-    DEMAND_ALONE,
-    DEAD_UPSTREAM,
-    TWO_SERVICES,
-    UNLOADED,
-    SETTINGS
-};
-
-#define FULL_DEMAND "service = web\noutbound = require\n"
-
-static const char *const settings_texts[SETTINGS] = {
-    [PLAIN] = "",
-    [SERVICE_WEB] = "service = web\n",
-    [REQUIRE] = FULL_DEMAND,
-    [EMPTY_SERVICE] = "service =\n",
-    [DEMAND_ALONE] = "inbound = require\n",
-    [DEAD_UPSTREAM] = FULL_DEMAND "upstreams = others\n[others]\n127.0.0.1 = db\n",
-    [TWO_SERVICES] = "service = web\ninbound = off\noutbound = off\n",
-    [UNLOADED] = ""};
-
-static enum settings settings_of(const row *r)
-{
-    switch ((enum governs)r->value[AXIS_GOVERNED]) {
-    case BY_SERVICE:
-        return SERVICE_WEB;
-    case BY_REQUIREMENT:
-        return REQUIRE;
-    case BY_EMPTY_SERVICE:
-        return EMPTY_SERVICE;
-    case BY_DEMAND_ALONE:
-        return DEMAND_ALONE;
-    case BY_DEAD_UPSTREAM:
-        return DEAD_UPSTREAM;
-    case BY_TWO_SERVICES:
-        return TWO_SERVICES;
-    case BY_UNLOADED:
-        return UNLOADED;
-    case BY_LEAF:
-    case BY_STAND_IN:
-    case BY_URI:
-    case BY_NOTHING:
-        break;
-    }
-    return PLAIN;
-}
+#include "settings.h"
 
 typedef struct order {
     row r;
@@ -117,22 +66,6 @@ static void run_row(const order *o, cell_result *result)
 
 /* ---- the process with settings ---- */
 
-/* Load an instance with a service into another library context, and unload it where asked. */
-static void load_another(bool unload)
-{
-    OSSL_LIB_CTX *libctx = OSSL_LIB_CTX_new();
-    char text[256];
-    config_file file;
-
-    snprintf(text, sizeof(text), "address = %s\n" FULL_DEMAND, world.agent.address);
-    file = config_file_write(text, NULL);
-    assert_non_null(libctx);
-    assert_int_equal(OSSL_LIB_CTX_load_config(libctx, file.path), 1);
-    config_file_remove(&file);
-    if (unload)
-        OSSL_LIB_CTX_free(libctx);
-}
-
 static void serve(int fd, enum settings settings)
 {
 
@@ -142,12 +75,7 @@ static void serve(int fd, enum settings settings)
     pid_t child;
 
     assert_ptr_not_equal(result, MAP_FAILED);
-    tls_set_up_as(settings_texts[settings]);
-    if (settings == UNLOADED || settings == TWO_SERVICES)
-        load_another(settings == UNLOADED);
-    fake_agent_set_leaf(&world.agent, &world.web);
-    world.agent.denied = peer_denied;
-    peer_set_up();
+    settings_set_up(settings);
     for (;;) {
         transfer(read, fd, &o, sizeof(o));
         *result = (cell_result){0};

@@ -146,6 +146,8 @@ static bool is_ordinary_in_time(const row *r)
         if (IS(PLACE, places[i]))
             return true;
     }
+    if (IS(PLACE, AT_CERT_CB) && IS(GIVEN, GIVEN_ON_REQUEST))
+        return true;
     /* The callback that gives the leaf takes it back at once. */
     return IS(PLACE, AT_NAME) && (IS(GIVEN, GIVEN_BY_SWITCH) || IS(GIVEN, GIVEN_BY_NAME));
 }
@@ -367,7 +369,7 @@ bool oracle_is_touched(const row *r)
     return overwrites_ex_data(r)
            || (is_server(r) && has_none_at_first
                && (has_session(r) || IS(PEER, PEER_KEY) || resumes_by_itself(r)))
-           || resumes_outside(r) || IS(LIFE, LIFE_RENEGOTIATED_SITE);
+           || (goes_by_peer(r) && has_session(r)) || IS(LIFE, LIFE_RENEGOTIATED_SITE);
 }
 
 static bool is_second_handshake(const row *r)

@@ -180,8 +180,9 @@ static void take_ctx(SSL *ssl)
 {
     /* Later, libssl keeps a pointer to the certificate that it has chosen from the other one. */
     if (SSL_in_before(ssl)
-        || (strcmp(SSL_state_string(ssl), "TRCH") == 0 && !ROW_IS(&app.r, PLACE, AT_STATUS)
-            && !ROW_IS(&app.r, PLACE, AT_RESUMABLE)))
+        || (strcmp(SSL_state_string(ssl), "TRCH") == 0
+            && (ROW_IS(&app.r, PLACE, AT_HELLO) || ROW_IS(&app.r, PLACE, AT_NAME)
+                || ROW_IS(&app.r, PLACE, AT_MESSAGE))))
         CALL(SSL_set_SSL_CTX(ssl, app.first));
 }
 
