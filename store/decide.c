@@ -3,6 +3,8 @@
 
 #include "agent/authorize.h"
 #include "agent/intentions.h"
+#include "cache/epoch.h"
+#include "cache/hear.h"
 #include "cache/single_flight.h"
 #include "store_fields.h"
 
@@ -37,6 +39,8 @@ static target_intentions intentions_of(consul_store *store, const consul_spiffe_
     entries.own =
         consul_table_entry(store->table, CONSUL_KIND_INTENTIONS, target->service, &scope, NULL);
     entries.all = consul_table_all_intentions(store->table, &scope);
+    if (entries.own != NULL)
+        consul_hear_intentions(entries.own);
     return entries;
 }
 

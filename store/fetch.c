@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store.h"
 
+#include "cache/hear.h"
 #include "cache/single_flight.h"
 #include "store_fields.h"
 #include "watch/load.h"
@@ -25,9 +26,9 @@ static consul_roots *ask_for_roots(consul_store *store, consul_entry *entry,
 
     if (consul_store_ask(store, entry, 0, 0, deadline, &answer, &why))
         roots = consul_entry_decode_roots(entry, &answer, store->libctx, &why);
-    if (roots != NULL)
-        consul_entry_keep_roots(entry, roots, CONSUL_ASKED_ANEW, asked, 0);
-    else
+    if (roots != NULL && consul_entry_keep_roots(entry, roots, CONSUL_ASKED_ANEW, asked, 0))
+        consul_tell_roots(entry, roots, &answer, asked);
+    if (roots == NULL)
         consul_error_copy(err, &why);
     *lost = answer.lost || why.reason == CONSUL_R_AGENT_TIMEOUT;
     consul_answer_free(&answer);
@@ -81,6 +82,15 @@ static int ask_for_newer(consul_store *store, consul_entry *entry, enum way way,
     return 1;
 }
 
+/* Return the kept roots, or a sibling's, where they are new enough. Return NULL otherwise: the caller asks. */
+static consul_roots *kept_roots(consul_store *store, consul_entry *entry,
+                                const consul_asking *asking)
+{
+    consul_hear_roots(entry, store->libctx);
+    return consul_entry_roots_looked_at(entry, asking->since, consul_now_us(),
+                                        consul_watch_is_first_of_busy(store->watch));
+}
+
 /*
  * Return true where a leaf is good with the current roots. `*roots` become the roots that it was
  * checked against, or NULL. A caller that hurries takes the kept roots. It asks for new ones only
@@ -98,7 +108,7 @@ static bool stands(consul_store *store, consul_entry *entry, consul_entry *of_ro
     else if (asking->hurries)
         *roots = consul_entry_roots(of_roots, asking->since);
     else
-        *roots = consul_entry_roots_looked_at(of_roots, asking->since, consul_now_us());
+        *roots = kept_roots(store, of_roots, asking);
     if (*roots == NULL && !anew && asking->hurries) {
         *roots = consul_entry_roots(of_roots, CONSUL_EVER);
         if (consul_entry_check_leaf(entry, leaf, *roots, stale, NULL))
@@ -129,6 +139,8 @@ static consul_leaf *get_leaf(consul_store *store, consul_entry *entry, consul_en
 
     *stale = false;
     if (!anew)
+        consul_hear_leaf(entry, store->libctx);
+    if (!anew)
         leaf = consul_watch_is_busy(store->watch)
                    ? consul_entry_leaf_when_busy(entry, asking.since, asked)
                    : consul_entry_leaf(entry, asking.since);
@@ -139,8 +151,8 @@ static consul_leaf *get_leaf(consul_store *store, consul_entry *entry, consul_en
         goto done;
     ok = stands(store, entry, of_roots, leaf, &asking, anew, &roots, stale, err);
     *stale |= !ok && was_kept && roots != NULL;
-    if (ok && !was_kept)
-        consul_entry_keep_leaf(entry, leaf, roots, origin, asked, 0);
+    if (ok && !was_kept && consul_entry_keep_leaf(entry, leaf, roots, origin, asked, 0))
+        consul_tell_leaf(entry, leaf, &answer, asked);
     if (!ok && !was_kept && roots != NULL)
         consul_error_prefix(err, "%s: ", answer.source);
 
@@ -164,17 +176,18 @@ int consul_store_roots(consul_store *store, const consul_scope *scope, consul_as
     consul_error why = {0};
     bool lost;
 
+    consul_family_look(store->family);
     *roots = NULL;
     if (entry == NULL)
         return 0;
-    *roots = consul_entry_roots_looked_at(entry, asking.since, consul_now_us());
+    *roots = kept_roots(store, entry, &asking);
     if (*roots != NULL)
         return 1;
     *roots = ask_for_roots(store, entry, asking.deadline, &lost, &why);
     if (*roots == NULL && (lost || !asking.strict))
         *roots = consul_entry_roots(entry, CONSUL_EVER);
     else if (*roots == NULL)
-        *roots = consul_entry_roots_looked_at(entry, asking.since, consul_now_us());
+        *roots = kept_roots(store, entry, &asking);
     return *roots != NULL ? 1 : consul_error_copy(err, &why);
 }
 
@@ -281,6 +294,7 @@ int consul_store_leaf(consul_store *store, const char *service, const consul_sco
     bool stale = true;
     enum way way;
 
+    consul_family_look(store->family);
     *leaf = NULL;
     if (service == NULL || *service == '\0')
         service = store->settings->service;

@@ -31,11 +31,14 @@ consul_store *consul_store_new(consul_settings *settings, OSSL_LIB_CTX *libctx, 
     atomic_init(&store->refs, 1);
     store->libctx = libctx;
     store->settings = settings;
+    store->family = consul_family_new();
+    consul_family_look(store->family);
     if ((store->agent = consul_agent_new_unloaded(settings, err)) == NULL
         || (is_needed_now(settings) && !consul_agent_load(store->agent, err))
-        || (store->table = consul_table_new(err)) == NULL
-        || (store->watch = consul_watch_new(store->agent, store->table, libctx, err)) == NULL
-        || (store->verdicts = consul_verdicts_new(err)) == NULL) {
+        || (store->table = consul_table_new(store->family, err)) == NULL
+        || (store->watch = consul_watch_new(store->agent, store->family, store->table, libctx, err))
+               == NULL
+        || (store->verdicts = consul_verdicts_new(store->family, err)) == NULL) {
         consul_store_unref(store);
         return NULL;
     }
@@ -54,6 +57,7 @@ void consul_store_unref(consul_store *store)
         return;
     consul_watch_free(store->watch);
     consul_table_free(store->table);
+    consul_family_free(store->family);
     consul_verdicts_free(store->verdicts);
     consul_agent_free(store->agent);
     consul_settings_free(store->settings);
@@ -72,14 +76,17 @@ int consul_store_load(consul_store *store, consul_error *err)
 
 void consul_store_note_handshake(consul_store *store)
 {
+    consul_family_look(store->family);
     if (consul_agent_load(store->agent, NULL))
         consul_watch_note_handshake(store->watch);
 }
 
 void consul_store_note_peer(consul_store *store)
 {
-    if (consul_agent_load(store->agent, NULL))
-        consul_watch_note_peer(store->watch);
+    if (!consul_agent_load(store->agent, NULL))
+        return;
+    consul_watch_note_peer(store->watch);
+    consul_watch_begin_early(store->watch);
 }
 
 bool consul_store_in_request(void)

@@ -18,6 +18,7 @@ struct consul_store {
     OSSL_LIB_CTX *libctx; /* borrowed */
     consul_settings *settings;
     consul_agent *agent;
+    consul_family *family; /* NULL without memory to share */
     consul_table *table;
     consul_watch *watch;
     consul_verdicts *verdicts;

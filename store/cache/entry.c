@@ -11,23 +11,77 @@
 
 #include <openssl/evp.h>
 
-#define SETTLING_MS 3000 /* the longest time for the agent's verdicts to follow a change */
-
 /* The greatest ages of roots that a watch vouches for: without a request, and during a request. */
 #define LOOK_AGE_US 2000000
 #define LOOK_AGE_ASKED_US 3000000
 #define LOOK_PAUSE_US 500000 /* between the requests of two handshakes */
 
-static uint64_t last_epoch; /* under the lock of base/lock.h */
+uint64_t consul_entry_mark(const consul_entry *entry)
+{
+    if (entry->roots != NULL)
+        return consul_family_mark(entry->roots->digest);
+    return entry->leaf == NULL ? entry->mark : consul_family_mark(entry->leaf->digest);
+}
 
-static bool is_fresh(const consul_entry *entry)
+bool consul_entry_is_watched(const consul_entry *entry)
 {
     return entry->fresh_until != 0 && consul_now_ms() < entry->fresh_until;
 }
 
+bool consul_entry_is_fresh(const consul_entry *entry)
+{
+    consul_vouching vouching;
+
+    return consul_entry_is_watched(entry)
+           || consul_family_vouches(entry->family, entry->place, consul_entry_mark(entry),
+                                    &vouching);
+}
+
+void consul_entry_vouch(const consul_entry *entry)
+{
+    consul_family_vouch(entry->family, entry->place,
+                        &(consul_vouching){.mark = consul_entry_mark(entry),
+                                           .fresh_until = entry->fresh_until,
+                                           .epoch = entry->epoch,
+                                           .epoch_began = entry->epoch_began});
+}
+
+/* Return the moment of the last request whose answer was the kept one: this process's, or a sibling's. */
+static int64_t asked_of(const consul_entry *entry)
+{
+    uint64_t mark;
+    int64_t asked = consul_family_asked(entry->family, entry->place, &mark);
+
+    return mark != 0 && mark == consul_entry_mark(entry) && asked > entry->asked ? asked
+                                                                                 : entry->asked;
+}
+
 static bool is_new_enough(const consul_entry *entry, int64_t since)
 {
-    return entry->asked >= since || is_fresh(entry);
+    return entry->asked >= since || consul_entry_is_fresh(entry) || asked_of(entry) >= since;
+}
+
+/* Return true where a process of the family has begun a request for a newer answer in the last moments. */
+static bool is_being_asked(const consul_entry *entry, int64_t now, int64_t pause)
+{
+    int64_t claimed = consul_family_claimed(entry->family, entry->place);
+
+    return now - entry->being_asked < pause
+           || (claimed != 0 && claimed <= now && now - claimed < pause);
+}
+
+/* Note that the caller asks for a newer answer. */
+static void begin_asking(consul_entry *entry, int64_t now)
+{
+    entry->being_asked = now;
+    consul_family_claim(entry->family, entry->place, now);
+}
+
+/* Return the age that a busy process accepts. */
+static int64_t crowd_age(const consul_entry *entry, int64_t now)
+{
+    return is_being_asked(entry, now, CONSUL_CROWD_AGE_US) ? CONSUL_CROWD_AGE_ASKED_US
+                                                           : CONSUL_CROWD_AGE_US;
 }
 
 consul_roots *consul_entry_roots(consul_entry *entry, int64_t since)
@@ -41,21 +95,21 @@ consul_roots *consul_entry_roots(consul_entry *entry, int64_t since)
     return roots;
 }
 
-consul_roots *consul_entry_roots_looked_at(consul_entry *entry, int64_t since, int64_t now)
+consul_roots *consul_entry_roots_looked_at(consul_entry *entry, int64_t since, int64_t now,
+                                           bool is_busy)
 {
     consul_roots *roots = NULL;
-    int64_t age;
-    bool is_asked;
+    int64_t asked, age;
 
     consul_lock();
-    age = now - entry->asked;
-    is_asked = now - entry->being_asked < LOOK_PAUSE_US;
+    asked = asked_of(entry);
+    age = is_being_asked(entry, now, LOOK_PAUSE_US) ? LOOK_AGE_ASKED_US : LOOK_AGE_US;
     if (entry->roots != NULL
-        && (entry->asked >= since
-            || (age < (is_asked ? LOOK_AGE_ASKED_US : LOOK_AGE_US) && is_fresh(entry))))
+        && (asked >= since || (is_busy && asked >= since - crowd_age(entry, now))
+            || (now - asked < age && consul_entry_is_fresh(entry))))
         roots = consul_roots_ref(entry->roots);
     else
-        entry->being_asked = now;
+        begin_asking(entry, now);
     consul_unlock();
     return roots;
 }
@@ -74,15 +128,12 @@ consul_leaf *consul_entry_leaf(consul_entry *entry, int64_t since)
 consul_leaf *consul_entry_leaf_when_busy(consul_entry *entry, int64_t since, int64_t now)
 {
     consul_leaf *leaf = NULL;
-    bool is_asked;
 
     consul_lock();
-    is_asked = now - entry->being_asked < CONSUL_CROWD_AGE_US
-               && is_new_enough(entry, since - CONSUL_CROWD_AGE_ASKED_US);
-    if (entry->leaf != NULL && (is_asked || is_new_enough(entry, since - CONSUL_CROWD_AGE_US)))
+    if (entry->leaf != NULL && is_new_enough(entry, since - crowd_age(entry, now)))
         leaf = consul_leaf_ref(entry->leaf);
     else
-        entry->being_asked = now;
+        begin_asking(entry, now);
     consul_unlock();
     return leaf;
 }
@@ -195,9 +246,11 @@ static bool takes_place(consul_entry *entry, bool is_other, enum consul_origin o
         bool may_be_older = is_other && asked < entry->asked;
 
         entry->fresh_until = may_be_older ? 0 : fresh_until;
+        if (!may_be_older)
+            entry->watched = consul_now_us();
         return !may_be_older;
     }
-    if (asked < entry->asked || (origin == CONSUL_ASKED && is_fresh(entry)))
+    if (asked < entry->asked || (origin == CONSUL_ASKED && consul_entry_is_fresh(entry)))
         return false;
     if (is_other)
         entry->fresh_until = 0; /* the watch has missed the change, and may be broken */
@@ -225,6 +278,7 @@ bool consul_entry_keep_roots(consul_entry *entry, consul_roots *roots, enum cons
         old = entry->roots;
         entry->roots = consul_roots_ref(roots);
     }
+    consul_entry_vouch(entry);
     consul_unlock();
     if (kept && old != roots)
         tell_roots(old == NULL ? CONSUL_EVENT_ROOTS_FIRST : CONSUL_EVENT_ROOTS_CHANGED, roots);
@@ -249,6 +303,7 @@ bool consul_entry_keep_leaf(consul_entry *entry, consul_leaf *leaf, consul_roots
     }
     if (entry->leaf == leaf && (is_other || checked != NULL))
         old_checked = set_checked(entry, checked, until);
+    consul_entry_vouch(entry);
     consul_unlock();
     if (old != NULL && is_other)
         consul_event_tell(&(consul_event){.kind = CONSUL_EVENT_LEAF_RENEWED,
@@ -259,68 +314,11 @@ bool consul_entry_keep_leaf(consul_entry *entry, consul_leaf *leaf, consul_roots
     return kept;
 }
 
-void consul_entry_keep_epoch(consul_entry *entry, bool is_news, uint64_t index,
-                             consul_deadline fresh_until)
-{
-    consul_lock();
-    if (entry->index != 0 && index != entry->index)
-        entry->changed = consul_now_ms();
-    entry->index = index;
-    if (is_news || !is_fresh(entry)) {
-        entry->epoch = ++last_epoch;
-        entry->epoch_began = consul_now_ms();
-    }
-    entry->fresh_until = fresh_until;
-    consul_unlock();
-}
-
-uint64_t consul_entry_epoch(const consul_entry *entry)
-{
-    uint64_t epoch = 0;
-
-    consul_lock();
-    if (is_fresh(entry) && consul_deadline_after(-SETTLING_MS) >= entry->epoch_began)
-        epoch = entry->epoch;
-    consul_unlock();
-    return epoch;
-}
-
-consul_intentions *consul_entry_unheeded(const consul_entry *entry, bool *fresh)
-{
-    consul_intentions *unheeded;
-
-    consul_lock();
-    unheeded = consul_intentions_ref(entry->unheeded);
-    *fresh = unheeded != NULL && is_fresh(entry);
-    consul_unlock();
-    return unheeded;
-}
-
-void consul_entry_keep_unheeded(consul_entry *entry, consul_intentions *unheeded)
-{
-    consul_intentions *old;
-
-    consul_lock();
-    old = entry->unheeded;
-    entry->unheeded = consul_intentions_ref(unheeded);
-    consul_unlock();
-    consul_intentions_unref(old);
-}
-
-bool consul_entry_has_changed(const consul_entry *entry, int64_t asked)
-{
-    bool has_changed;
-
-    consul_lock();
-    has_changed = entry->changed != 0 && asked < entry->changed + SETTLING_MS;
-    consul_unlock();
-    return has_changed;
-}
-
 void consul_entry_stop_vouching(consul_entry *entry)
 {
     consul_lock();
     entry->fresh_until = 0;
+    consul_entry_vouch(entry);
     consul_unlock();
 }
 

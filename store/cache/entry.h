@@ -12,11 +12,12 @@
 
 #include "agent/intentions.h"
 #include "agent/request.h"
+#include "cache/vouching.h"
 #include "identity/snapshots.h"
 
-/* The greatest ages of a leaf in a busy process: without a request, and during a request. */
-#define CONSUL_CROWD_AGE_US 20000
-#define CONSUL_CROWD_AGE_ASKED_US 60000
+/* The greatest ages of an answer in a busy process: without a request, and during a request. */
+#define CONSUL_CROWD_AGE_US 40000
+#define CONSUL_CROWD_AGE_ASKED_US 100000
 
 /*
  * The limits of doubts: the number at once, the interval in the long run, and its share for one
@@ -29,7 +30,8 @@
 enum consul_kind {
     CONSUL_KIND_ROOTS,
     CONSUL_KIND_LEAF,
-    CONSUL_KIND_INTENTIONS /* for their changes, and for the unheeded ones */
+    CONSUL_KIND_INTENTIONS, /* for their changes, and for the unheeded ones */
+    CONSUL_KINDS
 };
 
 /* An entry. Its key is the kind, the service and the scope, and never changes. */
@@ -39,19 +41,23 @@ struct consul_entry {
     enum consul_kind kind;
     char service[CONSUL_NAME_MAX + 1]; /* "" for roots, and for the intentions of all services */
     consul_scope scope;
+    const consul_family *family; /* borrowed; NULL where nothing is shared */
+    consul_family_place *place;  /* likewise */
     /* Under the lock: */
-    consul_roots *roots;         /* NULL before the first answer, and in other kinds */
-    consul_leaf *leaf;           /* likewise */
-    consul_roots *checked;       /* the roots at the end of the leaf's chain, or NULL */
-    time_t checked_until;        /* the moment at which a certificate of that chain may expire */
-    int64_t asked;               /* the moment of a handshake's request for the answer, or 0 */
-    int64_t being_asked;         /* the moment of the last request of a crowd, or 0 */
+    consul_roots *roots;   /* NULL before the first answer, and in other kinds */
+    consul_leaf *leaf;     /* likewise */
+    consul_roots *checked; /* the roots at the end of the leaf's chain, or NULL */
+    time_t checked_until;  /* the moment at which a certificate of that chain may expire */
+    int64_t asked;         /* the moment of a handshake's request for the answer, or 0 */
+    int64_t watched;       /* the moment of the last answer to a watch, in microseconds, or 0 */
+    int64_t being_asked;   /* the moment of the last request of a crowd, or 0 */
     consul_deadline fresh_until; /* the end of a watch's vouching, 0 without it */
     uint64_t epoch;              /* a new number after each change, seen or perhaps missed */
     int64_t epoch_began;         /* in milliseconds */
     uint64_t uses;               /* the number of uses since consul_table_most_used */
     int64_t doubts_paid;         /* the end of the doubts' used allowance, in milliseconds */
     uint64_t index;              /* X-Consul-Index of the last answer, or 0 */
+    uint64_t mark;               /* of the last answer about intentions: consul_family_mark; or 0 */
     consul_intentions *unheeded; /* from the last answer to a watch, NULL without any */
     int64_t changed;             /* the moment of the last change of intentions, or 0 */
 };
@@ -76,9 +82,10 @@ consul_leaf *consul_entry_leaf(consul_entry *entry, int64_t since);
 /*
  * Return the kept roots like consul_entry_roots, for a handshake that began at `since`. A watch
  * vouches for two seconds at most here, as it may be broken without a sign. Then one handshake gets
- * NULL, and asks. The others get the roots for one second more.
+ * NULL, and asks. The others get the roots for one second more. The roots may be as old as a leaf of a busy process, where `is_busy` is true.
  */
-consul_roots *consul_entry_roots_looked_at(consul_entry *entry, int64_t since, int64_t now);
+consul_roots *consul_entry_roots_looked_at(consul_entry *entry, int64_t since, int64_t now,
+                                           bool is_busy);
 
 /*
  * Return the kept leaf like consul_entry_leaf, for a handshake of a busy process that began at
@@ -115,30 +122,19 @@ bool consul_entry_keep_leaf(consul_entry *entry, consul_leaf *leaf, consul_roots
                             enum consul_origin origin, int64_t asked, consul_deadline fresh_until);
 
 /*
- * Note the answer to a watch of intentions, which vouches until `fresh_until`. `is_news` is true
- * after a change, and after an answer that did not wait for one. An index other than the last one
- * is a change, at any time.
+ * Return true where a watch vouches for the kept answer: this process's, or a sibling's. The lock of base/lock.h is held
+ * here, and in the next three functions.
  */
-void consul_entry_keep_epoch(consul_entry *entry, bool is_news, uint64_t index,
-                             consul_deadline fresh_until);
+bool consul_entry_is_fresh(const consul_entry *entry);
 
-/* Return the unheeded intentions, or NULL. `*fresh` is true where a watch vouches for them. */
-consul_intentions *consul_entry_unheeded(const consul_entry *entry, bool *fresh);
+/* Return the start of the digest of the kept answer, or 0: consul_family_mark. */
+uint64_t consul_entry_mark(const consul_entry *entry);
 
-/* Keep unheeded intentions, or NULL, with a reference of their own. */
-void consul_entry_keep_unheeded(consul_entry *entry, consul_intentions *unheeded);
+/* Return true where a watch of this process vouches for the kept answer. */
+bool consul_entry_is_watched(const consul_entry *entry);
 
-/*
- * Return true where a watch has seen a change of intentions after `asked`, in milliseconds. A
- * change in the seconds before counts, too, as the agent's verdicts may lag behind.
- */
-bool consul_entry_has_changed(const consul_entry *entry, int64_t asked);
-
-/*
- * Return the epoch of intentions, while a watch vouches for it, or 0. Return 0 in its first
- * seconds, as the agent's verdicts may lag behind its answers to a watch.
- */
-uint64_t consul_entry_epoch(const consul_entry *entry);
+/* Tell the family what this process vouches for, where it watches for the family. */
+void consul_entry_vouch(const consul_entry *entry);
 
 /* Note that no watch vouches for the entry any more. */
 void consul_entry_stop_vouching(consul_entry *entry);

@@ -11,16 +11,20 @@
 #define ENTRIES_MAX 16384 /* entries of a store; their names come from local files and settings */
 
 struct consul_table {
+    consul_family *family;
+    consul_entry *last[CONSUL_KINDS]; /* the entries that were used last, by kind */
     size_t count;
     consul_entry *buckets[BUCKETS];
 };
 
-consul_table *consul_table_new(consul_error *err)
+consul_table *consul_table_new(consul_family *family, consul_error *err)
 {
     consul_table *table = OPENSSL_zalloc(sizeof(*table));
 
     if (table == NULL)
         consul_error_set(err, CONSUL_R_OUT_OF_MEMORY, "the store");
+    else
+        table->family = family;
     return table;
 }
 
@@ -70,6 +74,12 @@ static consul_entry *find_entry(consul_table *table, size_t bucket, enum consul_
     return entry;
 }
 
+/* Return true for the intentions of all services, which are used beside each of the others. */
+static bool is_of_everybody(const consul_entry *entry)
+{
+    return entry->kind == CONSUL_KIND_INTENTIONS && *entry->service == '\0';
+}
+
 consul_entry *consul_table_entry(consul_table *table, enum consul_kind kind, const char *service,
                                  const consul_scope *scope, consul_error *err)
 {
@@ -83,13 +93,19 @@ consul_entry *consul_table_entry(consul_table *table, enum consul_kind kind, con
         made->kind = kind;
         OPENSSL_strlcpy(made->service, service, sizeof(made->service));
         made->scope = *scope;
+        made->family = table->family;
+        made->place = consul_family_find(table->family, (int)kind, service, scope);
+        if (is_of_everybody(made))
+            made->mark = CONSUL_FAMILY_MARK_OF_ALL;
         made->next = table->buckets[bucket];
         table->buckets[bucket] = made;
         table->count++;
         entry = made;
     }
-    if (entry != NULL)
+    if (entry != NULL) {
         entry->uses++;
+        table->last[kind] = is_of_everybody(entry) ? table->last[kind] : entry;
+    }
     consul_unlock();
     if (entry == NULL)
         consul_error_set(err, CONSUL_R_OUT_OF_MEMORY,
@@ -97,12 +113,6 @@ consul_entry *consul_table_entry(consul_table *table, enum consul_kind kind, con
                          "than %d entries in this process",
                          kind == CONSUL_KIND_ROOTS ? "roots" : service, ENTRIES_MAX);
     return entry;
-}
-
-/* Return true for the intentions of all services, which are used beside each of the others. */
-static bool is_of_everybody(const consul_entry *entry)
-{
-    return entry->kind == CONSUL_KIND_INTENTIONS && *entry->service == '\0';
 }
 
 consul_entry *consul_table_most_used(consul_table *table, enum consul_kind kind)
@@ -149,4 +159,21 @@ void consul_table_stop_vouching(consul_table *table)
         for (entry = table->buckets[i]; entry != NULL; entry = entry->next)
             entry->fresh_until = 0;
     }
+}
+
+/* Return true where a watch vouches for this entry, or no entry was used yet. */
+static bool is_fresh(const consul_entry *entry)
+{
+    return entry == NULL || consul_entry_is_fresh(entry);
+}
+
+bool consul_table_is_served(consul_table *table)
+{
+    static const consul_scope own;
+    const consul_entry *all = find_entry(table, bucket_of(""), CONSUL_KIND_INTENTIONS, "", &own);
+
+    return is_fresh(table->last[CONSUL_KIND_ROOTS])
+           && (is_fresh(table->last[CONSUL_KIND_LEAF])
+               || is_fresh(table->last[CONSUL_KIND_INTENTIONS])
+               || (all != NULL && consul_entry_is_fresh(all)));
 }

@@ -11,8 +11,11 @@
 
 typedef struct consul_table consul_table;
 
-/* Return an empty table. Return NULL with an error without memory. */
-consul_table *consul_table_new(consul_error *err);
+/*
+ * Return an empty table. It borrows the memory of its family, which may be NULL. Return NULL with an error without
+ * memory.
+ */
+consul_table *consul_table_new(consul_family *family, consul_error *err);
 
 /* Free the table and its entries. NULL is allowed. */
 void consul_table_free(consul_table *table);
@@ -37,7 +40,13 @@ consul_entry *consul_table_all_intentions(consul_table *table, const consul_scop
  */
 consul_entry *consul_table_most_used(consul_table *table, enum consul_kind kind);
 
-/* Note for all entries that no watch vouches for them any more. The lock is held. */
+/*
+ * Return true where a watch vouches for the last used roots, and for the last used leaf or intentions. The
+ * watch may be a sibling's. The lock is held.
+ */
+bool consul_table_is_served(consul_table *table);
+
+/* Note for all entries that no watch of this process vouches for them any more. The lock is held. */
 void consul_table_stop_vouching(consul_table *table);
 
 #endif

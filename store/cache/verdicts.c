@@ -3,6 +3,7 @@
 
 #include "base/event.h"
 #include "base/lock.h"
+#include "cache/family_verdicts.h"
 #include "identity/snapshots.h"
 
 #include <stdlib.h>
@@ -30,17 +31,20 @@ typedef struct kept_set {
 } kept_set;
 
 struct consul_verdicts {
-    kept_set chains[SETS];     /* by target and the peer's certificates */
-    kept_set identities[SETS]; /* by target and the peer's SPIFFE ID */
-    int count;                 /* of identities with a verdict */
+    const consul_family *family; /* borrowed, or NULL */
+    kept_set chains[SETS];       /* by target and the peer's certificates */
+    kept_set identities[SETS];   /* by target and the peer's SPIFFE ID */
+    int count;                   /* of identities with a verdict */
 };
 
-consul_verdicts *consul_verdicts_new(consul_error *err)
+consul_verdicts *consul_verdicts_new(const consul_family *family, consul_error *err)
 {
     consul_verdicts *verdicts = calloc(1, sizeof(*verdicts)); /* touches no page before its use */
 
     if (verdicts == NULL)
         consul_error_set(err, CONSUL_R_OUT_OF_MEMORY, "the kept verdicts");
+    else
+        verdicts->family = family;
     return verdicts;
 }
 
@@ -129,18 +133,32 @@ static void forget_all(kept_set sets[SETS], int64_t asked)
     }
 }
 
-static consul_kept_verdict find_kept(const kept_set sets[SETS],
+/* Return the later verdict of this process's and the family's. A sibling's does not count where a later one lost its place. */
+static consul_kept_verdict find_kept(const consul_verdicts *verdicts, const kept_set sets[SETS],
                                      const unsigned char key[CONSUL_DIGEST_LEN])
 {
     consul_kept_verdict found = {.verdict = CONSUL_VERDICT_NONE};
+    consul_kept_verdict shared = consul_family_find_verdict(verdicts->family, key);
+    const kept_set *set = &sets[set_of(key)];
     const kept_place *place;
+    int64_t known_of;
 
     consul_lock();
-    place = place_in(&sets[set_of(key)], key);
+    place = place_in(set, key);
     if (place != NULL)
         found = place->kept;
+    known_of = place == NULL ? set->forgotten : found.asked;
     consul_unlock();
-    return found;
+    return shared.verdict != CONSUL_VERDICT_NONE && shared.asked > known_of ? shared : found;
+}
+
+/* Keep a verdict, and share it. The lock is held. Return true where it takes a free place. */
+static bool note_and_share(const consul_verdicts *verdicts, kept_set sets[SETS],
+                           const unsigned char key[CONSUL_DIGEST_LEN],
+                           const consul_kept_verdict *verdict)
+{
+    consul_family_note_verdict(verdicts->family, key, verdict);
+    return note(sets, key, verdict);
 }
 
 void consul_verdicts_note(consul_verdicts *verdicts, const consul_spiffe_id *target,
@@ -156,8 +174,8 @@ void consul_verdicts_note(consul_verdicts *verdicts, const consul_spiffe_id *tar
     consul_lock();
     if (made) {
         if (consul_digest_is_set(chain))
-            note(verdicts->chains, of_chain, verdict);
-        verdicts->count += note(verdicts->identities, of_identity, verdict);
+            note_and_share(verdicts, verdicts->chains, of_chain, verdict);
+        verdicts->count += note_and_share(verdicts, verdicts->identities, of_identity, verdict);
     } else {
         forget_all(verdicts->chains, verdict->asked);
         forget_all(verdicts->identities, verdict->asked);
@@ -176,7 +194,7 @@ consul_kept_verdict consul_verdicts_last(const consul_verdicts *verdicts,
     unsigned char key[CONSUL_DIGEST_LEN];
 
     return make_key(target, peer_id->uri, strlen(peer_id->uri), key)
-               ? find_kept(verdicts->identities, key)
+               ? find_kept(verdicts, verdicts->identities, key)
                : none;
 }
 
@@ -189,7 +207,7 @@ consul_kept_verdict consul_verdicts_find(const consul_verdicts *verdicts,
     unsigned char key[CONSUL_DIGEST_LEN];
 
     if (consul_digest_is_set(chain) && make_key(target, chain, CONSUL_DIGEST_LEN, key))
-        found = find_kept(verdicts->chains, key);
+        found = find_kept(verdicts, verdicts->chains, key);
     if (found.verdict != consul_verdicts_last(verdicts, target, peer_id).verdict)
         found.verdict = CONSUL_VERDICT_NONE;
     return found;

@@ -7,6 +7,7 @@
 #define CONSUL_CACHE_VERDICTS_H
 
 #include "agent/authorize.h"
+#include "cache/family.h"
 #include "identity/roots.h"
 
 /* The greatest number of kept verdicts by chain, and of those by identity. */
@@ -21,8 +22,11 @@ typedef struct consul_kept_verdict {
     int64_t asked;               /* the moment of the request, in milliseconds */
 } consul_kept_verdict;
 
-/* Return an empty set of verdicts. Return NULL with an error without memory. */
-consul_verdicts *consul_verdicts_new(consul_error *err);
+/*
+ * Return an empty set of verdicts. It borrows the memory of its family, which may be NULL, and shares the verdicts there.
+ * Return NULL with an error without memory.
+ */
+consul_verdicts *consul_verdicts_new(const consul_family *family, consul_error *err);
 
 /* Free the verdicts. NULL is allowed. */
 void consul_verdicts_free(consul_verdicts *verdicts);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The load of a process, in peers of the mesh. Any thread. A forked child begins without load. */
+/*
+ * The load of a family, in peers of the mesh. Any thread. A process that shares nothing has a load of its own, and a forked
+ * child of it begins without load.
+ */
 #ifndef CONSUL_WATCH_LOAD_H
 #define CONSUL_WATCH_LOAD_H
 
@@ -9,9 +12,15 @@
 void consul_watch_note_peer(consul_watch *watch);
 
 /*
- * Return true in a busy process. Its leaf may be some milliseconds old. Then the second lane is
+ * Return true in a busy process or family. Its leaf may be some milliseconds old. Then the second lane is
  * free for intentions, and kept verdicts count.
  */
 bool consul_watch_is_busy(consul_watch *watch);
+
+/*
+ * Return true in the first handshake of a process of a busy family. Its roots may be some milliseconds old, too. A server
+ * with a process for each connection has no watch that could vouch for them.
+ */
+bool consul_watch_is_first_of_busy(consul_watch *watch);
 
 #endif

@@ -97,8 +97,9 @@ static void after_fork_in_child(void)
         watch->hangs = 0;
         consul_pending_forget(watch->pending);
         watch->handshakes = 0;
-        watch->in_second = 0;
-        watch->busy = false;
+        watch->load = (consul_load){0};
+        watch->alone_since = 0;
+        consul_family_forget_claim(watch->family);
         watch->next_slot = 0;
         watch->thread = NULL;
         if (r == NULL)

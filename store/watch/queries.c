@@ -5,8 +5,8 @@
 #include "agent/slot.h"
 #include "base/event.h"
 #include "base/lock.h"
-#include "identity/cert.h"
 #include "watch/descriptors.h"
+#include "watch/keep.h"
 #include "watch/load.h"
 
 #include <openssl/crypto.h>
@@ -132,68 +132,6 @@ static void begin_query(const consul_watch *watch, consul_watch_thread *r, consu
         did_not_begin(r, q);
 }
 
-static int keep_intentions(const consul_query *q, const consul_answer *answer,
-                           consul_deadline until, bool *is_news)
-{
-    consul_intentions *unheeded = NULL;
-
-    *is_news = answer->index != q->index; /* true also for intentions that an ACL hides */
-    /* Only agents without unheeded intentions are asked for the list of all. */
-    if (*is_news && *q->entry->service != '\0') {
-        if (!consul_intentions_decode(answer->body, answer->len, &unheeded, NULL))
-            return 0;
-        consul_entry_keep_unheeded(q->entry, unheeded);
-        consul_intentions_unref(unheeded);
-    }
-    consul_entry_keep_epoch(q->entry, *is_news, answer->index, until);
-    return 1;
-}
-
-/*
- * Keep the answer to a query, and vouch for it until the next one must have ended. Return 0 for an
- * invalid answer. `*is_news` is true where it differs from the kept one.
- */
-static int keep(const consul_watch *watch, consul_query *q, const consul_answer *answer,
-                bool *is_news)
-{
-    const consul_settings *settings = watch->agent->settings;
-    consul_deadline until =
-        answer->index == 0 ? 0
-                           : consul_deadline_after(settings->watch_wait + settings->watch_wait / 16
-                                                   + settings->request_timeout);
-    consul_entry *of_roots;
-    consul_leaf *leaf, *old_leaf;
-    consul_roots *roots, *old_roots;
-    bool stale, ok = false;
-
-    if (q->entry->kind == CONSUL_KIND_INTENTIONS)
-        return keep_intentions(q, answer, until, is_news);
-    if (q->entry->kind == CONSUL_KIND_ROOTS) {
-        old_roots = consul_entry_roots(q->entry, CONSUL_EVER);
-        roots = consul_entry_decode_roots(q->entry, answer, watch->libctx, NULL);
-        /* Roots that may be unusable for lack of memory are asked for again. */
-        ok = roots != NULL && consul_certs_are_usable(roots->certs);
-        *is_news = roots != old_roots;
-        ok = ok && consul_entry_keep_roots(q->entry, roots, CONSUL_WATCHED, q->began * 1000, until);
-        consul_roots_unref(roots);
-        consul_roots_unref(old_roots);
-        return ok;
-    }
-    of_roots = consul_table_entry(watch->table, CONSUL_KIND_ROOTS, "", &q->entry->scope, NULL);
-    roots = of_roots == NULL ? NULL : consul_entry_roots(of_roots, CONSUL_EVER);
-    old_leaf = consul_entry_leaf(q->entry, CONSUL_EVER);
-    leaf = consul_entry_decode_leaf(q->entry, answer, watch->libctx, NULL);
-    *is_news = leaf != old_leaf;
-    ok = leaf != NULL && roots != NULL
-         && consul_entry_check_leaf(q->entry, leaf, roots, &stale, NULL);
-    ok =
-        ok && consul_entry_keep_leaf(q->entry, leaf, roots, CONSUL_WATCHED, q->began * 1000, until);
-    consul_leaf_unref(leaf);
-    consul_leaf_unref(old_leaf);
-    consul_roots_unref(roots);
-    return ok;
-}
-
 /* Leave an entry that no query can wait for, and take another one. */
 static void give_up(consul_watch_thread *r, consul_query *q)
 {
@@ -238,7 +176,7 @@ static void finish_lane(const consul_watch *watch, consul_watch_thread *r, consu
     consul_answer answer;
     bool is_news = false;
     int ok = consul_exchange_finish(&q->exchange, code, &answer, NULL)
-             && keep(watch, q, &answer, &is_news);
+             && consul_query_keep(watch, q, &answer, &is_news);
 
     /* A query without an index is quick, too, as the index may go backwards for ever. */
     bool is_quick = consul_now_ms() - q->began < quick;

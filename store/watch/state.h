@@ -13,6 +13,7 @@
 #include "base/descriptor.h"
 #include "cache/pending.h"
 #include "cache/table.h"
+#include "cache/watcher.h"
 #include "watch/watch.h"
 
 #include <pthread.h>
@@ -50,6 +51,7 @@ typedef struct consul_watch_thread {
     bool ended;                    /* under the lock of base/lock.h */
     bool stop;                     /* likewise */
     bool lists;                    /* true where only the list of all intentions can be watched */
+    consul_watcher watcher;        /* of the family, where this thread has claimed it */
     bool passed_over;              /* the last word by a lock was not heeded: slot.h */
     consul_deadline intentions_at; /* the earliest moment to watch intentions */
     CURLM *multi;
@@ -62,7 +64,9 @@ typedef struct consul_watch_thread {
 
 struct consul_watch {
     const consul_agent *agent;
+    consul_family *family; /* NULL where nothing is shared */
     consul_table *table;
+    consul_load load; /* of this process, where nothing is shared */
     OSSL_LIB_CTX *libctx;
     /* Under the lock of base/lock.h: */
     consul_watch *next;
@@ -71,14 +75,13 @@ struct consul_watch {
     bool logged_out; /* true where the exit has ended the token of a login */
     int hangs;       /* enum consul_reason while handshakes do not wait for the agent, or 0 */
     consul_deadline hangs_until; /* without a thread, the end of the hang for this process */
-    bool busy;
     consul_pending *pending;
     unsigned handshakes;       /* the number of handshakes of this process */
-    int64_t second_began;      /* the begin of the present second of peers, in milliseconds */
-    unsigned in_second;        /* the number of peers in it */
     consul_deadline next_slot; /* the earliest moment for another try to get a slot */
     consul_deadline idle_at;   /* the moment to give the slot to others */
     int idle_after;            /* milliseconds without a handshake until then */
+    int64_t
+        alone_since; /* the moment since which no sibling watches for this process, in milliseconds, or 0 */
 };
 
 #endif

@@ -38,6 +38,15 @@ static bool yields(consul_watch_thread *r)
     return consul_slot_is_crowd();
 }
 
+/* Return the moment to end without a handshake: of any process, for the watcher of a family. The lock is held. */
+static int64_t idle_moment(const consul_watch *watch, const consul_watch_thread *r)
+{
+    int64_t of_family =
+        r->watcher.word == NULL ? 0 : consul_family_used(watch->family) + watch->idle_after;
+
+    return of_family > watch->idle_at ? of_family : watch->idle_at;
+}
+
 /* Do one round of work, with consul_work_lock held. Return false where the thread is to end. */
 static bool work(consul_watch *watch, consul_watch_thread *r)
 {
@@ -50,13 +59,16 @@ static bool work(consul_watch *watch, consul_watch_thread *r)
         consul_event_tell(&(consul_event){.kind = CONSUL_EVENT_SLOT_GIVEN_UP});
         return false;
     }
+    consul_family_look(watch->family);
+    if (r->slot.fd >= 0 && r->watcher.word == NULL)
+        consul_family_watch(watch->family, &r->watcher);
     do {
         if (!consul_descriptors_are_ours(r))
             return false;
         consul_lock();
         goes_on = !r->stop
                   && (watch->hangs != 0
-                      || (consul_now_ms() < watch->idle_at
+                      || (consul_now_ms() < idle_moment(watch, r)
                           && (consul_query_is_wanted(watch, r, LANE_ROOTS)
                               || consul_query_is_wanted(watch, r, PROBE_REQUEST))));
         consul_unlock();
@@ -87,8 +99,8 @@ static int pause_length(const consul_watch *watch, const consul_watch_thread *r)
     int i;
 
     consul_lock();
-    if (watch->hangs == 0 && watch->idle_at < due)
-        due = watch->idle_at;
+    if (watch->hangs == 0 && idle_moment(watch, r) < due)
+        due = idle_moment(watch, r);
     for (i = 0; i < QUERIES; i++) {
         if (!r->queries[i].active && consul_query_is_wanted(watch, r, i)
             && r->queries[i].next < due)
@@ -133,6 +145,7 @@ static void *run(void *arg)
     int i;
 
     consul_enter_request(true); /* its TLS is libcurl's, to the end */
+    r->watcher.word = NULL;
     pthread_mutex_lock(&consul_work_lock);
     consul_descriptors_make_multi(r);
     while (r->multi != NULL && work(watch, r)) {
@@ -150,6 +163,7 @@ static void *run(void *arg)
     tell_lanes_end();
     OPENSSL_thread_stop(); /* under consul_work_lock, as it takes locks of libcrypto */
     consul_lock();
+    consul_family_leave(watch->family, &r->watcher);
     consul_table_stop_vouching(watch->table);
     watch->hangs = 0;
     consul_pending_forget(watch->pending);

@@ -12,10 +12,11 @@
 #include <openssl/crypto.h>
 
 #define IDLE_MS 60000 /* without a handshake until the slot is given to others */
+#define ALONE_MS 1000 /* without a sibling's watch until a process watches by itself */
 #define HANG_MS 3000  /* a hang without a thread; one handshake waits for the agent then */
 
-consul_watch *consul_watch_new(const consul_agent *agent, consul_table *table, OSSL_LIB_CTX *libctx,
-                               consul_error *err)
+consul_watch *consul_watch_new(const consul_agent *agent, consul_family *family,
+                               consul_table *table, OSSL_LIB_CTX *libctx, consul_error *err)
 {
     consul_watch *watch = OPENSSL_zalloc(sizeof(*watch));
 
@@ -25,6 +26,7 @@ consul_watch *consul_watch_new(const consul_agent *agent, consul_table *table, O
         return NULL;
     }
     watch->agent = agent;
+    watch->family = family;
     watch->table = table;
     watch->libctx = libctx;
     watch->idle_after = IDLE_MS;
@@ -53,6 +55,38 @@ void consul_watch_free(consul_watch *watch)
     OPENSSL_free(watch);
 }
 
+/* Return true where a sibling watches what this process uses. A sibling that changes its lane gets a second to do so. */
+static bool has_watcher(consul_watch *watch, int64_t now)
+{
+    if (!consul_family_is_watched(watch->family))
+        return false;
+    if (consul_table_is_served(watch->table)) {
+        watch->alone_since = 0;
+        return true;
+    }
+    if (watch->alone_since == 0)
+        watch->alone_since = now;
+    return now - watch->alone_since < ALONE_MS;
+}
+
+/*
+ * Return true where this process is to watch. A process of a single handshake may end with its connection. So only one
+ * in two seconds tries. The lock is held.
+ */
+static bool is_to_watch(consul_watch *watch, int64_t now)
+{
+    return watch->thread == NULL && now >= watch->next_slot && !consul_slot_is_crowd()
+           && !has_watcher(watch, now)
+           && (watch->handshakes > 1 || consul_family_may_begin(watch->family, now));
+}
+
+/* Start the thread with a slot, or try again later. The lock is held. */
+static void start(consul_watch *watch, int64_t now)
+{
+    watch->next_slot = now + consul_jitter(SLOT_PAUSE_MS);
+    consul_process_start(watch, true);
+}
+
 void consul_watch_note_handshake(consul_watch *watch)
 {
     int64_t now = consul_now_ms();
@@ -63,14 +97,24 @@ void consul_watch_note_handshake(consul_watch *watch)
     consul_thread_reap(watch);
     is_second = ++watch->handshakes == 2;
     watch->idle_at = now + watch->idle_after;
-    if (watch->handshakes > 1 && watch->thread == NULL && now >= watch->next_slot
-        && !consul_slot_is_crowd()) {
-        watch->next_slot = now + consul_jitter(SLOT_PAUSE_MS);
-        consul_process_start(watch, true);
-    }
+    if (watch->handshakes > 1 && is_to_watch(watch, now))
+        start(watch, now);
     consul_unlock();
     if (is_second)
         consul_event_tell(&(consul_event){.kind = CONSUL_EVENT_SERVES});
+    consul_allow_cancel(state);
+}
+
+void consul_watch_begin_early(consul_watch *watch)
+{
+    int64_t now = consul_now_ms();
+    unsigned of_family = consul_family_note_peer(watch->family, now);
+    int state = consul_forbid_cancel();
+
+    consul_lock();
+    if (watch->handshakes == 1 && of_family > 1 && is_to_watch(watch, now))
+        start(watch, now);
+    consul_unlock();
     consul_allow_cancel(state);
 }
 

@@ -29,11 +29,11 @@
 typedef struct consul_watch consul_watch;
 
 /*
- * Return a watch without a thread. It borrows all three, which must outlive it. Return NULL with an
- * error without memory.
+ * Return a watch without a thread. It borrows all four, which must outlive it. The family may be NULL. Return NULL with
+ * an error without memory.
  */
-consul_watch *consul_watch_new(const consul_agent *agent, consul_table *table, OSSL_LIB_CTX *libctx,
-                               consul_error *err);
+consul_watch *consul_watch_new(const consul_agent *agent, consul_family *family,
+                               consul_table *table, OSSL_LIB_CTX *libctx, consul_error *err);
 
 /* End the thread for good, and wait for its end. */
 void consul_watch_close(consul_watch *watch);
@@ -43,6 +43,12 @@ void consul_watch_free(consul_watch *watch);
 
 /* Note that a handshake begins. The second handshake of a process starts the thread. */
 void consul_watch_note_handshake(consul_watch *watch);
+
+/*
+ * Start the thread in the first handshake of a process, whose peer is of the mesh. The family must have no watch, and have had
+ * another such peer. Strangers start no thread.
+ */
+void consul_watch_begin_early(consul_watch *watch);
 
 /*
  * Return the reason not to wait for this request, enum consul_reason, or 0. The agent has left it

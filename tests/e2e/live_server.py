@@ -4,7 +4,8 @@
     one       all in one process and thread
     threads   a thread for each connection, on one SSLContext
     contexts  the same, on an SSLContext each
-    forks     a child for each connection
+    forks     a child for each connection, one after the other
+    siblings  the same, many at the same time
     prefork   serves two connections, then forks; the child serves the others
     jailed    changes its root directory and its user before it serves
     closing   after two connections, closes all descriptors that it does not know and opens its own there
@@ -89,6 +90,8 @@ def main(model, certificate, key, folder):
     say("ACCEPT 127.0.0.1:%d" % listener.getsockname()[1])
     prepare(model, folder)
     woken = wake_by_signals()
+    if model == "siblings":
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while True:
         select.select([listener, woken[0]], [], [])  # a signal just before accept() would not end it
         client, _ = listener.accept()
@@ -102,15 +105,16 @@ def main(model, certificate, key, folder):
             listener.close()
             os.wait()
             return
-        if model == "forks" and os.fork() != 0:
+        if model in ("forks", "siblings") and os.fork() != 0:
             client.close()
-            os.wait()
+            if model == "forks":
+                os.wait()
         elif model in ("threads", "contexts"):
             own = context if model == "threads" else context_of(files)
             threading.Thread(target=serve, args=(own, client), daemon=True).start()
         else:
             serve(context, client)
-            if model == "forks":
+            if model in ("forks", "siblings"):
                 os._exit(0)
         for file in taken:
             whole = os.pread(file, 64, 0) == HOSTS and os.lseek(file, 0, os.SEEK_CUR) == 0

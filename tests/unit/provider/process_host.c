@@ -413,40 +413,98 @@ static void wait_for(pid_t child)
     CHECK(status == 0);
 }
 
+/* Wait for a byte of the other process, or send one. */
+static void receive(const int ends[2])
+{
+    char byte;
+
+    CHECK(read(ends[0], &byte, 1) == 1);
+}
+
+static void send_to(const int ends[2])
+{
+    CHECK(write(ends[1], "", 1) == 1);
+}
+
+/* Serve with no watch of this process's own. */
+static void serve_without_watch(void)
+{
+    serve();
+    serve();
+    CHECK(threads() == 0 && connections() == 0);
+}
+
+/* Fork, and watch in the child. Its parent relies on that watch, and has its own after the child's end. */
 static int fork_first(void)
 {
-    pid_t child = fork_or_fail();
+    int to_parent[2], to_child[2];
+    pid_t child;
 
+    CHECK(pipe(to_parent) == 0 && pipe(to_child) == 0);
+    child = fork_or_fail();
+    if (child == 0) {
+        watch();
+        send_to(to_parent);
+        receive(to_child);
+        close_contexts();
+        return 0;
+    }
+    receive(to_parent);
+    serve_without_watch();
+    send_to(to_child);
+    wait_for(child);
     watch();
-    if (child > 0)
-        wait_for(child);
     close_contexts();
-    if (child > 0)
-        say("ENDING\n");
+    say("ENDING\n");
     return 0;
 }
 
-/* Fork while watching. Each child has its own watch, and no more; its parent goes on. */
+/* Watch, fork, and end. The child has nothing of this watch, and has its own one then. */
+static int watch_by_generations(int generation, int most)
+{
+    pid_t parent = getpid();
+
+    CHECK(threads() == 0 && sockets() == 0);
+    watch();
+    CHECK(most == 0 || sockets() <= most);
+    most = sockets();
+    if (generation == 0) {
+        close_contexts();
+        return 0;
+    }
+    if (fork_or_fail() > 0)
+        _exit(0);
+    WAIT_UNTIL(getppid() != parent);
+    return watch_by_generations(generation - 1, most);
+}
+
+/* Fork while watching. The children rely on this watch. Once it is gone, one of them has its own. */
 static int fork_watching(void)
 {
-    int generation, most = 0;
-    pid_t child = 0;
+    int to_parent[2], to_child[2];
+    pid_t child;
+    char byte;
 
-    for (generation = 0; generation < GENERATIONS && child == 0; generation++) {
-        CHECK(threads() == 0 && sockets() == 0);
+    CHECK(pipe(to_parent) == 0 && pipe(to_child) == 0);
+    if (fork_or_fail() == 0) {
+        close(to_parent[0]);
         watch();
-        CHECK(most == 0 || sockets() <= most);
-        most = sockets();
         child = fork_or_fail();
+        if (child == 0) {
+            child = getppid();
+            serve_without_watch();
+            send_to(to_child);
+            WAIT_UNTIL(getppid() != child);
+            return watch_by_generations(GENERATIONS, 0);
+        }
+        receive(to_child);
+        _exit(0);
     }
+    close(to_parent[1]);
+    CHECK(read(to_parent[0], &byte, 1) == 0); /* the end of all the others */
     serve();
-    if (child > 0) {
-        wait_for(child);
-        CHECK(threads() == 1 && connections() == 2);
-    }
     close_contexts();
-    if (generation == 1)
-        say("ENDING\n");
+    say("ENDING\n");
     return 0;
 }
 

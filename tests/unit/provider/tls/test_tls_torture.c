@@ -299,7 +299,7 @@ static void test_loading(void **state)
 /* Verdicts for the agent's absence: a no that cannot be kept does not leave an earlier yes. */
 static void test_a_no_is_kept(void **state)
 {
-    consul_verdicts *known = consul_verdicts_new(NULL);
+    consul_verdicts *known = consul_verdicts_new(NULL, NULL);
     consul_kept_verdict yes = {.verdict = CONSUL_VERDICT_YES}, no = {.verdict = CONSUL_VERDICT_NO};
     unsigned char cert[CONSUL_DIGEST_LEN] = "of the friend's certificate";
     consul_spiffe_id web, friend;
@@ -331,7 +331,7 @@ static void test_a_no_is_kept(void **state)
 /* A no is thrown away with all others. An earlier yes that comes after that does not count. */
 static void test_a_no_that_went(void **state)
 {
-    consul_verdicts *known = consul_verdicts_new(NULL);
+    consul_verdicts *known = consul_verdicts_new(NULL, NULL);
     consul_kept_verdict yes = {.verdict = CONSUL_VERDICT_YES, .asked = 60},
                         other = {.verdict = CONSUL_VERDICT_YES, .asked = 50},
                         no = {.verdict = CONSUL_VERDICT_NO, .asked = 100};

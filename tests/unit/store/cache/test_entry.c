@@ -20,7 +20,7 @@ static int set_up(void **state)
 {
     static const consul_scope scope;
 
-    f.live = consul_table_new(NULL);
+    f.live = consul_table_new(NULL, NULL);
     f.entry = consul_table_entry(f.live, CONSUL_KIND_LEAF, "web", &scope, NULL);
     f.leaf = consul_leaf_new(NULL);
     f.roots = consul_roots_new(NULL, NULL);

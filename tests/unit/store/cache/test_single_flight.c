@@ -360,8 +360,9 @@ static void test_fork(void **state)
     static char address[] = "http://127.0.0.1:1";
     consul_settings settings = {.address = address};
     consul_agent *agent = consul_agent_new(&settings, NULL);
-    consul_table *live = consul_table_new(NULL);
-    consul_watch *watch = consul_watch_new(agent, live, NULL, NULL); /* for its fork handlers */
+    consul_table *live = consul_table_new(NULL, NULL);
+    consul_watch *watch =
+        consul_watch_new(agent, NULL, live, NULL, NULL); /* for its fork handlers */
     handshake first = {.store = store}, second = {.store = store};
     int status;
     pid_t pid;

@@ -70,7 +70,7 @@ static void assert_same(const consul_kept_verdict *is, const consul_kept_verdict
 
 static void test_crowd(void **state)
 {
-    consul_verdicts *known = consul_verdicts_new(NULL);
+    consul_verdicts *known = consul_verdicts_new(NULL, NULL);
     int i, by_identity = 0, by_chain = 0;
 
     assert_non_null(known);
@@ -115,7 +115,7 @@ static size_t allocated(void)
 /* A client with a certificate for each of a million names takes no memory by that. */
 static void test_a_million_clients(void **state)
 {
-    consul_verdicts *known = consul_verdicts_new(NULL);
+    consul_verdicts *known = consul_verdicts_new(NULL, NULL);
     consul_spiffe_id id;
     consul_kept_verdict verdict;
     size_t before = 0;
@@ -138,7 +138,7 @@ static void test_a_million_clients(void **state)
 /* Where two handshakes ask at a time, the answer to the later question is the one that is kept. */
 static void test_order(void **state)
 {
-    consul_verdicts *known = consul_verdicts_new(NULL);
+    consul_verdicts *known = consul_verdicts_new(NULL, NULL);
     consul_spiffe_id id = peer(1);
 
     note(known, &id, 1, CONSUL_VERDICT_NO, 11);
@@ -163,7 +163,7 @@ static void test_few(void **state)
     int i, turn;
 
     for (turn = 0; turn < 1000; turn++) {
-        consul_verdicts *known = consul_verdicts_new(NULL);
+        consul_verdicts *known = consul_verdicts_new(NULL, NULL);
 
         for (i = 0; i < 8; i++) {
             ids[i] = peer(8 * turn + i);
@@ -178,7 +178,7 @@ static void test_few(void **state)
 /* A no may have lost its place. A yes that was asked for before it does not follow it. */
 static void test_a_no_that_went(void **state)
 {
-    consul_verdicts *known = consul_verdicts_new(NULL);
+    consul_verdicts *known = consul_verdicts_new(NULL, NULL);
     consul_spiffe_id id = peer(0), other;
     int i;
 
@@ -199,7 +199,7 @@ static void test_a_no_that_went(void **state)
 /* Replicas have one identity, and a certificate each. All are known at a time. */
 static void test_replicas(void **state)
 {
-    consul_verdicts *known = consul_verdicts_new(NULL);
+    consul_verdicts *known = consul_verdicts_new(NULL, NULL);
     consul_spiffe_id id = peer(1);
     int i;
 
@@ -220,7 +220,7 @@ static void test_a_replica_that_is_denied(void **state)
     size_t i;
 
     for (i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
-        consul_verdicts *known = consul_verdicts_new(NULL);
+        consul_verdicts *known = consul_verdicts_new(NULL, NULL);
 
         note(known, &id, 1, CONSUL_VERDICT_YES, 10);
         note(known, &id, 2, ends[i], 9); /* asked for before, perhaps, but said last */
@@ -236,7 +236,7 @@ static void test_no_digest(void **state)
     static const unsigned char none[CONSUL_DIGEST_LEN];
     const consul_kept_verdict yes = {.verdict = CONSUL_VERDICT_YES, .epoch = 1, .asked = 10};
     const consul_kept_verdict no = {.verdict = CONSUL_VERDICT_NO, .epoch = 1, .asked = 11};
-    consul_verdicts *known = consul_verdicts_new(NULL);
+    consul_verdicts *known = consul_verdicts_new(NULL, NULL);
     consul_spiffe_id id = peer(1);
 
     consul_verdicts_note(known, &target, &id, none, &yes);
@@ -252,7 +252,7 @@ static void test_no_digest(void **state)
 /* A verdict belongs to a target and a peer: the one name does not run over into the other. */
 static void test_pairs(void **state)
 {
-    consul_verdicts *known = consul_verdicts_new(NULL);
+    consul_verdicts *known = consul_verdicts_new(NULL, NULL);
     consul_spiffe_id one = {.uri = "spiffe://td/a"}, other = {.uri = "spiffe://td/b"};
     consul_spiffe_id third = {.uri = "spiffe://td/ns/a"};
     consul_spiffe_id longer = {.uri = "spiffe://td/as"}, rest = {.uri = "piffe://td/b"};
@@ -278,6 +278,31 @@ static void test_pairs(void **state)
     consul_verdicts_free(known);
 }
 
+/* Two processes know different things. The answer to the later question counts. */
+static void test_siblings(void **state)
+{
+    consul_family *family = consul_family_new();
+    consul_verdicts *known = consul_verdicts_new(family, NULL);
+    consul_verdicts *siblings = consul_verdicts_new(family, NULL);
+    consul_spiffe_id id = peer(1), other = peer(2);
+
+    assert_non_null(known);
+    assert_non_null(siblings);
+    note(known, &id, 1, CONSUL_VERDICT_NO, 200); /* for this process alone */
+    consul_family_look(family);
+    note(siblings, &id, 1, CONSUL_VERDICT_YES, 100);
+    note(siblings, &other, 2, CONSUL_VERDICT_YES, 100);
+    assert_int_equal(about(known, &id, 1), CONSUL_VERDICT_NO);
+    assert_int_equal(last(known, &id), CONSUL_VERDICT_NO);
+    assert_int_equal(about(known, &other, 2), CONSUL_VERDICT_YES);
+    assert_int_equal(last(known, &other), CONSUL_VERDICT_YES);
+    note(siblings, &other, 3, CONSUL_VERDICT_NO, 300); /* with another certificate */
+    assert_int_equal(about(known, &other, 2), CONSUL_VERDICT_NONE);
+    consul_verdicts_free(known);
+    consul_verdicts_free(siblings);
+    consul_family_free(family);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -290,6 +315,7 @@ int main(void)
         cmocka_unit_test(test_a_replica_that_is_denied),
         cmocka_unit_test(test_no_digest),
         cmocka_unit_test(test_pairs),
+        cmocka_unit_test(test_siblings),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -45,8 +45,8 @@ static int set_up_at(void **state, fixture *f, const char *address)
                                     .authorize_timeout = 300,
                                     .watch_wait = LONG};
     f->client = consul_agent_new(&f->settings, NULL);
-    f->live = consul_table_new(NULL);
-    f->watch = consul_watch_new(f->client, f->live, NULL, NULL);
+    f->live = consul_table_new(NULL, NULL);
+    f->watch = consul_watch_new(f->client, NULL, f->live, NULL, NULL);
     assert_non_null(f->watch);
     f->watch->idle_after = LONG;
     f->roots = consul_table_entry(f->live, CONSUL_KIND_ROOTS, "", &scope, NULL);
@@ -211,8 +211,8 @@ static void test_from_the_second_handshake_on(void **state)
 static int64_t leaf_after_the_thread(const fixture *f)
 {
     static const consul_scope scope;
-    consul_table *live = consul_table_new(NULL);
-    consul_watch *watch = consul_watch_new(f->client, live, NULL, NULL);
+    consul_table *live = consul_table_new(NULL, NULL);
+    consul_watch *watch = consul_watch_new(f->client, NULL, live, NULL, NULL);
     consul_entry *roots = consul_table_entry(live, CONSUL_KIND_ROOTS, "", &scope, NULL), *leaf;
     int64_t began;
 
