@@ -9,7 +9,7 @@ setup=$PWD/build/setup
 build_packages='gcc libc6-dev meson ninja-build pkg-config
     libssl-dev libcurl4-openssl-dev libjansson-dev libcmocka-dev'
 demo_packages='openssl bind9-dnsutils curl'
-envoy_packages='python3-pip'
+pip_packages='python3-pip'
 # The applications in this list are tested as Debian ships them.
 test_packages='openssl curl python3-pytest python3-pytest-xdist python3-cryptography
     nginx-light libnginx-mod-http-js apache2-bin haproxy lighttpd lighttpd-mod-openssl stunnel4
