@@ -57,7 +57,7 @@ static void close_other_ways(SSL *ssl)
     set_options(ssl,
                 SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION | PROV_NO_TX_CERTIFICATE_COMPRESSION);
     SSL_set_num_tickets(ssl, 0);
-    SSL_set_max_early_data(ssl, 0); /* OpenSSL skips early data then, as RFC 8446 4.2.10 wants it */
+    SSL_set_max_early_data(ssl, 0); /* it is skipped then, as RFC 8446, 4.2.10, has it */
     SSL_set_psk_server_callback(ssl, NULL);
     SSL_set_psk_client_callback(ssl, NULL);
     SSL_set_psk_find_session_callback(ssl, NULL);

@@ -30,7 +30,8 @@ REASONS = [
     Reason("session: ", ANY, tuple(f"served, resumed{rest}" for rest in ("", ", warned of a downgrade")),
            (*SERVED, "alert bad_certificate", *REFUSED),
            "The governed server resumes no session. It decides by the certificate of this connection."),
-    Reason("session: a wrong binder", ANY, ("alert illegal_parameter",), ("served", "alert certificate_required"),
+    Reason("session: a wrong binder", ANY, ("alert illegal_parameter", "alert decrypt_error"),
+           ("served", "alert certificate_required"),
            "The governed server knows no ticket. So it looks at no binder, and decides by the certificate."),
 ]
 

@@ -84,7 +84,7 @@ MUTATIONS = [
         ("pre-shared keys of a client stay", "    SSL_set_psk_client_callback(ssl, NULL);\n", ""),
         ("external sessions stay", "    SSL_set_psk_find_session_callback(ssl, NULL);\n", ""),
         ("a session secret stays", "    SSL_set_session_secret_cb(ssl, NULL, NULL);\n", ""),
-        ("early data stays", "    SSL_set_max_early_data(ssl, 0);\n    SSL_set_recv_max_early_data(ssl, 0);\n", ""),
+        ("early data stays", "    SSL_set_max_early_data(ssl, 0);", ""),
         ("renegotiation stays", "SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION | PROV", "SSL_OP_NO_TICKET | PROV"),
         ("sessions of the context are resumed", "               && SSL_set_session_id_context(ssl, context, sizeof(context)) == 1;",
          "               && true;"),
