@@ -57,9 +57,8 @@ def nginx_pair(programs, agent, service):
 
 
 def s_server_pair(programs, agent, service):
-    certificate, key = files(programs, agent, service)
     plain = programs.server(
-        "-cert", certificate, "-cert_chain", certificate, "-key", key, "-CAfile", roots_file(programs, agent),
+        *agent.leaf(service).files(programs.folder, service), "-verifyCAfile", roots_file(programs, agent),
         "-Verify", "3", "-verify_return_error", "-www")
     governed = programs.connect_server(service, "-www", config=programs.config(agent))
     return Pair("s_server", {"plain": plain.port, "governed": governed.port}, {})
