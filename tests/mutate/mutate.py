@@ -68,6 +68,7 @@ class Copy:
             return SURVIVED, ""
         environment = {**os.environ, "CONSUL_PROVIDER_MODULE": str(self.build / "provider" / "consul.so"),
                        "CONSUL_BINARY": str(ROOT / "build" / "setup" / "consul-current"),
+                       "TLSLITE": str(ROOT / "build" / "setup" / "tlslite"),
                        "CONSUL_PROVIDER_FIGURES": str(self.build / "figures")}
         done = self.run(sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider",
                         *(f"tests/e2e/{name}" for name in mutation.e2e), env=environment)
