@@ -16,7 +16,7 @@ from processes import wait_until
 from programs import PYTHON, TLS13, Server
 from test_platforms import AUDIENCE, Issuer
 from test_processes import SCRIPT
-from test_secrets import memory
+from test_secrets import core_dump, memory
 from tls_agent import TlsAgent
 from visitors import Visitor
 
@@ -153,6 +153,18 @@ def test_a_token_in_memory(programs, open_folders, guarded, service, workloads):
     signature = workloads.jwt.rsplit(".", 1)[1]
     assert signature.encode() not in everything
     assert workloads.jwt[:40].encode() not in everything
+
+
+def test_a_token_in_a_core_dump(programs, open_folders, guarded, service, workloads):
+    """The one copy of the token is in memory that the kernel leaves out."""
+    server = serve(programs, open_folders, guarded, service, "one", **workloads.issue(service).settings)
+    guarded.allow(f"friend-{service}", service)
+    assert visitor(programs, guarded, f"friend-{service}").visit(server.port).served
+    token, = workloads.tokens.values()
+    wait_until(lambda: memory(server.child.pid).count(token.encode()) == 1, "the end of a request")
+    dump = core_dump(programs, server)
+    assert service.encode() in dump
+    assert token.encode() not in dump
 
 
 def test_a_program_logs_out_at_its_end(programs, open_folders, guarded, service, workloads):

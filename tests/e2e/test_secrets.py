@@ -2,6 +2,9 @@
 """The memory of a live server has neither a token nor a private key that it no longer needs."""
 
 import re
+import resource
+import signal
+import struct
 
 import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -20,6 +23,7 @@ pytestmark = pytest.mark.applications  # the memory of a sanitizer is too large 
 TOKEN = "7f3c61aa-53cd-4d1a-9a36-5a7a3ce4cf0d"
 KEY_AS_SENT = b"BEGIN EC PRIVATE KEY"  # by an agent; a stand-in's key has other words
 NUMBER = "number as libcrypto has it"
+PT_LOAD = 1  # a part of a core dump that is memory, elf(5)
 
 
 def memory(pid):
@@ -32,6 +36,28 @@ def memory(pid):
                 file.seek(int(start, 16))
                 found.append(file.read(int(end, 16) - int(start, 16)))
     return b"\n".join(found)
+
+
+def core_dump(programs, server):
+    """
+    End a server with a core dump, and return the memory in it. Skip where the host's kernel hands it on.
+
+    The notes of the dump are left out. They have the processor's registers, and vector registers keep the last text.
+    """
+    with open("/proc/sys/kernel/core_pattern") as file:
+        pattern = file.read().strip()
+    if not re.fullmatch(r"[\w.%-]+", pattern):
+        pytest.skip(f"the host takes core dumps to {pattern}")
+    resource.prlimit(server.child.pid, resource.RLIMIT_CORE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    server.signal(signal.SIGQUIT)
+    programs.started.remove(server)  # it ends by a signal
+    assert server.wait() == -signal.SIGQUIT
+    dumps = [file.read_bytes() for file in programs.folder.iterdir() if file.is_file()]
+    dump, = [one for one in dumps if one.startswith(b"\x7fELF")]
+    first, = struct.unpack_from("<Q", dump, 32)
+    size, count = struct.unpack_from("<HH", dump, 54)
+    parts = [struct.unpack_from("<IIQQQQ", dump, first + i * size) for i in range(count)]
+    return b"\n".join(dump[offset:offset + length] for kind, _, offset, _, _, length in parts if kind == PT_LOAD)
 
 
 def forms(pem):
@@ -100,3 +126,20 @@ def test_a_token_in_the_file_is_found(programs, fake, open_folders):
     """So the tests above can fail."""
     server = serve(programs, open_folders, "web", fake, token=TOKEN)
     assert held(server, {"token": TOKEN.encode()})
+
+
+@pytest.mark.parametrize("watches", [False, True], ids=["asks", "watches"])
+def test_a_core_dump(programs, open_folders, fake, watches):
+    """
+    It has the present key as libcrypto has it, but no text of a key. A watch always has a request under way, and so the
+    token of the file.
+    """
+    fake.watchable = watches
+    server = serve(programs, open_folders, "web", fake)
+    friend = Visitor(programs.folder, fake.authority.service("friend"), "friend")
+    assert all(friend.visit(server.port).served for _ in range(5))
+    secrets = {"token": TOKEN.encode(), **forms(fake.leaves["web"].key)}
+    expected = {NUMBER, "token"} if watches else {NUMBER}
+    settled(server, expected, secrets)
+    dump = core_dump(programs, server)
+    assert {name for name, form in secrets.items() if form in dump} == expected
