@@ -5,13 +5,12 @@
  *     agent-attack pairs [SEED [ENDPOINTS]]   each fault at three endpoints, the rest by chance
  *     agent-attack rows SEED FROM COUNT       rows by chance
  *     agent-attack minutes SEED MINUTES FILE  the same; FILE keeps the number of the next one
- *     agent-attack scarce [EVERY]             each allocation fails, or one of so many; few descriptors; clocks step
- *     agent-attack row "endpoint=roots pace=drip" [FIRST LAST [exit]]
+ *     agent-attack cuts [EVERY]               right answers that end after each byte, or one of so many
+ *     agent-attack row "endpoint=roots pace=drip" [CUT [login]]
  *
  * A failure is an unauthorized peer that is served, or a handshake that takes too long. So is a process that grows too
  * much, and one that right answers do not mend. It is shrunk to the fewest values that are out of the ordinary.
  */
-#include "memory.h"
 #include "trial.h"
 
 #include <stdio.h>
@@ -118,19 +117,16 @@ static void show(const order *what, enum verdict before, const trial *t)
 
     row_print(&what->r, text);
     printf(
-        "%s (%s), and now %s: agent-attack row \"%s\" %ld %ld%s\n  %ld ms at most, healed in %ld "
-        "ms, %ld kB more, %d wrong answers, %ld allocations\n  %s\n",
-        verdict_texts[before], t->peer, verdict_texts[t->verdict], text, what->first, what->last,
-        what->at_exit ? " exit" : "", t->longest, t->healed_in, t->grown, t->wrong, t->allocations,
-        t->errors);
+        "%s (%s), and now %s: agent-attack row \"%s\" %ld%s\n  %ld ms at most, healed in %ld ms, "
+        "%ld kB more, %d wrong answers\n  %s\n",
+        verdict_texts[before], t->peer, verdict_texts[t->verdict], text, what->cut,
+        what->logs_in ? " login" : "", t->longest, t->healed_in, t->grown, t->wrong, t->errors);
     fflush(stdout);
 }
 
 static bool is_same(const order *a, const order *b)
 {
-    return memcmp(&a->r, &b->r, sizeof(a->r)) == 0 && a->first == b->first && a->last == b->last
-           && a->at_exit == b->at_exit && a->descriptors == b->descriptors
-           && a->clock_step == b->clock_step;
+    return memcmp(&a->r, &b->r, sizeof(a->r)) == 0 && a->cut == b->cut && a->logs_in == b->logs_in;
 }
 
 static void show_failures(void)
@@ -232,79 +228,53 @@ static void run_minutes(uint64_t seed, long minutes, const char *path)
     }
 }
 
-/* ---- shortages ---- */
+/* ---- answers that end early ---- */
 
-#define FOR_EVER 1000000000L
-
-/* Let allocations of a row fail: each one of `every` alone, and all from it on. */
-static void run_without_memory(const char *text, long every, bool at_exit)
-{
-    order what = {.first = FOR_EVER, .last = FOR_EVER, .at_exit = at_exit};
-    long count, k;
-
-    if (!row_parse(&what.r, text))
-        abort();
-    count = at_exit ? 20 : run_alone(&what).allocations;
-    for (k = 1; k <= count; k += every) {
-        what.first = what.last = k;
-        run_order(&what);
-        what.last = FOR_EVER;
-        run_order(&what);
-    }
-    while (take_one())
-        ;
-    printf("%ld allocations of \"%s\"%s\n", count, text, at_exit ? ", at its exit" : "");
-}
-
-static const char *const scarce_rows[] = {
-    "",
-    "when=kept",
-    "when=denied",
-    "when=denied index=rising",
-    "when=kept index=rising",
-    "role=client",
-    "role=client when=kept index=rising",
-    "when=kept endpoint=authorize pace=reset loss=last-known",
-    "when=kept endpoint=leaf value=bad-utf-8",
-    "endpoint=roots frame=chunked-bytes",
+/* The rows by which each question is asked. */
+static const struct {
+    const char *name, *row;
+    bool logs_in;
+} questions[] = {
+    {"roots", "endpoint=roots", false},
+    {"leaf", "endpoint=leaf", false},
+    {"authorize", "endpoint=authorize when=kept", false},
+    {"intentions", "endpoint=intentions when=busy index=rising", false},
+    {"login", "", true},
 };
-#define SCARCE_ROWS (sizeof(scarce_rows) / sizeof(scarce_rows[0]))
+#define QUESTIONS (sizeof(questions) / sizeof(questions[0]))
 
-/* Let the process run short of descriptors, and let its clock step. */
-static void run_other_shortages(const char *text)
-{
-    static const long steps[] = {1, 60, 3600, 86400, 10 * 365 * 86400L};
-    order what = {0};
-    size_t i;
-
-    if (!row_parse(&what.r, text))
-        abort();
-    for (what.descriptors = 1; what.descriptors <= 8; what.descriptors++)
-        run_order(&what);
-    what.descriptors = 0;
-    for (i = 0; i < 2 * sizeof(steps) / sizeof(steps[0]); i++) {
-        what.clock_step = i % 2 == 0 ? steps[i / 2] : -steps[i / 2];
-        run_order(&what);
-    }
-    while (take_one())
-        ;
-}
-
-static void run_scarce(long every)
+/* Cut right answers at each byte of the body, or at one of so many. A length in the head is right, or too long. */
+static void run_cuts(long every)
 {
     size_t i;
+    long at, before = wrong_answers;
+    int frame;
 
-    for (i = 0; i < SCARCE_ROWS; i++) {
-        run_without_memory(scarce_rows[i], every, false);
-        if (every == 1 || i % 3 == 0)
-            run_other_shortages(scarce_rows[i]);
+    for (i = 0; i < QUESTIONS; i++) {
+        order what = {.cut = 1, .logs_in = questions[i].logs_in};
+        long whole;
+
+        if (!row_parse(&what.r, questions[i].row))
+            abort();
+        whole = run_alone(&what).whole;
+        for (at = 0; at < whole; at += every) {
+            for (frame = 0; frame < 2; frame++) {
+                what.cut = at + 1;
+                what.r.value[AXIS_FRAME] = (unsigned char)(frame == 0 ? FRAME_LENGTH : FRAME_LONG);
+                run_order(&what);
+            }
+        }
+        while (take_one())
+            ;
+        printf("%s: cut at each of %ld bytes, %ld wrong answers\n", questions[i].name, whole,
+               wrong_answers - before);
+        before = wrong_answers;
     }
-    run_without_memory("when=kept index=rising", 1, true);
 }
 
-static int run_one(const char *text, long first, long last, bool at_exit)
+static int run_one(const char *text, long cut, bool logs_in)
 {
-    order what = {.first = first, .last = last, .at_exit = at_exit};
+    order what = {.cut = cut, .logs_in = logs_in};
     trial t;
 
     if (!row_parse(&what.r, text)) {
@@ -329,7 +299,6 @@ int main(int argc, char **argv)
 {
     int result = 2;
 
-    memory_set_up();
     trials_start();
     if (argc >= 2 && strcmp(argv[1], "pairs") == 0) {
         run_pairs(argc > 2 ? strtoull(argv[2], NULL, 10) : 1, argc > 3 ? atoi(argv[3]) : 3);
@@ -341,17 +310,16 @@ int main(int argc, char **argv)
     } else if (argc == 5 && strcmp(argv[1], "minutes") == 0) {
         run_minutes(strtoull(argv[2], NULL, 10), strtol(argv[3], NULL, 10), argv[4]);
         result = tell();
-    } else if (argc >= 2 && strcmp(argv[1], "scarce") == 0) {
-        run_scarce(argc > 2 ? strtol(argv[2], NULL, 10) : 1);
+    } else if (argc >= 2 && strcmp(argv[1], "cuts") == 0) {
+        run_cuts(argc > 2 ? strtol(argv[2], NULL, 10) : 1);
         result = tell();
     } else if (argc >= 3 && strcmp(argv[1], "row") == 0) {
-        result = run_one(argv[2], argc > 3 ? strtol(argv[3], NULL, 10) : 0,
-                         argc > 4 ? strtol(argv[4], NULL, 10) : 0, argc > 5);
+        result = run_one(argv[2], argc > 3 ? strtol(argv[3], NULL, 10) : 0, argc > 4);
     } else {
         fprintf(
             stderr,
             "usage: agent-attack pairs [SEED [ENDPOINTS]] | rows SEED FROM COUNT |"
-            " minutes SEED MINUTES FILE | scarce [EVERY] | row \"AXIS=VALUE ...\" [FIRST LAST [exit]]\n");
+            " minutes SEED MINUTES FILE | cuts [EVERY] | row \"AXIS=VALUE ...\" [CUT [login]]\n");
     }
     trials_stop();
     return result;

@@ -184,11 +184,17 @@ static const char *right_answer(const request *q, bool must_fail)
            "\"allow\"}]}";
 }
 
+static bool is_login(const request *q)
+{
+    return strstr(q->text, " /v1/acl/login ") != NULL && rights.login != NULL;
+}
+
 static bool is_wrong_now(const request *q)
 {
     int once = ANSWERS_WRONG_ONCE;
 
-    if (!ROW_IS(&shared->r, ENDPOINT, q->endpoint)
+    if (!(shared->cuts_login ? is_login(q)
+                             : q->is_known && ROW_IS(&shared->r, ENDPOINT, q->endpoint))
         || atomic_load(&shared->answers) == ANSWERS_RIGHT)
         return false;
     if (atomic_load(&shared->answers) == ANSWERS_WRONG_ONCE
@@ -202,12 +208,13 @@ static void answer(int fd, const request *q)
 {
     static atomic_uint number = 10;
     row r = {0};
-    char location[128] = "";
+    char location[128] = "", cut[REQUEST_MAX];
+    const char *right;
     bytes sent = {0};
     size_t head_len;
     bool wrong;
 
-    if (!q->is_known) { /* the target of a redirect, say */
+    if (!q->is_known && !is_login(q)) { /* the target of a redirect, say */
         answer_write_right("{\"Authorized\": true, \"Reason\": \"elsewhere\"}", &sent);
         send_all(fd, sent.data, sent.len);
         free(sent.data);
@@ -221,8 +228,14 @@ static void answer(int fd, const request *q)
         pause_ms(WAIT_MS);
     if (r.value[AXIS_STATUS] >= STATUS_301 && r.value[AXIS_STATUS] <= STATUS_307)
         snprintf(location, sizeof(location), "Location: http://127.0.0.1:%d/elsewhere\r\n", port);
-    answer_write(&r, right_answer(q, wrong && answer_must_fail(&r)), location,
-                 atomic_fetch_add(&number, 1), &sent, &head_len);
+    right = is_login(q) ? rights.login : right_answer(q, wrong && answer_must_fail(&r));
+    if (wrong)
+        atomic_store(&shared->whole, (long)strlen(right));
+    if (wrong && shared->cut > 0) {
+        snprintf(cut, sizeof(cut), "%.*s", (int)shared->cut - 1, right);
+        right = cut;
+    }
+    answer_write(&r, right, location, atomic_fetch_add(&number, 1), &sent, &head_len);
     send_at_pace(fd, &r, &sent, head_len);
     free(sent.data);
 }

@@ -18,11 +18,15 @@ typedef struct control {
     atomic_bool denied;    /* the friend, too */
     atomic_int wrong;      /* wrong answers so far */
     atomic_int redirected; /* requests at the address of a redirect */
+    long cut; /* a wrong answer is one more than so many bytes of a right one; 0 for others */
+    bool cuts_login;   /* the answer to a login is the wrong one */
+    atomic_long whole; /* the length of the right answer to the last wrong one */
 } control;
 
 /* The right answers, in JSON. Borrowed. */
 typedef struct right_answers {
     const char *roots, *leaf;
+    const char *login; /* NULL where no process logs in */
 } right_answers;
 
 /* Listen on a free port, and return the port. */

@@ -14,11 +14,13 @@
 #define ROLES(X) X(ROLE_SERVER, "server") X(ROLE_CLIENT, "client")
 
 /* The answers before. */
-#define WHENS(X)                                                            \
-    X(WHEN_FRESH, "fresh")   /* nothing */                                  \
-    X(WHEN_KEPT, "kept")     /* right answers */                            \
-    X(WHEN_DENIED, "denied") /* right answers, and then a no to a friend */ \
-    X(WHEN_ONCE, "once")     /* right answers; one wrong answer, and right ones again */
+#define WHENS(X)                                                                         \
+    X(WHEN_FRESH, "fresh")   /* nothing */                                               \
+    X(WHEN_KEPT, "kept")     /* right answers */                                         \
+    X(WHEN_DENIED, "denied") /* right answers, and then a no to a friend */              \
+    X(WHEN_ONCE, "once")     /* right answers; one wrong answer, and right ones again */ \
+    X(WHEN_BUSY,                                                                         \
+      "busy") /* right answers to so many handshakes that the process watches the intentions */
 
 /* The setting on_agent_loss. */
 #define LOSSES(X) X(LOSS_REFUSE, "refuse") X(LOSS_LAST_KNOWN, "last-known")

@@ -4,8 +4,7 @@
 #include "unit.h"
 
 #include "answer.h"
-#include "clock.h"
-#include "memory.h"
+#include "rights.h"
 
 #include <poll.h>
 #include <stdio.h>
@@ -14,7 +13,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <jansson.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -22,12 +20,14 @@
 
 #include "tls.h"
 
-#define PROCESSES 10      /* of each setting of on_agent_loss the half */
+#define PROCESSES 12      /* a third of each kind */
 #define TRIAL_SECONDS 200 /* until a trial is ended from outside */
 #define TIMEOUT_MS 250    /* the provider's, for all questions of one handshake */
 #define SLACK_MS 5000     /* of a busy machine */
 #define PATIENCE_MS 30000
 #define GROWTH_KB (64 << 10)
+#define BUSY 30     /* handshakes in less than a second */
+#define BUSY_MS 600 /* longer than a query takes, and the next handshake */
 
 static long now_ms(void)
 {
@@ -54,14 +54,12 @@ static bool is_served(const row *r, enum peer which, trial *t)
     tls_outcome outcome;
     long began, took;
 
-    memory_pause(); /* tls_ctx ends a process that cannot make its contexts */
     ours = tls_ctx(TLS1_3_VERSION, &own);
     theirs = tls_ctx_in(elsewhere, TLS1_3_VERSION, &peers[which]);
     tls_pair_with(is_server ? theirs : ours, is_server ? ours : theirs, elsewhere, is_server,
                   &client, &server);
     if (!is_server)
         assert_true(SSL_set_tlsext_host_name(client, "friend.service.consul"));
-    memory_go_on();
     began = now_ms();
     outcome = tls_talk(client, server);
     took = now_ms() - began;
@@ -126,39 +124,17 @@ static long peak_kb(void)
     return usage.ru_maxrss;
 }
 
-/* Let the process open so many descriptors more. Below 0, let it open as many as it may. */
-static void limit_descriptors(int more)
+/* Let a friend come as often as to a busy process, or until a wrong answer has come. */
+static void keep_busy(control *c, const row *r, trial *t)
 {
-    struct rlimit limit;
-    int lowest = 0;
+    const struct timespec pause = {.tv_nsec = 5000000};
+    long began = now_ms();
+    int i;
 
-    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
-    if (more >= 0) {
-        lowest = dup(0);
-        assert_true(lowest >= 0);
-        close(lowest);
+    for (i = 0; atomic_load(&c->wrong) == 0 && (i < BUSY || now_ms() - began < BUSY_MS); i++) {
+        is_served(r, FRIEND, t);
+        nanosleep(&pause, NULL);
     }
-    limit.rlim_cur = more < 0 ? limit.rlim_max : (rlim_t)(lowest + more);
-    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
-}
-
-static void begin_shortage(const order *what)
-{
-    clock_step(what->clock_step);
-    if (what->descriptors != 0)
-        limit_descriptors(what->descriptors - 1);
-    if (what->first != 0 && !what->at_exit)
-        memory_arm(what->first, what->last);
-}
-
-/* Return the number of allocations since its begin. */
-static long end_shortage(void)
-{
-    long count = memory_disarm();
-
-    limit_descriptors(-1);
-    clock_step(0);
-    return count;
 }
 
 static void run(control *c, const order *what, trial *t)
@@ -171,19 +147,24 @@ static void run(control *c, const order *what, trial *t)
         note_fault(t, TRIAL_NO_START, "friend");
         return;
     }
+    if (ROW_IS(r, WHEN, WHEN_BUSY))
+        keep_busy(c, r, t);
     t->longest = 0;
     atomic_store(&c->denied, ROW_IS(r, WHEN, WHEN_DENIED));
-    atomic_store(&c->answers, ROW_IS(r, WHEN, WHEN_ONCE) ? ANSWERS_WRONG_ONCE : ANSWERS_WRONG);
+    /* A process makes few logins after one that has failed, so one of them fails. */
+    atomic_store(&c->answers,
+                 ROW_IS(r, WHEN, WHEN_ONCE) || what->logs_in ? ANSWERS_WRONG_ONCE : ANSWERS_WRONG);
+    if (ROW_IS(r, WHEN, WHEN_BUSY))
+        keep_busy(c, r, t);
     rounds = ROW_IS(r, WHEN, WHEN_FRESH) ? 1 : 2;
-    begin_shortage(what);
     for (i = 0; i < rounds && t->verdict == TRIAL_PASSED; i++)
         show_strangers(r, true, t);
-    t->allocations = end_shortage();
     if (t->longest > TIMEOUT_MS + SLACK_MS)
         note_fault(t, TRIAL_SLOW, "any");
     atomic_store(&c->answers, ANSWERS_RIGHT);
     atomic_store(&c->denied, false);
     t->wrong = atomic_load(&c->wrong);
+    t->whole = atomic_load(&c->whole);
     if (t->verdict != TRIAL_PASSED)
         return;
     t->healed_in = wait_for_friend(r, true, t);
@@ -216,44 +197,27 @@ static struct process {
     order what;
 } processes[PROCESSES];
 
-static char *json_of_roots(const minted *ca)
-{
-    char *pem = mint_cert_pem(ca->cert), *text;
-    json_t *json = json_pack("{s:s, s:s, s:[{s:s, s:b}]}", "ActiveRootID", "00:11", "TrustDomain",
-                             TD, "Roots", "RootCert", pem, "Active", 1);
-
-    text = json_dumps(json, 0);
-    json_decref(json);
-    free(pem);
-    return text;
-}
-
-static char *json_of_leaf(const minted *leaf)
-{
-    char *cert = mint_cert_pem(leaf->cert), *key = mint_key_pem(leaf->key), *text;
-    json_t *json = json_pack("{s:s, s:s, s:s, s:s}", "CertPEM", cert, "PrivateKeyPEM", key,
-                             "ServiceURI", SERVICE("web"), "ValidBefore", "2040-01-01T00:00:00Z");
-
-    text = json_dumps(json, 0);
-    json_decref(json);
-    free(cert);
-    free(key);
-    return text;
-}
+enum process_kind { REFUSES, KNOWS_LAST, LOGS_IN, PROCESS_KINDS };
 
 /* Make a port for the agent, the configuration, and all parties. The server starts last. */
-static void set_up(control *c, bool last_known)
+static void set_up(control *c, enum process_kind kind)
 {
     static config_file config;
-    char settings[512];
+    char settings[512], login[128] = "";
+    int jwt = memfd_create("jwt", 0);
     right_answers right;
     minted ca, foreign, web;
     int port = server_listen();
 
+    assert_true(jwt >= 0 && write(jwt, "a.b.c", 5) == 5);
+    if (kind == LOGS_IN)
+        snprintf(login, sizeof(login), "login_method = any\nlogin_bearer_file = /proc/self/fd/%d\n",
+                 jwt);
     snprintf(settings, sizeof(settings),
              "address = 127.0.0.1:%d\nconnect_timeout = %dms\nrequest_timeout = %dms\n"
-             "authorize_timeout = %dms\non_agent_loss = %s\nwatch_wait = 2s\n",
-             port, TIMEOUT_MS, TIMEOUT_MS, TIMEOUT_MS, last_known ? "last-known" : "refuse");
+             "authorize_timeout = %dms\non_agent_loss = %s\nwatch_wait = 2s\n%s",
+             port, TIMEOUT_MS, TIMEOUT_MS, TIMEOUT_MS, kind == KNOWS_LAST ? "last-known" : "refuse",
+             login);
     config = config_file_write(settings, NULL);
     setenv("OPENSSL_CONF", config.path, 1);
     ca = mint_ca(TD); /* libcrypto reads its configuration here */
@@ -266,12 +230,19 @@ static void set_up(control *c, bool last_known)
     peers[STRANGER] = mint_leaf(&foreign, TD, "friend");
     elsewhere = OSSL_LIB_CTX_new();
     assert_non_null(elsewhere);
-    right = (right_answers){.roots = json_of_roots(&ca), .leaf = json_of_leaf(&web)};
+    right = (right_answers){.roots = rights_of_roots(&ca, TD),
+                            .leaf = rights_of_leaf(&web, SERVICE("web")),
+                            .login = "{\"SecretID\": \"11111111-2222-3333-4444-555555555555\", "
+                                     "\"CreateTime\": \"2025-01-01T00:00:00Z\", "
+                                     "\"ExpirationTime\": \"2025-01-02T00:00:00Z\"}"};
     server_start(c, &right);
 }
 
-/* Run the rows that come, each in a process of its own. */
-static void serve(int fd, bool last_known)
+/*
+ * Run the rows that come, each in a process of its own. A token is shared with all processes of a family. So a
+ * process that is to log in does its set-up by itself.
+ */
+static void serve(int fd, enum process_kind kind)
 {
     shared *s = mmap(NULL, sizeof(*s), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     int status;
@@ -280,21 +251,25 @@ static void serve(int fd, bool last_known)
 
     assert_ptr_not_equal(s, MAP_FAILED);
     memset(s, 0, sizeof(*s));
-    set_up(&s->c, last_known);
+    if (kind != LOGS_IN)
+        set_up(&s->c, kind);
     while (read(fd, &what, sizeof(what)) == (ssize_t)sizeof(what)) {
         s->t = (trial){0};
         s->c.r = what.r;
+        s->c.cut = what.cut;
+        s->c.cuts_login = what.logs_in;
         atomic_store(&s->c.answers, ANSWERS_RIGHT);
         atomic_store(&s->c.denied, false);
         atomic_store(&s->c.wrong, 0);
         atomic_store(&s->c.redirected, 0);
+        atomic_store(&s->c.whole, 0);
         child = fork();
         if (child == 0) {
             alarm(TRIAL_SECONDS);
+            if (kind == LOGS_IN)
+                set_up(&s->c, kind);
             run(&s->c, &what, &s->t);
             s->t.ended = true;
-            if (what.at_exit)
-                memory_arm(what.first, what.last);
             exit(0);
         }
         assert_true(child > 0 && waitpid(child, &status, 0) == child);
@@ -322,7 +297,7 @@ void trials_start(void)
             for (other = 0; other < i; other++)
                 close(processes[other].socket);
             close(pair[0]);
-            serve(pair[1], i % 2 == 1);
+            serve(pair[1], (enum process_kind)(i % PROCESS_KINDS));
         }
         close(pair[1]);
         processes[i].socket = pair[0];
@@ -341,9 +316,11 @@ void trials_stop(void)
 
 bool trial_begin(const order *what)
 {
-    int i;
+    int i = what->logs_in                             ? LOGS_IN
+            : ROW_IS(&what->r, LOSS, LOSS_LAST_KNOWN) ? KNOWS_LAST
+                                                      : REFUSES;
 
-    for (i = ROW_IS(&what->r, LOSS, LOSS_LAST_KNOWN) ? 1 : 0; i < PROCESSES; i += 2) {
+    for (; i < PROCESSES; i += PROCESS_KINDS) {
         if (processes[i].busy)
             continue;
         processes[i].busy = true;

@@ -19,24 +19,23 @@ enum verdict {
     TRIAL_NO_START /* it did not work before the wrong answers */
 };
 
-/* A row, and a shortage during its wrong answers. */
+/* A row, and in place of its faults a right answer that ends early. */
 typedef struct order {
     row r;
-    long first, last; /* the numbers of the allocations that fail; 0 for none */
-    bool at_exit;     /* they fail at the exit of the process, and at no handshake */
-    int descriptors;  /* one more than the process may open; 0 for no limit */
-    long clock_step;  /* seconds that are added to the time of day */
+    long cut; /* one more than the bytes of its body that are sent; 0 for all */
+    bool
+        logs_in; /* the process has the token of a login, and it is the answer to the login that is cut */
 } order;
 
 typedef struct trial {
     enum verdict verdict;
-    char peer[32];    /* the peer of the handshake */
-    long longest;     /* ms, of a handshake with wrong answers */
-    long healed_in;   /* ms until a friend was served again */
-    long grown;       /* kB, at most */
-    int wrong;        /* wrong answers that were sent */
-    long allocations; /* while they could fail */
-    bool ended;       /* the trial ran to its end */
+    char peer[32];  /* the peer of the handshake */
+    long longest;   /* ms, of a handshake with wrong answers */
+    long healed_in; /* ms until a friend was served again */
+    long grown;     /* kB, at most */
+    int wrong;      /* wrong answers that were sent */
+    long whole;     /* the length of the body that was cut last */
+    bool ended;     /* the trial ran to its end */
     char errors[TRIAL_ERRORS];
 } trial;
 
