@@ -6,6 +6,7 @@
 #include "identity/cert.h"
 #include "identity/snapshots.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include <jansson.h>
@@ -36,6 +37,60 @@ static bool is_shallow(const char *body, size_t len)
     return depth <= DEPTH_MAX;
 }
 
+/* Return the bytes that an escape in a string stands for. The second half of a surrogate pair adds nothing. */
+static size_t escaped_len(const char *escape)
+{
+    char digits[5] = "";
+    unsigned long code;
+
+    if (escape[1] != 'u')
+        return 1;
+    memcpy(digits, escape + 2, 4);
+    code = strtoul(digits, NULL, 16);
+    if (code >= 0xd800 && code < 0xe000)
+        return code < 0xdc00 ? 4 : 0;
+    return code < 0x80 ? 1 : code < 0x800 ? 2 : 3;
+}
+
+/* Return the length of all strings in a body, without escapes. The body is JSON. */
+static size_t length_in_body(const char *body, size_t len)
+{
+    bool in_string = false;
+    size_t total = 0, i;
+
+    for (i = 0; i < len; i++) {
+        if (body[i] == '"') {
+            in_string = !in_string;
+        } else if (in_string && body[i] == '\\') {
+            total += escaped_len(body + i);
+            i += body[i + 1] == 'u' ? 5 : 1;
+        } else if (in_string) {
+            total++;
+        }
+    }
+    return total;
+}
+
+/* Return the length of all strings and names in a value. */
+static size_t length_in_json(json_t *json)
+{
+    const char *name;
+    json_t *value;
+    size_t total = 0, i;
+
+    json_object_foreach(json, name, value) {
+        total += strlen(name) + length_in_json(value);
+    }
+    json_array_foreach(json, i, value) {
+        total += length_in_json(value);
+    }
+    return json_is_string(json) ? json_string_length(json) : total;
+}
+
+/*
+ * Load an answer. Without memory, jansson leaves single bytes out of a string, and goes on. So the lengths are
+ * compared.
+ */
 json_t *consul_json_load_object(const char *body, size_t len, consul_error *err)
 {
     json_error_t where;
@@ -51,6 +106,8 @@ json_t *consul_json_load_object(const char *body, size_t len, consul_error *err)
         consul_error_set(err, CONSUL_R_AGENT_ANSWER_INVALID, "not JSON: %s", where.text);
     else if (!json_is_object(json))
         consul_error_set(err, CONSUL_R_AGENT_ANSWER_INVALID, "not a JSON object");
+    else if (length_in_json(json) != length_in_body(body, len))
+        consul_error_set(err, CONSUL_R_OUT_OF_MEMORY, "an answer");
     else
         return json;
     json_decref(json);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include <jansson.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/ui.h>
@@ -277,6 +278,40 @@ static void test_long_reason_is_cut(void **state)
     assert_string_equal(reason, "rrrrrrrrrrrrrrr");
 }
 
+/* ---- without memory ---- */
+
+static long failing; /* the number of the allocation that fails */
+
+static void *failing_malloc(size_t size)
+{
+    return --failing == 0 ? NULL : malloc(size);
+}
+
+/* Without memory, jansson leaves bytes out of a string. Such an answer is refused. */
+static void test_without_memory(void **state)
+{
+    static const char body[] =
+        "{\"TrustDomain\": \"11111111-2222-3333-4444-555555555555.consul\", "
+        "\"\\u00e9\\u20ac\\ud83d\\ude00\\n\\\"\\\\\": [\"\xc3\xa9\", {\"a\": 1}]}";
+    consul_error err = {0};
+    json_t *json = NULL;
+    long number;
+
+    json_set_alloc_funcs(failing_malloc, free);
+    for (number = 1; number == 1 || failing <= 0; number++) {
+        json_decref(json);
+        failing = number;
+        json = consul_json_load_object(body, sizeof(body) - 1, &err);
+        if (json != NULL)
+            assert_string_equal(json_string_value(json_object_get(json, "TrustDomain")),
+                                "11111111-2222-3333-4444-555555555555.consul");
+    }
+    json_set_alloc_funcs(malloc, free);
+    assert_true(number > 10);
+    assert_non_null(json);
+    json_decref(json);
+}
+
 /* ---- nobody is asked for a passphrase ---- */
 
 static int note_prompt(UI *ui)
@@ -307,9 +342,13 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_valid),         cmocka_unit_test(test_invalid),
-        cmocka_unit_test(test_cut),           cmocka_unit_test(test_invalid_without_error),
-        cmocka_unit_test(test_queue_is_kept), cmocka_unit_test(test_long_reason_is_cut),
+        cmocka_unit_test(test_valid),
+        cmocka_unit_test(test_invalid),
+        cmocka_unit_test(test_cut),
+        cmocka_unit_test(test_invalid_without_error),
+        cmocka_unit_test(test_queue_is_kept),
+        cmocka_unit_test(test_long_reason_is_cut),
+        cmocka_unit_test(test_without_memory),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);
