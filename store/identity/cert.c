@@ -104,8 +104,11 @@ bool consul_certs_are_usable(const STACK_OF(X509) *certs)
     ERR_set_mark();
     for (i = 0; i < sk_X509_num(certs) && usable; i++) {
         X509 *cert = sk_X509_value(certs, i);
+        const EVP_PKEY *key = X509_get0_pubkey(cert);
 
-        usable = X509_get0_pubkey(cert) != NULL && X509_check_purpose(cert, -1, 0) == 1;
+        /* A key that was read without memory may have sizes of 0 for ever. */
+        usable = key != NULL && EVP_PKEY_get_size(key) > 0 && EVP_PKEY_get_security_bits(key) > 0
+                 && X509_check_purpose(cert, -1, 0) == 1;
     }
     ERR_pop_to_mark();
     return usable;
