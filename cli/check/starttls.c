@@ -141,13 +141,11 @@ static bool begin_mysql(dialog *d)
     if (!read_bytes(d, packet, 4))
         return false;
     len = packet[0] | (size_t)packet[1] << 8 | (size_t)packet[2] << 16;
-    if (len > BYTES_MAX - 4)
-        len = 0; /* no greeting is that long */
     if (!read_bytes(d, packet, len))
         return false;
     end = memchr(packet, '\0', len);
     /* The version, a number of four bytes, eight of the salt and a zero; then the capabilities. */
-    if (len == 0 || packet[0] != 10 || end == NULL || (size_t)(end - packet) + 16 > len) {
+    if (packet[0] != 10 || end == NULL || (size_t)(end - packet) + 16 > len) {
         snprintf(d->why, CLI_STARTTLS_WHY, "it is no MySQL or MariaDB, or lets no client in");
         return false;
     }

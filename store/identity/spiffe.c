@@ -44,7 +44,7 @@ static int take_pair(const char **text, const char *end, const char *label,
     p += label_len + 2;
     while (p + len < end && is_path_char(p[len]))
         len++;
-    if (len == 0 || len > CONSUL_NAME_MAX || (p + len < end && p[len] != '/'))
+    if (len == 0 || len > CONSUL_NAME_MAX)
         return 0;
     memcpy(value, p, len);
     value[len] = '\0';

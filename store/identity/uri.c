@@ -21,7 +21,8 @@ static int hex_digit(char c)
 }
 
 /*
- * Decode the percent signs of text[0..len) into a name. Return 0 with an error for an invalid name.
+ * Decode the percent signs of text[0..len) into a name. A NUL or a delimiter is at text[len]. Return 0 with an error
+ * for an invalid name.
  */
 static int decode_name(const char *what, const char *text, size_t len,
                        char name[CONSUL_NAME_MAX + 1], consul_error *err)
@@ -32,10 +33,10 @@ static int decode_name(const char *what, const char *text, size_t len,
         int c = (unsigned char)text[in];
 
         if (c == '%') {
-            int high = in + 1 < len ? hex_digit(text[in + 1]) : -1;
-            int low = in + 2 < len ? hex_digit(text[in + 2]) : -1;
+            int high = hex_digit(text[in + 1]); /* no digit follows the name */
+            int low = high < 0 ? -1 : hex_digit(text[in + 2]);
 
-            if (high < 0 || low < 0)
+            if (low < 0)
                 return consul_error_set(err, CONSUL_R_URI_INVALID,
                                         "%s has a '%%' without two hexadecimal digits", what);
             c = high * 16 + low;

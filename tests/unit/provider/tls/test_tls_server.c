@@ -285,6 +285,61 @@ static void test_verify_callback(void **state)
     }
 }
 
+static int on_verify_all_is_well(int ok, X509_STORE_CTX *ctx)
+{
+    X509_STORE_CTX_set_error(ctx, X509_V_OK);
+    return 1;
+}
+
+/* An application that looks at the result of a refused client finds no success. */
+static void test_a_callback_that_forgives(void **state)
+{
+    size_t i;
+
+    for (i = 0; i < 2; i++) {
+        SSL_CTX *server_ctx = tls_ctx(tls_versions[i], &world.web);
+        SSL_CTX *client_ctx = tls_ctx(tls_versions[i], &world.stranger);
+        SSL *client, *server;
+        tls_outcome outcome;
+
+        SSL_CTX_set_verify(server_ctx, SSL_VERIFY_PEER, on_verify_all_is_well);
+        tls_pair(client_ctx, server_ctx, &client, &server);
+        outcome = tls_talk(client, server);
+        assert_refused("a callback that forgives", &outcome);
+        assert_int_not_equal(SSL_get_verify_result(server), X509_V_OK);
+        tls_close(client, server);
+        SSL_CTX_free(server_ctx);
+        SSL_CTX_free(client_ctx);
+    }
+}
+
+/* The agent knows services by their names alone. It is not asked about a service of another mesh. */
+static void test_a_leaf_of_another_mesh(void **state)
+{
+    minted web = mint_leaf(&world.ca, OTHER_TD, "web");
+    size_t i;
+
+    for (i = 0; i < 2; i++) {
+        OSSL_LIB_CTX *libctx;
+        SSL_CTX *server_ctx = tls_ctx(tls_versions[i], &web);
+        SSL_CTX *client_ctx = tls_ctx_elsewhere(tls_versions[i], &world.friend, &libctx);
+        SSL *client, *server;
+        tls_outcome outcome;
+
+        SSL_CTX_set_verify(client_ctx, SSL_VERIFY_NONE, NULL);
+        tls_pair_with(client_ctx, server_ctx, libctx, true, &client, &server);
+        outcome = tls_talk(client, server);
+        assert_refused("a leaf of another mesh", &outcome);
+        assert_contains(outcome.server_errors, "is not in the trust domain \"" TD "\"");
+        tls_close(client, server);
+        SSL_CTX_free(server_ctx);
+        SSL_CTX_free(client_ctx);
+        OSSL_LIB_CTX_free(libctx);
+    }
+    assert_int_equal(world.agent.questions, 0);
+    minted_free(&web);
+}
+
 /* After a handshake, the application finds the peer as after any verified one. */
 static void test_verified_peer_is_there(void **state)
 {
@@ -344,6 +399,8 @@ int main(void)
         cmocka_unit_test_setup(test_own_leaf_of_another_trust_domain, tls_reset),
         cmocka_unit_test_setup(test_trust_domain_has_no_case, tls_reset),
         cmocka_unit_test_setup(test_verify_callback, tls_reset),
+        cmocka_unit_test_setup(test_a_callback_that_forgives, tls_reset),
+        cmocka_unit_test_setup(test_a_leaf_of_another_mesh, tls_reset),
         cmocka_unit_test_setup(test_verified_peer_is_there, tls_reset),
         cmocka_unit_test_setup(test_the_applications_store_decides_nothing, tls_reset),
     };

@@ -47,7 +47,7 @@ static void test_serials(void **state)
     }
 }
 
-static int authorize(agent_fixture *f, const char *target_uri, consul_error *err)
+static enum consul_verdict authorize(agent_fixture *f, const char *target_uri, consul_error *err)
 {
     minted ca = mint_ca("td.consul");
     minted peer = mint(&ca, (mint_order){.serial = 0xabcd});
@@ -55,20 +55,20 @@ static int authorize(agent_fixture *f, const char *target_uri, consul_error *err
     consul_spiffe_id target, id = {.uri = "spiffe://TD.consul/ns/default/dc/dc1/svc/db"};
     consul_request request = {.path = CONSUL_AUTHORIZE_PATH, .deadline = CONSUL_NO_DEADLINE};
     consul_answer answer;
+    enum consul_verdict verdict;
     char *body;
-    int ok;
 
     assert_true(consul_spiffe_id_parse(target_uri, strlen(target_uri), &target, NULL));
     body = consul_authorize_encode(&f->settings, &target, peer.cert, &id, err);
     assert_non_null(body);
     request.body = body;
-    ok = CONSUL_VERDICT_YES == consul_authorize_ask(agent, &request, &target, &id, &answer, err);
+    verdict = consul_authorize_ask(agent, &request, &target, &id, &answer, err);
     consul_answer_free(&answer);
     free(body);
     consul_agent_free(agent);
     minted_free(&peer);
     minted_free(&ca);
-    return ok;
+    return verdict;
 }
 
 #define WEB "spiffe://td/ns/default/dc/dc1/svc/web"
@@ -102,7 +102,7 @@ static void test_question(void **state)
 
         f->settings.ns = (char *)(uintptr_t)questions[i].configured_ns;
         f->settings.partition = (char *)(uintptr_t)questions[i].configured_partition;
-        assert_int_equal(authorize(f, questions[i].target, NULL), 1);
+        assert_int_equal(authorize(f, questions[i].target, NULL), CONSUL_VERDICT_YES);
         assert_string_equal(f->seen.method, "POST");
         assert_string_equal(f->seen.target, "/v1/agent/connect/authorize");
         json = json_loads(f->seen.body, JSON_REJECT_DUPLICATES, NULL);
@@ -120,29 +120,57 @@ static void test_question(void **state)
     }
 }
 
+/* An answer that is no verdict ends an earlier yes. A loss or a shortage does not. */
 static void test_decisions(void **state)
 {
     static const struct {
         http_reply reply;
+        enum consul_verdict verdict;
         int reason; /* 0 for a yes */
         const char *text;
     } rows[] = {
-        {{.status = 200, .body = "{\"Authorized\": true}"}, 0, ""},
+        {{.status = 200, .body = "{\"Authorized\": true}"}, CONSUL_VERDICT_YES, 0, ""},
         {{.status = 200, .body = "{\"Authorized\": false, \"Reason\": \"Matched DENY\"}"},
+         CONSUL_VERDICT_NO,
          CONSUL_R_PEER_DENIED,
          "/svc/db\" may not connect to \"web\": Matched DENY"},
         {{.status = 200, .body = "{\"Authorized\": \"true\"}"},
+         CONSUL_VERDICT_NONE,
          CONSUL_R_AGENT_ANSWER_INVALID,
          "POST http://127.0.0.1:"},
-        {{.status = 200, .body = "{}"}, CONSUL_R_AGENT_ANSWER_INVALID, "Authorized is missing"},
-        {{.status = 200, .body = "true"}, CONSUL_R_AGENT_ANSWER_INVALID, "not JSON"},
-        {{.status = 200}, CONSUL_R_AGENT_ANSWER_INVALID, "the answer is empty"},
-        {{.status = 403, .body = "{\"Authorized\": true}"}, CONSUL_R_AGENT_REFUSED, "403"},
-        {{.status = 500, .body = "{\"Authorized\": true}"}, CONSUL_R_AGENT_REFUSED, "500"},
+        {{.status = 200, .body = "{}"},
+         CONSUL_VERDICT_NONE,
+         CONSUL_R_AGENT_ANSWER_INVALID,
+         "Authorized is missing"},
+        {{.status = 200, .body = "true"},
+         CONSUL_VERDICT_NONE,
+         CONSUL_R_AGENT_ANSWER_INVALID,
+         "not JSON"},
+        {{.status = 200},
+         CONSUL_VERDICT_NONE,
+         CONSUL_R_AGENT_ANSWER_INVALID,
+         "the answer is empty"},
+        {{.status = 403, .body = "{\"Authorized\": true}"},
+         CONSUL_VERDICT_NONE,
+         CONSUL_R_AGENT_REFUSED,
+         "403"},
+        {{.status = 429, .body = "{\"Authorized\": true}"},
+         CONSUL_VERDICT_UNASKED,
+         CONSUL_R_AGENT_REFUSED,
+         "429"},
+        {{.status = 500, .body = "{\"Authorized\": true}"},
+         CONSUL_VERDICT_LOST,
+         CONSUL_R_AGENT_REFUSED,
+         "500"},
+        {{.status = 500, .body = "rate limit reached"},
+         CONSUL_VERDICT_UNASKED,
+         CONSUL_R_AGENT_REFUSED,
+         "500"},
         {{.manner = HTTP_CUT, .status = 200, .body = "{\"Authorized\": true}          "},
+         CONSUL_VERDICT_UNASKED,
          CONSUL_R_AGENT_UNREACHABLE,
          "/authorize"},
-        {{.manner = HTTP_CLOSE}, CONSUL_R_AGENT_UNREACHABLE, "/authorize"},
+        {{.manner = HTTP_CLOSE}, CONSUL_VERDICT_UNASKED, CONSUL_R_AGENT_UNREACHABLE, "/authorize"},
     };
     agent_fixture *f = *state;
     size_t i;
@@ -151,7 +179,7 @@ static void test_decisions(void **state)
         consul_error err = {0};
 
         f->reply = rows[i].reply;
-        assert_int_equal(authorize(f, WEB, &err), rows[i].reason == 0);
+        assert_int_equal(authorize(f, WEB, &err), rows[i].verdict);
         assert_error(&err, rows[i].reason, rows[i].text);
     }
 }

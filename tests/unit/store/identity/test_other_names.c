@@ -131,12 +131,24 @@ static void test_a_name_in_another_encoding(void **state)
     minted_free(&one);
 }
 
+/* Names that cannot be read, for lack of memory say, may be any. */
+static void test_unknown_names(void **state)
+{
+    minted one = mint(NULL, (mint_order){.subject = NULL});
+    consul_spiffe_id id;
+
+    assert_int_equal(consul_spiffe_id_parse(WEB, strlen(WEB), &id, NULL), 1);
+    assert_int_equal(consul_cert_names(one.cert, &id), CONSUL_NAMES_FOREIGN);
+    minted_free(&one);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_a_name_with_a_nul),
         cmocka_unit_test(test_a_name_in_another_encoding),
+        cmocka_unit_test(test_unknown_names),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

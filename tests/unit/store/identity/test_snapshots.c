@@ -487,12 +487,35 @@ static void test_empty_names(void **state)
     minted_free(&nameless);
 }
 
+/* A chain that was checked is checked again when the first of its certificates has expired. */
+static void test_next_expiry(void **state)
+{
+    static const long lives[][2] = {{100, 1000}, {1000, 100}, {-50, 100}};
+    size_t i;
+
+    for (i = 0; i < 3; i++) {
+        minted root =
+            mint(NULL, (mint_order){.ca = true, .not_before = -60, .not_after = lives[i][0]});
+        minted between =
+            mint(&root, (mint_order){.ca = true, .not_before = -60, .not_after = lives[i][1]});
+        consul_roots *roots = make_roots(TD, &root, NULL);
+        consul_leaf *leaf = make_leaf(mint_leaf(&between, TD, "web"), &between);
+
+        assert_between(consul_leaf_next_expiry(leaf, roots) - time(NULL), 1, 100);
+        consul_leaf_unref(leaf);
+        consul_roots_unref(roots);
+        minted_free(&between);
+        minted_free(&root);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_references),    cmocka_unit_test(test_accessors),
         cmocka_unit_test(test_leaf_check),    cmocka_unit_test(test_verify),
         cmocka_unit_test(test_verify_bad_ca), cmocka_unit_test(test_empty_names),
+        cmocka_unit_test(test_next_expiry),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);

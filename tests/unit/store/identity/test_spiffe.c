@@ -237,6 +237,10 @@ static const struct {
      {.names = {{GEN_URI, "https://web", 0}, {GEN_URI, WEB, 0}}},
      "2 URIs",
      true},
+    {"two IDs, the service's last",
+     {.names = {{GEN_URI, "spiffe://td/x", 0}, {GEN_URI, WEB, 0}}},
+     "2 URIs",
+     true},
     {"the same URI twice", {.names = {{GEN_URI, WEB, 0}, {GEN_URI, WEB, 0}}}, "2 URIs", true},
     {"two extensions",
      {.names = {{GEN_URI, WEB, 0}}, .more_names = {{GEN_DNS, "web", 0}}},
@@ -311,6 +315,22 @@ static void test_certificates(void **state)
     minted_free(&ca);
 }
 
+/* A certificate that claims several trust domains claims ours, in whichever place. */
+static void test_claims_of_several(void **state)
+{
+    minted last =
+        mint(NULL, (mint_order){.names = {{GEN_URI, "spiffe://td/x", 0}, {GEN_URI, WEB, 0}}});
+    minted other = mint(NULL, (mint_order){.names = {{GEN_URI, "spiffe://td/x", 0}},
+                                           .more_names = {{GEN_URI, WEB, 0}}});
+
+    assert_true(consul_cert_claims_trust_domain(last.cert, TD));
+    assert_true(consul_cert_claims_trust_domain(other.cert, TD));
+    assert_true(consul_cert_claims_trust_domain(other.cert, "td"));
+    assert_false(consul_cert_claims_trust_domain(other.cert, "x"));
+    minted_free(&last);
+    minted_free(&other);
+}
+
 static void test_id_of_certificate(void **state)
 {
     minted ca = mint_ca(TD), leaf = mint_leaf(&ca, TD, "web");
@@ -363,6 +383,44 @@ static void test_the_queue_is_kept_for_names(void **state)
     minted_free(&leaf);
 }
 
+/* OpenSSL reads more than DER: a text in pieces, and a length of more bytes than it needs. */
+static void test_names_in_another_form(void **state)
+{
+    static const char web[] = "spiffe://td/ns/n/dc/d/svc/web"; /* 29 bytes */
+    static const struct {
+        const char *before;
+        size_t len;
+        bool is_der;
+    } forms[] = {
+        {"\x30\x1f\x86\x1d", 4, true},
+        {"\x30\x20\x86\x81\x1d", 5, false},
+        {"\x30\x81\x1f\x86\x1d", 5, false},
+        {"\x30\x21\xa6\x1f\x16\x1d", 6, false},
+    };
+    size_t i;
+
+    for (i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
+        minted leaf = mint(NULL, (mint_order){.subject = "web"});
+        ASN1_OCTET_STRING *data = ASN1_OCTET_STRING_new();
+        X509_EXTENSION *extension;
+        unsigned char names[64];
+        consul_error err = {0};
+        consul_spiffe_id id;
+
+        memcpy(names, forms[i].before, forms[i].len);
+        memcpy(names + forms[i].len, web, sizeof(web) - 1);
+        ASN1_OCTET_STRING_set(data, names, (int)(forms[i].len + sizeof(web) - 1));
+        extension = X509_EXTENSION_create_by_NID(NULL, NID_subject_alt_name, 0, data);
+        assert_int_equal(X509_add_ext(leaf.cert, extension, -1), 1);
+        assert_int_equal(consul_spiffe_id_of_cert(leaf.cert, &id, &err), forms[i].is_der);
+        if (!forms[i].is_der)
+            assert_error(&err, CONSUL_R_PEER_NOT_A_SERVICE, "is not DER");
+        X509_EXTENSION_free(extension);
+        ASN1_OCTET_STRING_free(data);
+        minted_free(&leaf);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -372,9 +430,11 @@ int main(void)
         cmocka_unit_test(test_no_byte_beyond_the_length),
         cmocka_unit_test(test_length_limits),
         cmocka_unit_test(test_certificates),
+        cmocka_unit_test(test_claims_of_several),
         cmocka_unit_test(test_id_of_certificate),
         cmocka_unit_test(test_the_queue_is_kept),
         cmocka_unit_test(test_the_queue_is_kept_for_names),
+        cmocka_unit_test(test_names_in_another_form),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

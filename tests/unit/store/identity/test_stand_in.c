@@ -96,13 +96,71 @@ static void test_lengths(void **state)
         text[len - 1] = 'x';
         text[len] = '\0';
         if (len != 127 && len != 128 && len != 255 && len != 256 && len != CONSUL_URI_MAX
-            && len != CONSUL_URI_MAX + 1)
+            && len != CONSUL_URI_MAX + 1 && len != sizeof(text) - 1)
             continue;
         one = mint(NULL, order);
         assert_true(consul_cert_stands_in(one.cert, &uri));
         assert_int_equal(uri.kind == CONSUL_URI_LEAF, len - begin <= CONSUL_NAME_MAX);
         minted_free(&one);
     }
+}
+
+/* Names that OpenSSL cannot decode may hide a URI. A URI that is longer than its extension is no URI. */
+static void test_malformed_names(void **state)
+{
+    static const struct {
+        const char *names;
+        int len;
+        bool stands_in;
+    } malformed[] = {
+        {"\x30\x05\xa6\x03\x16\x09x", 7, true}, /* in pieces, of which one is too long */
+        {"\x30\x11\x86\x83\x00\x00\x0c"
+         "consul:leaf/",
+         19, true}, /* a length of three bytes */
+        {"\x30\x11\x86\x10"
+         "consul:leaf/web",
+         19, false},
+        {"\x30\x11\x86\x0f"
+         "consul:leaf/web",
+         19, true},
+    };
+    size_t i;
+
+    for (i = 0; i < sizeof(malformed) / sizeof(malformed[0]); i++) {
+        minted one = mint(NULL, (mint_order){.subject = "stand-in"});
+        ASN1_OCTET_STRING *data = ASN1_OCTET_STRING_new();
+        X509_EXTENSION *ext;
+        consul_uri uri = {.kind = CONSUL_URI_LEAF};
+
+        ASN1_OCTET_STRING_set(data, (const unsigned char *)malformed[i].names, malformed[i].len);
+        ext = X509_EXTENSION_create_by_NID(NULL, NID_subject_alt_name, 0, data);
+        assert_true(X509_add_ext(one.cert, ext, -1));
+        if (consul_cert_stands_in(one.cert, &uri) != malformed[i].stands_in)
+            fail_msg("row %zu", i);
+        assert_int_equal(uri.kind, i == 3 ? CONSUL_URI_LEAF : CONSUL_URI_ROOTS);
+        X509_EXTENSION_free(ext);
+        ASN1_OCTET_STRING_free(data);
+        minted_free(&one);
+    }
+}
+
+/* The private key of stand-ins is public. A certificate of that key is nothing else, whatever its names are. */
+static void test_key(void **state)
+{
+    const unsigned char *der = consul_stand_in_key;
+    EVP_PKEY *key = d2i_AutoPrivateKey(NULL, &der, CONSUL_STAND_IN_KEY_LEN);
+    minted one = mint(NULL, (mint_order){.subject = "web", .key = key});
+    minted other = mint(NULL, (mint_order){.subject = "web"});
+    consul_uri uri = {.kind = CONSUL_URI_LEAF};
+
+    assert_true(consul_cert_stands_in(one.cert, &uri));
+    assert_int_equal(uri.kind, CONSUL_URI_ROOTS);
+    assert_false(consul_cert_stands_in(other.cert, &uri));
+    assert_true(consul_key_stands_in(key));
+    assert_false(consul_key_stands_in(other.key));
+    minted_free(&one);
+    minted_free(&other);
+    EVP_PKEY_free(key);
 }
 
 /* Check that the three forms of the key file are one: its bytes, its identifier, its PEM. */
@@ -134,8 +192,8 @@ static void test_key_file(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_certificates),
-        cmocka_unit_test(test_lengths),
+        cmocka_unit_test(test_certificates),    cmocka_unit_test(test_lengths),
+        cmocka_unit_test(test_malformed_names), cmocka_unit_test(test_key),
         cmocka_unit_test(test_key_file),
     };
 

@@ -165,6 +165,22 @@ static void test_name_length(void **state)
     assert_error(&err, CONSUL_R_URI_INVALID, "service name is longer than 255 bytes");
 }
 
+/* A name that is much longer than its field is not written beyond it. */
+static void test_a_long_name(void **state)
+{
+    static const char untouched[CONSUL_URI_MAX];
+    struct {
+        consul_uri uri;
+        char after[CONSUL_URI_MAX];
+    } place = {.after = ""};
+    char text[CONSUL_URI_MAX + 1] = "consul:leaf/";
+
+    memset(text + 12, 'a', sizeof(text) - 13);
+    text[sizeof(text) - 1] = '\0';
+    assert_int_equal(consul_uri_parse(text, &place.uri, NULL), 0);
+    assert_memory_equal(place.after, untouched, sizeof(untouched));
+}
+
 /* The limit counts decoded bytes: a name may be three times as long when it is encoded. */
 static void test_encoded_name_length(void **state)
 {
@@ -228,9 +244,13 @@ static void test_first_error_wins(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_accepted),         cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_name_length),      cmocka_unit_test(test_encoded_name_length),
-        cmocka_unit_test(test_uri_length),       cmocka_unit_test(test_nothing_is_left_over),
+        cmocka_unit_test(test_accepted),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_name_length),
+        cmocka_unit_test(test_a_long_name),
+        cmocka_unit_test(test_encoded_name_length),
+        cmocka_unit_test(test_uri_length),
+        cmocka_unit_test(test_nothing_is_left_over),
         cmocka_unit_test(test_first_error_wins),
     };
 
