@@ -1,78 +1,197 @@
 # SPDX-License-Identifier: Apache-2.0
 """Break the code at each place of mutations.py, one at a time, and see that a test fails. tools/mutate runs this.
 
-Each worker has a copy of the sources. A fault that no test sees is a survivor, and a finding about the tests.
+First the tests have to pass on the right code. A fault then meets the likeliest tests first. The file caught.txt has
+the test that caught it last time. Then come those of faults of the same file, and the other unit tests. The named
+files of tests/e2e come last. A test that is not in caught.txt has to fail twice.
+
+A fault without a test that fails is a survivor, and a finding about the tests. A fault that does not compile is an
+error. The same is so for a text that stands at no place, or at several. A run that was stopped goes on where it
+was, unless the tree has changed.
 """
 
 import argparse
 import concurrent.futures
+import hashlib
+import json
 import os
 import queue
-import shutil
 import ssl
-import subprocess
 import sys
+import threading
 import time
+from collections import Counter
 from pathlib import Path
 
 sys.dont_write_bytecode = True
 from mutations import MUTATIONS  # noqa: E402
+from workshop import FAILED, HUNG, PASSED, ROOT, DoesNotBuild, Workshop, sources  # noqa: E402
 
-ROOT = Path(__file__).resolve().parents[2]
-SEEN, SURVIVED, BROKEN = "seen", "SURVIVED", "DOES NOT BUILD"
+CAUGHT_BY = Path(__file__).with_name("caught.txt")  # a line is a test, a tab, and the fault that it caught
+STATE = ROOT / "build" / "mutate"
+QUICK_S = 2  # the longest test of a quick run
+CAUGHT, SURVIVED, BROKEN, FALSE = "caught", "SURVIVED", "DOES NOT BUILD", "FAILS WITHOUT IT"
+
+
+def title(mutation):
+    return f"{mutation.path}: {mutation.name}"
 
 
 def misplaced():
-    """Return the mutations whose text does not stand at exactly one place."""
-    return [one for one in MUTATIONS if (ROOT / one.path).read_text().count(one.old) != 1]
+    """Return the mutations that have no place, several places, or the title of another mutation."""
+    titles = Counter(title(one) for one in MUTATIONS)
+    return [one for one in MUTATIONS if (ROOT / one.path).read_text(encoding="utf-8").count(one.old) != 1
+            or one.old == one.new or titles[title(one)] != 1]
 
 
-class Copy:
-    """The sources and a build of a worker. `alone` is the name of the only unit test that it runs, or empty."""
+def read_caught():
+    lines = CAUGHT_BY.read_text(encoding="utf-8").splitlines() if CAUGHT_BY.exists() else []
+    return {fault: test for test, fault in (line.split("\t") for line in lines)}
 
-    alone = ""
 
-    def __init__(self, folder):
-        self.folder, self.build = folder, folder / "build" / "gcc"
-        shutil.rmtree(folder, ignore_errors=True)
-        files = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
-        for name in filter(None, files.decode().split("\0")):
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name, follow_symlinks=False)
-        self.run("meson", "setup", "--buildtype=debug", "-Dtests=enabled", self.build).check_returncode()
-        self.run("ninja", "-C", self.build).check_returncode()
+def write_caught(caught):
+    CAUGHT_BY.write_text("".join(f"{caught[title(one)]}\t{title(one)}\n" for one in MUTATIONS if title(one) in caught),
+                      encoding="utf-8")
 
-    def run(self, *argv, **more):
-        return subprocess.run([str(one) for one in argv], cwd=self.folder, capture_output=True, text=True, **more)
 
-    def try_one(self, mutation):
-        """Return what became of the fault, and the test that saw it."""
-        path = self.folder / mutation.path
-        right = path.read_text()
-        path.write_text(right.replace(mutation.old, mutation.new))
-        try:
-            built = self.run("ninja", "-C", self.build)
-            if built.returncode != 0:
-                return BROKEN, built.stdout[-2000:]
-            return self.test(mutation)
-        finally:
-            path.write_text(right)
+class Results:
+    """The seconds of the tests and the fates of the faults, on this very tree. A file keeps them.
 
-    def test(self, mutation):
-        tests = [self.alone] if self.alone else ["--suite", "unit"]
-        done = self.run("meson", "test", "-C", self.build, "--no-rebuild", *tests, "--maxfail=1", "--num-processes=1")
-        if done.returncode != 0:
-            return SEEN, next((line.split()[3] for line in done.stdout.splitlines()
-                               if " FAIL " in line or " TIMEOUT " in line or " ERROR " in line), "?")
-        if not mutation.e2e or self.alone:
-            return SURVIVED, ""
-        environment = {**os.environ, "CONSUL_PROVIDER_MODULE": str(self.build / "provider" / "consul.so"),
-                       "CONSUL_BINARY": str(ROOT / "build" / "setup" / "consul-current"),
-                       "TLSLITE": str(ROOT / "build" / "setup" / "tlslite"),
-                       "CONSUL_PROVIDER_FIGURES": str(self.build / "figures")}
-        done = self.run(sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider",
-                        *(f"tests/e2e/{name}" for name in mutation.e2e), env=environment)
-        return (SEEN, mutation.e2e[0]) if done.returncode == 1 else (SURVIVED, done.stdout[-500:])
+    `earlier` has the seconds of the tests on any tree.
+    """
+
+    def __init__(self, again):
+        digest = hashlib.sha256()
+        for name in sorted(one for one in sources() if not one.startswith("tests/mutate/")):
+            digest.update(f"{name}\0".encode() + (ROOT / name).read_bytes() + b"\0")
+        self.tree, self.path = digest.hexdigest(), STATE / "results"
+        self.seconds, self.fates, self.earlier = {}, {}, {}
+        STATE.mkdir(parents=True, exist_ok=True)
+        if self.path.exists() and not again:
+            for row in map(json.loads, self.path.read_text(encoding="utf-8").splitlines()):
+                if "test" in row:
+                    self.earlier[row["test"]] = row["is"]
+                if row["tree"] == self.tree:
+                    (self.seconds if "test" in row else self.fates)[row.get("test") or row["fault"]] = row["is"]
+        else:
+            self.path.write_text("", encoding="utf-8")
+
+    def add(self, **row):
+        if "test" in row:
+            self.earlier[row["test"]] = row["is"]
+        (self.seconds if "test" in row else self.fates)[row.get("test") or row["fault"]] = row["is"]
+        with open(self.path, "a", encoding="utf-8") as file:
+            print(json.dumps({"tree": self.tree, **row}), file=file)
+
+    @staticmethod
+    def key(mutation):
+        return hashlib.sha256(f"{mutation.path}\0{mutation.old}\0{mutation.new}".encode()).hexdigest()
+
+
+def order(mutation, caught, seconds, tests):
+    """Return the names of the tests: the likeliest, then the others from the quickest that catch the most, then e2e."""
+    stem, folder = Path(mutation.path).stem, str(Path(mutation.path).parent)
+    of_file, of_folder = Counter(), Counter()
+    for fault, test in caught.items():
+        of_file[test] += fault.startswith(f"{mutation.path}: ")
+        of_folder[test] += fault.startswith(f"{folder}/")
+    part = mutation.path.split("/")[0]  # the store serves the provider and the command
+    units = [one for one in seconds if not one.endswith(".py") and (part == "store" or tests[one].part in ("", part))]
+    first = [caught.get(title(mutation)), stem, f"tls_{stem}", f"fuzz_{stem}"]
+    first += [test for test, count in of_file.most_common(6) if count and test in units]
+    first = list(dict.fromkeys(one for one in first if one in seconds))
+    rest = sorted(units, key=lambda one: seconds[one] / (1 + of_folder[one])) + list(mutation.e2e)
+    return first + [one for one in rest if one not in first]
+
+
+def try_one(shop, mutation, names, seconds, known):
+    """Return the fate of the fault, and the test that saw it. `names` are its tests, and `known` has caught it before."""
+    path = shop.folder / mutation.path
+    right = path.read_text(encoding="utf-8")
+    path.write_text(right.replace(mutation.old, mutation.new), encoding="utf-8")
+    try:
+        for name in names:
+            fate, _ = shop.try_test(shop.tests[name], seconds[name])
+            if fate != PASSED and name != known:
+                fate, _ = shop.try_test(shop.tests[name], seconds[name])
+            if fate != PASSED:
+                return CAUGHT if fate == FAILED else HUNG, name
+        return SURVIVED, ""
+    except DoesNotBuild as error:
+        return BROKEN, str(error)
+    finally:
+        path.write_text(right, encoding="utf-8")
+
+
+class Run:
+    def __init__(self, options, chosen):
+        self.options, self.chosen, self.lock = options, chosen, threading.Lock()
+        self.results, self.caught, self.shops = Results(options.again), read_caught(), queue.SimpleQueue()
+
+    def each(self, pool, work, items):
+        """Have the workers work on the items, and return the results."""
+        def borrow(item):
+            shop = self.shops.get()
+            try:
+                return work(shop, item)
+            finally:
+                self.shops.put(shop)
+
+        return list(pool.map(borrow, items))
+
+    def prove(self, shop, name):
+        """Run a test on the right code, once for a tree. Return whether it passes."""
+        if name not in self.results.seconds:
+            fate, seconds = shop.try_test(shop.tests[name])
+            if fate != PASSED:
+                print(f"{name} {fate} without a fault", flush=True)
+                return False
+            with self.lock:
+                self.results.add(test=name, **{"is": seconds})
+        return True
+
+    def prove_all(self, pool):
+        """Run all tests that the chosen faults may need on the right code. Return whether they pass."""
+        shop = self.shops.get()
+        self.shops.put(shop)
+        named = {name for one in self.chosen for name in one.e2e}
+        names = [self.options.test] if self.options.test else \
+            [one for one in shop.tests if one in named or not one.endswith(".py")]
+        return all(self.each(pool, self.prove, names))
+
+    def tests_of(self, shop, mutation):
+        """Return the names of the tests for a fault, in their order."""
+        if self.options.test:
+            return [self.options.test]
+        seconds, known = self.results.earlier, self.caught.get(title(mutation))
+        names = order(mutation, self.caught, seconds, shop.tests)
+        if not self.options.quick:
+            return names
+        is_of_store = mutation.path.startswith("store/")
+        return [one for one in names if one == known or seconds[one] <= QUICK_S
+                and not (is_of_store and shop.tests[one].part == "provider")]
+
+    def try_file(self, shop, mutations):
+        """Try the faults of one file."""
+        for mutation in mutations:
+            known = self.caught.get(title(mutation))
+            fate, by = try_one(shop, mutation, self.tests_of(shop, mutation), self.results.earlier, known)
+            if fate in (CAUGHT, HUNG) and not self.prove(shop, by):
+                fate = FALSE
+            with self.lock:
+                print(f"{fate} {title(mutation)} {f'({by})' if by else ''}", flush=True)
+                self.results.add(fault=self.results.key(mutation), **{"is": fate})
+                if fate in (CAUGHT, HUNG) and not self.options.test:
+                    self.caught[title(mutation)] = by
+                    write_caught(self.caught)
+
+    def try_all(self, pool):
+        """Try the chosen faults that no test has caught on this tree. Return the number of each fate."""
+        fates, key = self.results.fates, self.results.key
+        left = [one for one in self.chosen if self.options.test or fates.get(key(one)) not in (CAUGHT, HUNG)]
+        files = {one.path: [other for other in left if other.path == one.path] for one in left}
+        self.each(pool, self.try_file, list(files.values()))
+        return Counter(fates[key(one)] for one in self.chosen)
 
 
 def main():
@@ -80,37 +199,30 @@ def main():
     parser.add_argument("--check", action="store_true", help="only see that each text stands at one place")
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--only", default="", help="a part of the path or of the name")
-    parser.add_argument("--test", default="", help="this unit test alone")
+    parser.add_argument("--test", default="", help="this test alone")
+    parser.add_argument("--quick", action="store_true", help="try the likeliest tests alone, and no long ones")
+    parser.add_argument("--again", action="store_true", help="forget the results of an earlier run on this tree")
     options = parser.parse_args()
-    Copy.alone = options.test
     for one in misplaced():
-        print(f"{one.path}: not at one place: {one.name}")
+        print(f"{title(one)}: not at one place, or not the only one of this name")
     if options.check or misplaced():
         sys.exit(1 if misplaced() else 0)
 
-    chosen = [one for one in MUTATIONS if options.only in f"{one.path} {one.name}"]
+    chosen = [one for one in MUTATIONS if options.only in title(one)]
     for one in [one for one in chosen if one.since > ssl.OPENSSL_VERSION_INFO]:
-        print(f"not tried {one.path}: {one.name} (OpenSSL {'.'.join(map(str, one.since))})", flush=True)
+        print(f"not tried {title(one)} (OpenSSL {'.'.join(map(str, one.since))})", flush=True)
         chosen.remove(one)
-    copies, began = queue.SimpleQueue(), time.monotonic()
-    found = {SEEN: 0, SURVIVED: 0, BROKEN: 0}
+    began, run = time.monotonic(), Run(options, chosen)
     with concurrent.futures.ThreadPoolExecutor(options.workers) as pool:
-        for copy in pool.map(Copy, [ROOT / "build" / "mutate" / str(i) for i in range(options.workers)]):
-            copies.put(copy)
-
-        def work(mutation):
-            copy = copies.get()
-            try:
-                return mutation, *copy.try_one(mutation)
-            finally:
-                copies.put(copy)
-
-        for mutation, fate, by in pool.map(work, chosen):
-            found[fate] += 1
-            print(f"{fate:8} {mutation.path}: {mutation.name} {f'({by})' if by else ''}", flush=True)
-    print(f"mutate: {found[SEEN]} of {len(chosen)} faults were seen, {found[SURVIVED]} survived, "
-          f"{found[BROKEN]} did not build; {time.monotonic() - began:.0f} s")
-    sys.exit(0 if found[SEEN] == len(chosen) else 1)
+        for shop in pool.map(Workshop, [STATE / str(i) for i in range(options.workers)]):
+            run.shops.put(shop)
+        if not options.quick and not run.prove_all(pool):
+            sys.exit("mutate: tests fail without a fault")
+        fates = run.try_all(pool)
+    seen = fates[CAUGHT] + fates[HUNG]
+    print(f"mutate: {seen} of {len(chosen)} faults were caught, {fates[HUNG]} of them by a test that hung; {fates[SURVIVED]} "
+          f"survived, {fates[BROKEN] + fates[FALSE]} are errors; {time.monotonic() - began:.0f} s")
+    sys.exit(0 if seen == len(chosen) else 1)
 
 
 main()
