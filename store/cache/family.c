@@ -126,21 +126,24 @@ static bool make_seal(const answer_head *head, const char *body,
     return made;
 }
 
+/* Write a body. It overwrites the one before to its end, which may have a private key. */
 static void write_body(consul_family_place *place, const char *body, size_t len)
 {
-    uint64_t word = 0;
-    size_t i;
+    uint64_t word, before = atomic_load(&place->len);
+    size_t i, last = before > len && before <= CONSUL_FAMILY_BODY_MAX ? (size_t)before : len;
 
-    for (i = 0; i * sizeof(word) < len; i++) {
-        size_t left = len - i * sizeof(word);
+    for (i = 0; i * sizeof(word) < last; i++) {
+        size_t left = len > i * sizeof(word) ? len - i * sizeof(word) : 0;
 
-        memcpy(&word, body + i * sizeof(word), left < sizeof(word) ? left : sizeof(word));
+        word = 0;
+        memcpy(&word, body + (left == 0 ? 0 : i * sizeof(word)),
+               left < sizeof(word) ? left : sizeof(word));
         atomic_store_explicit(&place->body[i], word, memory_order_relaxed);
     }
     OPENSSL_cleanse(&word, sizeof(word));
 }
 
-/* Read a body. A short one is followed by bytes of an earlier one, which are not read. */
+/* Read a body. */
 static void read_body(const consul_family_place *place, char *body, size_t len)
 {
     uint64_t word = 0;

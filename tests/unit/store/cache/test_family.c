@@ -126,6 +126,21 @@ static void test_a_sibling_hears(void **state)
     assert_int_equal(hears(NEW), 1);
 }
 
+/* A private key may be in an earlier answer. */
+static void test_no_rest_of_an_answer_is_left(void **state)
+{
+    static const char longer[] = "an answer with a private key at its very end: MIGHAgEAMBMG";
+    const char *memory = (const char *)place;
+    size_t i, rests = 0;
+
+    tell(longer, 100);
+    tell(OLD, 200);
+    for (i = 0; i < 40000; i++)
+        rests += memcmp(memory + i, "MIGHAgEAMBMG", 12) == 0;
+    assert_int_equal(rests, 0);
+    assert_int_equal(hears(OLD), 1);
+}
+
 static void test_a_large_answer_is_not_shared(void **state)
 {
     char *large = test_malloc(100001);
@@ -542,6 +557,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         UNIT(test_a_sibling_hears),
         UNIT(test_a_large_answer_is_not_shared),
+        UNIT(test_no_rest_of_an_answer_is_left),
         UNIT(test_a_moment_to_come),
         UNIT(test_places_have_keys),
         UNIT(test_another_user),
