@@ -18,9 +18,11 @@ static int keep_intentions(const consul_query *q, const consul_answer *answer,
         consul_entry_keep_unheeded(q->entry, unheeded);
         consul_intentions_unref(unheeded);
     }
-    /* Siblings have no epoch from here until the new one. */
-    if (*is_news)
+    /* No process of the family has an epoch from here until the new one. */
+    if (*is_news) {
+        consul_entry_stop_vouching(q->entry);
         consul_tell_intentions(q->entry, answer);
+    }
     consul_entry_keep_epoch(q->entry, *is_news, answer->index, until);
     return 1;
 }

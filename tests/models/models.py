@@ -21,7 +21,7 @@ def search(model, faults=()):
             return subprocess.run(argv, cwd=folder, check=True, capture_output=True, text=True).stdout
 
         run("spin", *(f"-D{fault}" for fault in faults), "-a", str(model))
-        run("gcc", "-O1", "-w", "-DCOLLAPSE", "-o", "pan", "pan.c")
+        run("gcc", "-O2", "-w", "-DSAFETY", "-DCOLLAPSE", "-o", "pan", "pan.c")
         report = run("./pan", f"-m{STEPS}")
     assert "max search depth too small" not in report, report
     errors, = re.findall(r"errors: (\d+)", report)
