@@ -158,6 +158,18 @@ static void read_body(const consul_family_place *place, char *body, size_t len)
     OPENSSL_cleanse(&word, sizeof(word));
 }
 
+static atomic_bool has_forked; /* in this process, or in one that it descends from by fork */
+
+void consul_family_note_fork(void)
+{
+    atomic_store(&has_forked, true);
+}
+
+bool consul_family_has_forked(void)
+{
+    return atomic_load(&has_forked);
+}
+
 void consul_family_tell(const consul_family *family, consul_family_place *place,
                         const consul_answer *answer, const unsigned char digest[CONSUL_DIGEST_LEN],
                         int64_t asked)
@@ -166,7 +178,7 @@ void consul_family_tell(const consul_family *family, consul_family_place *place,
     uint64_t seal[CONSUL_FAMILY_SEAL_WORDS];
     size_t i;
 
-    if (!consul_family_shares(family, place) || answer->body == NULL
+    if (!consul_family_has_forked() || !consul_family_shares(family, place) || answer->body == NULL
         || answer->len > CONSUL_FAMILY_BODY_MAX || !consul_digest_is_set(digest)
         || asked <= atomic_load(&place->asked) || !make_seal(&head, answer->body, seal))
         return;

@@ -40,8 +40,14 @@ void consul_family_look(consul_family *family);
 consul_family_place *consul_family_find(consul_family *family, int kind, const char *service,
                                         const consul_scope *scope);
 
+/* Note that this process forks. Before that, it has no family to tell an answer, and no key lies in the memory. */
+void consul_family_note_fork(void);
+
+/* Return true in a process that has forked, and in a child. */
+bool consul_family_has_forked(void);
+
 /*
- * Tell the family an answer, with the digest of its body. `asked` is the moment of its request, in microseconds. An
+ * Tell the family an answer, with the digest of its body. Nothing is told without a fork. `asked` is the moment of its request, in microseconds. An
  * answer that is too large is not told, nor is one to an earlier request than the present one.
  */
 void consul_family_tell(const consul_family *family, consul_family_place *place,

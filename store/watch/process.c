@@ -15,7 +15,6 @@
 pthread_mutex_t consul_stop_lock = PTHREAD_MUTEX_INITIALIZER;
 static consul_watch *watches; /* under the lock of base/lock.h */
 static bool exiting;          /* likewise */
-static bool has_forked;       /* likewise; true where a parent, a child or both may use a token */
 
 /*
  * End the token of a login, where no other process can be using it. A process that has forked cannot know that, and
@@ -23,7 +22,7 @@ static bool has_forked;       /* likewise; true where a parent, a child or both 
  */
 static void log_out(const consul_watch *watch)
 {
-    if (!has_forked)
+    if (!consul_family_has_forked())
         consul_agent_log_out(watch->agent);
 }
 
@@ -71,14 +70,26 @@ static void before_fork(void)
     pthread_mutex_lock(&consul_stop_lock);
     pthread_mutex_lock(&consul_work_lock);
     consul_lock();
-    has_forked = true;
+    consul_family_note_fork();
     forks_cancel_state = state;
+}
+
+/* Have each watch tell the family what it knows. */
+static void wake_all(void)
+{
+    const consul_watch *watch;
+
+    for (watch = watches; watch != NULL; watch = watch->next) {
+        if (watch->thread != NULL && !watch->thread->has_told)
+            consul_thread_wake(watch->thread);
+    }
 }
 
 static void after_fork_in_parent(void)
 {
     int state = forks_cancel_state;
 
+    wake_all();
     consul_unlock();
     pthread_mutex_unlock(&consul_work_lock);
     pthread_mutex_unlock(&consul_stop_lock);

@@ -313,6 +313,17 @@ static void look_again(consul_query *q, int64_t now)
     q->next = now + (pause < SLOT_PAUSE_MS ? pause : SLOT_PAUSE_MS);
 }
 
+void consul_queries_ask_anew(consul_watch_thread *r)
+{
+    int i;
+
+    for (i = LANE_ROOTS; i <= LANE_OTHER; i++) {
+        consul_query_end(r, &r->queries[i]);
+        r->queries[i].index = 0;
+        r->queries[i].next = 0;
+    }
+}
+
 void consul_queries_begin(consul_watch *watch, consul_watch_thread *r)
 {
     int64_t now = consul_now_ms();

@@ -11,6 +11,9 @@
 /* Return true where query number `i` has something to do. The lock of base/lock.h is held. */
 bool consul_query_is_wanted(const consul_watch *watch, const consul_watch_thread *r, int i);
 
+/* Let the lanes ask anew, without an index, so that their answers come at once. */
+void consul_queries_ask_anew(consul_watch_thread *r);
+
 /* Begin all queries that are wanted and due. */
 void consul_queries_begin(consul_watch *watch, consul_watch_thread *r);
 

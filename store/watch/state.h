@@ -52,6 +52,7 @@ typedef struct consul_watch_thread {
     bool stop;                     /* likewise */
     bool lists;                    /* true where only the list of all intentions can be watched */
     consul_watcher watcher;        /* of the family, where this thread has claimed it */
+    bool has_told;                 /* true where the lanes have asked since the first fork */
     bool passed_over;              /* the last word by a lock was not heeded: slot.h */
     consul_deadline intentions_at; /* the earliest moment to watch intentions */
     CURLM *multi;

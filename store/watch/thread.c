@@ -62,6 +62,10 @@ static bool work(consul_watch *watch, consul_watch_thread *r)
     consul_family_look(watch->family);
     if (r->slot.fd >= 0 && r->watcher.word == NULL)
         consul_family_watch(watch->family, &r->watcher);
+    if (!r->has_told && consul_family_has_forked() && consul_descriptors_are_ours(r)) {
+        r->has_told = true;
+        consul_queries_ask_anew(r);
+    }
     do {
         if (!consul_descriptors_are_ours(r))
             return false;

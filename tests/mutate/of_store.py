@@ -109,7 +109,7 @@ MUTATIONS = [
         ("a wait has no end", "    if (asks_alone && consul_now_ms() < deadline) {", "    if (asks_alone) {"),
         ),
     *of("store/watch/process.c",
-        ("a process that has forked logs out", "    if (!has_forked)\n", "    if (true)\n", "test_login.py"),
+        ("a process that has forked logs out", "    if (!consul_family_has_forked())\n", "    if (true)\n", "test_login.py"),
         ("a child goes on vouching", "        consul_table_stop_vouching(watch->table);\n", ""),
         ("a child has its parent's thread", "        watch->thread = NULL;\n        if (r == NULL)", "        if (r == NULL)"),
         ("a child has its parent's descriptors", "        consul_descriptors_close(r);\n", "", "test_processes.py"),

@@ -42,6 +42,7 @@ static int set_up(void **state)
 {
     family = consul_family_new();
     consul_family_look(family);
+    consul_family_note_fork();
     place = consul_family_find(family, 1, WEB, &scope);
     return family == NULL || place == NULL;
 }
@@ -107,6 +108,21 @@ static void tell_old(void)
 static void tell_new(void)
 {
     tell(NEW, 200);
+}
+
+/* It comes first: each other test is of a process that has forked. */
+static void test_without_a_fork_no_answer_is_told(void **state)
+{
+    family = consul_family_new();
+    consul_family_look(family);
+    place = consul_family_find(family, 1, WEB, &scope);
+    assert_non_null(place);
+    tell(OLD, 100);
+    assert_int_equal(hears(OLD), 0);
+    consul_family_note_fork();
+    tell(OLD, 100);
+    assert_int_equal(hears(OLD), 1);
+    consul_family_free(family);
 }
 
 static void test_a_sibling_hears(void **state)
@@ -555,6 +571,7 @@ static void test_who_claims_ends_anywhere(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_without_a_fork_no_answer_is_told),
         UNIT(test_a_sibling_hears),
         UNIT(test_a_large_answer_is_not_shared),
         UNIT(test_no_rest_of_an_answer_is_left),
