@@ -35,7 +35,7 @@ static enum kind failing;
 static long first_failing, last_failing;
 static _Thread_local bool
     runs; /* past the leak checker's own start of a thread, which needs memory */
-static site *noted;
+static _Atomic(site *) noted; /* set and forgotten beside threads that allocate */
 static long noted_size;
 
 /* The addresses of ld.so. */
@@ -95,7 +95,7 @@ void shim_go_on(void)
 void shim_disarm(void)
 {
     atomic_store(&armed, false);
-    noted = NULL;
+    atomic_store(&noted, NULL);
 }
 
 long shim_count(enum kind kind)
@@ -111,8 +111,8 @@ long shim_failed(void)
 void shim_note_sites(site *sites, long size)
 {
     sites_load();
-    noted = sites;
     noted_size = size;
+    atomic_store(&noted, sites);
 }
 
 void shim_refuse_connections(bool refuse)
@@ -122,15 +122,17 @@ void shim_refuse_connections(bool refuse)
 
 static bool fails(enum kind kind, const void *caller, int error)
 {
+    site *sites;
     long number;
 
     if (!runs || !atomic_load(&armed) || atomic_load(&paused)
         || ((uintptr_t)caller >= linker && (uintptr_t)caller < linker_end))
         return false;
     number = atomic_fetch_add(&counts[kind], 1) + 1;
-    if (kind == KIND_MEMORY && noted != NULL && number < noted_size) {
+    sites = atomic_load(&noted);
+    if (kind == KIND_MEMORY && sites != NULL && number < noted_size) {
         atomic_store(&paused, true); /* the look at the stack may allocate */
-        noted[number] = sites_look();
+        sites[number] = sites_look();
         atomic_store(&paused, false);
     }
     if (kind != failing || number < first_failing || number > last_failing)
