@@ -102,7 +102,7 @@ def test_the_words_of_a_protocol(programs, agent, service, protocol):
     ("nntp", [b"\0" * 4095 + b"\n"], 'it answers "???'),
     ("postgres", [b"N"], "its TLS is off (ssl = off)"),
     ("postgres", [b"220 hello\r\n"], "it is no PostgreSQL"),
-    ("mysql", [b"\xff\xff\xff\0" + b"x" * 1000], "it is no MySQL or MariaDB"),
+    ("mysql", [b"\xff\xff\xff\0" + b"x" * 1000], "it says too much"),
     ("mysql", [b"\x05\0\0\0\x0a5.5\0"], "it is no MySQL or MariaDB"),
     ("mysql", [b"\0\0\0\0"], "it is no MySQL or MariaDB"),
     ("mysql", [b"\x20\0\0\0\x0a5\0" + b"\0" * 29], "its TLS is off"),
