@@ -362,6 +362,12 @@ bool oracle_is_ordinary(const row *r)
     return IS(GOVERNED, BY_NOTHING) || (goes_by_peer(r) && IS(PEER, PEER_SELF_SIGNED));
 }
 
+static bool is_second_handshake(const row *r)
+{
+    return IS(LIFE, LIFE_RENEGOTIATED) || IS(LIFE, LIFE_RENEGOTIATING)
+           || IS(LIFE, LIFE_RENEGOTIATED_SITE);
+}
+
 bool oracle_is_touched(const row *r)
 {
     bool has_none_at_first = !IS(GIVEN, GIVEN_ON_CTX) && !IS(GIVEN, GIVEN_BESIDE);
@@ -369,12 +375,7 @@ bool oracle_is_touched(const row *r)
     return overwrites_ex_data(r)
            || (is_server(r) && has_none_at_first
                && (has_session(r) || IS(PEER, PEER_KEY) || resumes_by_itself(r)))
-           || (goes_by_peer(r) && has_session(r)) || IS(LIFE, LIFE_RENEGOTIATED_SITE);
-}
-
-static bool is_second_handshake(const row *r)
-{
-    return IS(LIFE, LIFE_RENEGOTIATED) || IS(LIFE, LIFE_RENEGOTIATING)
+           || (goes_by_peer(r) && (has_session(r) || is_second_handshake(r) || looks_at_another(r)))
            || IS(LIFE, LIFE_RENEGOTIATED_SITE);
 }
 
