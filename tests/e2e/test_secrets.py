@@ -49,9 +49,9 @@ def core_dump(programs, server):
     if not re.fullmatch(r"[\w.%-]+", pattern):
         pytest.skip(f"the host takes core dumps to {pattern}")
     resource.prlimit(server.child.pid, resource.RLIMIT_CORE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    server.signal(signal.SIGQUIT)
+    server.signal(signal.SIGABRT)
     programs.started.remove(server)  # it ends by a signal
-    assert server.wait() == -signal.SIGQUIT
+    assert server.wait() == -signal.SIGABRT
     dumps = [file.read_bytes() for file in programs.folder.iterdir() if file.is_file()]
     dump, = [one for one in dumps if one.startswith(b"\x7fELF")]
     first, = struct.unpack_from("<Q", dump, 32)
