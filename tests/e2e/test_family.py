@@ -20,8 +20,6 @@ from test_live import rotate
 from test_strangers import LOOK, are_watched, questions
 from visitors import PATIENCE, Visitor
 
-pytestmark = pytest.mark.faults
-
 SCRIPT = Path(__file__).with_name("live_server.py")
 VISITS = 10
 CROWD = 3  # visitors at a time
@@ -76,6 +74,7 @@ class Family:
         return asked
 
 
+@pytest.mark.faults
 def test_children_rely_on_a_siblings_watch(programs, own_agent, relay):
     family = Family(programs, relay)
     kept = family.watched(ROOTS, LEAF)
@@ -96,6 +95,7 @@ def pid_of_watcher(family):
     return None
 
 
+@pytest.mark.faults
 def test_a_killed_watcher_is_believed_no_more(programs, own_agent, relay):
     """SIGKILL gives a process no moment to say that it ends."""
     family = Family(programs, relay)
@@ -110,6 +110,7 @@ def test_a_killed_watcher_is_believed_no_more(programs, own_agent, relay):
         connection.close()
 
 
+@pytest.mark.faults
 def test_a_rotation_reaches_the_siblings(programs, own_agent, relay):
     family = Family(programs, relay)
     kept = family.watched(ROOTS, LEAF)
@@ -149,6 +150,7 @@ class Crowd:
         return questions(self.family.relay, mark)[AUTHORIZE] / (len(self.visits) - known)
 
 
+@pytest.mark.load  # twenty children in a second
 def test_children_share_decisions_until_a_denial(programs, own_agent, relay):
     """A child that is seconds old knows the decision of a sibling. A denial ends it for all of them."""
     family = Family(programs, relay)
