@@ -248,7 +248,7 @@ static void set_up(control *c, enum process_kind kind)
 static int run_in_child(shared *s, const order *what, enum process_kind kind)
 {
     pid_t child;
-    int status;
+    int status = -1;
 
     s->t = (trial){0};
     s->c.r = what->r;
