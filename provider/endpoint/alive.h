@@ -10,7 +10,8 @@ void alive_remove(const void *ssl);
 
 /*
  * Return true if there is an SSL at this address. It is not looked at. False also where there are too
- * many, and for the SSLs that were made before the provider was loaded.
+ * many, and for the SSLs that were made before the provider was loaded. An SSL that is freed without memory stays, where
+ * the program has more than seven numbers (endpoint.c).
  */
 bool alive_has(const void *ssl);
 

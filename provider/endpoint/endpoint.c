@@ -10,16 +10,15 @@
 #include <openssl/crypto.h>
 
 /*
- * The least number that is ours. Some programs keep data with an SSL under numbers that they never asked
- * for. The highest known of these is 18. Each number below ours has its cost in every connection of the
- * process.
+ * The numbers of the ex_data of an SSL that have an endpoint and its mark. They are not asked for, and OpenSSL gives out
+ * some forty others before. Each number that is asked for has its cost in every SSL. With ten of them OpenSSL needs memory
+ * to free an SSL, and calls no function of theirs without. Some programs keep data under numbers that they have not asked
+ * for, too. The highest known of these is 18.
  */
-#define SSL_INDEX_LEAST 24
+#define SSL_NUMBER 40
+#define MARK_NUMBER 41
 
 #define MARK ((uintptr_t)0x6ea5c3d2 * 0x9e3779b1) /* no address */
-
-static int ssl_index = -1;  /* of an endpoint */
-static int mark_index = -1; /* of its mark */
 
 /*
  * Return the mark that stands beside an endpoint. A program that writes under our numbers writes no
@@ -38,10 +37,10 @@ static void note_ssl(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int index, lon
 static void free_endpoint(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int index, long argl,
                           void *argp)
 {
-    endpoint *e = ptr; /* not followed before its mark is seen */
+    endpoint *e = CRYPTO_get_ex_data(ad, SSL_NUMBER); /* not followed before its mark is seen */
 
     alive_remove(parent);
-    if (e == NULL || CRYPTO_get_ex_data(ad, mark_index) != mark_of(parent, e))
+    if (e == NULL || CRYPTO_get_ex_data(ad, MARK_NUMBER) != mark_of(parent, e))
         return;
     endpoint_free_certificates(e);
     X509_free(e->authorized);
@@ -50,39 +49,23 @@ static void free_endpoint(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int index
     OPENSSL_free(e);
 }
 
-/* Leave the endpoint and its mark out of a copy by SSL_dup, which is judged by itself. */
-static int dup_endpoint(CRYPTO_EX_DATA *to, const CRYPTO_EX_DATA *from, void **from_d, int index,
-                        long argl, void *argp)
-{
-    *from_d = NULL;
-    return 1;
-}
-
+/* Ask for a number for the functions alone. A copy by SSL_dup gets no data of ours, and is judged by itself. */
 int endpoint_init(void)
 {
-    int index = CRYPTO_get_ex_new_index(CRYPTO_EX_INDEX_SSL, 0, NULL, NULL, NULL, NULL);
-
-    while (index >= 0 && index < SSL_INDEX_LEAST - 1)
-        index = CRYPTO_get_ex_new_index(CRYPTO_EX_INDEX_SSL, 0, NULL, NULL, NULL, NULL);
-    if (index >= 0)
-        ssl_index = CRYPTO_get_ex_new_index(CRYPTO_EX_INDEX_SSL, 0, NULL, note_ssl, dup_endpoint,
-                                            free_endpoint);
-    if (ssl_index >= 0)
-        mark_index =
-            CRYPTO_get_ex_new_index(CRYPTO_EX_INDEX_SSL, 0, NULL, NULL, dup_endpoint, NULL);
-    return mark_index >= 0;
+    return CRYPTO_get_ex_new_index(CRYPTO_EX_INDEX_SSL, 0, NULL, note_ssl, NULL, free_endpoint)
+           >= 0;
 }
 
 bool endpoint_is_lost(const SSL *ssl)
 {
-    return SSL_get_ex_data(ssl, mark_index) != mark_of(ssl, SSL_get_ex_data(ssl, ssl_index));
+    return SSL_get_ex_data(ssl, MARK_NUMBER) != mark_of(ssl, SSL_get_ex_data(ssl, SSL_NUMBER));
 }
 
 endpoint *endpoint_find(const SSL *ssl)
 {
-    endpoint *e = SSL_get_ex_data(ssl, ssl_index);
+    endpoint *e = SSL_get_ex_data(ssl, SSL_NUMBER);
 
-    return SSL_get_ex_data(ssl, mark_index) == mark_of(ssl, e) ? e : NULL;
+    return SSL_get_ex_data(ssl, MARK_NUMBER) == mark_of(ssl, e) ? e : NULL;
 }
 
 endpoint *endpoint_get(SSL *ssl)
@@ -91,9 +74,9 @@ endpoint *endpoint_get(SSL *ssl)
 
     if (e != NULL || endpoint_is_lost(ssl) || (e = OPENSSL_zalloc(sizeof(*e))) == NULL)
         return e;
-    if (SSL_set_ex_data(ssl, mark_index, mark_of(ssl, e)) && SSL_set_ex_data(ssl, ssl_index, e))
+    if (SSL_set_ex_data(ssl, MARK_NUMBER, mark_of(ssl, e)) && SSL_set_ex_data(ssl, SSL_NUMBER, e))
         return e;
-    SSL_set_ex_data(ssl, mark_index, NULL);
+    SSL_set_ex_data(ssl, MARK_NUMBER, NULL);
     OPENSSL_free(e);
     return NULL;
 }

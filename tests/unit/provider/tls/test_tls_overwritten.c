@@ -7,8 +7,8 @@
 
 #include "tls.h"
 
-#define FIRST 24 /* the lowest number that may be ours */
-#define LAST 36
+#define FIRST 38 /* two lower than ours */
+#define LAST 43
 
 static int number;     /* the number that is written now */
 static int written_at; /* the step of the handshake for it, -1 for before */

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * SSLs that are freed while there is no memory. OpenSSL needs memory to call the functions of ten numbers of ex_data, and
+ * calls none of them without. The module keeps nothing of such an SSL, and does not look at it any more.
+ */
+#include "unit.h"
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <sys/mman.h>
+
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+
+#include "tls.h"
+
+#define LARGE 1024 /* bytes; an SSL is larger */
+
+/* The head of each allocation of libcrypto, libssl and the module. */
+typedef struct head {
+    size_t size;
+    size_t mapped; /* bytes on pages of its own, or 0 */
+    bool of_module;
+} __attribute__((aligned(16))) head;
+
+static _Thread_local bool is_short, on_pages;
+static atomic_long kept; /* allocations of the module that are not freed */
+
+static void *get(size_t size, const char *file, int line)
+{
+    size_t whole = sizeof(head) + size, mapped = on_pages && size >= LARGE ? whole : 0;
+    head *one;
+
+    if (is_short)
+        return NULL;
+    one = mapped == 0
+              ? malloc(whole)
+              : mmap(NULL, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (one == NULL || one == MAP_FAILED)
+        return NULL;
+    *one = (head){size, mapped, file != NULL && strstr(file, "../provider/") != NULL};
+    kept += one->of_module;
+    return one + 1;
+}
+
+/* Let no freed page be read any more. */
+static void put(void *ptr, const char *file, int line)
+{
+    head *one = ptr == NULL ? NULL : (head *)ptr - 1;
+
+    if (one == NULL)
+        return;
+    kept -= one->of_module;
+    if (one->mapped == 0)
+        free(one);
+    else
+        mprotect(one, one->mapped, PROT_NONE);
+}
+
+static void *get_more(void *old, size_t size, const char *file, int line)
+{
+    void *more = size == 0 ? NULL : get(size, file, line);
+    size_t had = old == NULL ? 0 : ((head *)old - 1)->size;
+
+    if (more == NULL && size != 0)
+        return NULL;
+    if (more != NULL && old != NULL)
+        memcpy(more, old, had < size ? had : size);
+    put(old, file, line);
+    return more;
+}
+
+/* Make a context in which the application looks at its peer, with this SSL. */
+static X509_STORE_CTX *context_about(SSL *ssl, X509 *cert)
+{
+    X509_STORE_CTX *ctx = X509_STORE_CTX_new();
+
+    assert_non_null(ctx);
+    assert_int_equal(X509_STORE_CTX_init(ctx, NULL, cert, NULL), 1);
+    assert_int_equal(X509_STORE_CTX_set_ex_data(ctx, SSL_get_ex_data_X509_STORE_CTX_idx(), ssl), 1);
+    return ctx;
+}
+
+/* Free both ends without memory, after their handshake or in it. Keep a context that names the server. */
+static X509_STORE_CTX *free_without_memory(const minted *own, bool is_done)
+{
+    SSL_CTX *server_ctx = tls_ctx(TLS1_3_VERSION, own);
+    SSL_CTX *client_ctx = tls_ctx(TLS1_3_VERSION, own == &world.site ? NULL : &world.friend);
+    X509_STORE_CTX *look;
+    SSL *client, *server;
+    tls_outcome outcome;
+
+    on_pages = true;
+    tls_pair(client_ctx, server_ctx, &client, &server);
+    on_pages = false;
+    if (is_done) {
+        outcome = tls_talk(client, server);
+        assert_talked("before", &outcome);
+    } else {
+        SSL_do_handshake(client);
+        SSL_do_handshake(server);
+    }
+    look = context_about(server, world.friend.cert);
+    is_short = true;
+    SSL_free(client);
+    SSL_free(server);
+    is_short = false;
+    ERR_clear_error();
+    SSL_CTX_free(server_ctx);
+    SSL_CTX_free(client_ctx);
+    return look;
+}
+
+/* A page of a freed SSL crashes where it is read. */
+static void test_not_looked_at(void **state)
+{
+    const minted *const servers[] = {&world.site, &world.web};
+    size_t i;
+
+    for (i = 0; i < 4; i++)
+        X509_STORE_CTX_free(free_without_memory(servers[i % 2], i / 2 == 0));
+}
+
+static void test_nothing_is_kept(void **state)
+{
+    long before;
+    size_t i;
+
+    X509_STORE_CTX_free(free_without_memory(&world.web, true));
+    before = kept;
+    for (i = 0; i < 4; i++)
+        X509_STORE_CTX_free(free_without_memory(&world.web, i % 2 == 0));
+    assert_int_equal(kept, before);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_not_looked_at, tls_reset),
+        cmocka_unit_test_setup(test_nothing_is_kept, tls_reset),
+    };
+
+    /* Before anything else is allocated. */
+    if (CRYPTO_set_mem_functions(get, get_more, put) != 1) {
+        fprintf(stderr, "libcrypto does not take our memory functions\n");
+        return 1;
+    }
+    return cmocka_run_group_tests(tests, tls_set_up, tls_tear_down);
+}
