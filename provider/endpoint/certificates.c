@@ -137,6 +137,11 @@ bool endpoint_look_at_certificates(endpoint *e, SSL *ssl)
     return true;
 }
 
+bool endpoint_has_another_certificate(const endpoint *e, const SSL *ssl)
+{
+    return e->ctx != SSL_get_SSL_CTX(ssl) || e->current != SSL_get_certificate(ssl);
+}
+
 bool endpoint_has_identity(const endpoint *e)
 {
     return e->leaf != NULL || e->stand_in != NULL;

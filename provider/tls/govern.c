@@ -229,12 +229,27 @@ static void notice_alert(endpoint *e, const SSL *ssl, bool sent, int alert)
         prov_tls_note_alert(alert);
 }
 
+/*
+ * Return the endpoint. It is armed where a handshake begins or ends. A server is armed, too, in the step after a callback
+ * has given it another certificate. The end would be too late there, as TLS 1.2 has sent a ticket by then.
+ */
+static endpoint *find_and_arm(SSL *ssl, int where)
+{
+    endpoint *e;
+
+    if (where == SSL_CB_HANDSHAKE_START || where == SSL_CB_HANDSHAKE_DONE)
+        return prov_tls_arm(ssl);
+    e = endpoint_get(ssl);
+    return e != NULL && where == SSL_CB_ACCEPT_LOOP && endpoint_rule(e) == ENDPOINT_LEFT_ALONE
+                   && endpoint_has_another_certificate(e, ssl)
+               ? prov_tls_arm(ssl)
+               : e;
+}
+
 static void on_info(const SSL *s, int where, int value)
 {
     SSL *ssl = (SSL *)s; /* const here only because most callbacks just look */
-    endpoint *e = where == SSL_CB_HANDSHAKE_START || where == SSL_CB_HANDSHAKE_DONE
-                      ? prov_tls_arm(ssl)
-                      : endpoint_get(ssl);
+    endpoint *e = find_and_arm(ssl, where);
     bool is_governed = e != NULL && endpoint_rule(e) == ENDPOINT_GOVERNED;
 
     if (e == NULL && consul_store_in_request())

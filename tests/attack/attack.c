@@ -180,6 +180,7 @@ static void run_in_surroundings(const row *r, uint64_t seed)
 /* Rows that once let a peer in. */
 static const char *const once_open[] = {
     "role=client governed=service check=roots peer=odd-id",
+    "given=late-switch security=context message=context session=ssl life=resumed peer=none",
     "given=switch message=inside place=alpn life=cache peer=other-service",
     "role=client given=client-cert-cb security=ssl message=context info=inside place=info "
     "call=eighth-on peer=self-signed",
