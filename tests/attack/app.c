@@ -281,6 +281,7 @@ void app_make_ssl(SSL_CTX *ctx)
     assert_non_null(app.ssl);
     if (ROW_IS(&app.r, PROTOCOL, DTLS_1_2))
         peer_set_mtu(app.ssl);
+    app_look_before(app.ssl); /* it is not known to be client or server */
     if (ROW_IS(&app.r, ROLE, ROLE_CLIENT)) {
         app_ask_for_name(app.ssl);
         CALL(SSL_set_connect_state(app.ssl));
@@ -295,7 +296,6 @@ void app_make_ssl(SSL_CTX *ctx)
     if (ROW_IS(&app.r, LIFE, LIFE_POST_HANDSHAKE) && ROW_IS(&app.r, ROLE, ROLE_CLIENT))
         CALL(SSL_set_post_handshake_auth(app.ssl, 1));
     app_at(AT_SSL, app.ssl);
-    app_look_before(app.ssl);
 }
 
 /* ---- its place ---- */

@@ -47,8 +47,10 @@ void app_look_inside(SSL *ssl)
 
 void app_look_after(SSL *ssl)
 {
-    if (ROW_IS(&app.r, LOOK, LOOK_AFTER))
+    if (ROW_IS(&app.r, LOOK, LOOK_AFTER)) {
         look_at_peer(ssl);
+        X509_STORE_CTX_free(context_about(ssl, world.site.cert));
+    }
     if (ROW_IS(&app.r, LOOK, LOOK_OUTLIVES) && app.look == NULL)
         app.look = context_about(ssl, world.site.cert);
 }

@@ -49,19 +49,13 @@ static bool is_allowed(const row *r)
 
 static bool is_displaced(const row *r, int which)
 {
-    static const struct {
-        int axis;
-        enum place place;
-    } by_place[] = {{AXIS_HELLO, AT_HELLO},
-                    {AXIS_MESSAGE, AT_MESSAGE},
-                    {AXIS_SESSION, AT_RESUMABLE},
-                    {AXIS_CHECK, AT_CHECK}};
-    size_t i;
+    static const enum place own[AXES] = {[AXIS_HELLO] = AT_HELLO,
+                                         [AXIS_MESSAGE] = AT_MESSAGE,
+                                         [AXIS_SESSION] = AT_RESUMABLE,
+                                         [AXIS_CHECK] = AT_CHECK};
 
-    for (i = 0; i < sizeof(by_place) / sizeof(by_place[0]); i++) {
-        if (by_place[i].axis == which && r->value[AXIS_PLACE] == by_place[i].place)
-            return true;
-    }
+    if (own[which] != AT_NO_PLACE && r->value[AXIS_PLACE] == own[which])
+        return true;
     if (which == AXIS_HELLO && IS(GIVEN, GIVEN_IN_HELLO))
         return true;
     if (which == AXIS_SECURITY && IS(SECURITY, SECURITY_REMOVED)) /* it has no NULL */
@@ -124,28 +118,42 @@ static bool displaces_info_at_the_end(const row *r)
            && (demands_nothing(r) || is_displaced(r, AXIS_CHECK));
 }
 
+static bool is_given_late_to_client(const row *r)
+{
+    return !is_server(r) && (IS(GIVEN, GIVEN_IN_CERT_CB) || IS(GIVEN, GIVEN_ON_REQUEST));
+}
+
 /* Return true where a client displaces two callbacks when it gives its leaf, after the verification. */
 static bool displaces_while_it_is_given(const row *r)
 {
-    return !is_server(r) && (IS(GIVEN, GIVEN_IN_CERT_CB) || IS(GIVEN, GIVEN_ON_REQUEST))
-           && IS(SECURITY, SECURITY_INSIDE) && is_displaced(r, AXIS_SECURITY)
-           && is_displaced(r, AXIS_MESSAGE);
+    return is_given_late_to_client(r) && IS(SECURITY, SECURITY_INSIDE)
+           && is_displaced(r, AXIS_SECURITY) && is_displaced(r, AXIS_MESSAGE);
 }
 
-/* Return true where it has an ordinary certificate before its handshake begins. */
+/* Return true where the application itself puts another certificate in the place of its leaf. */
+static bool replaces_leaf(const row *r)
+{
+    return (IS(TAKE, TAKE_CTX) || IS(TAKE, TAKE_CERTIFICATE)) && !IS(PLACE, AT_NO_PLACE);
+}
+
+/* Return true where it has an ordinary certificate before its handshake begins, or before a callback of ours comes. */
 static bool is_ordinary_in_time(const row *r)
 {
-    static const enum place places[] = {AT_SSL, AT_BETWEEN, AT_INFO,    AT_MESSAGE,
-                                        AT_BIO, AT_HELLO,   AT_SECURITY};
-    size_t i;
+    static const bool before[AT_END + 1] = {
+        [AT_SSL] = true, [AT_BETWEEN] = true, [AT_INFO] = true,    [AT_MESSAGE] = true,
+        [AT_BIO] = true, [AT_HELLO] = true,   [AT_SECURITY] = true};
+    /* A server may still be without a call of the session callback. */
+    static const bool early[AT_END + 1] = {
+        [AT_NAME] = true,       [AT_ALPN] = true,   [AT_PARSED] = true, [AT_CERT_CB] = true,
+        [AT_TICKET_KEY] = true, [AT_TICKET] = true, [AT_PSK] = true,    [AT_LOOK_UP] = true};
+    enum place place = r->value[AXIS_PLACE];
 
-    if ((!IS(TAKE, TAKE_CTX) && !IS(TAKE, TAKE_CERTIFICATE))
-        || r->value[AXIS_GOVERNED] >= BY_SERVICE)
+    if (!replaces_leaf(r) || r->value[AXIS_GOVERNED] >= BY_SERVICE)
         return false;
-    for (i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
-        if (IS(PLACE, places[i]))
-            return true;
-    }
+    if (before[place]
+        || (early[place] && is_server(r) && is_displaced(r, AXIS_SECURITY)
+            && is_displaced(r, AXIS_HELLO) && is_displaced(r, AXIS_MESSAGE)))
+        return true;
     if (IS(PLACE, AT_CERT_CB) && IS(GIVEN, GIVEN_ON_REQUEST))
         return true;
     /* The callback that gives the leaf takes it back at once. */
@@ -155,9 +163,10 @@ static bool is_ordinary_in_time(const row *r)
 /* Return true where its SSL has a session from before. */
 static bool has_session(const row *r)
 {
-    return IS(LIFE, LIFE_CLEARED) || IS(LIFE, LIFE_CLEARED_SITE) || IS(LIFE, LIFE_REUSED)
-           || IS(LIFE, LIFE_RESUMED) || IS(LIFE, LIFE_RESUMED_SITE) || IS(LIFE, LIFE_CACHE)
-           || IS(LIFE, LIFE_TICKET_KEYS);
+    enum life life = r->value[AXIS_LIFE];
+
+    return (life >= LIFE_CLEARED && life <= LIFE_REUSED)
+           || (life >= LIFE_RESUMED && life <= LIFE_TICKET_KEYS);
 }
 
 /* Return true where that session is of an ordinary server, which shares its tickets or its cache. */
@@ -167,13 +176,18 @@ static bool has_session_of_others(const row *r)
            || IS(LIFE, LIFE_RENEGOTIATED_SITE);
 }
 
+static bool is_second_handshake(const row *r)
+{
+    return IS(LIFE, LIFE_RENEGOTIATED) || IS(LIFE, LIFE_RENEGOTIATING)
+           || IS(LIFE, LIFE_RENEGOTIATED_SITE);
+}
+
 /* Return true for a client without an identity, as no server asks for its certificate. */
 static bool is_not_asked(const row *r)
 {
-    bool is_late = IS(GIVEN, GIVEN_IN_CERT_CB) || IS(GIVEN, GIVEN_ON_REQUEST);
-
-    return !is_server(r) && is_late && r->value[AXIS_GOVERNED] < BY_SERVICE
-           && (IS(PEER, PEER_NONE) || IS(PEER, PEER_KEY) || has_session(r));
+    return is_given_late_to_client(r) && r->value[AXIS_GOVERNED] < BY_SERVICE
+           && (IS(PEER, PEER_NONE) || IS(PEER, PEER_KEY) || has_session(r)
+               || (is_second_handshake(r) && replaces_leaf(r))); /* it resumes the first one */
 }
 
 /* Return true where only the session callback is left, and a session of another server is resumed. */
@@ -189,9 +203,11 @@ static bool resumes_before_the_switch(const row *r)
     return is_server(r) && has_session_of_others(r) && IS(GIVEN, GIVEN_BY_LATE_SWITCH);
 }
 
-/* Return true where the application's own certificate callback takes the place of the one that gives the leaf. */
+/* Return true where another callback takes the place of the one that gives the leaf. */
 static bool is_never_given(const row *r)
 {
+    if (IS(GIVEN, GIVEN_IN_HELLO) && IS(HELLO, HELLO_INSIDE) && !IS(PLACE, AT_NO_PLACE))
+        return is_server(r);
     return (IS(GIVEN, GIVEN_IN_CERT_CB) || IS(GIVEN, GIVEN_BY_LATE_SWITCH))
            && (IS(TAKE, TAKE_CERT_CB) || IS(TAKE, TAKE_ALL)) && !IS(PLACE, AT_NO_PLACE);
 }
@@ -227,8 +243,7 @@ const exception oracle_ways_in[] = {
      "SECURITY.md, Out of scope", resumes_without},
     {"a session of another server is resumed before the certificate comes",
      "doc/limits.md, Sessions", resumes_before_the_switch},
-    {"the certificate callback that gives the leaf is displaced", "SECURITY.md, The promise",
-     is_never_given},
+    {"the callback that gives the leaf is displaced", "SECURITY.md, The promise", is_never_given},
     {"a client is never asked for its leaf", "doc/limits.md", is_not_asked},
     {"a client by peer resumes a session with an ordinary server", "doc/settings.md",
      resumes_outside},
@@ -259,11 +274,6 @@ static bool looks_at_another(const row *r)
     return IS(LOOK, LOOK_AT_FRIEND) && !IS(PLACE, AT_NO_PLACE);
 }
 
-static bool is_given_late_to_client(const row *r)
-{
-    return !is_server(r) && (IS(GIVEN, GIVEN_IN_CERT_CB) || IS(GIVEN, GIVEN_ON_REQUEST));
-}
-
 /* Return true where two callbacks are displaced that a certificate given late needs. */
 static bool is_given_late_without(const row *r)
 {
@@ -280,11 +290,14 @@ static bool has_resumed_before_the_leaf(const row *r)
     return is_server(r) && has_session_of_others(r) && is_given_late(r);
 }
 
-/* Return true where a server of TLS 1.2 takes the mode back while it makes its ServerHello. */
+/* Return true where a server takes the mode back before it asks for a certificate. */
 static bool takes_mode_in_hello(const row *r)
 {
-    return is_server(r) && !IS(PROTOCOL, TLS_1_3) && takes_mode(r)
-           && (IS(PLACE, AT_ADDED) || IS(PLACE, AT_SESSION_ID) || IS(INFO, INFO_INSIDE));
+    bool in_hello = IS(INFO, INFO_INSIDE) || IS(PLACE, AT_ADDED) || IS(PLACE, AT_SESSION_ID);
+
+    if (IS(PROTOCOL, TLS_1_3))
+        in_hello = IS(INFO, INFO_INSIDE) && is_displaced(r, AXIS_MESSAGE);
+    return is_server(r) && takes_mode(r) && in_hello;
 }
 
 /* Return true where the verification is the first to find the server governed, with another certificate. */
@@ -292,12 +305,6 @@ static bool is_found_late(const row *r)
 {
     return displaces_all_but_hello(r) && is_displaced(r, AXIS_HELLO)
            && (r->value[AXIS_GOVERNED] >= BY_STAND_IN);
-}
-
-/* Return true where the application itself puts another certificate in the place of its leaf. */
-static bool replaces_leaf(const row *r)
-{
-    return (IS(TAKE, TAKE_CTX) || IS(TAKE, TAKE_CERTIFICATE)) && !IS(PLACE, AT_NO_PLACE);
 }
 
 /* Return true for a client that sends early data. */
@@ -312,7 +319,8 @@ static bool resumes_by_itself(const row *r)
     bool takes = (IS(TAKE, TAKE_SECRET) || IS(TAKE, TAKE_SESSION) || IS(TAKE, TAKE_ALL))
                  && !IS(PLACE, AT_NO_PLACE);
 
-    return takes || (!is_server(r) && has_session(r) && is_displaced(r, AXIS_SECURITY));
+    return takes || (!is_server(r) && has_session(r) && is_displaced(r, AXIS_SECURITY))
+           || (is_server(r) && has_session(r) && is_never_given(r)); /* it has nothing else */
 }
 
 /* Return true for an open connection, which does not become Connect by another handshake. */
@@ -331,7 +339,7 @@ const exception oracle_refusals[] = {
      is_given_late_to_client},
     {"the certificate comes late, and two callbacks are displaced", "doc/limits.md",
      is_given_late_without},
-    {"a server of TLS 1.2 takes the mode back while it makes its ServerHello", "doc/limits.md",
+    {"a server takes the mode back while it makes its ServerHello", "doc/limits.md",
      takes_mode_in_hello},
     {"a server writes before the client's certificate is there", "doc/limits.md, Sessions",
      writes_too_early},
@@ -360,12 +368,6 @@ static const exception *find(const exception *list, const row *r)
 bool oracle_is_ordinary(const row *r)
 {
     return IS(GOVERNED, BY_NOTHING) || (goes_by_peer(r) && IS(PEER, PEER_SELF_SIGNED));
-}
-
-static bool is_second_handshake(const row *r)
-{
-    return IS(LIFE, LIFE_RENEGOTIATED) || IS(LIFE, LIFE_RENEGOTIATING)
-           || IS(LIFE, LIFE_RENEGOTIATED_SITE);
 }
 
 bool oracle_is_touched(const row *r)

@@ -161,7 +161,7 @@
     X(LOOK_AT_CIPHERS, "ciphers") /* SSL_get1_supported_ciphers before it begins */ \
     X(LOOK_INSIDE, "inside")      /* at its peer, in its `place` */                 \
     X(LOOK_AT_FRIEND, "friend")   /* there, at the certificate of the allowed */    \
-    X(LOOK_AFTER, "after")        /* likewise, after the handshake */               \
+    X(LOOK_AFTER, "after")        /* at both kinds, afterwards */                   \
     X(LOOK_OUTLIVES, "outlives")  /* by a context that is freed after its SSL */
 
 /* How the application drives its SSL. */
