@@ -392,6 +392,29 @@ static void test_fork(void **state)
     consul_agent_free(agent);
 }
 
+static enum consul_verdict ask_in_a_fibre(void *arg, consul_error *err)
+{
+    int *depth = arg;
+
+    if (++*depth == 2)
+        return CONSUL_VERDICT_YES;
+    return consul_single_flight(store, &target, peer, consul_deadline_after(LONG_MS),
+                                ask_in_a_fibre, depth, err);
+}
+
+/* A thread may have several handshakes, each in a fibre. None waits for another one of its own thread. */
+static void test_fibres(void **state)
+{
+    int depth = 0;
+
+    queued_ms = 100;
+    assert_int_equal(consul_single_flight(store, &target, peer, consul_deadline_after(LONG_MS),
+                                          ask_in_a_fibre, &depth, NULL),
+                     CONSUL_VERDICT_YES);
+    assert_int_equal(depth, 2);
+    assert_int_equal(waits, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -403,6 +426,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_deadline, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_failures_are_not_shared, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_fork, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_fibres, set_up, tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

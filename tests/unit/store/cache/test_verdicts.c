@@ -5,6 +5,8 @@
 #include <malloc.h>
 #include <stdio.h>
 
+#include <openssl/evp.h>
+
 #include "cache/verdicts.h"
 
 #define PEERS 100000 /* far more than are kept */
@@ -303,6 +305,39 @@ static void test_siblings(void **state)
     consul_family_free(family);
 }
 
+static bool has_memory = true;
+
+EVP_MD_CTX *__real_EVP_MD_CTX_new(void);
+EVP_MD_CTX *__wrap_EVP_MD_CTX_new(void);
+
+EVP_MD_CTX *__wrap_EVP_MD_CTX_new(void)
+{
+    return has_memory ? __real_EVP_MD_CTX_new() : NULL;
+}
+
+/* Without memory it is not known whose place a verdict has. So no earlier yes counts, and no late one. */
+static void test_without_memory(void **state)
+{
+    consul_verdicts *known = consul_verdicts_new(NULL, NULL);
+    consul_spiffe_id id = peer(1), other = peer(2);
+
+    note(known, &id, 1, CONSUL_VERDICT_YES, 10);
+    note(known, &other, 2, CONSUL_VERDICT_YES, 30);
+    has_memory = false;
+    assert_int_equal(about(known, &id, 1), CONSUL_VERDICT_NONE);
+    assert_int_equal(last(known, &id), CONSUL_VERDICT_NONE);
+    note(known, &id, 1, CONSUL_VERDICT_NO, 20);
+    has_memory = true;
+    assert_int_equal(about(known, &id, 1), CONSUL_VERDICT_NONE);
+    assert_int_equal(last(known, &id), CONSUL_VERDICT_NONE);
+    assert_int_equal(last(known, &other), CONSUL_VERDICT_NONE);
+    note(known, &id, 1, CONSUL_VERDICT_YES, 20); /* asked for before the no, perhaps */
+    assert_int_equal(last(known, &id), CONSUL_VERDICT_NONE);
+    note(known, &id, 1, CONSUL_VERDICT_YES, 31);
+    assert_int_equal(about(known, &id, 1), CONSUL_VERDICT_YES);
+    consul_verdicts_free(known);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -316,6 +351,7 @@ int main(void)
         cmocka_unit_test(test_no_digest),
         cmocka_unit_test(test_pairs),
         cmocka_unit_test(test_siblings),
+        cmocka_unit_test(test_without_memory),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
