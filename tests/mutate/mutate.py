@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Break the code at each place of mutations.py, one at a time, and see that a test fails. tools/mutate runs this.
 
-First the tests have to pass on the right code. A fault then meets the likeliest tests first. The file caught.txt has
-the test that caught it last time. Then come those of faults of the same file, and the other unit tests. The named
-files of tests/e2e come last. A test that is not in caught.txt has to fail twice.
+A fault meets the likeliest tests first. The file caught.txt has the test that caught it last time. Then come those of
+faults of the same file, and the other unit tests. The named files of tests/e2e come last. A test that is not in
+caught.txt has to fail twice. On the right code, a test that has caught a fault has to run, and to pass.
 
 A fault without a test that fails is a survivor, and a finding about the tests. A fault that does not compile is an
 error. The same is so for a text that stands at no place, or at several. A run that was stopped goes on where it
@@ -29,7 +29,7 @@ from workshop import FAILED, HUNG, PASSED, ROOT, DoesNotBuild, Workshop, sources
 
 CAUGHT_BY = Path(__file__).with_name("caught.txt")  # a line is a test, a tab, and the fault that it caught
 STATE = ROOT / "build" / "mutate"
-QUICK_S = 2  # the longest test of a quick run
+QUICK_S, LONG_S = 2, 3  # the longest test of a quick run, and the time of a test that has never run
 CAUGHT, SURVIVED, BROKEN, FALSE = "caught", "SURVIVED", "DOES NOT BUILD", "FAILS WITHOUT IT"
 
 
@@ -88,20 +88,23 @@ class Results:
         return hashlib.sha256(f"{mutation.path}\0{mutation.old}\0{mutation.new}".encode()).hexdigest()
 
 
-def order(mutation, caught, seconds, tests):
+def order(mutation, caught, seconds, tests, quick):
     """Return the names of the tests: the likeliest, then the others from the quickest that catch the most, then e2e."""
     stem, folder = Path(mutation.path).stem, str(Path(mutation.path).parent)
+    known, part = caught.get(title(mutation)), mutation.path.split("/")[0]
     of_file, of_folder = Counter(), Counter()
     for fault, test in caught.items():
         of_file[test] += fault.startswith(f"{mutation.path}: ")
         of_folder[test] += fault.startswith(f"{folder}/")
-    part = mutation.path.split("/")[0]  # the store serves the provider and the command
-    units = [one for one in seconds if not one.endswith(".py") and (part == "store" or tests[one].part in ("", part))]
-    first = [caught.get(title(mutation)), stem, f"tls_{stem}", f"fuzz_{stem}"]
+    units = [one for one in tests if not one.endswith(".py")]
+    first = [known, stem, f"tls_{stem}", f"fuzz_{stem}"]
     first += [test for test, count in of_file.most_common(6) if count and test in units]
-    first = list(dict.fromkeys(one for one in first if one in seconds))
-    rest = sorted(units, key=lambda one: seconds[one] / (1 + of_folder[one])) + list(mutation.e2e)
-    return first + [one for one in rest if one not in first]
+    rest = [one for one in units if part == "store" or tests[one].part in ("", part)] # the store serves the other parts
+    rest.sort(key=lambda one: (tests[one].part != part, seconds.get(one, LONG_S) / (1 + of_folder[one])))
+    if quick:
+        rest = [one for one in rest if tests[one].part == part]
+    names = [one for one in dict.fromkeys(first + rest + list(mutation.e2e)) if one in tests]
+    return [one for one in names if one == known or not quick or seconds.get(one, LONG_S) <= QUICK_S]
 
 
 def try_one(shop, mutation, names, seconds, known):
@@ -111,10 +114,10 @@ def try_one(shop, mutation, names, seconds, known):
     path.write_text(right.replace(mutation.old, mutation.new), encoding="utf-8")
     try:
         for name in names:
-            fate, _ = shop.try_test(shop.tests[name], seconds[name])
-            if fate != PASSED and name != known:
-                fate, _ = shop.try_test(shop.tests[name], seconds[name])
-            if fate != PASSED:
+            fate, _ = shop.try_test(shop.tests[name], seconds.get(name, 0))
+            if fate in (FAILED, HUNG) and name != known:
+                fate, _ = shop.try_test(shop.tests[name], seconds.get(name, 0))
+            if fate in (FAILED, HUNG):
                 return CAUGHT if fate == FAILED else HUNG, name
         return SURVIVED, ""
     except DoesNotBuild as error:
@@ -150,26 +153,11 @@ class Run:
                 self.results.add(test=name, **{"is": seconds})
         return True
 
-    def prove_all(self, pool):
-        """Run all tests that the chosen faults may need on the right code. Return whether they pass."""
-        shop = self.shops.get()
-        self.shops.put(shop)
-        named = {name for one in self.chosen for name in one.e2e}
-        names = [self.options.test] if self.options.test else \
-            [one for one in shop.tests if one in named or not one.endswith(".py")]
-        return all(self.each(pool, self.prove, names))
-
     def tests_of(self, shop, mutation):
         """Return the names of the tests for a fault, in their order."""
         if self.options.test:
             return [self.options.test]
-        seconds, known = self.results.earlier, self.caught.get(title(mutation))
-        names = order(mutation, self.caught, seconds, shop.tests)
-        if not self.options.quick:
-            return names
-        is_of_store = mutation.path.startswith("store/")
-        return [one for one in names if one == known or seconds[one] <= QUICK_S
-                and not (is_of_store and shop.tests[one].part == "provider")]
+        return order(mutation, self.caught, self.results.earlier, shop.tests, self.options.quick)
 
     def try_file(self, shop, mutations):
         """Try the faults of one file."""
@@ -216,8 +204,6 @@ def main():
     with concurrent.futures.ThreadPoolExecutor(options.workers) as pool:
         for shop in pool.map(Workshop, [STATE / str(i) for i in range(options.workers)]):
             run.shops.put(shop)
-        if not options.quick and not run.prove_all(pool):
-            sys.exit("mutate: tests fail without a fault")
         fates = run.try_all(pool)
     seen = fates[CAUGHT] + fates[HUNG]
     print(f"mutate: {seen} of {len(chosen)} faults were caught, {fates[HUNG]} of them by a test that hung; {fates[SURVIVED]} "
