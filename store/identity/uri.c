@@ -121,9 +121,10 @@ int consul_service_parse(const char *text, consul_service *service, consul_error
     size_t len = strcspn(text, "?");
 
     memset(service, 0, sizeof(*service));
-    if (strlen(text) <= CONSUL_URI_MAX
-        && decode_name("service name", text, len, service->name, &why)
-        && (text[len] == '\0' || parse_query(text + len + 1, &service->scope, &why)))
+    if (strlen(text) > CONSUL_URI_MAX)
+        consul_error_set(&why, CONSUL_R_URI_INVALID, "it is longer than %d bytes", CONSUL_URI_MAX);
+    else if (decode_name("service name", text, len, service->name, &why)
+             && (text[len] == '\0' || parse_query(text + len + 1, &service->scope, &why)))
         return 1;
     memset(service, 0, sizeof(*service));
     return consul_error_set(err, CONSUL_R_SETTING_INVALID,

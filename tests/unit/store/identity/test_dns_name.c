@@ -65,6 +65,12 @@ static const struct {
     {"service.service.consul", "consul", CONSUL_HOST_SERVICE, "service", "", "", ""},
     {"service.consul", "consul", CONSUL_HOST_MALFORMED, "", "", "", ""},
     {".service.consul", "consul", CONSUL_HOST_MALFORMED, "", "", "", ""},
+    /* An underscore begins a label of RFC 2782, which is no service by itself. */
+    {"_web.service.consul", "consul", CONSUL_HOST_MALFORMED, "", "", "", ""},
+    {"web._tcp.service.consul", "consul", CONSUL_HOST_MALFORMED, "", "", "", ""},
+    {"v1._web._tcp.service.consul", "consul", CONSUL_HOST_MALFORMED, "", "", "", ""},
+    {"_._tcp.service.consul", "consul", CONSUL_HOST_MALFORMED, "", "", "", ""},
+    {"__web._tcp.service.consul", "consul", CONSUL_HOST_MALFORMED, "", "", "", ""},
     {"web.service.a.ns.b.ns.consul", "consul", CONSUL_HOST_MALFORMED, NULL, NULL, NULL, NULL},
     {"web.service.a.ns.b.consul", "consul", CONSUL_HOST_MALFORMED, NULL, NULL, NULL, NULL},
     {"web.service.mesh.example", "consul", CONSUL_HOST_OTHER, "", "", "", ""},
@@ -91,7 +97,10 @@ static void test_hosts(void **state)
         if (kind != hosts[i].kind)
             fail_msg("%s: got kind %d", hosts[i].host, (int)kind);
         if (kind != CONSUL_HOST_SERVICE) {
-            assert_string_equal(service.name, ""); /* no service */
+            assert_string_equal(service.name, ""); /* no service, and no part of one */
+            assert_string_equal(service.scope.ns, "");
+            assert_string_equal(service.scope.partition, "");
+            assert_string_equal(service.scope.dc, "");
             continue;
         }
         assert_string_equal(service.name, hosts[i].name);
@@ -171,6 +180,31 @@ static void test_services(void **state)
     }
 }
 
+/* Append a byte to a text, so many times, in its longest form. */
+static void append(char *text, const char *before, size_t count)
+{
+    strcat(text, before);
+    for (; count > 0; count--)
+        strcat(text, "%61");
+}
+
+/* Each part of this one is good, and all of them are too long. */
+static void test_a_long_service(void **state)
+{
+    char text[4 * CONSUL_URI_MAX] = "";
+    consul_service service;
+    consul_error err = {0};
+
+    append(text, "", 255);
+    append(text, "?ns=", 255);
+    assert_int_equal(consul_service_parse(text, &service, NULL), 1);
+    append(text, "&dc=", 255);
+    assert_true(strlen(text) > CONSUL_URI_MAX);
+    assert_int_equal(consul_service_parse(text, &service, &err), 0);
+    assert_error(&err, CONSUL_R_SETTING_INVALID, "longer than");
+    assert_string_equal(service.name, "");
+}
+
 static void test_id_is(void **state)
 {
     static const struct {
@@ -226,9 +260,13 @@ static void test_claims_of_a_trust_domain(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_hosts),      cmocka_unit_test(test_valid_hosts),
-        cmocka_unit_test(test_long_hosts), cmocka_unit_test(test_services),
-        cmocka_unit_test(test_id_is),      cmocka_unit_test(test_claims_of_a_trust_domain),
+        cmocka_unit_test(test_hosts),
+        cmocka_unit_test(test_valid_hosts),
+        cmocka_unit_test(test_long_hosts),
+        cmocka_unit_test(test_services),
+        cmocka_unit_test(test_a_long_service),
+        cmocka_unit_test(test_id_is),
+        cmocka_unit_test(test_claims_of_a_trust_domain),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
