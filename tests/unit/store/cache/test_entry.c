@@ -272,28 +272,41 @@ static consul_roots *make_roots(void)
     return roots;
 }
 
+static consul_leaf *make_leaf(const minted *one)
+{
+    consul_leaf *leaf = consul_leaf_new(NULL);
+
+    leaf->cert = X509_dup(one->cert);
+    assert_true(consul_spiffe_id_of_cert(leaf->cert, &leaf->id, NULL));
+    return leaf;
+}
+
 /* A chain is verified once for its leaf and its roots, and again when a certificate may have expired. */
 static void test_a_checked_chain(void **state)
 {
     minted ca = mint_ca(TD), web = mint_leaf(&ca, TD, "web");
+    minted foreign_ca = mint_ca(TD), impostor = mint_leaf(&foreign_ca, TD, "web");
     consul_roots *roots = make_roots(), *others = make_roots();
-    consul_leaf *leaf = consul_leaf_new(NULL);
+    consul_leaf *leaf = make_leaf(&web), *foreign = make_leaf(&impostor);
     bool stale;
 
-    leaf->cert = X509_dup(web.cert);
-    assert_true(consul_spiffe_id_of_cert(leaf->cert, &leaf->id, NULL));
     assert_true(sk_X509_push(roots->certs, ca.cert));
     consul_entry_keep_leaf(f.entry, leaf, NULL, CONSUL_ASKED_ANEW, ASKED + 1, 0);
     assert_true(consul_entry_check_leaf(f.entry, leaf, roots, &stale, NULL));
     sk_X509_pop(roots->certs); /* it would be verified no more */
     assert_true(consul_entry_check_leaf(f.entry, leaf, roots, &stale, NULL));
+    assert_false(consul_entry_check_leaf(f.entry, foreign, roots, &stale, NULL));
+    assert_true(stale);
     assert_false(consul_entry_check_leaf(f.entry, leaf, others, &stale, NULL));
     assert_true(stale);
     f.entry->checked_until = time(NULL);
     assert_false(consul_entry_check_leaf(f.entry, leaf, roots, &stale, NULL));
     consul_leaf_unref(leaf);
+    consul_leaf_unref(foreign);
     consul_roots_unref(roots);
     consul_roots_unref(others);
+    minted_free(&impostor);
+    minted_free(&foreign_ca);
     minted_free(&web);
     minted_free(&ca);
 }

@@ -523,6 +523,76 @@ static void test_a_writer_of_a_verdict_ends_anywhere(void **state)
     assert_true(olds > 0 && news > 0 && nones > 0);
 }
 
+/* ---- a reader that is overtaken at each instruction ---- */
+
+/*
+ * Let a child read step by step. Let `write` write in this process after so many steps, and then let the child go on.
+ * Return false where the child had read before. Check that it has read one thing or the other.
+ */
+static bool overtake(void (*read)(void), bool (*is_right)(void), void (*write)(void), int steps)
+{
+    volatile bool *has_read =
+        mmap(NULL, sizeof(*has_read), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    pid_t child = fork();
+    int status;
+    bool was_overtaken;
+
+    if (child == 0) {
+        read(); /* once, so that libraries are ready */
+        ptrace(PTRACE_TRACEME, 0, NULL, NULL);
+        raise(SIGSTOP);
+        read();
+        *has_read = true;
+        _exit(is_right() ? 0 : 1);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    for (; steps > 0 && !*has_read; steps--) {
+        assert_int_equal(ptrace(PTRACE_SINGLESTEP, child, NULL, NULL), 0);
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_true(WIFSTOPPED(status));
+    }
+    was_overtaken = !*has_read;
+    write();
+    ptrace(PTRACE_DETACH, child, NULL, NULL);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+    munmap((void *)has_read, sizeof(*has_read));
+    return was_overtaken;
+}
+
+static uint64_t read_mark, old_mark, new_mark;
+static int64_t read_moment;
+
+static void read_the_moment(void)
+{
+    read_moment = consul_family_asked(family, place, &read_mark);
+}
+
+/* Return true where the mark and the moment are those of one answer. They are two words. */
+static bool is_of_one_answer(void)
+{
+    return read_moment == INT64_MIN ? read_mark == 0
+                                    : read_mark == (read_moment == 100 ? old_mark : new_mark);
+}
+
+static void test_a_reader_is_overtaken_anywhere(void **state)
+{
+    unsigned char digest[CONSUL_DIGEST_LEN];
+    int steps = 0;
+
+    if (SANITIZED)
+        skip();
+    old_mark = digest_of(OLD, digest);
+    new_mark = digest_of(NEW, digest);
+    do {
+        tear_down(state);
+        set_up(state);
+        tell_old();
+    } while (overtake(read_the_moment, is_of_one_answer, tell_new, steps++));
+    assert_true(steps > 30);
+}
+
 /* Let a child claim to watch, and kill it after so many steps. Return false where it ended before. */
 static bool kill_while_it_claims(atomic_uint *word, int steps)
 {
@@ -587,6 +657,7 @@ int main(void)
         UNIT(test_a_writer_of_an_answer_ends_anywhere),
         UNIT(test_a_watcher_ends_anywhere),
         UNIT(test_a_writer_of_a_verdict_ends_anywhere),
+        UNIT(test_a_reader_is_overtaken_anywhere),
         UNIT(test_who_claims_ends_anywhere),
     };
 

@@ -15,12 +15,20 @@
 #define ROUNDS 20000
 
 static minted ca, other_ca, inner, forged_ca;
+static minted inner_twice, inner_policy; /* CAs that are not well-formed */
+
+#define TWICE "1.2.3.4=DER:05:00", "1.2.3.4=DER:05:00"
 
 static int set_up(void **state)
 {
     ca = mint_ca(TD);
     other_ca = mint_ca(OTHER_TD);
     inner = mint(&ca, (mint_order){.subject = "inner", .ca = true});
+    inner_twice = mint(&ca, (mint_order){.subject = "twice", .ca = true, .extensions = {TWICE}});
+    inner_policy =
+        mint(&ca, (mint_order){.subject = "policy",
+                               .ca = true,
+                               .extensions = {"policyConstraints=requireExplicitPolicy:0"}});
     forged_ca = mint_ca(TD); /* the same name as ca, and another key */
     return 0;
 }
@@ -30,6 +38,8 @@ static int tear_down(void **state)
     minted_free(&ca);
     minted_free(&other_ca);
     minted_free(&inner);
+    minted_free(&inner_twice);
+    minted_free(&inner_policy);
     minted_free(&forged_ca);
     return 0;
 }
@@ -396,6 +406,42 @@ static const struct {
      NULL,
      &ca,
      {.subject = "web", .issuer_key_id = true},
+     NULL,
+     X509_PURPOSE_SSL_CLIENT,
+     -1,
+     X509_V_OK},
+    {"an extension twice",
+     &ca,
+     NULL,
+     &ca,
+     {.extensions = {TWICE}},
+     NULL,
+     X509_PURPOSE_ANY,
+     -1,
+     X509_V_ERR_INVALID_EXTENSION},
+    {"an extension twice in an intermediate",
+     &ca,
+     NULL,
+     &inner_twice,
+     {0},
+     &inner_twice,
+     X509_PURPOSE_SSL_CLIENT,
+     -1,
+     X509_V_ERR_INVALID_EXTENSION},
+    {"an intermediate that demands a policy",
+     &ca,
+     NULL,
+     &inner_policy,
+     {0},
+     &inner_policy,
+     X509_PURPOSE_SSL_CLIENT,
+     -1,
+     X509_V_ERR_INVALID_EXTENSION},
+    {"a root is trusted as it is",
+     &inner_twice,
+     NULL,
+     &inner_twice,
+     {0},
      NULL,
      X509_PURPOSE_SSL_CLIENT,
      -1,
