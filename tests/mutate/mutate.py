@@ -104,7 +104,7 @@ def order(mutation, caught, seconds, tests, quick):
     if quick:
         rest = [one for one in rest if tests[one].part == part]
     names = [one for one in dict.fromkeys(first + rest + list(mutation.e2e)) if one in tests]
-    return [one for one in names if one == known or not quick or seconds.get(one, LONG_S) <= QUICK_S]
+    return [one for one in names if one in first or not quick or seconds.get(one, LONG_S) <= QUICK_S]
 
 
 def try_one(shop, mutation, names, seconds, known):
@@ -189,6 +189,7 @@ def main():
     parser.add_argument("--only", default="", help="a part of the path or of the name")
     parser.add_argument("--test", default="", help="this test alone")
     parser.add_argument("--quick", action="store_true", help="try the likeliest tests alone, and no long ones")
+    parser.add_argument("--left", action="store_true", help="try the faults alone that are not in caught.txt")
     parser.add_argument("--again", action="store_true", help="forget the results of an earlier run on this tree")
     options = parser.parse_args()
     for one in misplaced():
@@ -196,7 +197,8 @@ def main():
     if options.check or misplaced():
         sys.exit(1 if misplaced() else 0)
 
-    chosen = [one for one in MUTATIONS if options.only in title(one)]
+    known = read_caught() if options.left else {}
+    chosen = [one for one in MUTATIONS if options.only in title(one) and title(one) not in known]
     for one in [one for one in chosen if one.since > ssl.OPENSSL_VERSION_INFO]:
         print(f"not tried {title(one)} (OpenSSL {'.'.join(map(str, one.since))})", flush=True)
         chosen.remove(one)
