@@ -190,7 +190,7 @@ static void wait_as_asked(live_agent *agent, const live_request *request)
     while (!agent->stopping) {
         enum live_manner manner = agent->manners[request->what];
 
-        if (manner == LIVE_HANG) {
+        if (manner == LIVE_HANG || (manner == LIVE_DEAF && request->index != 0)) {
             pthread_cond_wait(&agent->changed, &agent->lock);
             continue;
         }
@@ -357,6 +357,11 @@ void live_agent_issue(live_agent *agent)
     pthread_mutex_lock(&agent->lock);
     issue(agent);
     pthread_mutex_unlock(&agent->lock);
+}
+
+const minted *live_agent_ca(const live_agent *agent)
+{
+    return &agent->ca[0];
 }
 
 void live_agent_rotate(live_agent *agent)

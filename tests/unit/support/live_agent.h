@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "mint.h"
+
 #define LIVE_TD "11111111-2222-3333-4444-555555555555.consul"
 #define LIVE_NO_INDEX UINT64_MAX /* the answer has no X-Consul-Index */
 
@@ -22,6 +24,7 @@ enum live_manner {
     LIVE_WAVER,   /* the same, with an index that goes up and down */
     LIVE_LATE,    /* a blocking query as late as Consul may be: after wait + wait/16 */
     LIVE_HANG,    /* never, on a connection that stays open */
+    LIVE_DEAF,    /* never to a request with an index, likewise; so a watch has no news */
     LIVE_FAIL,    /* HTTP status 500 */
     LIVE_PANIC,   /* not a byte to a request with an index (1.16, restarted) */
     LIVE_CROWDED  /* there are too many connections, in a newer agent's words */
@@ -42,6 +45,9 @@ live_agent *live_agent_start(void);
 void live_agent_issue(live_agent *agent);
 void live_agent_stop(live_agent *agent);
 const char *live_agent_address(const live_agent *agent); /* borrowed */
+
+/* Return the present CA, borrowed until live_agent_rotate. */
+const minted *live_agent_ca(const live_agent *agent);
 
 /* Make a new CA, and new leaves of it. The roots are this CA and the one before. */
 void live_agent_rotate(live_agent *agent);

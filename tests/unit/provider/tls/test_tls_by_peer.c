@@ -10,6 +10,7 @@
 #include "tls.h"
 
 #define SITE "www.example.com"
+#define OTHER_SERVICE "spiffe://" OTHER_TD "/ns/default/dc/dc1/svc/web"
 
 static int accept_all(X509_STORE_CTX *ctx, void *arg)
 {
@@ -64,7 +65,8 @@ static tls_outcome dial(int version, const minted *shown, const minted *ca, veri
     SSL_CTX *client_ctx = tls_ctx(version, NULL);
     tls_outcome outcome;
 
-    SSL_CTX_set_cert_verify_callback(client_ctx, verify, NULL);
+    if (verify != NULL)
+        SSL_CTX_set_cert_verify_callback(client_ctx, verify, NULL);
     if (ca != NULL) {
         SSL_CTX_set_verify(client_ctx, SSL_VERIFY_PEER, NULL);
         assert_true(X509_STORE_add_cert(SSL_CTX_get_cert_store(client_ctx), ca->cert));
@@ -80,6 +82,7 @@ static tls_outcome dial(int version, const minted *shown, const minted *ca, veri
 static void test_before_the_first_roots(void **state)
 {
     static verify_fn *const ways[] = {NULL, accept_all};
+    minted plain = mint(&world.ca, (mint_order){.names = {{GEN_DNS, SITE, 0}}});
     tls_outcome outcome;
     size_t v, i;
 
@@ -94,8 +97,12 @@ static void test_before_the_first_roots(void **state)
             assert_refused("a stranger", &outcome);
             outcome = dial(tls_versions[v], &world.site, NULL, ways[i]);
             assert_talked("a site", &outcome);
+            /* The chain alone shows it: a CA of a mesh has signed the leaf. */
+            outcome = dial(tls_versions[v], &plain, &world.ca, i == 0 ? NULL : by_its_cas);
+            assert_refused("a leaf without an ID", &outcome);
         }
     }
+    minted_free(&plain);
 }
 
 static void test_own_mesh(void **state)
@@ -122,9 +129,8 @@ static void test_pretenders(void **state)
 {
     static const char *const uris[] = {"spiffe:/agent/client/dc/dc1/id/1", "SPIFFE:agent",
                                        "spiffe://x@" TD "/ns/default/dc/dc1/svc/web",
-                                       SERVICE("web"),
-                                       "spiffe://" OTHER_TD "/ns/default/dc/dc1/svc/web"};
-    static verify_fn *const ways[] = {by_its_cas, in_its_own_context};
+                                       SERVICE("web"), OTHER_SERVICE};
+    static verify_fn *const ways[] = {NULL, by_its_cas, in_its_own_context};
     size_t v, i, w;
 
     for (i = 0; i < sizeof(uris) / sizeof(uris[0]); i++) {
@@ -132,7 +138,7 @@ static void test_pretenders(void **state)
             mint(&world.ca, (mint_order){.names = {{GEN_URI, uris[i], 0}, {GEN_DNS, SITE, 0}}});
 
         for (v = 0; v < 2; v++) {
-            for (w = 0; w < 2; w++) {
+            for (w = 0; w < 3; w++) {
                 tls_outcome outcome = dial(tls_versions[v], &one, &world.ca, ways[w]);
 
                 assert_refused(uris[i], &outcome);
@@ -141,6 +147,78 @@ static void test_pretenders(void **state)
         }
         minted_free(&one);
     }
+}
+
+/* A root of the mesh need not say whose it is. A leaf of another mesh under it is held to ours, which lists the root. */
+static void test_a_root_without_an_id(void **state)
+{
+    minted root = mint(NULL, (mint_order){.subject = "root", .ca = true});
+    minted one =
+        mint(&root, (mint_order){.names = {{GEN_URI, OTHER_SERVICE, 0}, {GEN_DNS, SITE, 0}}});
+    size_t v;
+
+    for (v = 0; v < 2; v++) {
+        tls_outcome outcome;
+
+        fake_agent_reset(&world.agent, TD, &world.ca, NULL);
+        outcome = dial(tls_versions[v], &one, &root, NULL);
+        assert_talked("another mesh", &outcome);
+        fake_agent_reset(&world.agent, TD, &root, NULL);
+        outcome = dial(tls_versions[v], &one, &root, NULL);
+        assert_refused("a root that is listed", &outcome);
+    }
+    minted_free(&one);
+    minted_free(&root);
+}
+
+/* Talk with an earlier session, or NULL, and return the next one. `*reused` is true where it was resumed. */
+static SSL_SESSION *resume(SSL_CTX *client_ctx, SSL_CTX *server_ctx, SSL_SESSION *session,
+                           bool *reused)
+{
+    SSL_SESSION *next;
+    SSL *client, *server;
+    tls_outcome outcome;
+
+    tls_pair(client_ctx, server_ctx, &client, &server);
+    if (session != NULL)
+        assert_true(SSL_set_session(client, session));
+    outcome = tls_talk(client, server);
+    assert_talked("a session", &outcome);
+    next = SSL_get1_session(client);
+    *reused = outcome.reused;
+    tls_close(client, server);
+    return next;
+}
+
+/* A resumed server shows no certificate, so that its mesh is not known. */
+static void test_sessions(void **state)
+{
+    minted other_ca = mint_ca(OTHER_TD), other = mint_leaf(&other_ca, OTHER_TD, "web");
+    const minted *shown[] = {&world.site, &other}, *cas[] = {&world.site, &other_ca};
+    size_t v, i;
+
+    for (v = 0; v < 2; v++) {
+        for (i = 0; i < 2; i++) {
+            OSSL_LIB_CTX *libctx;
+            SSL_CTX *server_ctx = tls_ctx_elsewhere(tls_versions[v], shown[i], &libctx);
+            SSL_CTX *client_ctx = tls_ctx(tls_versions[v], NULL);
+            SSL_SESSION *first, *second;
+            bool reused;
+
+            SSL_CTX_set_verify(client_ctx, SSL_VERIFY_PEER, NULL);
+            X509_STORE_add_cert(SSL_CTX_get_cert_store(client_ctx), cas[i]->cert);
+            first = resume(client_ctx, server_ctx, NULL, &reused);
+            second = resume(client_ctx, server_ctx, first, &reused);
+            assert_int_equal(reused, shown[i] == &world.site);
+            SSL_SESSION_free(first);
+            SSL_SESSION_free(second);
+            SSL_CTX_free(client_ctx);
+            SSL_CTX_free(server_ctx);
+            OSSL_LIB_CTX_free(libctx);
+        }
+    }
+    minted_free(&other);
+    minted_free(&other_ca);
 }
 
 static void test_ordinary(void **state)
@@ -246,6 +324,8 @@ int main(void)
         cmocka_unit_test_setup(test_before_the_first_roots, reset),
         cmocka_unit_test_setup(test_own_mesh, reset),
         cmocka_unit_test_setup(test_pretenders, reset),
+        cmocka_unit_test_setup(test_a_root_without_an_id, reset),
+        cmocka_unit_test_setup(test_sessions, reset),
         cmocka_unit_test_setup(test_ordinary, reset),
         cmocka_unit_test_setup(test_modes, reset),
     };

@@ -251,6 +251,42 @@ static void test_no_digest(void **state)
     consul_verdicts_free(known);
 }
 
+/* Return the number of the first certificate from `number` on whose verdict shares its set with that of no digest. */
+static int next_of_no_digest(int number)
+{
+    static const unsigned char none[CONSUL_DIGEST_LEN];
+    unsigned char key[CONSUL_DIGEST_LEN], wanted[CONSUL_DIGEST_LEN], data[2 * CONSUL_URI_MAX];
+    size_t len = strlen(target.uri) + 1;
+
+    memcpy(data, target.uri, len);
+    memcpy(data + len, none, sizeof(none));
+    EVP_Digest(data, len + sizeof(none), wanted, NULL, EVP_sha256(), NULL);
+    for (;; number++) {
+        memcpy(data + len, cert(number).bytes, CONSUL_DIGEST_LEN);
+        EVP_Digest(data, len + CONSUL_DIGEST_LEN, key, NULL, EVP_sha256(), NULL);
+        if (key[0] == wanted[0])
+            return number;
+    }
+}
+
+/* A verdict on a chain without a digest takes no place from another one. */
+static void test_no_digest_has_no_place(void **state)
+{
+    static const unsigned char none[CONSUL_DIGEST_LEN];
+    const consul_kept_verdict yes = {.verdict = CONSUL_VERDICT_YES, .epoch = 1, .asked = 50};
+    consul_verdicts *known = consul_verdicts_new(NULL, NULL);
+    consul_spiffe_id id = peer(1);
+    int first = next_of_no_digest(1), number = first, i;
+
+    for (i = 0; i < 8; i++) {
+        note(known, &id, number, CONSUL_VERDICT_YES, 10 + i);
+        number = next_of_no_digest(number + 1);
+    }
+    consul_verdicts_note(known, &target, &id, none, &yes);
+    assert_int_equal(about(known, &id, first), CONSUL_VERDICT_YES);
+    consul_verdicts_free(known);
+}
+
 /* A verdict belongs to a target and a peer: the one name does not run over into the other. */
 static void test_pairs(void **state)
 {
@@ -349,6 +385,7 @@ int main(void)
         cmocka_unit_test(test_replicas),
         cmocka_unit_test(test_a_replica_that_is_denied),
         cmocka_unit_test(test_no_digest),
+        cmocka_unit_test(test_no_digest_has_no_place),
         cmocka_unit_test(test_pairs),
         cmocka_unit_test(test_siblings),
         cmocka_unit_test(test_without_memory),
