@@ -199,8 +199,8 @@ def main():
 
     known = read_caught() if options.left else {}
     chosen = [one for one in MUTATIONS if options.only in title(one) and title(one) not in known]
-    for one in [one for one in chosen if one.since > ssl.OPENSSL_VERSION_INFO]:
-        print(f"not tried {title(one)} (OpenSSL {'.'.join(map(str, one.since))})", flush=True)
+    for one in [one for one in chosen if one.redundant or one.since > ssl.OPENSSL_VERSION_INFO]:
+        print(f"not tried {title(one)} ({one.redundant or 'OpenSSL ' + '.'.join(map(str, one.since))})", flush=True)
         chosen.remove(one)
     began, run = time.monotonic(), Run(options, chosen)
     with concurrent.futures.ThreadPoolExecutor(options.workers) as pool:

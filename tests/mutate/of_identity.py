@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Faults in the readers of certificates, names and settings."""
 
-from mutation import of
+from mutation import of, redundant
 
 MUTATIONS = [
     *of("store/identity/spiffe.c",
@@ -52,11 +52,14 @@ MUTATIONS = [
         ("a known chain may have expired", "        if (begun && X509_cmp_time(X509_get0_notAfter(cert), NULL) > 0)\n", "        if (begun)\n"),
         ("a failed chain is known", "    if (ok == 1 && p != NULL)\n", "    if (p != NULL)\n"),
         ("a chain is known by its leaf", "    for (i = 0; ok && i < sk_X509_num(chain); i++) {\n        unsigned char *der", "    for (i = 0; ok && i < 1; i++) {\n        unsigned char *der"),
-        ("an empty chain has a digest", "    ok = ok && i > 0 && EVP", "    ok = ok && EVP"),
         ("a place is read while it is written", "    if (atomic_flag_test_and_set_explicit(&p->in_use, memory_order_acquire))\n        return false;", "    if (false)\n        return false;"),
         ("signatures are not verified", "    ok = t->openssls(ctx);", "    ok = check_times(ctx, chain);"),
         ("a digest that fails is no digest", "    else\n        memset(t->digest, 0, CONSUL_DIGEST_LEN);\n", ""),
         ),
+    *redundant("store/identity/signatures.c",
+               ("an empty chain has a digest", "    ok = ok && i > 0 && EVP", "    ok = ok && EVP",
+                "OpenSSL verifies no chain without a certificate"),
+               ),
     *of("store/identity/cert.c",
         ("a certificate is of any version", "X509_get_version(cert) != X509_VERSION_3 || count", "count"),
         ("an extension may come twice", "X509_get_ext_by_OBJ(cert, name, i) >= 0)", "false)"),
