@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -35,12 +36,23 @@ static void keep_own_sane_over_fork(void)
     pthread_atfork(NULL, NULL, forget_own);
 }
 
+/* Return true where the kernel lets a file be as large. It ends a process by SIGXFSZ that asks for more (LimitFSIZE). */
+static bool is_allowed(void)
+{
+    struct rlimit most;
+
+    return getrlimit(RLIMIT_FSIZE, &most) == 0 && most.rlim_cur >= sizeof(prov_board);
+}
+
 /* Map new memory. Its size is sealed: another process of this user could shorten it under our feet. */
 static prov_board *map_board(void)
 {
-    int fd = memfd_create(PROV_BOARD_NAME, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
     void *memory = MAP_FAILED;
+    int fd;
 
+    if (!is_allowed())
+        return NULL;
+    fd = memfd_create(PROV_BOARD_NAME, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
     if (fd < 0 && errno == EINVAL)
         fd = memfd_create(PROV_BOARD_NAME, MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (fd < 0)

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -69,6 +70,26 @@ static void test_nothing_is_shown_before_it_is_open(void **state)
     prov_board_count_refused(CONSUL_R_PEER_DENIED);
     prov_board_show_leaf(leaves[0]);
     assert_null(find_board());
+}
+
+/* A process with a limit for files (LimitFSIZE) has no board. The kernel counts the board as a file, and sends a signal. */
+static void test_a_limit_for_files_ends_no_process(void **state)
+{
+    const struct rlimit little = {.rlim_cur = 1024, .rlim_max = 1024};
+    char address[] = "http://127.0.0.1:8500";
+    consul_settings settings = {.address = address};
+    pid_t child = fork();
+    int status;
+
+    if (child == 0) {
+        if (setrlimit(RLIMIT_FSIZE, &little) != 0)
+            _exit(1);
+        prov_board_open(&settings, NULL);
+        prov_board_count_server();
+        _exit(find_board() != NULL);
+    }
+    assert_true(child > 0 && waitpid(child, &status, 0) == child);
+    assert_int_equal(status, 0);
 }
 
 static void test_it_shows_no_password(void **state)
@@ -339,6 +360,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_nothing_is_shown_before_it_is_open),
+        cmocka_unit_test(test_a_limit_for_files_ends_no_process),
         cmocka_unit_test(test_it_shows_no_password),
         cmocka_unit_test(test_its_size_is_sealed),
         cmocka_unit_test(test_children_and_threads_count_together),
