@@ -15,9 +15,10 @@ OUTSIDE time_t time(time_t *result);
 OUTSIDE int gettimeofday(struct timeval *restrict now, void *restrict zone);
 
 static atomic_long step;
-static atomic_long stood_at; /* seconds of the day's time, or 0 */
-static atomic_long back;     /* ns that the other clocks are behind */
-static long held;            /* ns */
+static atomic_long stood_at;   /* seconds of the day's time, or 0 */
+static atomic_long back;       /* ns that the other clocks are behind */
+static atomic_long stopped_at; /* ns of the other clocks, or 0 */
+static long held;              /* ns */
 
 static long monotonic(void)
 {
@@ -40,6 +41,15 @@ void clock_stand(bool stands)
     atomic_store(&stood_at, stands ? now.tv_sec : 0);
 }
 
+void clock_stop(bool stops)
+{
+    long now = monotonic() - atomic_load(&back), stopped = atomic_load(&stopped_at);
+
+    if (!stops && stopped != 0)
+        atomic_fetch_add(&back, now - stopped);
+    atomic_store(&stopped_at, stops ? now : 0);
+}
+
 void clock_hold(void)
 {
     held = monotonic();
@@ -60,7 +70,9 @@ int clock_gettime(clockid_t id, struct timespec *now)
             *now = (struct timespec){.tv_sec = atomic_load(&stood_at)};
         now->tv_sec += atomic_load(&step);
     } else if (result == 0 && (id == CLOCK_MONOTONIC || id == CLOCK_BOOTTIME)) {
-        ns = now->tv_sec * SECOND + now->tv_nsec - atomic_load(&back);
+        ns = atomic_load(&stopped_at);
+        if (ns == 0)
+            ns = now->tv_sec * SECOND + now->tv_nsec - atomic_load(&back);
         *now = (struct timespec){.tv_sec = ns / SECOND, .tv_nsec = ns % SECOND};
     }
     return result;

@@ -11,6 +11,9 @@ void clock_step(long seconds);
 /* Let the time of day stand still, or go on. */
 void clock_stand(bool stands);
 
+/* Let the clocks that are not of the time of day stand still, or go on from there. */
+void clock_stop(bool stops);
+
 /* Remember the moment. clock_go_on lets the clocks that are not of the time of day go on from it, in a child, say. */
 void clock_hold(void);
 void clock_go_on(void);

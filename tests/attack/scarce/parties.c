@@ -192,12 +192,23 @@ void parties_rotate(void)
     start_agent();
 }
 
+static int turns_left; /* before the interruption */
+static void (*interruption)(void);
+
+void parties_interrupt(int turn, void (*by)(void))
+{
+    turns_left = turn;
+    interruption = by;
+}
+
 /* Let a side go on as long as it can. Return true once it has got data. */
 static bool take_turn(SSL *ssl, bool is_ours)
 {
     char line[64];
     bool got = false;
 
+    if (is_ours && turns_left > 0 && --turns_left == 0)
+        interruption();
     if (is_ours)
         shim_go_on();
     if (SSL_do_handshake(ssl) == 1) {

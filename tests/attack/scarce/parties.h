@@ -28,6 +28,9 @@ void parties_rotate(void);
  */
 bool parties_talk(bool is_client, enum party peer);
 
+/* Call a function once, before this turn of the governed side; from 1 on. */
+void parties_interrupt(int turn, void (*by)(void));
+
 /* Return the number of threads of this process. */
 int parties_threads(void);
 

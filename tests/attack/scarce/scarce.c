@@ -25,7 +25,8 @@
 #define AT_ONCE 4
 #define SITES 65536
 #define FOR_EVER 1000000000L
-#define MORE 4 /* calls come only after another one has failed */
+#define TURNS 4 /* of the governed side, in a handshake and for the data */
+#define MORE 4  /* calls come only after another one has failed */
 #define SHOWN_MAX 40
 
 static const char *const kind_names[] = {
@@ -58,22 +59,29 @@ static struct {
 } children[AT_ONCE];
 static const scene *present;
 
-static const char *clock_name(const clock_fault *clock)
+/* Return what goes wrong besides the calls that fail. */
+static const char *fault_name(const shortage *what)
 {
     static char text[64];
 
-    snprintf(text, sizeof(text), clock->stands ? "clock stands" : "clock %+ld s", clock->seconds);
-    return text;
+    snprintf(text, sizeof(text), "clock %+ld s", what->clock.seconds);
+    if (what->fork.turn > 0)
+        snprintf(text, sizeof(text), "fork at turn %d, on in the %s", what->fork.turn,
+                 what->fork.goes_on ? "child" : "parent");
+    return what->clock.stops                                 ? "monotonic clock stands"
+           : what->clock.stands                              ? "clock stands"
+           : what->no_fork                                   ? "no fork"
+           : what->fork.turn > 0 || what->clock.seconds != 0 ? text
+                                                             : "";
 }
 
 static void show(const shortage *what, enum verdict verdict, int status)
 {
     if (all->shown++ >= SHOWN_MAX)
         return;
-    printf("  %s (status %#x): attack-scarce case %s %s %ld %ld%s%s\n", verdict_names[verdict],
+    printf("  %s (status %#x): attack-scarce case %s %s %ld %ld %s\n", verdict_names[verdict],
            (unsigned int)status, present->name, kind_names[what->kind], what->first, what->last,
-           what->clock.stands || what->clock.seconds != 0 ? clock_name(&what->clock) : "",
-           what->no_fork ? " no fork" : "");
+           fault_name(what));
     fflush(stdout);
 }
 
@@ -175,6 +183,24 @@ static long run_without_memory(long count, long every, long origins[ORIGINS_COUN
     return chosen;
 }
 
+/* Fork before each turn of a handshake. All calls of a kind fail from there on, or none. A part of it is before the second. */
+static void start_forks(bool is_part)
+{
+    int turn, kind, on;
+
+    for (turn = is_part ? 2 : 1; turn <= (is_part ? 2 : TURNS); turn++) {
+        for (kind = KIND_MEMORY; kind <= KINDS_COUNT; kind += is_part ? KINDS_COUNT : 1) {
+            fork_fault fork = {.turn = turn, .is_plentiful = kind == KINDS_COUNT};
+
+            for (on = 0; on < 2; on++) {
+                fork.goes_on = on == 1;
+                start(&(shortage){.kind = fork.is_plentiful ? KIND_MEMORY : (enum kind)kind,
+                                  .fork = fork});
+            }
+        }
+    }
+}
+
 static void run_shortages(long every)
 {
     static const long steps[] = {1, 86400, 10 * 365 * 86400L};
@@ -191,6 +217,8 @@ static void run_shortages(long every)
     for (i = 0; i < 6; i++)
         start(&(shortage){.clock.seconds = i % 2 == 0 ? steps[i / 2] : -steps[i / 2]});
     start(&(shortage){.clock.stands = true});
+    start(&(shortage){.clock.stops = true});
+    start_forks(every > 1);
     start(&(shortage){.no_fork = true});
     while (take_one() >= 0)
         ;

@@ -4,10 +4,12 @@
 #include "unit.h"
 
 #include "clock.h"
+#include "parties.h"
 #include "sites.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -111,6 +113,31 @@ static enum verdict judge(const scene *s, bool served, bool forkless)
     return !forkless && __lsan_do_recoverable_leak_check() != 0 ? VERDICT_LEAKED : VERDICT_PASSED;
 }
 
+static const shortage *present;
+
+/*
+ * Fork between two turns of a handshake. The trial goes on in the child or in the parent, with the calls of its kind
+ * failing. The other process exits as a child of an application does, and ends as the trial.
+ */
+static void fork_now(void)
+{
+    bool all = !present->fork.is_plentiful;
+    pid_t pid = fork();
+    int status;
+
+    if (pid == 0)
+        alarm(SECONDS);
+    if (pid > 0 && (waitpid(pid, &status, 0) != pid || present->fork.goes_on || status != 0)) {
+        if (WIFSIGNALED(status))
+            kill(getpid(), WTERMSIG(status));
+        _exit(WEXITSTATUS(status));
+    }
+    shim_arm(present->kind, all ? 1 : 0, all ? LONG_MAX : 0);
+    if (pid == 0 && !present->fork.goes_on)
+        exit(0);
+    shim_pause();
+}
+
 static void run(const scene *s, const shortage *what, notes *n, site *sites, long sites_size)
 {
     bool served;
@@ -132,6 +159,9 @@ static void run(const scene *s, const shortage *what, notes *n, site *sites, lon
         shim_note_sites(sites, sites_size);
     clock_step(what->clock.seconds);
     clock_stand(what->clock.stands);
+    clock_stop(what->clock.stops);
+    present = what;
+    parties_interrupt(what->fork.turn, fork_now);
     shim_refuse_connections(s->is_lost);
     shim_arm(what->kind, what->first, what->last);
     served = s->act();
@@ -139,6 +169,8 @@ static void run(const scene *s, const shortage *what, notes *n, site *sites, lon
         shim_disarm();
         clock_step(0);
         clock_stand(false);
+        clock_stop(false);
+        parties_interrupt(0, NULL);
         shim_refuse_connections(false);
         take_notes(n);
         n->verdict = judge(s, served, what->no_fork);

@@ -22,13 +22,22 @@ enum verdict {
 typedef struct clock_fault {
     long seconds; /* a step */
     bool stands;  /* the time of day stands still */
+    bool stops;   /* the other clocks do */
 } clock_fault;
+
+/* A fork between two turns of a handshake, with all calls of the kind failing from then on. */
+typedef struct fork_fault {
+    int turn;          /* from 1 on; 0 for no fork */
+    bool goes_on;      /* in the child, and the parent waits; otherwise the child exits */
+    bool is_plentiful; /* no call fails */
+} fork_fault;
 
 typedef struct shortage {
     enum kind kind;
     long first, last;  /* numbers of the calls that fail; 0 for none */
     clock_fault clock; /* besides */
     bool no_fork;      /* the kernel makes no process and no thread any more */
+    fork_fault fork;
 } shortage;
 
 /* The notes of a child, in shared memory. */
