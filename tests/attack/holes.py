@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Open the holes that were closed, one at a time, and see that the space of handshakes finds each. tools/attack --holes.
 
+A run keeps its table in tests/attack/holes.md. With --check the lint suite sees that the table has each hole.
+
 Each hole is an edit that takes its mending out, and values that the rows have in common. The same rows pass with the mending.
 The program of the first failure repeats it.
 """
@@ -19,6 +21,7 @@ import program  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "build" / "holes"
+PAGE = ROOT / "tests/attack/holes.md"
 ROWS = 6000  # at most, for one hole
 CALM_ROWS = 1000  # without the hole
 
@@ -105,6 +108,28 @@ def misplaced():
     return [(one, edit) for one in HOLES for edit in one.edits if (ROOT / edit[0]).read_text().count(edit[1]) != 1]
 
 
+def begins(one):
+    """Return the beginning of the line of a hole in the table."""
+    paths = ", ".join(dict.fromkeys(path for path, _, _ in one.edits))
+    return f"| {one.name} | {paths} | `{one.values}` | "
+
+
+def untold():
+    """Return the names of holes without their line in the table, and lines without a hole."""
+    lines = [line for line in PAGE.read_text().splitlines() if line.startswith("| ")][1:]
+    holes = [one for one in HOLES if not any(line.startswith(begins(one) + "row ") for line in lines)]
+    return [one.name for one in holes] + [line for line in lines if not any(line.startswith(begins(one)) for one in HOLES)]
+
+
+def keep(found):
+    """Put lines of holes in the place of those of the table."""
+    text = PAGE.read_text()
+    head = text[:text.index("|---")] + "|---|---|---|---|\n"
+    before = text.splitlines()
+    lines = [found.get(one.name) or next((line for line in before if line.startswith(begins(one))), "") for one in HOLES]
+    PAGE.write_text(head + "".join(f"{line}\n" for line in lines if line))
+
+
 def run(*argv):
     return subprocess.run([str(one) for one in argv], cwd=FOLDER / "tree", capture_output=True, text=True)
 
@@ -159,11 +184,10 @@ def open_one(one):
     again = found and (found[0] not in ("let in", "crashed") or reproduces(found[1]))
     for file, text in right.items():
         file.write_text(text)
-    paths = ", ".join(dict.fromkeys(path for path, _, _ in one.edits))
     what = f"row {passed + 1}: {found[0]}: `{found[1]}`" if found else f"NOT FOUND in {passed} rows"
     if found and not again:
         what += ", which its program does NOT repeat"
-    return f"| {one.name} | {paths} | {one.values} | {what} |", bool(again)
+    return f"{begins(one)}{what} |", bool(again)
 
 
 def main():
@@ -173,12 +197,16 @@ def main():
     options = parser.parse_args()
     for one, edit in misplaced():
         print(f"{edit[0]}: not at one place: {one.name}: {edit[1]!r}")
-    if options.check or misplaced():
-        sys.exit(1 if misplaced() else 0)
+    if options.check:
+        for one in untold():
+            print(f"{PAGE}: run tools/attack --holes: {one}")
+        sys.exit(1 if misplaced() or untold() else 0)
+    if misplaced():
+        sys.exit(1)
     began = time.monotonic()
     chosen = [one for one in HOLES if re.search(options.only, one.name)]
     make_copy()
-    bad = 0
+    bad, lines = 0, {}
     for one in chosen:
         passed, found = hunt(one.values, CALM_ROWS)
         if found:
@@ -188,7 +216,10 @@ def main():
     for one in chosen:
         line, found = open_one(one)
         print(line, flush=True)
+        if found:
+            lines[one.name] = line
         bad += not found
+    keep(lines)
     print(f"holes: {len(chosen)} opened, {bad} not found or found without; {time.monotonic() - began:.0f} s")
     sys.exit(1 if bad else 0)
 

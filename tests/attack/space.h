@@ -23,7 +23,10 @@
     X(BY_UNLOADED, "unloaded")           /* the instance with the service is gone */              \
     X(BY_NOTHING, "nothing")             /* an ordinary endpoint in a process with the provider */
 
-/* QUIC would be another one here. */
+/*
+ * QUIC has no value here. A server's SSL comes from a listener there, amid its handshake. An application does nothing to it
+ * before, and most places and lives do not exist. Its data lies on streams, and its time is that of sockets: test_tls_quic.
+ */
 #define PROTOCOLS(X) X(TLS_1_2, "TLSv1.2") X(TLS_1_3, "TLSv1.3") X(DTLS_1_2, "DTLSv1.2")
 
 /* The place in which it gets its own certificate. */
