@@ -5,6 +5,7 @@
 
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,8 @@
 static control *shared;
 static right_answers rights;
 static int listener, port;
+static SSL_CTX *secure;        /* or NULL for HTTP */
+static _Thread_local SSL *tls; /* of the connection of this thread, or NULL */
 
 static void must(bool ok, const char *what)
 {
@@ -40,7 +43,8 @@ static void pause_ms(int ms)
 static bool send_all(int fd, const char *data, size_t len)
 {
     while (len > 0) {
-        ssize_t sent = send(fd, data, len, MSG_NOSIGNAL);
+        ssize_t sent =
+            tls != NULL ? SSL_write(tls, data, (int)len) : send(fd, data, len, MSG_NOSIGNAL);
 
         if (sent <= 0)
             return false;
@@ -143,7 +147,9 @@ static bool receive(int fd, request *q)
 
     q->text[0] = '\0';
     do {
-        ssize_t got = recv(fd, q->text + have, REQUEST_MAX - 1 - have, 0);
+        size_t room = REQUEST_MAX - 1 - have;
+        ssize_t got = tls != NULL ? SSL_read(tls, q->text + have, (int)room)
+                                  : recv(fd, q->text + have, room, 0);
 
         if (got <= 0)
             return false;
@@ -240,6 +246,22 @@ static void answer(int fd, const request *q)
     free(sent.data);
 }
 
+void server_speak_tls(SSL_CTX *ctx)
+{
+    signal(SIGPIPE, SIG_IGN);
+    secure = ctx;
+}
+
+/* Return true once the connection can be used: where it speaks TLS, after the handshake. */
+static bool begin(int fd)
+{
+    if (secure == NULL)
+        return true;
+    tls = SSL_new(secure);
+    must(tls != NULL && SSL_set_fd(tls, fd) == 1, "an SSL");
+    return SSL_accept(tls) == 1;
+}
+
 static void *serve(void *arg)
 {
     int fd = (int)(intptr_t)arg;
@@ -247,12 +269,13 @@ static void *serve(void *arg)
 
     must(q != NULL, "a request");
     if (!ROW_IS(&shared->r, PACE, PACE_UNREAD) || atomic_load(&shared->answers) == ANSWERS_RIGHT) {
-        if (receive(fd, q))
+        if (begin(fd) && receive(fd, q))
             answer(fd, q);
     } else {
         atomic_fetch_add(&shared->wrong, 1);
     }
     free(q);
+    SSL_free(tls);
     close(fd);
     return NULL;
 }

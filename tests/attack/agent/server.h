@@ -10,6 +10,8 @@
 
 #include <stdatomic.h>
 
+#include <openssl/ssl.h>
+
 enum answers { ANSWERS_RIGHT, ANSWERS_WRONG, ANSWERS_WRONG_ONCE };
 
 typedef struct control {
@@ -28,6 +30,9 @@ typedef struct right_answers {
     const char *roots, *leaf;
     const char *login; /* NULL where no process logs in */
 } right_answers;
+
+/* Speak HTTPS by this context, which is borrowed. Call it in the process that answers, and before. It ignores SIGPIPE. */
+void server_speak_tls(SSL_CTX *ctx);
 
 /* Listen on a free port, and return the port. */
 int server_listen(void);

@@ -30,7 +30,9 @@
 
 static OSSL_LIB_CTX *elsewhere; /* of the peers, which the module does not reach */
 static SSL_CTX *peers[PARTIES], *governed;
-static char folder[] = "/tmp/consul-scarce-XXXXXX", conf[64], jwt[64], stand_in[64], log_file[64];
+static char folder[] = "/tmp/consul-scarce-XXXXXX", conf[64], jwt[64], stand_in[64], log_file[64],
+            agent_cert[64];
+static SSL_CTX *agent_ctx; /* where the agent speaks HTTPS, or NULL */
 static control *agent;
 static pid_t agent_pid;
 static right_answers rights;
@@ -46,17 +48,20 @@ static void write_file(const char *path, const char *text)
 /* Write the settings like openssl.cnf.example: without the module there is no cryptography. */
 static void write_conf(int port, bool logs_in, const char *more)
 {
-    char text[2048], login[256] = "";
+    char text[2048], login[256] = "", secure[128] = "";
 
     if (logs_in)
         snprintf(login, sizeof(login), "login_method = any\nlogin_bearer_file = %s\n", jwt);
+    if (agent_ctx != NULL)
+        snprintf(secure, sizeof(secure), "ca_file = %s\n", agent_cert);
     snprintf(text, sizeof(text),
              "config_diagnostics = 1\nopenssl_conf = init\n[init]\nproviders = providers\n"
              "[providers]\nnull = null_section\nconsul = consul_section\n"
              "[null_section]\nactivate = 1\n[consul_section]\nmodule = %s\nactivate = 1\n"
-             "log = %s\naddress = 127.0.0.1:%d\nconnect_timeout = 10s\nrequest_timeout = 10s\n"
-             "authorize_timeout = 10s\nwatch_wait = 2s\n%s%s",
-             module_path(), log_file, port, login, more);
+             "log = %s\naddress = %s127.0.0.1:%d\nconnect_timeout = 10s\nrequest_timeout = 10s\n"
+             "authorize_timeout = 10s\nwatch_wait = 2s\n%s%s%s",
+             module_path(), log_file, agent_ctx == NULL ? "" : "https://", port, login, secure,
+             more);
     write_file(conf, text);
 }
 
@@ -67,6 +72,7 @@ static void name_files(void)
     snprintf(jwt, sizeof(jwt), "%s/jwt", folder);
     snprintf(stand_in, sizeof(stand_in), "%s/web.pem", folder);
     snprintf(log_file, sizeof(log_file), "%s/log", folder);
+    snprintf(agent_cert, sizeof(agent_cert), "%s/agent.pem", folder);
     write_file(jwt, "a.b.c");
 }
 
@@ -83,6 +89,19 @@ static void write_stand_in(void)
     free(cert);
     minted_free(&one);
     EVP_PKEY_free(key);
+}
+
+/* Give the agent a certificate for its address, which the module is to trust. */
+static void make_agent_ctx(void)
+{
+    minted own =
+        mint(NULL, (mint_order){.subject = "agent", .extensions = {"subjectAltName=IP:127.0.0.1"}});
+    char *cert = mint_cert_pem(own.cert);
+
+    write_file(agent_cert, cert);
+    agent_ctx = tls_ctx_in(elsewhere, TLS1_3_VERSION, &own);
+    free(cert);
+    minted_free(&own);
 }
 
 /* Make a mesh with its own CA: its answers, and the contexts of the peers. */
@@ -135,6 +154,8 @@ static void start_agent(void)
     if (agent_pid > 0)
         return;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (agent_ctx != NULL)
+        server_speak_tls(agent_ctx);
     server_start(agent, &rights);
     for (;;)
         pause();
@@ -146,7 +167,7 @@ static void end_agent(void)
     waitpid(agent_pid, NULL, 0);
 }
 
-void parties_set_up(const char *more, bool logs_in, bool later, bool watchable)
+void parties_set_up(const char *more, bool logs_in, bool later, bool watchable, bool secure)
 {
     OSSL_LIB_CTX *usual;
 
@@ -155,6 +176,8 @@ void parties_set_up(const char *more, bool logs_in, bool later, bool watchable)
     assert_non_null(elsewhere);
     usual = OSSL_LIB_CTX_set0_default(elsewhere);
     write_stand_in();
+    if (secure)
+        make_agent_ctx();
     OSSL_LIB_CTX_set0_default(usual);
     make_mesh();
     agent = mmap(NULL, sizeof(*agent), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -175,6 +198,7 @@ void parties_tear_down(void)
     unlink(jwt);
     unlink(stand_in);
     unlink(log_file);
+    unlink(agent_cert);
     rmdir(folder);
 }
 

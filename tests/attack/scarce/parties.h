@@ -10,9 +10,10 @@ enum party { FRIEND, FOE, STRANGER, PARTIES };
 
 /*
  * Make the parties and start the agent. `more` are more lines for openssl.cnf. A process that `logs_in` has them for a
- * login, which the agent grants. The module is loaded at once, or `later` by parties_load.
+ * login, which the agent grants. With `secure` the agent speaks HTTPS. The module is loaded at once, or `later` by
+ * parties_load.
  */
-void parties_set_up(const char *more, bool logs_in, bool later, bool watchable);
+void parties_set_up(const char *more, bool logs_in, bool later, bool watchable, bool secure);
 void parties_tear_down(void);
 void parties_load(void);
 

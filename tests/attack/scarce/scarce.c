@@ -7,6 +7,7 @@
  *
  * Each call that may fail does so alone, and together with all calls after it. The calls are counted before. OpenSSL
  * makes thousands of allocations on our behalf. They fail alone, and only the first of several with the same callers.
+ * Memory that processes share lies in no file system, so a full /dev/shm has no case.
  */
 #include "unit.h"
 

@@ -141,6 +141,8 @@ const scene scenes[] = {
     {.phase = "first", .name = "first-friend", .act = meet_friend},
     {.phase = "first", .name = "first-client", .is_client = true, .act = call_impostor},
     {.phase = "first", .name = "uri", .decodes = true, .act = load_uri},
+    {.phase = "https", .name = "https", .secure = true, .act = meet_foe},
+    {.phase = "https", .name = "https-kept", .secure = true, .prepare = keep, .act = meet_foe},
     {.phase = "authorization", .name = "kept", .prepare = keep, .act = meet_foe},
     {.phase = "authorization", .name = "kept-friend", .prepare = keep, .act = meet_friend},
     {.phase = "authorization", .name = "kept-stranger", .prepare = keep, .act = meet_stranger},
@@ -181,7 +183,8 @@ const size_t scenes_count = sizeof(scenes) / sizeof(scenes[0]);
 
 void scene_set_up(const scene *s)
 {
-    parties_set_up(s->settings == NULL ? "" : s->settings, s->logs_in, s->loads, s->watches);
+    parties_set_up(s->settings == NULL ? "" : s->settings, s->logs_in, s->loads, s->watches,
+                   s->secure);
     if (s->prepare != NULL)
         s->prepare();
     if (s->rotates)

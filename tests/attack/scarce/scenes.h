@@ -13,6 +13,7 @@ typedef struct scene {
     const char *phase, *name;
     const char *settings; /* more lines for openssl.cnf, or NULL */
     bool logs_in;         /* its token is of a login */
+    bool secure;          /* the agent speaks HTTPS */
     bool loads;           /* the children load the module, and their parent does not */
     bool decodes;   /* OpenSSL decodes what a loader gives it: it crashes there without memory */
     bool is_client; /* the governed side is a client */
