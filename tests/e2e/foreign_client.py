@@ -33,8 +33,9 @@ VERSIONS = {"TLS 1.2": (3, 3), "TLS 1.3": (3, 4)}
 class Wire:
     """A socket that hides the end of sending: an alert may still be there to be read."""
 
-    def __init__(self, port):
-        self.plain = socket.create_connection(("127.0.0.1", port), PATIENCE)
+    def __init__(self, plain):
+        self.plain = plain
+        self.plain.settimeout(PATIENCE)
         self.plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def send(self, data):
@@ -60,8 +61,8 @@ class Noted(Message):
     """A message that is in the transcript already."""
 
 
-class Client(TLSConnection):
-    """`edit` takes the client and a message, and yields the messages to send in its place.
+class Edited(TLSConnection):
+    """An end of a connection. `edit` takes it and a message, and yields the messages to send in its place.
 
     tlslite-ng adds to the bytes of a message while it sends them. So each message is sent as a copy.
     """
@@ -71,24 +72,25 @@ class Client(TLSConnection):
         self.wire = wire
         self.edit = edit
         self.is_mute = False
-        self.first_hello = b""
 
     def mute(self):
-        """Send nothing any more, and tell the server so."""
+        """Send nothing any more, and tell the peer so."""
         self.sock.flush()
         self.is_mute = True
         self.wire.end()
 
-    def _sendMsg(self, msg, randomizeFirstBlock=True, update_hashes=True):
-        self.first_hello = self.first_hello or msg.write()
+    def _edited(self, msg):
+        """Yield copies of the messages to send, and whether they belong in the transcript."""
         for piece in self.edit(self, msg) if not self.is_mute else ():
-            hashed = update_hashes and not isinstance(piece, Noted)
-            yield from super()._sendMsg(copy.deepcopy(piece), randomizeFirstBlock, hashed)
+            yield copy.deepcopy(piece), not isinstance(piece, Noted)
 
-    def _clientResume(self, session, serverHello, *rest):
-        """Resume where the server says so: tlslite-ng itself takes each ticket of TLS 1.2 for accepted."""
-        taken = session and serverHello.session_id == session.sessionID
-        return super()._clientResume(session if taken else None, serverHello, *rest)
+    def _sendMsg(self, msg, randomizeFirstBlock=True, update_hashes=True):
+        for piece, is_new in self._edited(msg):
+            yield from super()._sendMsg(piece, randomizeFirstBlock, update_hashes and is_new)
+
+    def _send_as_it_is(self, message):
+        """Send a message that is edited and in the transcript already."""
+        yield from super()._sendMsg(message, update_hashes=False)
 
     def note(self, message):
         """Take a message into the transcript before it is sent, as `Noted`."""
@@ -102,6 +104,21 @@ class Client(TLSConnection):
 
     def is_13(self):
         return self.version == (3, 4)
+
+
+class Client(Edited):
+    def __init__(self, wire, edit):
+        super().__init__(wire, edit)
+        self.first_hello = b""
+
+    def _sendMsg(self, msg, randomizeFirstBlock=True, update_hashes=True):
+        self.first_hello = self.first_hello or msg.write()
+        yield from super()._sendMsg(msg, randomizeFirstBlock, update_hashes)
+
+    def _clientResume(self, session, serverHello, *rest):
+        """Resume where the server says so: tlslite-ng itself takes each ticket of TLS 1.2 for accepted."""
+        taken = session and serverHello.session_id == session.sessionID
+        return super()._clientResume(session if taken else None, serverHello, *rest)
 
 
 @dataclass
@@ -136,6 +153,10 @@ class Outcome:
         return "answered 400" if b" 400 " in self.data[:20] else self.end
 
 
+def dial(port):
+    return Wire(socket.create_connection(("127.0.0.1", port), PATIENCE))
+
+
 def chain_of(identity):
     chain = X509CertChain()
     chain.parsePemList(identity.certificate + identity.intermediates)
@@ -159,7 +180,7 @@ def settings_of(attempt):
 
 def connect(port, attempt):
     """Connect, say a request, and read until the server ends the connection. Return the outcome."""
-    wire = Wire(port)
+    wire = dial(port)
     client = Client(wire, attempt.edit or (lambda client, message: [message]))
     chain = key = None
     if attempt.identity:
@@ -212,7 +233,7 @@ def reason(error):
 
 def raw(port, data):
     """Send bytes, and nothing more. Return the outcome: an alert in plain text is read."""
-    wire = Wire(port)
+    wire = dial(port)
     wire.sendall(data)
     wire.end()
     answer = b""

@@ -197,7 +197,7 @@ def labelled(scheme):
     return body(VERIFY, lambda _, old: bytes(scheme) + old[2:])
 
 
-def signed_over_the_hello(identity):
+def signed_over_the_hello(identity, tag=b"client"):
     """Sign a transcript that ends before the Certificate."""
     kept = []
 
@@ -205,7 +205,7 @@ def signed_over_the_hello(identity):
         if is_a(message, CERTIFICATE):
             kept.append(client._handshake_hash.copy())
         if is_a(message, VERIFY):
-            yield signature(client, identity, SignatureScheme.ecdsa_secp256r1_sha256, transcript=kept[0])
+            yield signature(client, identity, SignatureScheme.ecdsa_secp256r1_sha256, tag, kept[0])
         else:
             yield message
     return edit

@@ -12,6 +12,7 @@ sys.dont_write_bytecode = True
 import foreign_rows  # noqa: E402
 import foreign_servers  # noqa: E402
 import scans  # noqa: E402
+import wrong_server_rows  # noqa: E402
 from agent import Agent  # noqa: E402
 from conftest import programs_in  # noqa: E402
 from foreign_reasons import judge  # noqa: E402
@@ -46,6 +47,13 @@ def handshakes(table, pairs, mesh):
             table.add("tlslite-ng", pair.name, f"{version}, {row.name}", plain, governed, *judge(row, plain, governed))
 
 
+def wrong_servers(table, clients, parties):
+    for row, version in wrong_server_rows.CASES:
+        plain, governed = (row.run(parties, version, clients[side]) for side in foreign_servers.SIDES)
+        table.add("tlslite-ng", "a client", f"{version}, {row.name}", plain, governed,
+                  *wrong_server_rows.judge(row, plain, governed))
+
+
 def scan(table, pairs, mesh, folder):
     for pair in pairs:
         for party in scans.PARTIES:
@@ -70,6 +78,8 @@ def main(module, *options):
                 pairs = [make(programs, agent, SERVICE) for make in foreign_servers.MAKERS]
                 print("tool | server | test | plain | governed | why")
                 handshakes(table, pairs, mesh)
+                clients = {side: make(programs, agent) for side, make in wrong_server_rows.CLIENTS.items()}
+                wrong_servers(table, clients, wrong_server_rows.parties_of(agent))
                 scan(table, pairs, mesh, folder)
         finally:
             agent.stop()
