@@ -13,7 +13,6 @@ from tlslite.keyexchange import KeyExchange
 from tlslite.messages import Alert, ApplicationData, CertificateVerify, ChangeCipherSpec, Message
 
 CCS = -1  # in the place of a kind of handshake message
-EMPTY_LIST = {(3, 3): b"\0\0\0", (3, 4): b"\0\0\0\0"}
 HASHES = {4: "sha256", 5: "sha384", 6: "sha512", 2: "sha1"}
 
 
@@ -154,16 +153,16 @@ def flipped(kind, place):
     return body(kind, flip)
 
 
-def entries(client, *ders):
-    """Return the body of a Certificate with these certificates."""
+def entries(client, *ders, context=b""):
+    """Return the body of a Certificate with these certificates, which answers the request of this context."""
     tail = b"\0\0" if client.is_13() else b""
     listed = b"".join(len(der).to_bytes(3, "big") + der + tail for der in ders)
-    return (b"\0" if client.is_13() else b"") + len(listed).to_bytes(3, "big") + listed
+    return (bytes([len(context)]) + context if client.is_13() else b"") + len(listed).to_bytes(3, "big") + listed
 
 
 def certificates(*ders):
     """Send these certificates in the place of one's own."""
-    return body(CERTIFICATE, lambda client, _: entries(client, *ders))
+    return body(CERTIFICATE, lambda client, old: entries(client, *ders, context=old[1:1 + old[0]]))
 
 
 def a_certificate(client, *ders):
@@ -172,7 +171,7 @@ def a_certificate(client, *ders):
 
 
 def empty_list():
-    return body(CERTIFICATE, lambda client, _: EMPTY_LIST[client.version])
+    return certificates()
 
 
 # -- CertificateVerify --

@@ -7,9 +7,11 @@ Each goes to a plain server and to a governed one of the same program. Their ans
 
 import pytest
 
+import foreign_edits as edits
 import foreign_rows
 import foreign_servers
 from conftest import programs_in
+from foreign_client import CERTIFICATE, FINISHED, VERIFY, Attempt, chain_of, connect, key_of
 from foreign_reasons import judge
 
 pytestmark = pytest.mark.core
@@ -54,3 +56,57 @@ def test_no_request_was_answered_unseen(pairs):
     """The application has seen no request but those of the clients that were served."""
     pair = pairs["nginx"]
     assert pair.requests("governed") == pair.answered > 0
+
+
+# -- a certificate that the server asks for after the handshake, TLS 1.3 --
+
+WORD = b"a word after it\n"
+
+
+def skipping(*kinds):
+    return lambda mesh: edits.drop(*kinds)
+
+
+LATE = {  # the identity of the second answer, the owner of its key, an edit, and the alert
+    "its own": ("friend", "friend", None, None),
+    "the denied service's": ("foe", "foe", None, "bad_certificate"),
+    "the denied service's, without a proof": ("foe", "foe", skipping(VERIFY), "bad_certificate"),
+    "the denied service's, its own behind": (
+        "foe", "foe", lambda mesh: edits.certificates(foreign_rows.der(mesh.foe), foreign_rows.der(mesh.friend)), "bad_certificate"),
+    "one of another CA": ("stranger", "stranger", None, "unknown_ca"),
+    "its own, without the key": ("friend", "foe", None, "decrypt_error"),
+    "its own, without a proof": ("friend", "friend", skipping(VERIFY), "unexpected_message"),
+    "its own, without Finished": ("friend", "friend", skipping(FINISHED), "unexpected_message"),
+    "an empty list": ("friend", "friend", lambda mesh: edits.empty_list(), "certificate_required"),
+    "none": ("friend", "friend", skipping(CERTIFICATE), "unexpected_message"),
+}
+
+
+@pytest.fixture(scope="module")
+def asking(agent, module, mesh, tmp_path_factory):
+    """A governed s_server that asks for a certificate again where its input is "c"."""
+    with programs_in(tmp_path_factory.mktemp("asking"), module) as programs:
+        yield programs.connect_server("foreign", config=programs.config(agent))
+
+
+@pytest.mark.parametrize("name", LATE)
+def test_a_certificate_after_the_handshake(asking, mesh, name):
+    party, owner, edit, alert = LATE[name]
+    mark = asking.size()
+
+    def answer(client):
+        client._client_keypair = chain_of(getattr(mesh, party)), key_of(getattr(mesh, owner))
+        client.edit = edit(mesh) if edit else client.edit
+        client.say(edits.data(b"ready\n"))
+        asking.wait_for("ready", mark)
+        asking.say("c")
+        asking.wait_for("SSL_do_handshake -> 1", mark)
+        client.read(max=1, min=0)  # the request, and the answer to it
+        client.say(edits.data(WORD))
+        if not alert:
+            client.mute()
+
+    outcome = connect(asking.port, Attempt("TLS 1.3", mesh.friend, after=answer, settings={"cipherNames": ["aes128gcm"]}))
+    asking.wait_for("CONNECTION CLOSED", mark)
+    heard = WORD.decode().strip() in asking.output(mark)
+    assert heard if alert is None else str(outcome) == f"alert {alert}" and not heard, (outcome, asking.output(mark))
