@@ -10,7 +10,7 @@ build_packages='gcc libc6-dev meson ninja-build pkg-config
     libssl-dev libcurl4-openssl-dev libjansson-dev libcmocka-dev'
 demo_packages='openssl bind9-dnsutils curl'
 pip_packages='python3-pip'
-peers_packages='python3-setuptools python3-wheel'
+peers_packages='python3-setuptools python3-wheel maven default-jdk-headless'
 # The applications in this list are tested as Debian ships them.
 test_packages='openssl curl python3-pytest python3-pytest-xdist python3-cryptography
     nginx-light libnginx-mod-http-js apache2-bin haproxy lighttpd lighttpd-mod-openssl stunnel4

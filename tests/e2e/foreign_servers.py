@@ -56,12 +56,12 @@ def nginx_pair(programs, agent, service):
     return Pair("nginx", ports, logs)
 
 
-def s_server_pair(programs, agent, service):
+def s_server_pair(programs, agent, service, *options):
     plain = programs.server(
         *agent.leaf(service).files(programs.folder, service), "-verifyCAfile", roots_file(programs, agent),
-        "-Verify", "3", "-verify_return_error", "-www")
-    governed = programs.connect_server(service, "-www", config=programs.config(agent))
-    return Pair("s_server", {"plain": plain.port, "governed": governed.port}, {})
+        "-Verify", "3", "-verify_return_error", "-www", *options)
+    governed = programs.connect_server(service, "-www", *options, config=programs.config(agent))
+    return Pair(" ".join(["s_server", *options]), {"plain": plain.port, "governed": governed.port}, {})
 
 
 MAKERS = (nginx_pair, s_server_pair)

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """Let tools of other authors talk to plain and governed servers, and print what differs and why (tools/peers)."""
+import itertools
 import pathlib
 import sys
 import tempfile
@@ -12,6 +13,7 @@ sys.dont_write_bytecode = True
 import foreign_rows  # noqa: E402
 import foreign_servers  # noqa: E402
 import scans  # noqa: E402
+import traces  # noqa: E402
 import wrong_server_rows  # noqa: E402
 from agent import Agent  # noqa: E402
 from conftest import programs_in  # noqa: E402
@@ -65,6 +67,18 @@ def scan(table, pairs, mesh, folder):
             table.add("sslyze", pair.name, f"{party}, all other fields", "equal", "equal", None, None)
 
 
+def attack(table, pairs, mesh, folder):
+    attacker = traces.Attacker(folder, mesh)
+    try:
+        for pair, trace in itertools.product(pairs, traces.all_traces()):
+            if traces.is_for(trace, pair.name):
+                plain, governed = (attacker.run(trace, pair.ports[side]) for side in foreign_servers.SIDES)
+                table.add("TLS-Attacker", pair.name, f"{trace.party}, {trace.version}, {trace.name}", plain, governed,
+                          *traces.judge(trace, plain, governed))
+    finally:
+        attacker.close()
+
+
 def main(module, *options):
     """Return the status of the program: 1 after a fault."""
     table = Table("--all" in options)
@@ -81,6 +95,8 @@ def main(module, *options):
                 clients = {side: make(programs, agent) for side, make in wrong_server_rows.CLIENTS.items()}
                 wrong_servers(table, clients, wrong_server_rows.parties_of(agent))
                 scan(table, pairs, mesh, folder)
+                renegotiating = foreign_servers.s_server_pair(programs, agent, SERVICE, "-client_renegotiation")
+                attack(table, [*pairs, renegotiating], mesh, folder)
         finally:
             agent.stop()
     print(f"{table.rows} rows, {table.different} of them with a difference, {len(table.faults)} faults")
