@@ -12,6 +12,7 @@ was, unless the tree has changed.
 
 import argparse
 import concurrent.futures
+import fcntl
 import hashlib
 import json
 import os
@@ -29,7 +30,8 @@ from workshop import FAILED, HUNG, PASSED, ROOT, DoesNotBuild, Workshop, sources
 
 CAUGHT_BY = Path(__file__).with_name("caught.txt")  # a line is a test, a tab, and the fault that it caught
 STATE = ROOT / "build" / "mutate"
-QUICK_S, LONG_S = 2, 3  # the longest test of a quick run, and the time of a test that has never run
+QUICK_S, QUICK_TESTS = 2, 12  # the longest test of a quick run, and the number of tests for a fault
+NEW_S = 1  # the time of a test that has never run
 CAUGHT, SURVIVED, BROKEN, FALSE = "caught", "SURVIVED", "DOES NOT BUILD", "FAILS WITHOUT IT"
 
 
@@ -97,14 +99,16 @@ def order(mutation, caught, seconds, tests, quick):
         of_file[test] += fault.startswith(f"{mutation.path}: ")
         of_folder[test] += fault.startswith(f"{folder}/")
     units = [one for one in tests if not one.endswith(".py")]
-    first = [known, stem, f"tls_{stem}", f"fuzz_{stem}"]
+    first = [known, stem, f"tls_{stem}", f"fuzz_{stem}", Path(folder).name]
     first += [test for test, count in of_file.most_common(6) if count and test in units]
     rest = [one for one in units if part == "store" or tests[one].part in ("", part)] # the store serves the other parts
-    rest.sort(key=lambda one: (tests[one].part != part, seconds.get(one, LONG_S) / (1 + of_folder[one])))
+    rest.sort(key=lambda one: (tests[one].part != part, seconds.get(one, NEW_S) / (1 + of_folder[one])))
     if quick:
         rest = [one for one in rest if tests[one].part == part]
     names = [one for one in dict.fromkeys(first + rest + list(mutation.e2e)) if one in tests]
-    return [one for one in names if one in first or not quick or seconds.get(one, LONG_S) <= QUICK_S]
+    if quick:
+        names = [one for one in names if one in first or seconds.get(one, NEW_S) <= QUICK_S][:QUICK_TESTS]
+    return names
 
 
 def try_one(shop, mutation, names, seconds, known):
@@ -203,6 +207,8 @@ def main():
         print(f"not tried {title(one)} ({one.redundant or 'OpenSSL ' + '.'.join(map(str, one.since))})", flush=True)
         chosen.remove(one)
     began, run = time.monotonic(), Run(options, chosen)
+    lock = open(STATE / "lock", "w", encoding="utf-8")  # two runs would break each other's code
+    fcntl.flock(lock, fcntl.LOCK_EX)
     with concurrent.futures.ThreadPoolExecutor(options.workers) as pool:
         for shop in pool.map(Workshop, [STATE / str(i) for i in range(options.workers)]):
             run.shops.put(shop)
