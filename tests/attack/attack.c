@@ -25,6 +25,7 @@
 
 #define SHOWN_MAX 200 /* failures that differ */
 #define ROWS_AT_ONCE 100
+#define WHOLE 100000 /* rows, by which each exception is needed */
 
 enum verdict { PASSED, LET_IN, REFUSED, CRASHED, HUNG, DIFFERS };
 
@@ -379,5 +380,5 @@ int main(int argc, char **argv)
                 " | hunt SEED COUNT \"AXIS=VALUE ...\" | teeth | row \"AXIS=VALUE ...\"\n");
         return 2;
     }
-    return tell(strcmp(argv[1], "minutes") == 0);
+    return tell(strcmp(argv[1], "minutes") == 0 && passed + failed >= WHOLE);
 }

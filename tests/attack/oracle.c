@@ -256,7 +256,7 @@ const exception oracle_ways_in[] = {
 /* Return true where OpenSSL verifies the peer by the application's CAs, and it has none. */
 static bool verifies_by_its_cas(const row *r)
 {
-    return IS(CHECK, CHECK_REMOVED);
+    return IS(CHECK, CHECK_REMOVED) || is_never_given(r); /* and then it has no leaf */
 }
 
 static bool looks_for_a_host(const row *r)
