@@ -85,7 +85,11 @@ static enum endpoint_rule rule_of_client(endpoint *e, SSL *ssl)
     return ENDPOINT_BY_PEER;
 }
 
-static void begin(endpoint *e)
+/*
+ * Begin a handshake. It goes on where a server has had the ClientHello repeated (HelloRetryRequest), with a new random number.
+ * The agent's earlier answers count on then.
+ */
+static void begin(endpoint *e, bool goes_on)
 {
     consul_error why = {0};
 
@@ -94,8 +98,10 @@ static void begin(endpoint *e)
     e->unusable = e->store == NULL && why.reason != CONSUL_R_NOT_ACTIVE;
     e->stopped = false;
     e->held_back = false;
-    e->asked = false;
-    e->waited = 0;
+    if (!goes_on) {
+        e->asked = false;
+        e->waited = 0;
+    }
     e->reported = false;
     e->noted = false;
     e->admitted = false;
@@ -134,11 +140,12 @@ static bool is_another_handshake(endpoint *e, const SSL *ssl)
 enum endpoint_rule endpoint_judge(endpoint *e, SSL *ssl)
 {
     /* Before the first message of each handshake everything may still change. */
-    bool changed = is_another_handshake(e, ssl) || !e->begun || SSL_get_state(ssl) == TLS_ST_BEFORE;
+    bool is_new = !e->begun || SSL_get_state(ssl) == TLS_ST_BEFORE;
+    bool changed = is_another_handshake(e, ssl) || is_new;
     enum endpoint_rule rule;
 
     if (changed)
-        begin(e);
+        begin(e, !is_new && !e->looked_at);
     changed |= endpoint_look_at_certificates(e, ssl);
     e->presents_live_leaf = presents_live_leaf(e);
     if (changed && e->rule != ENDPOINT_GOVERNED) {
