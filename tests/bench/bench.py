@@ -22,9 +22,11 @@ sys.dont_write_bytecode = True
 sys.path[1:1] = [str(ROOT / "tests" / "e2e"), str(ROOT / "tests" / "e2e" / "load")]
 
 import board  # noqa: E402
+import database  # noqa: E402
 import handshakes  # noqa: E402
 import library  # noqa: E402
 import propagation  # noqa: E402
+import quiet  # noqa: E402
 import report  # noqa: E402
 import sidecar  # noqa: E402
 import start  # noqa: E402
@@ -32,16 +34,17 @@ from agent import Agent  # noqa: E402
 from peers import Runtime  # noqa: E402
 from programs import Programs  # noqa: E402
 
-TOPICS = ("start", "instructions", "board", "fresh", "steady", "sidecar", "library", "propagation")
+TOPICS = ("start", "instructions", "board", "fresh", "quiet", "steady", "sidecar", "library", "database", "propagation")
 PAGE = ROOT / "doc" / "cost.md"
 DOCUMENT = ROOT / "doc" / "cost"  # the tables, and the charts that the page shows
+TELEMETRY = {"prometheus_retention_time": "10m", "disable_hostname": True}
 BEGINNING = "# Measured cost\n\n<!-- Made by tools/bench --document. -->\n\n"
 
 # `warm`: seconds until a busy server uses kept verdicts. It watches then, and has seen no change for a while.
 FULL = {"rounds": 5, "seconds": 0.5, "threads": "1,2,4,16,64", "handshakes": 40, "flips": 50, "renewals": 50,
-        "sidecar_seconds": 1.5, "warm": 16.0}
+        "sidecar_seconds": 1.5, "warm": 16.0, "visits": 30, "database_seconds": 4}
 QUICK = {"rounds": 1, "seconds": 0.2, "threads": "1,4", "handshakes": 4, "flips": 2, "renewals": 5,
-         "sidecar_seconds": 0.2, "warm": 1.0}
+         "sidecar_seconds": 0.2, "warm": 1.0, "visits": 4, "database_seconds": 1}
 
 
 def arguments():
@@ -77,7 +80,7 @@ class Bench:
         (folder / "reports").mkdir()
         self.options = options
         self.build = options.build.resolve()
-        self.agent = Agent(folder / "agent", addresses={"http": "127.0.0.1 127.0.0.2"})
+        self.agent = Agent(folder / "agent", addresses={"http": "127.0.0.1 127.0.0.2"}, telemetry=TELEMETRY)
         stack.callback(self.agent.stop)
         self.agent.wait_for_roots()
 
@@ -105,6 +108,8 @@ class Bench:
                 elif topic == "board":
                     few = max(2, options.handshakes // 4)
                     found[runtime.version] = board.measure(runtime, sides, few, few + options.handshakes)
+                elif topic == "quiet":
+                    found[runtime.version] = quiet.measure(runtime, sides, options.visits)
                 elif topic == "fresh":
                     of = handshakes.fresh(runtime, sides, 2 * options.rounds)
                     found[runtime.version] = {", ".join(map(str, key)): values for key, values in of.items()}
@@ -122,6 +127,8 @@ class Bench:
         if topic in ("sidecar", "library"):
             ways = {"sidecar": sidecar, "library": library}[topic].ways(self.runtimes[0], self.agent)
             return sidecar.compare(ways, self.agent, options.rounds, options.sidecar_seconds, options.warm)
+        if topic == "database":
+            return database.compare(self.programs, self.agent, options.rounds, options.database_seconds)
         if topic == "propagation":
             return propagation.measure(
                 self.programs, self.agent, self.build / "tests" / "load_host", options.flips, options.renewals,

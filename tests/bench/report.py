@@ -3,7 +3,9 @@
 
 import statistics
 
+import database
 import plots
+import quiet
 import start
 from figures import line, percentile
 from handshakes import CASES, FIRST, MUTUAL, PUBLIC_CHAINS, VERSIONS
@@ -54,12 +56,12 @@ def instruction_tables(results):
                 "ours", "asking, of plain", "of NO_AUTO_CHAIN", "ours, of plain", "of NO_AUTO_CHAIN"), rows,
                 "Of both sides together (callgrind).")
     rows = [(chain, name, version, f"{of['without'] / 1e6:.2f} M",
-             *(f"{of[case] / of['without']:.4f}" for case in ("loaded", "a service")))
+             *(f"{of[case] / of['without']:.4f}" for case in ("legacy", "loaded", "a service")))
             for name, chains in results["public"].items() for chain, versions in chains.items()
             for version, of in versions.items()]
     yield table("Instructions of a handshake that is not Connect",
-                ("keys of the chain", "OpenSSL", "TLS", "without the provider", "with it, no service",
-                 "with `service`"), rows,
+                ("keys of the chain", "OpenSSL", "TLS", "without the provider", "with OpenSSL's `legacy` in its place",
+                 "with it, no service", "with `service`"), rows,
                 "An ordinary server certificate, verified by name, and no client certificate; as a share of those "
                 "without the provider, which is at both ends. (With `service`, `inbound` is off, as both are one "
                 "process.)")
@@ -109,6 +111,18 @@ def lock_table(results):
         (name, of["threads"], of["handshakes"], f"{of['taken'] / of['handshakes']:.1f}",
          f"{1000 * of['waited for'] / of['taken']:.1f}") for name, of in results["locks"].items()],
         "TLS 1.3, with only the server ours; its thread that watches is counted, too.")
+
+
+QUIET = [case for case in quiet.NAMES if case != "plain"]
+
+
+def quiet_table(results):
+    rows = [(name, *(f"{1000 * of[case]['median']:.2f}" for case in quiet.NAMES),
+             *(f"{of[case]['median'] / of['plain']['median']:.2f}" for case in QUIET))
+            for name, of in results["quiet"].items()]
+    yield table("A handshake with a quiet server, in ms", ("OpenSSL", *quiet.NAMES, *(f"{case}, of plain" for case in QUIET)),
+                rows, "A connection, a request and its answer, TLS 1.3, in the median. The client comes each "
+                f"{1 / quiet.RATE:.1f} seconds. *Asking* is a process that may not watch.")
 
 
 def fresh_table(results):
@@ -171,6 +185,23 @@ def ways_table(title, said, ways):
 
 def sidecar_table(results):
     return ways_table("Beside a sidecar", "The same two programs each time.", results["sidecar"])
+
+
+def database_table(results):
+    ways = results["database"]
+
+    def row(what, figure, unit=1, form="{:.0f}"):
+        return (what, *(spread([unit * one[figure] for one in way["rounds"]], form) for way in ways))
+
+    yield table("PostgreSQL, with a connection for each transaction", ("", *(way["way"] for way in ways)), [
+        row("connections a second", "rate"),
+        row("CPU of a connection, µs", "cpu", 1e6),
+        row("of that PostgreSQL", "server cpu", 1e6),
+        row("of that pgbench", "client cpu", 1e6),
+        row("of that proxies", "proxies cpu", 1e6),
+        row("CPU of the agent meanwhile, for each, µs", "agent cpu", 1e6),
+        row("requests to the agent, for each", "questions", 1, "{:.2f}"),
+    ], f"`pgbench -C`, {database.CLIENTS} clients at a time, `SELECT 1`, `trust`. A process of PostgreSQL serves each.")
 
 
 def library_table(results):
@@ -239,6 +270,9 @@ def promises(results):
         row(f"{unit} of a program that does no TLS, no service", 1.15, *starts(figure))
     row("wall time of plain, server only ours", 0.90, *walls("ours, server only"))
     row("wall time of plain, both sides ours", 0.70, *walls("ours, both sides"))
+    row("wall time of plain, a quiet server", 1.10, *(
+        [of[case]["median"] / of["plain"]["median"] for case in QUIET] if of else []
+        for of in (results.get("quiet", {}).get(name, {}) for name in names)))
     for chain in PUBLIC_CHAINS:
         row(f"instructions of TLS that is not Connect, {chain}", 1.01, *ratios(
             lambda name, chain=chain: results.get("public", {}).get(name, {}).get(chain, {}), "a service", "without"))
@@ -251,8 +285,9 @@ def promises(results):
                     "Least and most of all settings.")
 
 
-SECTIONS = {"start": start_table, "instructions": instruction_tables, "board": board_table, "steady": steady_tables, "locks": lock_table, "fresh": fresh_table,
-            "sidecar": sidecar_table, "library": library_table, "propagation": propagation_table}
+SECTIONS = {"start": start_table, "instructions": instruction_tables, "board": board_table, "steady": steady_tables, "locks": lock_table, "fresh": fresh_table, "quiet": quiet_table,
+            "sidecar": sidecar_table, "library": library_table, "database": database_table,
+            "propagation": propagation_table}
 
 
 def markdown(results):
