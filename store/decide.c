@@ -7,6 +7,8 @@
 #include "cache/hear.h"
 #include "cache/single_flight.h"
 #include "store_fields.h"
+#include "watch/ask_ahead.h"
+#include "watch/load.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -69,7 +71,7 @@ static bool still_holds(const consul_kept_verdict *earlier, const consul_kept_ve
 typedef struct authorize_call {
     consul_store *store;
     const consul_spiffe_id *target, *peer_id;
-    const X509 *peer;
+    const char *body; /* of the request */
     consul_deadline deadline;
 } authorize_call;
 
@@ -78,25 +80,20 @@ static enum consul_verdict ask_about(void *arg, consul_error *err)
 {
     const authorize_call *call = arg;
     consul_store *store = call->store;
-    consul_request request = {.path = CONSUL_AUTHORIZE_PATH, .deadline = call->deadline};
+    consul_request request = {
+        .path = CONSUL_AUTHORIZE_PATH, .body = call->body, .deadline = call->deadline};
     enum consul_verdict verdict;
     consul_answer answer = {0};
     consul_error why = {0};
-    char *body;
 
     if (!consul_store_check_agent(store, &authorize_request, err))
         return CONSUL_VERDICT_UNASKED;
-    body = consul_authorize_encode(store->settings, call->target, call->peer, call->peer_id, err);
-    if (body == NULL)
-        return CONSUL_VERDICT_UNASKED;
-    request.body = body;
     verdict =
         consul_authorize_ask(store->agent, &request, call->target, call->peer_id, &answer, &why);
     consul_watch_note_failure(store->watch, &request, &answer, &why);
     if (verdict != CONSUL_VERDICT_YES)
         consul_error_copy(err, &why);
     consul_answer_free(&answer);
-    free(body);
     return verdict;
 }
 
@@ -127,6 +124,58 @@ static enum consul_verdict last_verdict(const authorize_call *call,
 static bool agent_hangs(consul_store *store)
 {
     return consul_watch_agent_hangs(store->watch, &authorize_request) == CONSUL_R_AGENT_TIMEOUT;
+}
+
+/*
+ * Return true for a yes that was asked for ahead, after this handshake had begun. No later no and no change of intentions may
+ * speak against it. `*asked` is the moment of the question.
+ */
+static bool is_admitted_ahead(const authorize_call *call, int64_t since,
+                              const target_intentions *entries, int64_t *asked)
+{
+    consul_store *store = call->store;
+    consul_kept_verdict last;
+
+    if (!consul_watch_knows_ahead(store->watch, call->body, since, call->deadline, asked))
+        return false;
+    last = consul_verdicts_last(store->verdicts, call->target, call->peer_id);
+    return (last.verdict == CONSUL_VERDICT_YES || last.asked < *asked)
+           && !have_changed(entries, *asked);
+}
+
+/*
+ * Set the agent's verdict and the moment of its question in `now`. An answer ahead is of no epoch, because it was asked for
+ * before the epoch was looked up. The reason for another verdict than a yes is in `why`.
+ */
+static void ask(const authorize_call *call, const unsigned char chain[CONSUL_DIGEST_LEN],
+                int64_t since, const target_intentions *entries, consul_kept_verdict *now,
+                consul_error *why)
+{
+    consul_store *store = call->store;
+    int64_t asked;
+
+    if (is_admitted_ahead(call, since, entries, &asked)) {
+        *now = (consul_kept_verdict){.verdict = CONSUL_VERDICT_YES, .asked = asked};
+        return;
+    }
+    now->verdict = consul_single_flight(store, call->target, chain, call->deadline, ask_about,
+                                        (void *)call, why);
+    if (now->verdict == CONSUL_VERDICT_UNASKED && agent_hangs(store))
+        now->verdict = CONSUL_VERDICT_LOST;
+    /* A verdict other than yes may be as new as this moment. Only a later request overrules it. */
+    if (now->verdict != CONSUL_VERDICT_YES)
+        now->asked = consul_now_ms();
+}
+
+/* Note a verdict, and the visitor who may come with the same question again. */
+static void note(const authorize_call *call, const unsigned char chain[CONSUL_DIGEST_LEN],
+                 int connection, const consul_kept_verdict *now)
+{
+    consul_store *store = call->store;
+
+    consul_verdicts_note(store->verdicts, call->target, call->peer_id, chain, now);
+    if (now->verdict == CONSUL_VERDICT_YES && !consul_watch_is_busy(store->watch))
+        consul_visitors_note(store->visitors, connection, call->body);
 }
 
 /*
@@ -181,10 +230,11 @@ int consul_store_authorize(consul_store *store, const consul_spiffe_id *target, 
                            const consul_spiffe_id *peer_id, consul_asking asking,
                            enum consul_basis *basis, consul_error *err)
 {
-    authorize_call call = {store, target, peer_id, peer, asking.deadline};
+    authorize_call call = {store, target, peer_id, NULL, asking.deadline};
     consul_kept_verdict earlier, now = {.asked = consul_now_ms()};
     target_intentions entries = intentions_of(store, target);
     consul_error why = {0};
+    char *body;
 
     *basis = CONSUL_BASIS_KEPT;
     earlier = consul_verdicts_find(store->verdicts, target, peer_id, chain);
@@ -193,21 +243,19 @@ int consul_store_authorize(consul_store *store, const consul_spiffe_id *target, 
     if (still_holds(&earlier, &now))
         return yes_stands(&call, &entries, err);
     *basis = CONSUL_BASIS_QUESTION;
-    now.verdict =
-        consul_single_flight(store, target, chain, asking.deadline, ask_about, &call, &why);
-    if (now.verdict == CONSUL_VERDICT_UNASKED && agent_hangs(store))
-        now.verdict = CONSUL_VERDICT_LOST;
-    /* A verdict other than yes may be as new as this moment. Only a later request overrules it. */
-    if (now.verdict != CONSUL_VERDICT_YES)
-        now.asked = consul_now_ms();
+    call.body = body = consul_authorize_encode(store->settings, target, peer, peer_id, err);
+    if (body == NULL)
+        return 0;
+    ask(&call, chain, asking.since, &entries, &now, &why);
     /* An answer that is neither yes nor no, as to a revoked token, ends an earlier yes, too. */
     if (now.verdict != CONSUL_VERDICT_LOST && now.verdict != CONSUL_VERDICT_UNASKED)
-        consul_verdicts_note(store->verdicts, target, peer_id, chain, &now);
+        note(&call, chain, asking.connection, &now);
     else if (now.verdict == CONSUL_VERDICT_LOST
              && store->settings->on_agent_loss == CONSUL_LOSS_LAST_KNOWN) {
         *basis = CONSUL_BASIS_LAST_KNOWN;
         now.verdict = last_verdict(&call, &entries, &why);
     }
+    free(body);
     if (now.verdict != CONSUL_VERDICT_YES)
         return consul_error_copy(err, &why);
     if (*basis == CONSUL_BASIS_LAST_KNOWN)

@@ -4,8 +4,10 @@
 #include "cache/hear.h"
 #include "cache/single_flight.h"
 #include "store_fields.h"
+#include "watch/ask_ahead.h"
 #include "watch/load.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define LATEST_INDEX (UINT64_C(1) << 62) /* an index above that of every answer */
@@ -180,6 +182,7 @@ int consul_store_roots(consul_store *store, const consul_scope *scope, consul_as
     *roots = NULL;
     if (entry == NULL)
         return 0;
+    consul_watch_await_roots(store->watch, entry, asking.since, asking.deadline);
     *roots = kept_roots(store, entry, &asking);
     if (*roots != NULL)
         return 1;
@@ -189,6 +192,27 @@ int consul_store_roots(consul_store *store, const consul_scope *scope, consul_as
     else if (*roots == NULL)
         *roots = kept_roots(store, entry, &asking);
     return *roots != NULL ? 1 : consul_error_copy(err, &why);
+}
+
+void consul_store_ask_ahead(consul_store *store, consul_asking asking)
+{
+    static const consul_request authorize_request = {.path = CONSUL_AUTHORIZE_PATH};
+    consul_scope scope = consul_store_scope(store, NULL);
+    consul_roots *kept;
+    consul_entry *of_roots;
+    char *guess;
+
+    if (consul_watch_is_busy(store->watch)
+        || (guess = consul_visitors_guess(store->visitors, asking.connection)) == NULL)
+        return;
+    of_roots = consul_table_entry(store->table, CONSUL_KIND_ROOTS, "", &scope, NULL);
+    if (of_roots == NULL || consul_watch_agent_hangs(store->watch, &authorize_request) != 0) {
+        free(guess);
+        return;
+    }
+    kept = kept_roots(store, of_roots, &asking);
+    consul_watch_ask_ahead(store->watch, kept == NULL ? of_roots : NULL, guess, asking.deadline);
+    consul_roots_unref(kept);
 }
 
 typedef struct doubt {

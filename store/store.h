@@ -96,6 +96,13 @@ bool consul_store_doubt_roots(consul_store *store, const consul_scope *scope, co
 int consul_store_leaf(consul_store *store, const char *service, const consul_scope *scope,
                       consul_asking asking, consul_leaf **leaf, consul_error *err);
 
+/*
+ * Have the agent asked ahead, for a server whose client has not shown its certificate yet. It is asked for the roots, and
+ * about the last visitor from the same address. The answers count for the handshake of `asking`. Nothing is asked without
+ * such a visitor, and in a busy process.
+ */
+void consul_store_ask_ahead(consul_store *store, consul_asking asking);
+
 /* Note that a program has loaded this leaf from this store, by this URI. */
 void consul_store_note_loaded(const consul_store *store, const consul_leaf *leaf,
                               const consul_uri *uri);

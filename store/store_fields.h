@@ -8,6 +8,7 @@
 
 #include "cache/table.h"
 #include "cache/verdicts.h"
+#include "cache/visitors.h"
 #include "store.h"
 #include "watch/watch.h"
 
@@ -22,6 +23,7 @@ struct consul_store {
     consul_table *table;
     consul_watch *watch;
     consul_verdicts *verdicts;
+    consul_visitors *visitors; /* NULL without memory */
 };
 
 /* Return the names of `asked`, or the configured ones where it is NULL or has none. */

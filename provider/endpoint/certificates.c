@@ -168,7 +168,8 @@ const consul_spiffe_id *endpoint_identity(const endpoint *e, const SSL *ssl,
     return consul_spiffe_id_of_cert(current, space, err) ? space : NULL;
 }
 
-static int get_live_leaf(endpoint *e, consul_leaf **leaf, consul_error *err)
+/* Get the live leaf. A client that may show its certificate next is asked about ahead. */
+static int get_live_leaf(endpoint *e, const SSL *ssl, consul_leaf **leaf, consul_error *err)
 {
     consul_asking asking;
     int ok;
@@ -185,6 +186,9 @@ static int get_live_leaf(endpoint *e, consul_leaf **leaf, consul_error *err)
     ok = consul_store_leaf(e->store, e->stand_in == NULL ? NULL : e->stand_in->service,
                            e->stand_in == NULL ? NULL : &e->stand_in->scope, asking, leaf, err);
     endpoint_end_asking(e, &asking);
+    asking.connection = SSL_get_rfd(ssl);
+    if (ok && SSL_is_server(ssl))
+        consul_store_ask_ahead(e->store, asking);
     return ok;
 }
 
@@ -195,7 +199,7 @@ int endpoint_present_leaf(endpoint *e, SSL *ssl, consul_error *err)
 
     if (!e->presents_live_leaf)
         return 1;
-    if (!get_live_leaf(e, &leaf, err))
+    if (!get_live_leaf(e, ssl, &leaf, err))
         return 0;
     /* The application's own certificates would be chosen for their type of key. */
     SSL_certs_clear(ssl);

@@ -214,6 +214,7 @@ static int authorize(peer_check *check, consul_error *err)
                                 "\"%s\" is not in the trust domain \"%s\"; load the leaf again",
                                 own->uri, consul_roots_trust_domain(check->roots));
     asking = endpoint_begin_asking(check->end);
+    asking.connection = SSL_get_rfd(check->ssl);
     ok = consul_store_authorize(endpoint_store(check->end), own,
                                 X509_STORE_CTX_get0_cert(check->ctx), check->digest, &check->id,
                                 asking, &basis, err);

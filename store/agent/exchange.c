@@ -99,16 +99,17 @@ static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_so
         arg, address, socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol));
 }
 
-/*
- * Close a socket, and note an unread answer. Where this process was held up itself, libcurl finds
- * the time over and reads no answer.
- */
-static int close_socket(void *arg, curl_socket_t fd)
+/* Note an unread answer. Where this process was held up itself, libcurl finds the time over and reads no answer. */
+void consul_exchange_note_close(consul_exchange *x, int fd)
 {
-    consul_exchange *x = arg;
     char byte;
 
     x->unread |= recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 1;
+}
+
+static int close_socket(void *arg, curl_socket_t fd)
+{
+    consul_exchange_note_close(arg, fd);
     return close(fd);
 }
 

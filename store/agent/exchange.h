@@ -63,6 +63,9 @@ bool consul_exchange_passes_over(consul_exchange *exchange, const struct curl_so
 curl_socket_t consul_exchange_note_socket(consul_exchange *exchange,
                                           const struct curl_sockaddr *address, int fd);
 
+/* Note that a socket of this exchange alone is about to be closed (CURLOPT_CLOSESOCKETFUNCTION). */
+void consul_exchange_note_close(consul_exchange *exchange, int fd);
+
 /*
  * Take the answer after libcurl has ended with `code`. Return 0 with an error unless the agent has
  * answered with status 200 and a body.

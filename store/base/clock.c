@@ -42,7 +42,8 @@ consul_deadline consul_deadline_after(int64_t milliseconds)
 
 consul_asking consul_asking_now(void)
 {
-    return (consul_asking){.since = consul_now_us(), .deadline = CONSUL_NO_DEADLINE};
+    return (consul_asking){
+        .since = consul_now_us(), .deadline = CONSUL_NO_DEADLINE, .connection = -1};
 }
 
 int64_t consul_jitter(int64_t most)

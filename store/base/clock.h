@@ -27,8 +27,9 @@ int64_t consul_now_us(void);
 typedef struct consul_asking {
     int64_t since; /* the earliest request whose answer is new enough, in microseconds */
     consul_deadline deadline;
-    bool hurries; /* true where a leaf is not checked against roots that need a request */
-    bool strict;  /* true where old roots are good only while the agent is lost */
+    bool hurries;   /* true where a leaf is not checked against roots that need a request */
+    bool strict;    /* true where old roots are good only while the agent is lost */
+    int connection; /* its descriptor, or -1 */
 } consul_asking;
 
 /* Return the needs of a caller for an answer from now on, without a deadline. */

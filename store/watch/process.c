@@ -107,6 +107,8 @@ static void after_fork_in_child(void)
         consul_table_stop_vouching(watch->table);
         watch->hangs = 0;
         consul_pending_forget(watch->pending);
+        consul_ahead_forget_all(watch->ahead);
+        watch->asks_ahead = false;
         watch->handshakes = 0;
         watch->load = (consul_load){0};
         watch->alone_since = 0;

@@ -5,6 +5,7 @@
 #include "agent/slot.h"
 #include "base/event.h"
 #include "base/lock.h"
+#include "watch/ahead_queries.h"
 #include "watch/descriptors.h"
 #include "watch/keep.h"
 #include "watch/load.h"
@@ -24,6 +25,7 @@ void consul_query_end(consul_watch_thread *r, consul_query *q)
         curl_multi_remove_handle(r->multi, q->exchange.curl);
     consul_exchange_clear(&q->exchange);
     q->active = false;
+    consul_ahead_end(q);
 }
 
 static void fail(consul_query *q, int64_t least)
@@ -52,6 +54,8 @@ static consul_request request_of(const consul_watch_thread *r, const consul_quer
 
     if (q == &r->queries[PROBE_REQUEST])
         return consul_pending_request_of(&r->probe);
+    if (q == &r->queries[AHEAD_VERDICT])
+        return (consul_request){.path = CONSUL_AUTHORIZE_PATH, .body = q->ahead->body};
     return consul_entry_request(q == &r->queries[PROBE_ROOTS] ? &roots : q->entry);
 }
 
@@ -90,21 +94,34 @@ static void note_no_answer(consul_watch_thread *r, const consul_query *q, bool i
 
 static void did_not_begin(consul_watch_thread *r, consul_query *q)
 {
-    consul_exchange_clear(&q->exchange);
     if (is_probe_of(r, q))
         note_no_answer(r, q, false);
-    fail(q, 0);
+    if (q->ahead == NULL)
+        fail(q, 0);
+    consul_query_end(r, q);
+}
+
+/* Close the socket of a query that has it for itself. */
+static int close_own_socket(void *arg, curl_socket_t fd)
+{
+    consul_query *q = arg;
+
+    consul_exchange_note_close(&q->exchange, fd);
+    return consul_descriptors_close_socket(q->thread, fd);
 }
 
 static void begin_query(const consul_watch *watch, consul_watch_thread *r, consul_query *q)
 {
     bool is_probe = is_probe_of(r, q);
     /* Each request checks the agent's user by the descriptor of its own connection. */
-    bool is_fresh = is_probe || watch->agent->settings->agent_user != NULL;
+    bool is_short = is_probe || q->ahead != NULL;
+    bool is_fresh = is_short || watch->agent->settings->agent_user != NULL;
     consul_request request = request_of(r, q);
     CURL *curl;
 
-    if (is_probe) /* a short deadline, as a probe may get lost */
+    if (q->ahead != NULL)
+        request.deadline = q->ahead->deadline;
+    else if (is_probe) /* a short deadline, as a probe may get lost */
         request.deadline = consul_deadline_after(watch->agent->settings->authorize_timeout);
     request.index = q->index;
     request.wait = q->index == 0 ? 0 : watch->agent->settings->watch_wait;
@@ -115,19 +132,20 @@ static void begin_query(const consul_watch *watch, consul_watch_thread *r, consu
     }
     curl = q->exchange.curl;
     q->thread = r;
-    q->active =
-        curl_easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, open_socket) == CURLE_OK
-        && curl_easy_setopt(curl, CURLOPT_OPENSOCKETDATA, q) == CURLE_OK
-        && curl_easy_setopt(curl, CURLOPT_CLOSESOCKETFUNCTION, consul_descriptors_close_socket)
-               == CURLE_OK
-        && curl_easy_setopt(curl, CURLOPT_CLOSESOCKETDATA, r) == CURLE_OK
-        && curl_easy_setopt(curl, CURLOPT_FORBID_REUSE, is_fresh ? 1L : 0L) == CURLE_OK
-        && curl_easy_setopt(curl, CURLOPT_FRESH_CONNECT, is_fresh ? 1L : 0L) == CURLE_OK
-        /* A probe looks the name up, like the handshakes that it is for. */
-        && (!is_probe || curl_easy_setopt(curl, CURLOPT_DNS_CACHE_TIMEOUT, 0L) == CURLE_OK)
-        && curl_easy_setopt(curl, CURLOPT_TCP_KEEPALIVE, 1L) == CURLE_OK
-        && curl_easy_setopt(curl, CURLOPT_PRIVATE, (char *)q) == CURLE_OK
-        && curl_multi_add_handle(r->multi, curl) == CURLM_OK;
+    q->active = curl_easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, open_socket) == CURLE_OK
+                && curl_easy_setopt(curl, CURLOPT_OPENSOCKETDATA, q) == CURLE_OK
+                && curl_easy_setopt(curl, CURLOPT_CLOSESOCKETFUNCTION,
+                                    is_short ? close_own_socket : consul_descriptors_close_socket)
+                       == CURLE_OK
+                && curl_easy_setopt(curl, CURLOPT_CLOSESOCKETDATA, is_short ? (void *)q : (void *)r)
+                       == CURLE_OK
+                && curl_easy_setopt(curl, CURLOPT_FORBID_REUSE, is_fresh ? 1L : 0L) == CURLE_OK
+                && curl_easy_setopt(curl, CURLOPT_FRESH_CONNECT, is_fresh ? 1L : 0L) == CURLE_OK
+                /* A probe looks the name up, like the handshakes that it is for. */
+                && (!is_probe || curl_easy_setopt(curl, CURLOPT_DNS_CACHE_TIMEOUT, 0L) == CURLE_OK)
+                && curl_easy_setopt(curl, CURLOPT_TCP_KEEPALIVE, 1L) == CURLE_OK
+                && curl_easy_setopt(curl, CURLOPT_PRIVATE, (char *)q) == CURLE_OK
+                && curl_multi_add_handle(r->multi, curl) == CURLM_OK;
     if (!q->active)
         did_not_begin(r, q);
 }
@@ -239,7 +257,9 @@ void consul_queries_finish(consul_watch *watch, consul_watch_thread *r, CURL *cu
 
     curl_easy_getinfo(curl, CURLINFO_PRIVATE, (char **)&q);
     consul_exchange_learn(&q->exchange, code);
-    if (is_probe_of(r, q))
+    if (q->ahead != NULL)
+        consul_ahead_finish(watch, q, code);
+    else if (is_probe_of(r, q))
         finish_probe(watch, r, q, code);
     else
         finish_lane(watch, r, q, code);
@@ -291,10 +311,17 @@ static bool choose_probe(const consul_watch *watch, consul_watch_thread *r)
     return any;
 }
 
+static enum consul_ahead_kind kind_of(int i)
+{
+    return i == AHEAD_ROOTS ? CONSUL_AHEAD_ROOTS : CONSUL_AHEAD_VERDICT;
+}
+
 bool consul_query_is_wanted(const consul_watch *watch, const consul_watch_thread *r, int i)
 {
     if (i == PROBE_ROOTS)
         return watch->hangs != 0;
+    if (i == AHEAD_ROOTS || i == AHEAD_VERDICT)
+        return consul_ahead_is_wanted(watch, kind_of(i));
     return i == PROBE_REQUEST ? consul_pending_any(watch->pending) : r->slot.fd >= 0;
 }
 
@@ -338,7 +365,9 @@ void consul_queries_begin(consul_watch *watch, consul_watch_thread *r)
         consul_unlock();
         if (q->active || now < q->next || !wanted)
             continue;
-        if (i == PROBE_ROOTS
+        if (i == AHEAD_ROOTS || i == AHEAD_VERDICT)
+            consul_ahead_begin(watch, q, kind_of(i));
+        if (i == PROBE_ROOTS || q->ahead != NULL
             || (i == PROBE_REQUEST ? choose_probe(watch, r) : choose(watch, r, q, i)))
             begin_query(watch, r, q);
         else

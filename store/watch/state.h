@@ -11,6 +11,7 @@
 
 #include "agent/exchange.h"
 #include "base/descriptor.h"
+#include "cache/ahead.h"
 #include "cache/pending.h"
 #include "cache/table.h"
 #include "cache/watcher.h"
@@ -25,7 +26,8 @@
 #define SOCKETS_MAX 8        /* libcurl's sockets at a time */
 
 typedef struct consul_query {
-    consul_entry *entry; /* NULL for a probe, whose answer is not kept */
+    consul_entry *entry; /* NULL for an answer that is not kept */
+    consul_ahead *ahead; /* the question that it asks ahead, or NULL */
     consul_exchange exchange;
     struct consul_watch_thread *thread; /* the thread that runs the query */
     bool active;
@@ -40,6 +42,8 @@ enum {
     LANE_OTHER,    /* a leaf, or intentions */
     PROBE_ROOTS,   /* a request for the roots while the agent hangs */
     PROBE_REQUEST, /* a pending request */
+    AHEAD_ROOTS,   /* questions ahead: ask_ahead.h */
+    AHEAD_VERDICT,
     QUERIES
 };
 
@@ -50,6 +54,8 @@ typedef struct consul_watch_thread {
     pthread_t thread;
     bool ended;                    /* under the lock of base/lock.h */
     bool stop;                     /* likewise */
+    bool wants_slot;               /* likewise; true where the thread is to take a slot */
+    bool has_slot;                 /* likewise */
     bool lists;                    /* true where only the list of all intentions can be watched */
     consul_watcher watcher;        /* of the family, where this thread has claimed it */
     bool has_told;                 /* true where the lanes have asked since the first fork */
@@ -77,10 +83,12 @@ struct consul_watch {
     int hangs;       /* enum consul_reason while handshakes do not wait for the agent, or 0 */
     consul_deadline hangs_until; /* without a thread, the end of the hang for this process */
     consul_pending *pending;
-    unsigned handshakes;       /* the number of handshakes of this process */
-    consul_deadline next_slot; /* the earliest moment for another try to get a slot */
-    consul_deadline idle_at;   /* the moment to give the slot to others */
-    int idle_after;            /* milliseconds without a handshake until then */
+    consul_ahead *ahead[CONSUL_AHEAD_KINDS]; /* the last questions ahead, or NULL */
+    bool asks_ahead;                         /* true where the thread stays for questions ahead */
+    unsigned handshakes;                     /* the number of handshakes of this process */
+    consul_deadline next_slot;               /* the earliest moment for another try to get a slot */
+    consul_deadline idle_at;                 /* the moment to give the slot to others */
+    int idle_after;                          /* milliseconds without a handshake until then */
     int64_t
         alone_since; /* the moment since which no sibling watches for this process, in milliseconds, or 0 */
 };

@@ -47,6 +47,22 @@ static int64_t idle_moment(const consul_watch *watch, const consul_watch_thread 
     return of_family > watch->idle_at ? of_family : watch->idle_at;
 }
 
+/* Take a slot, where a handshake has asked for that since the last round. */
+static void take_slot(consul_watch_thread *r)
+{
+    bool takes;
+
+    consul_lock();
+    takes = r->wants_slot && !r->has_slot;
+    r->wants_slot = false;
+    consul_unlock();
+    if (!takes || !consul_descriptor_take(&r->slot, consul_slot_take(r->watch->agent)))
+        return;
+    consul_lock();
+    r->has_slot = true;
+    consul_unlock();
+}
+
 /* Do one round of work, with consul_work_lock held. Return false where the thread is to end. */
 static bool work(consul_watch *watch, consul_watch_thread *r)
 {
@@ -59,6 +75,7 @@ static bool work(consul_watch *watch, consul_watch_thread *r)
         consul_event_tell(&(consul_event){.kind = CONSUL_EVENT_SLOT_GIVEN_UP});
         return false;
     }
+    take_slot(r);
     consul_family_look(watch->family);
     if (r->slot.fd >= 0 && r->watcher.word == NULL)
         consul_family_watch(watch->family, &r->watcher);
@@ -73,7 +90,7 @@ static bool work(consul_watch *watch, consul_watch_thread *r)
         goes_on = !r->stop
                   && (watch->hangs != 0
                       || (consul_now_ms() < idle_moment(watch, r)
-                          && (consul_query_is_wanted(watch, r, LANE_ROOTS)
+                          && (watch->asks_ahead || consul_query_is_wanted(watch, r, LANE_ROOTS)
                               || consul_query_is_wanted(watch, r, PROBE_REQUEST))));
         consul_unlock();
         if (!goes_on)
@@ -172,6 +189,7 @@ static void *run(void *arg)
     watch->hangs = 0;
     consul_pending_forget(watch->pending);
     consul_pending_request_clear(&r->probe);
+    consul_ahead_end_all(watch->ahead);
     consul_descriptors_close(r);
     r->ended = true;
     consul_unlock();
@@ -216,6 +234,7 @@ void consul_thread_start(consul_watch *watch, bool with_slot)
     if ((!with_slot || consul_descriptor_take(&r->slot, consul_slot_take(watch->agent)))
         && consul_descriptors_make_waking(r)) {
         r->watch = watch;
+        r->has_slot = with_slot;
         watch->thread = r;
         sigfillset(&all);
         pthread_sigmask(SIG_SETMASK, &all, &old);

@@ -51,6 +51,9 @@ void consul_watch_free(consul_watch *watch)
         return;
     consul_watch_close(watch);
     consul_process_remove(watch);
+    consul_lock();
+    consul_ahead_end_all(watch->ahead);
+    consul_unlock();
     consul_pending_free(watch->pending);
     OPENSSL_free(watch);
 }
@@ -75,16 +78,21 @@ static bool has_watcher(consul_watch *watch, int64_t now)
  */
 static bool is_to_watch(consul_watch *watch, int64_t now)
 {
-    return watch->thread == NULL && now >= watch->next_slot && !consul_slot_is_crowd()
-           && !has_watcher(watch, now)
+    return (watch->thread == NULL || !watch->thread->has_slot) && now >= watch->next_slot
+           && !consul_slot_is_crowd() && !has_watcher(watch, now)
            && (watch->handshakes > 1 || consul_family_may_begin(watch->family, now));
 }
 
-/* Start the thread with a slot, or try again later. The lock is held. */
+/* Start the thread with a slot, or have the running one take a slot. Try again later otherwise. The lock is held. */
 static void start(consul_watch *watch, int64_t now)
 {
     watch->next_slot = now + consul_jitter(SLOT_PAUSE_MS);
-    consul_process_start(watch, true);
+    if (watch->thread == NULL) {
+        consul_process_start(watch, true);
+        return;
+    }
+    watch->thread->wants_slot = true;
+    consul_thread_wake(watch->thread);
 }
 
 void consul_watch_note_handshake(consul_watch *watch)

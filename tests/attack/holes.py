@@ -68,9 +68,9 @@ HOLES = (
          ("provider/endpoint/stop.c", "!consul_cert_may_be_of_a_mesh(cert)", "!consul_cert_claims_trust_domain(cert, NULL)")),
     # An SSL that is used again.
     hole("an SSL that is used again is judged once", "life=cleared",
-         (RULE, "is_another_handshake(e, ssl) || !e->begun || SSL_get_state(ssl) == TLS_ST_BEFORE;", "!e->begun;")),
+         (RULE, "is_another_handshake(e, ssl) || is_new;", "!e->begun;")),
     hole("the same of an SSL that becomes a Connect one", "life=cleared-site",
-         (RULE, "is_another_handshake(e, ssl) || !e->begun || SSL_get_state(ssl) == TLS_ST_BEFORE;", "!e->begun;")),
+         (RULE, "is_another_handshake(e, ssl) || is_new;", "!e->begun;")),
     # Things that an application takes back, and its looks.
     hole("the verify mode is taken back in a callback", "take=mode", *LAST_STOP),
     hole("a client of the mesh that a server does not ask", "peer=none take=mode message=context", *LAST_STOP),

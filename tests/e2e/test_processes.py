@@ -140,7 +140,7 @@ def test_no_more_places_on_this_host(programs, world, agent):
     taken = slots.take_all(agent.address)
     try:
         assert it.serves_rightly(4) and it.obeys()
-        assert threads(it.server) == 1 and not connections(it.server, agent)
+        assert threads(it.server) <= 2 and not connections(it.server, agent)  # at most the one that asks ahead
     finally:
         for one in taken:
             one.close()

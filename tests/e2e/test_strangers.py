@@ -118,7 +118,8 @@ def test_strangers_cost_friends_little(programs, own_agent, relay, kind):
     assert len(strangers.visits) > FRIENDS and not any(strangers.visits)
     most = elapsed / LOOK + 1 + (AT_ONCE + A_SECOND * elapsed if kind == "forged" else 0)
     assert asked.pop(ROOTS, 0) <= most, (asked, elapsed)
-    assert asked == {AUTHORIZE: FRIENDS}  # without a watch for intentions: strangers make no process busy
+    # Without a watch for intentions, as strangers make no process busy. Each friend earns a guess, which a stranger may take.
+    assert set(asked) == {AUTHORIZE} and FRIENDS <= asked[AUTHORIZE] <= 2 * FRIENDS + 1
 
 
 def test_a_rotation_among_strangers(programs, own_agent, relay):

@@ -15,9 +15,10 @@
 
 #include "agent/authorize.h"
 #include "base/lock.h"
+#include "cache/epoch.h"
 #include "http_server.h"
 #include "mint.h"
-#include "store.h"
+#include "store_fields.h"
 
 #define TD "td.consul"
 
@@ -34,9 +35,10 @@ typedef struct fixture {
     bool lists_odd;           /* beside that */
     bool leaf_with_odd;       /* as an intermediate */
     int status;
-    enum { SAYS_YES, SAYS_NOTHING, LIMITS } of_alice; /* of others it says yes */
-    int leaves, roots;                                /* how often each was asked for */
-    int index;                                        /* of its answers about leaves; 0 for none */
+    enum { SAYS_YES, SAYS_NO, SAYS_NOTHING, LIMITS } of_alice; /* of others it says yes */
+    atomic_int questions;                                      /* about peers */
+    int leaves, roots;                                         /* how often each was asked for */
+    int index;        /* of its answers about leaves; 0 for none */
     const char *none; /* the answer to a request for a newer leaf, or NULL for the usual one */
     char headers[64];
     char last_leaf[256], last_waiting[256], last_roots[256];
@@ -90,7 +92,10 @@ static void handle(const http_request *request, http_reply *reply, void *arg)
     if (strcmp(request->target, CONSUL_AUTHORIZE_PATH) == 0) {
         bool is_alice = strstr(request->body, "/svc/alice\"") != NULL;
 
+        atomic_fetch_add(&f->questions, 1);
         reply->body = "{\"Authorized\":true,\"Reason\":\"ok\"}";
+        if (is_alice && f->of_alice == SAYS_NO)
+            reply->body = "{\"Authorized\":false,\"Reason\":\"no\"}";
         if (is_alice && f->of_alice == SAYS_NOTHING)
             reply->manner = HTTP_HANG;
         if (is_alice && f->of_alice == LIMITS)
@@ -331,19 +336,84 @@ static void test_doubts(void **state)
     consul_roots_unref(old);
 }
 
-static int ask_about(const fixture *f, const minted *peer)
+static int ask_about_since(const fixture *f, const minted *peer, consul_asking asking)
 {
-    consul_asking asking = consul_asking_now();
     unsigned char chain[CONSUL_DIGEST_LEN];
     enum consul_basis basis;
     consul_spiffe_id target, id;
 
     assert_int_equal(X509_digest(peer->cert, EVP_sha256(), chain, NULL), 1);
     asking.deadline = consul_deadline_after(300);
-    consul_store_note_handshake(f->store);
     assert_int_equal(consul_spiffe_id_of_cert(old_web.cert, &target, NULL), 1);
     assert_int_equal(consul_spiffe_id_of_cert(peer->cert, &id, NULL), 1);
     return consul_store_authorize(f->store, &target, peer->cert, chain, &id, asking, &basis, NULL);
+}
+
+static int ask_about(const fixture *f, const minted *peer)
+{
+    consul_store_note_handshake(f->store);
+    return ask_about_since(f, peer, consul_asking_now());
+}
+
+/* Have alice known by two visits, and the agent asked ahead about her. Return the needs of the third visit. */
+static consul_asking ask_ahead_about_alice(fixture *f)
+{
+    consul_deadline end;
+    consul_asking asking;
+    int before;
+
+    assert_int_equal(ask_about(f, &alice), 1);
+    assert_int_equal(ask_about(f, &alice), 1);
+    before = atomic_load(&f->questions);
+    asking = consul_asking_now();
+    consul_store_ask_ahead(f->store, asking);
+    end = consul_deadline_after(60000);
+    while (atomic_load(&f->questions) == before && consul_now_ms() < end)
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    assert_int_equal(atomic_load(&f->questions), before + 1);
+    return asking;
+}
+
+static void test_asked_ahead(void **state)
+{
+    fixture *f = *state;
+    consul_asking asking = ask_ahead_about_alice(f);
+
+    assert_int_equal(ask_about_since(f, &alice, asking), 1);
+    assert_int_equal(atomic_load(&f->questions), 3);
+    assert_int_equal(ask_about_since(f, &bob, asking), 1);
+    assert_int_equal(atomic_load(&f->questions), 4);
+}
+
+/* A certificate of the same service was denied after the answer ahead. */
+static void test_a_no_after_a_yes_ahead(void **state)
+{
+    fixture *f = *state;
+    consul_asking asking = ask_ahead_about_alice(f);
+    minted other = mint_leaf(&old_ca, TD, "alice");
+
+    f->of_alice = SAYS_NO;
+    assert_int_equal(ask_about(f, &other), 0);
+    assert_int_equal(ask_about_since(f, &alice, asking), 0);
+    assert_int_equal(atomic_load(&f->questions), 5);
+    minted_free(&other);
+}
+
+/* A watch has seen a change of intentions after the question. */
+static void test_a_change_after_a_yes_ahead(void **state)
+{
+    fixture *f = *state;
+    consul_asking asking = ask_ahead_about_alice(f);
+    consul_scope scope = consul_store_scope(f->store, NULL);
+    consul_entry *intentions =
+        consul_table_entry(f->store->table, CONSUL_KIND_INTENTIONS, "web", &scope, NULL);
+
+    assert_non_null(intentions);
+    consul_entry_keep_epoch(intentions, true, 1, 0);
+    consul_entry_keep_epoch(intentions, true, 2, 0);
+    f->of_alice = SAYS_NO;
+    assert_int_equal(ask_about_since(f, &alice, asking), 0);
+    assert_int_equal(atomic_load(&f->questions), 4);
 }
 
 /* One client's question without an answer speaks for all, until there is any answer to it. */
@@ -612,6 +682,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_an_intermediate_of_no_use, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_doubts, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_one_that_is_limited, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_asked_ahead, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_no_after_a_yes_ahead, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_change_after_a_yes_ahead, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_in_a_hurry, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_hurry_before, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_wrong_leaf, set_up, tear_down),

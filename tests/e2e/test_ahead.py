@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Questions ahead: a quiet server has the agent asked about its last visitor while the next client makes its messages."""
+
+import socket
+import ssl
+import time
+from pathlib import Path
+
+import pytest
+
+import slots
+import sources
+import stand_ins
+from fake_agent import AUTHORIZE, ROOTS
+from processes import wait_until
+from programs import PYTHON, Server
+from relay import Relay
+from test_strangers import questions
+from visitors import PATIENCE, Visitor
+
+pytestmark = pytest.mark.faults
+
+SCRIPT = Path(__file__).with_name("live_server.py")
+AGE = sources.constant("store/watch/ask_ahead.h", "CONSUL_AHEAD_AGE_US") / 1e6
+STRANGERS = 20
+
+
+@pytest.fixture
+def relay(own_agent):
+    one = Relay(own_agent)
+    one.watchable = True
+    yield one
+    one.stop()
+
+
+class Hesitant:
+    """A connection whose client has seen the server's messages, and has not shown its certificate yet."""
+
+    def __init__(self, port, context):
+        self.plain = socket.create_connection(("127.0.0.1", port), PATIENCE)
+        self.heard, self.said = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = context.wrap_bio(self.heard, self.said)
+        with pytest.raises(ssl.SSLWantReadError):
+            self.tls.do_handshake()
+        self.plain.sendall(self.said.read())  # the ClientHello
+        while not self.is_ready():
+            self.heard.write(self.plain.recv(16384))
+
+    def is_ready(self):
+        try:
+            self.tls.do_handshake()
+            return True
+        except ssl.SSLWantReadError:
+            return False
+
+    def is_served(self):
+        """Show the certificate. Return true where the server answers."""
+        self.tls.write(b"hello")
+        try:
+            self.plain.sendall(self.said.read())
+            while True:
+                heard = self.plain.recv(16384)
+                if heard == b"":
+                    return False
+                self.heard.write(heard)
+                try:
+                    return self.tls.read(64) == b"hello"
+                except ssl.SSLWantReadError:
+                    pass
+        except OSError:
+            return False
+        finally:
+            self.plain.close()
+
+
+class World:
+    """A server with a thread for each connection, and its friend, which it knows by two visits."""
+
+    def __init__(self, programs, relay):
+        self.relay, agent = relay, relay.agent
+        self.server = programs.start(
+            Server, [PYTHON, SCRIPT, "threads", *stand_ins.make(programs, "consul:leaf/web"), programs.folder],
+            programs.config(relay), programs.leaks_allowed()).ready()
+        self.friend = Visitor(programs.folder, agent.leaf("friend"), "friend")
+        self.foe = Visitor(programs.folder, agent.leaf("foe"), "foe")
+        self.become_known()
+
+    def become_known(self):
+        assert all(self.friend.visit(self.server.port).served for _ in range(2))
+
+    def hesitate(self, visitor):
+        return Hesitant(self.server.port, visitor.context)
+
+    def asked_ahead(self):
+        """Return a connection of the friend, about which the agent has been asked before it shows its certificate."""
+        mark = len(self.relay.requests)
+        connection = self.hesitate(self.friend)
+        wait_until(lambda: questions(self.relay, mark)[AUTHORIZE] == 1, "the question")
+        return connection
+
+
+def test_the_question_is_there_before_the_certificate(programs, own_agent, relay):
+    world = World(programs, relay)
+    for _ in range(2):
+        mark = len(relay.requests)
+        assert world.asked_ahead().is_served()
+        assert questions(relay, mark)[AUTHORIZE] <= 2  # a slow machine may see the answer too late
+
+
+def test_a_process_without_a_slot_asks_ahead(programs, own_agent, relay):
+    held = slots.take_all(relay.address)
+    world = World(programs, relay)
+    mark = len(relay.requests)
+    assert world.asked_ahead().is_served()
+    assert questions(relay, mark)[ROOTS] == 1
+    for one in held:
+        one.close()
+
+
+def test_another_client_is_judged_by_itself(programs, own_agent, relay):
+    own_agent.deny("foe", "web")
+    world = World(programs, relay)
+    mark = len(relay.requests)
+    foe = world.hesitate(world.foe)
+    wait_until(lambda: questions(relay, mark)[AUTHORIZE] == 1, "the question about the friend")
+    assert not foe.is_served()
+    assert questions(relay, mark)[AUTHORIZE] == 2
+
+
+def test_a_denial_meanwhile(programs, own_agent, relay):
+    """The agent has said yes before the denial. The client takes its time."""
+    own_agent.allow("friend", "web")
+    world = World(programs, relay)
+    connection = world.asked_ahead()
+    own_agent.deny("friend", "web")
+    time.sleep(AGE)  # the longest that a yes counts
+    assert not connection.is_served()
+
+
+def test_a_stranger_brings_about_one_question(programs, own_agent, relay):
+    world = World(programs, relay)
+    mark = len(relay.requests)
+    for _ in range(STRANGERS):
+        world.hesitate(world.foe).plain.close()
+    assert world.friend.visit(world.server.port).served
+    assert questions(relay, mark)[AUTHORIZE] == 2
