@@ -262,9 +262,8 @@ static bool begin(int fd)
     return SSL_accept(tls) == 1;
 }
 
-static void *serve(void *arg)
+static void serve(int fd)
 {
-    int fd = (int)(intptr_t)arg;
     request *q = malloc(sizeof(*q));
 
     must(q != NULL, "a request");
@@ -276,22 +275,42 @@ static void *serve(void *arg)
     }
     free(q);
     SSL_free(tls);
+    tls = NULL;
     close(fd);
+}
+
+static void start_worker(void);
+
+static atomic_int waiting; /* the number of workers that wait for a connection */
+
+/*
+ * Serve connections, one after the other. Another worker begins where no other one waits. A thread for each connection
+ * would be thousands, for which the leak sanitizer makes room without a lock.
+ */
+static void *work(void *arg)
+{
+    int fd;
+
+    while ((fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
+        if (atomic_fetch_sub(&waiting, 1) == 1)
+            start_worker();
+        serve(fd);
+        atomic_fetch_add(&waiting, 1);
+    }
     return NULL;
 }
 
-static void *accept_all(void *arg)
+static void start_worker(void)
 {
-    int fd;
     pthread_attr_t detached;
     pthread_t thread;
 
     pthread_attr_init(&detached);
     pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
     pthread_attr_setstacksize(&detached, 256 << 10);
-    while ((fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC)) >= 0)
-        must(pthread_create(&thread, &detached, serve, (void *)(intptr_t)fd) == 0, "a thread");
-    return NULL;
+    atomic_fetch_add(&waiting, 1);
+    must(pthread_create(&thread, &detached, work, NULL) == 0, "a thread");
+    pthread_attr_destroy(&detached);
 }
 
 int server_listen(void)
@@ -311,9 +330,7 @@ int server_listen(void)
 
 void server_start(control *c, const right_answers *right)
 {
-    pthread_t thread;
-
     shared = c;
     rights = *right;
-    must(pthread_create(&thread, NULL, accept_all, NULL) == 0, "a thread");
+    start_worker();
 }
