@@ -16,6 +16,7 @@
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
 
+#define STACK_CLEANSED 16384    /* bytes, less than libcurl uses itself */
 #define TRIES_MAX 7             /* tries of one request */
 #define CROWDED_TRY_PAUSE_MS 10 /* after a crowded try; each further pause is twice as long */
 #define LIMITED_TRY_PAUSE_MS 80 /* after an answer of "too many requests"; likewise */
@@ -155,6 +156,21 @@ static bool tries_again(const consul_agent *agent, const consul_request *request
            && pause_before(tries, LIMITED_TRY_PAUSE_MS, deadline);
 }
 
+/*
+ * Overwrite the stack below the caller, and the vector registers. libcurl copies the header with the token by these. The
+ * loader saves all of them on the stack where a function is called for the first time, by libcurl or later by the host.
+ */
+static void __attribute__((noinline)) cleanse_traces(void)
+{
+    static void *(*const volatile move)(void *, const void *, size_t) = memmove;
+    unsigned char below[STACK_CLEANSED];
+    size_t len;
+
+    OPENSSL_cleanse(below, sizeof(below));
+    for (len = 16; len <= sizeof(below) / 4; len *= 2) /* each length has registers of its own */
+        move(below, below + sizeof(below) / 2, len);
+}
+
 static int request_answer(const consul_agent *agent, const consul_request *request,
                           consul_answer *answer, consul_error *err)
 {
@@ -205,6 +221,7 @@ int consul_agent_request(const consul_agent *agent, const consul_request *reques
     int state = consul_forbid_cancel(), ok;
 
     ok = request_answer(agent, request, answer, err);
+    cleanse_traces();
     consul_allow_cancel(state);
     return ok;
 }

@@ -88,7 +88,8 @@ static void test_a_limit_for_files_ends_no_process(void **state)
         prov_board_count_server();
         _exit(find_board() != NULL);
     }
-    assert_true(child > 0 && waitpid(child, &status, 0) == child);
+    assert_true(child > 0);
+    assert_int_equal(waitpid(child, &status, 0), child);
     assert_int_equal(status, 0);
 }
 
