@@ -158,7 +158,7 @@ static bool tries_again(const consul_agent *agent, const consul_request *request
 
 /*
  * Overwrite the stack below the caller, and the vector registers. libcurl copies the header with the token by these. The
- * loader saves all of them on the stack where a function is called for the first time, by libcurl or later by the host.
+ * loader saves these on the stack where libcurl, or the host later, calls a function for the first time.
  */
 static void __attribute__((noinline)) cleanse_traces(void)
 {
