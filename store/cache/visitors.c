@@ -91,12 +91,11 @@ static visitor *oldest(consul_visitors *visitors)
 
 void consul_visitors_note(consul_visitors *visitors, int fd, const char *body)
 {
-    char *copy = visitors == NULL ? NULL : strdup(body), *old = NULL;
     visitor_key key;
     visitor *v;
     bool is_same;
 
-    if (copy == NULL)
+    if (visitors == NULL)
         return;
     key = key_of(fd);
     consul_lock();
@@ -105,12 +104,13 @@ void consul_visitors_note(consul_visitors *visitors, int fd, const char *body)
     if (v == NULL)
         v = oldest(visitors);
     v->is_ready = is_same;
-    v->key = key;
-    old = v->body;
-    v->body = copy;
     v->used = ++visitors->uses;
+    if (!is_same) {
+        free(v->body);
+        v->body = strdup(body); /* a free place without memory */
+        v->key = key;
+    }
     consul_unlock();
-    free(old);
 }
 
 char *consul_visitors_guess(consul_visitors *visitors, int fd)
