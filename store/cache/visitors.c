@@ -40,7 +40,7 @@ void consul_visitors_free(consul_visitors *visitors)
     size_t i;
 
     for (i = 0; visitors != NULL && i < CONSUL_VISITORS_KEPT; i++)
-        free(visitors->all[i].body);
+        OPENSSL_free(visitors->all[i].body);
     OPENSSL_free(visitors);
 }
 
@@ -106,8 +106,8 @@ void consul_visitors_note(consul_visitors *visitors, int fd, const char *body)
     v->is_ready = is_same;
     v->used = ++visitors->uses;
     if (!is_same) {
-        free(v->body);
-        v->body = strdup(body); /* a free place without memory */
+        OPENSSL_free(v->body);
+        v->body = OPENSSL_strdup(body); /* a free place without memory */
         v->key = key;
     }
     consul_unlock();
