@@ -9,6 +9,8 @@
 
 #include <openssl/crypto.h>
 
+#define STACK_CLEANSED 16384 /* bytes */
+
 bool consul_cleansing_is_possible(void)
 {
     static const char *const others[] = {"realloc", "free", "malloc_usable_size"};
@@ -43,4 +45,15 @@ void *consul_cleansing_realloc(void *memory, size_t size)
         memcpy(larger, memory, size < old ? size : old);
     consul_cleansing_free(memory);
     return larger;
+}
+
+void __attribute__((noinline)) consul_cleanse_traces(void)
+{
+    static void *(*const volatile move)(void *, const void *, size_t) = memmove;
+    unsigned char below[STACK_CLEANSED];
+    size_t len;
+
+    OPENSSL_cleanse(below, sizeof(below));
+    for (len = 16; len <= sizeof(below) / 4; len *= 2) /* each length has registers of its own */
+        move(below, below + sizeof(below) / 2, len);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/request.h"
 
+#include "agent/cleansing.h"
 #include "agent/exchange.h"
 #include "agent/look_up.h"
 #include "agent/outcome.h"
@@ -72,6 +73,7 @@ static void *run_transfer(void *arg)
 
     consul_enter_request(true);
     t->code = run_to_end(t->exchange);
+    consul_cleanse_traces(); /* of this thread, whose stack the C library keeps for another one */
     consul_enter_request(false);
     return NULL;
 }
@@ -156,21 +158,6 @@ static bool tries_again(const consul_agent *agent, const consul_request *request
            && pause_before(tries, LIMITED_TRY_PAUSE_MS, deadline);
 }
 
-/*
- * Overwrite the stack below the caller, and the vector registers. libcurl copies the header with the token by these. The
- * loader saves these on the stack where libcurl, or the host later, calls a function for the first time.
- */
-static void __attribute__((noinline)) cleanse_traces(void)
-{
-    static void *(*const volatile move)(void *, const void *, size_t) = memmove;
-    unsigned char below[STACK_CLEANSED];
-    size_t len;
-
-    OPENSSL_cleanse(below, sizeof(below));
-    for (len = 16; len <= sizeof(below) / 4; len *= 2) /* each length has registers of its own */
-        move(below, below + sizeof(below) / 2, len);
-}
-
 static int request_answer(const consul_agent *agent, const consul_request *request,
                           consul_answer *answer, consul_error *err)
 {
@@ -221,7 +208,7 @@ int consul_agent_request(const consul_agent *agent, const consul_request *reques
     int state = consul_forbid_cancel(), ok;
 
     ok = request_answer(agent, request, answer, err);
-    cleanse_traces();
+    consul_cleanse_traces();
     consul_allow_cancel(state);
     return ok;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "watch/thread.h"
 
+#include "agent/cleansing.h"
 #include "agent/outcome.h"
 #include "agent/slot.h"
 #include "base/event.h"
@@ -170,6 +171,7 @@ static void *run(void *arg)
     pthread_mutex_lock(&consul_work_lock);
     consul_descriptors_make_multi(r);
     while (r->multi != NULL && work(watch, r)) {
+        consul_cleanse_traces();
         pthread_mutex_unlock(&consul_work_lock);
         wait_for_something(watch, r);
         pthread_mutex_lock(&consul_work_lock);
@@ -182,6 +184,7 @@ static void *run(void *arg)
         r->of_multi[0] = r->of_multi[1] = consul_no_descriptor;
     } /* else libcurl would close descriptors of the host's */
     tell_lanes_end();
+    consul_cleanse_traces();
     OPENSSL_thread_stop(); /* under consul_work_lock, as it takes locks of libcrypto */
     consul_lock();
     consul_family_leave(watch->family, &r->watcher);
