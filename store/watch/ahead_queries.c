@@ -14,14 +14,20 @@ bool consul_ahead_is_wanted(const consul_watch *watch, enum consul_ahead_kind ki
     return ahead != NULL && !ahead->is_sent && !ahead->is_answered;
 }
 
-void consul_ahead_begin(consul_watch *watch, consul_query *q, enum consul_ahead_kind kind)
+bool consul_ahead_begin(consul_watch *watch, consul_query *q, enum consul_ahead_kind kind)
 {
+    bool is_wanted;
+
     consul_lock();
-    q->ahead = watch->ahead[kind];
-    q->ahead->is_sent = true;
-    q->ahead->holders++;
+    is_wanted = consul_ahead_is_wanted(watch, kind);
+    if (is_wanted) {
+        q->ahead = watch->ahead[kind];
+        q->ahead->is_sent = true;
+        q->ahead->holders++;
+        q->entry = q->ahead->entry;
+    }
     consul_unlock();
-    q->entry = q->ahead->entry;
+    return is_wanted;
 }
 
 static void keep_roots(const consul_watch *watch, const consul_ahead *ahead,

@@ -8,8 +8,11 @@
 /* Return true where a question of this kind waits to be sent. The lock of base/lock.h is held. */
 bool consul_ahead_is_wanted(const consul_watch *watch, enum consul_ahead_kind kind);
 
-/* Give the question of a kind to the query that sends it now. Only the thread calls this, and the next two functions. */
-void consul_ahead_begin(consul_watch *watch, consul_query *q, enum consul_ahead_kind kind);
+/*
+ * Give the question of a kind to the query that sends it now. Return false where it does not wait any more, as at the end of
+ * the process. Only the thread calls this, and the next two functions.
+ */
+bool consul_ahead_begin(consul_watch *watch, consul_query *q, enum consul_ahead_kind kind);
 
 /* Take the answer to the question of a query, which has ended with `code`. */
 void consul_ahead_finish(consul_watch *watch, consul_query *q, CURLcode code);

@@ -311,16 +311,31 @@ static bool choose_probe(const consul_watch *watch, consul_watch_thread *r)
     return any;
 }
 
+static bool is_ahead(int i)
+{
+    return i == AHEAD_ROOTS || i == AHEAD_VERDICT;
+}
+
 static enum consul_ahead_kind kind_of(int i)
 {
     return i == AHEAD_ROOTS ? CONSUL_AHEAD_ROOTS : CONSUL_AHEAD_VERDICT;
+}
+
+/* Choose what query number `i` asks for. Return false where there is nothing. */
+static bool has_request(consul_watch *watch, consul_watch_thread *r, consul_query *q, int i)
+{
+    if (is_ahead(i))
+        return consul_ahead_begin(watch, q, kind_of(i));
+    if (i == PROBE_ROOTS)
+        return true;
+    return i == PROBE_REQUEST ? choose_probe(watch, r) : choose(watch, r, q, i);
 }
 
 bool consul_query_is_wanted(const consul_watch *watch, const consul_watch_thread *r, int i)
 {
     if (i == PROBE_ROOTS)
         return watch->hangs != 0;
-    if (i == AHEAD_ROOTS || i == AHEAD_VERDICT)
+    if (is_ahead(i))
         return consul_ahead_is_wanted(watch, kind_of(i));
     return i == PROBE_REQUEST ? consul_pending_any(watch->pending) : r->slot.fd >= 0;
 }
@@ -365,12 +380,9 @@ void consul_queries_begin(consul_watch *watch, consul_watch_thread *r)
         consul_unlock();
         if (q->active || now < q->next || !wanted)
             continue;
-        if (i == AHEAD_ROOTS || i == AHEAD_VERDICT)
-            consul_ahead_begin(watch, q, kind_of(i));
-        if (i == PROBE_ROOTS || q->ahead != NULL
-            || (i == PROBE_REQUEST ? choose_probe(watch, r) : choose(watch, r, q, i)))
+        if (has_request(watch, r, q, i))
             begin_query(watch, r, q);
-        else
+        else if (!is_ahead(i))
             look_again(q, now);
     }
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Questions ahead: the answers that count for a handshake, and the failures that do it no harm. */
+#include "watch/ahead_queries.h"
 #include "watch/ask_ahead.h"
 #include "watch/thread.h"
 
@@ -233,6 +234,19 @@ static void test_the_end_of_the_thread(void **state)
     assert_int_equal(live_agent_requests(f->agent, LIVE_AUTHORIZE), 1);
 }
 
+/* At the end of a process, a question may go between the look of the thread and its begin. */
+static void test_a_question_that_has_gone(void **state)
+{
+    fixture *f = *state;
+    consul_query q = {.entry = NULL};
+    int kind;
+
+    for (kind = 0; kind < CONSUL_AHEAD_KINDS; kind++) {
+        assert_false(consul_ahead_begin(f->watch, &q, (enum consul_ahead_kind)kind));
+        assert_null(q.ahead);
+    }
+}
+
 /* A child has no question of its parent's, and can ask. */
 static void test_fork(void **state)
 {
@@ -265,6 +279,7 @@ int main(void)
         TEST(test_failures),
         TEST(test_the_thread_becomes_a_watch),
         TEST(test_the_end_of_the_thread),
+        TEST(test_a_question_that_has_gone),
         TEST(test_fork),
     };
 
