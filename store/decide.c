@@ -243,9 +243,10 @@ int consul_store_authorize(consul_store *store, const consul_spiffe_id *target, 
     if (still_holds(&earlier, &now))
         return yes_stands(&call, &entries, err);
     *basis = CONSUL_BASIS_QUESTION;
-    call.body = body = consul_authorize_encode(store->settings, target, peer, peer_id, err);
-    if (body == NULL)
+    if (!consul_agent_load(store->agent, err) /* the libraries, by which it is encoded */
+        || (body = consul_authorize_encode(store->settings, target, peer, peer_id, err)) == NULL)
         return 0;
+    call.body = body;
     ask(&call, chain, asking.since, &entries, &now, &why);
     /* An answer that is neither yes nor no, as to a revoked token, ends an earlier yes, too. */
     if (now.verdict != CONSUL_VERDICT_LOST && now.verdict != CONSUL_VERDICT_UNASKED)
