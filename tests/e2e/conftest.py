@@ -16,6 +16,7 @@ import envoy_peers  # noqa: E402
 from agent import Agent, consul_binary  # noqa: E402
 from fake_agent import FakeAgent  # noqa: E402
 from programs import Programs  # noqa: E402
+from relay import Relay  # noqa: E402
 
 SANITIZER_MARKS = ("AddressSanitizer", "LeakSanitizer", "ThreadSanitizer", "runtime error:")
 
@@ -105,6 +106,15 @@ def own_agent(make_agent):
     """An agent with a CA, intentions and processes of this test alone."""
     one = make_agent()
     one.wait_for_roots()
+    yield one
+    one.stop()
+
+
+@pytest.fixture
+def relay(own_agent):
+    """A relay to own_agent, which remembers the requests and lets queries wait."""
+    one = Relay(own_agent)
+    one.watchable = True
     yield one
     one.stop()
 

@@ -14,7 +14,6 @@ import stand_ins
 from fake_agent import AUTHORIZE, ROOTS
 from processes import wait_until
 from programs import PYTHON, Server
-from relay import Relay
 from test_strangers import questions
 from visitors import PATIENCE, Visitor
 
@@ -23,14 +22,6 @@ pytestmark = pytest.mark.faults
 SCRIPT = Path(__file__).with_name("live_server.py")
 AGE = sources.constant("store/watch/ask_ahead.h", "CONSUL_AHEAD_AGE_US") / 1e6
 STRANGERS = 20
-
-
-@pytest.fixture
-def relay(own_agent):
-    one = Relay(own_agent)
-    one.watchable = True
-    yield one
-    one.stop()
 
 
 class Hesitant:

@@ -9,7 +9,6 @@ import stand_ins
 from fake_agent import AUTHORIZE, LEAF, ROOTS
 from processes import wait_until
 from programs import PYTHON, Server
-from relay import Relay
 from test_live import rotate
 from test_strangers import questions
 
@@ -41,17 +40,13 @@ def test_a_rotation(programs, own_agent, open_folders):
     wait_until(lambda: presented() != before[1], "a new leaf to be presented", 90)
 
 
-def test_a_repeated_hello_is_no_second_handshake(programs, own_agent):
+def test_a_repeated_hello_is_no_second_handshake(programs, own_agent, relay):
     """The first key of the client is of another group than the server's (HelloRetryRequest), as with PostgreSQL."""
     own_agent.leaf("web")  # else the agent has none yet, and is asked once more
     friend = own_agent.leaf("friend").files(programs.folder, "friend")
-    relay = Relay(own_agent)
-    try:
-        certificate, key = stand_ins.make(programs, "consul:leaf/web")
-        server = programs.server(
-            "-cert", certificate, "-key", key, "-groups", "P-256", config=programs.config(relay))
-        outcome = programs.talk(server, "-groups", "X25519:P-256", "-msg", *friend)
-        assert outcome.served and outcome.client.count("ServerHello") == 2, outcome
-        assert questions(relay) == {ROOTS: 1, LEAF: 1, AUTHORIZE: 1}
-    finally:
-        relay.stop()
+    certificate, key = stand_ins.make(programs, "consul:leaf/web")
+    server = programs.server(
+        "-cert", certificate, "-key", key, "-groups", "P-256", config=programs.config(relay))
+    outcome = programs.talk(server, "-groups", "X25519:P-256", "-msg", *friend)
+    assert outcome.served and outcome.client.count("ServerHello") == 2, outcome
+    assert questions(relay) == {ROOTS: 1, LEAF: 1, AUTHORIZE: 1}

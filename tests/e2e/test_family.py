@@ -15,7 +15,6 @@ from ca import ec_key
 from fake_agent import AUTHORIZE, LEAF, ROOTS
 from processes import wait_until
 from programs import PYTHON, Server
-from relay import Relay
 from test_live import rotate
 from test_strangers import LOOK, are_watched, questions
 from visitors import PATIENCE, Visitor
@@ -23,14 +22,6 @@ from visitors import PATIENCE, Visitor
 SCRIPT = Path(__file__).with_name("live_server.py")
 VISITS = 10
 CROWD = 3  # visitors at a time
-
-
-@pytest.fixture
-def relay(own_agent):
-    one = Relay(own_agent)
-    one.watchable = True
-    yield one
-    one.stop()
 
 
 class Family:

@@ -19,7 +19,6 @@ from ca import Authority, ec_key, self_signed, service_uri
 from fake_agent import AUTHORIZE, INTENTIONS, LEAF, ROOTS, silent
 from processes import wait_until
 from programs import PYTHON, Server
-from relay import Relay
 from test_live import rotate
 from test_log import lines
 from visitors import PATIENCE, Visitor
@@ -36,14 +35,6 @@ LOOK = 2  # seconds after which any handshake looks at the roots anew
 CROWD, LINES_AT_ONCE, LINES_A_SECOND = 250, 50, 10
 SOON = 10  # seconds on a busy machine, for work of a second
 GET = b"GET / HTTP/1.0\r\n\r\n"
-
-
-@pytest.fixture
-def relay(own_agent):
-    one = Relay(own_agent)
-    one.watchable = True
-    yield one
-    one.stop()
 
 
 def waits(request):
