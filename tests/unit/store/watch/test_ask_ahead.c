@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Questions ahead: the answers that count for a handshake, and the failures that do it no harm. */
+#include "base/lock.h"
 #include "watch/ahead_queries.h"
 #include "watch/ask_ahead.h"
 #include "watch/thread.h"
@@ -247,6 +248,25 @@ static void test_a_question_that_has_gone(void **state)
     }
 }
 
+/* A thread that ends answers its questions, sent or not. A handshake may wait for each of them. */
+static void test_the_end_of_all(void **state)
+{
+    consul_ahead *all[CONSUL_AHEAD_KINDS] = {NULL}, *awaited;
+    bool is_answered;
+
+    awaited = all[CONSUL_AHEAD_VERDICT] =
+        consul_ahead_new(NULL, strdup(FRIEND), CONSUL_NO_DEADLINE);
+    assert_non_null(awaited);
+    consul_lock();
+    awaited->holders++;
+    consul_ahead_end_all(all);
+    is_answered = awaited->is_answered && awaited->verdict == CONSUL_VERDICT_UNASKED;
+    consul_ahead_release(awaited);
+    consul_unlock();
+    assert_true(is_answered);
+    assert_null(all[CONSUL_AHEAD_VERDICT]);
+}
+
 /* A child has no question of its parent's, and can ask. */
 static void test_fork(void **state)
 {
@@ -280,6 +300,7 @@ int main(void)
         TEST(test_the_thread_becomes_a_watch),
         TEST(test_the_end_of_the_thread),
         TEST(test_a_question_that_has_gone),
+        cmocka_unit_test(test_the_end_of_all),
         TEST(test_fork),
     };
 
