@@ -9,7 +9,7 @@
 
 #include <openssl/crypto.h>
 
-#define STACK_CLEANSED 16384 /* bytes */
+#define STACK_CLEANSED 4096 /* bytes: a job of OpenSSL's has 32 kB of stack in all */
 
 bool consul_cleansing_is_possible(void)
 {
@@ -54,6 +54,6 @@ void __attribute__((noinline)) consul_cleanse_traces(void)
     size_t len;
 
     OPENSSL_cleanse(below, sizeof(below));
-    for (len = 16; len <= sizeof(below) / 4; len *= 2) /* each length has registers of its own */
+    for (len = 16; len <= sizeof(below) / 2; len *= 2) /* each length has registers of its own */
         move(below, below + sizeof(below) / 2, len);
 }
