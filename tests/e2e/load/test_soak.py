@@ -25,6 +25,7 @@ from conftest import programs_in
 from endpoints import Log, dummy_files
 from figures import publish
 from processes import Process, wait_until
+from slots import is_held_by
 from test_rotation import HASTY, reason
 from traffic import Client, new_root, start_live_server, start_nginx
 
@@ -264,7 +265,8 @@ class Soak:
                 return result
 
     def all_watch(self):
-        return all(counts(pid)[1] > 1 for name, pid in self.processes().items() if name.startswith(WATCHING))
+        return all(is_held_by(pid, self.agent.address)
+                   for name, pid in self.processes().items() if name.startswith(WATCHING))
 
     def quiet_numbers(self):
         """Return the numbers of descriptors and threads, once they do not change any more."""
