@@ -20,6 +20,7 @@ from peers import Meter
 from processes import wait_until
 
 CLIENTS = 4
+WARM = 2  # seconds of the same load before a measurement
 TRANSACTION = "SELECT 1;\n"
 SETTINGS = """\
 listen_addresses = '127.0.0.1'
@@ -155,6 +156,7 @@ def ways(programs, agent):
 
 
 def measure(way, agent, seconds):
+    way.pgbench(WARM)
     pid, asked_before, used_before = way.process.child.pid, asked(agent), cpu_of_family(way.process.child.pid)
     with Meter(*way.proxies) as proxies, Meter(agent.process.child.pid) as agents:
         count, rate, client = way.pgbench(seconds)
