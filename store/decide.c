@@ -16,6 +16,7 @@
 #include <openssl/crypto.h>
 
 #define VERDICT_AGE_MS 2000       /* the greatest age of a kept yes that a watch vouches for */
+#define MEANWHILE_AGE_MS 50       /* the greatest age of a yes of another handshake */
 #define LAST_KNOWN_MAX_MS 3600000 /* the greatest age of a kept yes while the agent is lost */
 
 static const consul_request authorize_request = {.path = CONSUL_AUTHORIZE_PATH};
@@ -66,6 +67,18 @@ static bool still_holds(const consul_kept_verdict *earlier, const consul_kept_ve
 {
     return earlier->verdict == CONSUL_VERDICT_YES && now->epoch != 0 && earlier->epoch == now->epoch
            && now->asked - earlier->asked < VERDICT_AGE_MS;
+}
+
+/*
+ * Return true for a yes to the same question of another handshake. It was asked for after this one had begun at `since`, and no
+ * change of intentions has followed. So the handshakes of a crowd share an answer, and the processes of a family do.
+ */
+static bool was_asked_meanwhile(const consul_kept_verdict *earlier, const consul_kept_verdict *now,
+                                int64_t since, const target_intentions *entries)
+{
+    return earlier->verdict == CONSUL_VERDICT_YES && earlier->asked * 1000 > since
+           && now->asked - earlier->asked < MEANWHILE_AGE_MS
+           && !have_changed(entries, earlier->asked);
 }
 
 typedef struct authorize_call {
@@ -234,15 +247,19 @@ int consul_store_authorize(consul_store *store, const consul_spiffe_id *target, 
     consul_kept_verdict earlier, now = {.asked = consul_now_ms()};
     target_intentions entries = intentions_of(store, target);
     consul_error why = {0};
+    bool is_answering;
     char *body;
 
     *basis = CONSUL_BASIS_KEPT;
     earlier = consul_verdicts_find(store->verdicts, target, peer_id, chain);
-    if (consul_watch_agent_hangs(store->watch, &authorize_request) == 0)
+    is_answering = consul_watch_agent_hangs(store->watch, &authorize_request) == 0;
+    if (is_answering)
         now.epoch = epoch_of(&entries);
     if (still_holds(&earlier, &now))
         return yes_stands(&call, &entries, err);
     *basis = CONSUL_BASIS_QUESTION;
+    if (is_answering && was_asked_meanwhile(&earlier, &now, asking.since, &entries))
+        return yes_stands(&call, &entries, err);
     if (!consul_agent_load(store->agent, err) /* the libraries, by which it is encoded */
         || (body = consul_authorize_encode(store->settings, target, peer, peer_id, err)) == NULL)
         return 0;

@@ -115,7 +115,7 @@ bool consul_store_has_loaded(const consul_store *store, const X509 *cert, consul
 
 /* The origin of a yes. */
 enum consul_basis {
-    CONSUL_BASIS_QUESTION,  /* the agent was asked for this connection */
+    CONSUL_BASIS_QUESTION,  /* the agent was asked after this connection had begun */
     CONSUL_BASIS_KEPT,      /* a kept verdict of a busy process, which a watch vouches for */
     CONSUL_BASIS_LAST_KNOWN /* the last verdict, while the agent is lost */
 };
@@ -123,7 +123,8 @@ enum consul_basis {
 /*
  * Ask the agent whether the peer may connect to `target`, the SPIFFE ID of this end. Return 1 after
  * a plain yes only, and 0 with an error otherwise. A kept yes to the same question counts while a
- * watch vouches that no intention has changed since. With on_agent_loss = last-known, a kept yes
+ * watch vouches that no intention has changed since. A yes that another handshake has asked for since `asking.since` counts
+ * for some milliseconds. With on_agent_loss = last-known, a kept yes
  * counts while the agent is lost.
  *
  * `peer` must be a certificate that was verified with the current roots. `chain` is the digest of

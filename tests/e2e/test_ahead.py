@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Questions ahead: a quiet server has the agent asked about its last visitor while the next client makes its messages."""
 
-import socket
-import ssl
 import time
 from pathlib import Path
 
@@ -15,53 +13,13 @@ from fake_agent import AUTHORIZE, ROOTS
 from processes import wait_until
 from programs import PYTHON, Server
 from test_strangers import questions
-from visitors import PATIENCE, Visitor
+from visitors import Hesitant, Visitor
 
 pytestmark = pytest.mark.faults
 
 SCRIPT = Path(__file__).with_name("live_server.py")
 AGE = sources.constant("store/watch/ask_ahead.h", "CONSUL_AHEAD_AGE_US") / 1e6
 STRANGERS = 20
-
-
-class Hesitant:
-    """A connection whose client has seen the server's messages, and has not shown its certificate yet."""
-
-    def __init__(self, port, context):
-        self.plain = socket.create_connection(("127.0.0.1", port), PATIENCE)
-        self.heard, self.said = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self.tls = context.wrap_bio(self.heard, self.said)
-        with pytest.raises(ssl.SSLWantReadError):
-            self.tls.do_handshake()
-        self.plain.sendall(self.said.read())  # the ClientHello
-        while not self.is_ready():
-            self.heard.write(self.plain.recv(16384))
-
-    def is_ready(self):
-        try:
-            self.tls.do_handshake()
-            return True
-        except ssl.SSLWantReadError:
-            return False
-
-    def is_served(self):
-        """Show the certificate. Return true where the server answers."""
-        self.tls.write(b"hello")
-        try:
-            self.plain.sendall(self.said.read())
-            while True:
-                heard = self.plain.recv(16384)
-                if heard == b"":
-                    return False
-                self.heard.write(heard)
-                try:
-                    return self.tls.read(64) == b"hello"
-                except ssl.SSLWantReadError:
-                    pass
-        except OSError:
-            return False
-        finally:
-            self.plain.close()
 
 
 class World:

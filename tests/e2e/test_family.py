@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import sources
 import stand_ins
 from ca import ec_key
 from fake_agent import AUTHORIZE, LEAF, ROOTS
@@ -17,9 +18,10 @@ from processes import wait_until
 from programs import PYTHON, Server
 from test_live import rotate
 from test_strangers import LOOK, are_watched, questions
-from visitors import PATIENCE, Visitor
+from visitors import PATIENCE, Hesitant, Visitor
 
 SCRIPT = Path(__file__).with_name("live_server.py")
+MEANWHILE = sources.constant("store/decide.c", "MEANWHILE_AGE_MS") / 1000
 VISITS = 10
 CROWD = 3  # visitors at a time
 
@@ -110,6 +112,35 @@ def test_a_rotation_reaches_the_siblings(programs, own_agent, relay):
     assert family.serves(family.friend)
     for connection in kept:
         connection.close()
+
+
+def connection_of_two(family):
+    """Return a connection without its client's certificate yet. Another child has served the friend meanwhile."""
+    slow = Hesitant(family.server.port, family.friend.context)
+    assert family.serves(family.friend)
+    return slow
+
+
+@pytest.mark.faults
+def test_children_share_an_answer_of_the_same_time(programs, own_agent, relay):
+    family = Family(programs, relay)
+
+    def is_shared():
+        mark = len(relay.requests)
+        assert connection_of_two(family).is_served()
+        return questions(relay, mark)[AUTHORIZE] == 1
+
+    wait_until(is_shared, "a shared answer")  # it counts for some milliseconds only
+
+
+@pytest.mark.faults
+def test_a_denial_ends_an_answer_of_the_same_time(programs, own_agent, relay):
+    own_agent.allow("friend", "web")
+    family = Family(programs, relay)
+    slow = connection_of_two(family)
+    own_agent.deny("friend", "web")
+    time.sleep(MEANWHILE)
+    assert not slow.is_served()
 
 
 class Crowd:

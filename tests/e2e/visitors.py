@@ -6,6 +6,8 @@ import ssl
 import time
 from dataclasses import dataclass
 
+import pytest
+
 PATIENCE = 20  # seconds: longer than any handshake may take
 
 
@@ -36,3 +38,43 @@ class Visitor:
         except OSError:
             served = False
         return Visit(served, time.monotonic() - began)
+
+
+class Hesitant:
+    """A connection whose client has seen the server's messages, and has not shown its certificate yet."""
+
+    def __init__(self, port, context):
+        self.plain = socket.create_connection(("127.0.0.1", port), PATIENCE)
+        self.heard, self.said = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = context.wrap_bio(self.heard, self.said)
+        with pytest.raises(ssl.SSLWantReadError):
+            self.tls.do_handshake()
+        self.plain.sendall(self.said.read())  # the ClientHello
+        while not self.is_ready():
+            self.heard.write(self.plain.recv(16384))
+
+    def is_ready(self):
+        try:
+            self.tls.do_handshake()
+            return True
+        except ssl.SSLWantReadError:
+            return False
+
+    def is_served(self):
+        """Show the certificate. Return true where the server answers."""
+        self.tls.write(b"hello")
+        try:
+            self.plain.sendall(self.said.read())
+            while True:
+                heard = self.plain.recv(16384)
+                if heard == b"":
+                    return False
+                self.heard.write(heard)
+                try:
+                    return self.tls.read(64) == b"hello"
+                except ssl.SSLWantReadError:
+                    pass
+        except OSError:
+            return False
+        finally:
+            self.plain.close()

@@ -117,18 +117,25 @@ static int tear_down(void **state)
 
 static consul_error why;
 
-/* Decide on a peer with a chain of its own. `*basis` may be NULL. */
-static int decide_within(const consul_spiffe_id *peer, enum consul_basis *basis, int64_t ms)
+/* Decide on a peer with a chain of its own, in a handshake. `*basis` may be NULL. */
+static int decide_in(consul_asking handshake, const consul_spiffe_id *peer,
+                     enum consul_basis *basis)
 {
     unsigned char chain[CONSUL_DIGEST_LEN] = {1};
-    consul_asking asking = consul_asking_now();
     enum consul_basis ignored;
 
     chain[1] = (unsigned char)peer->service[0];
-    asking.deadline = consul_deadline_after(ms);
     why = (consul_error){0};
-    return consul_store_authorize(store, &web, certificate.cert, chain, peer, asking,
+    return consul_store_authorize(store, &web, certificate.cert, chain, peer, handshake,
                                   basis == NULL ? &ignored : basis, &why);
+}
+
+static int decide_within(const consul_spiffe_id *peer, enum consul_basis *basis, int64_t ms)
+{
+    consul_asking asking = consul_asking_now();
+
+    asking.deadline = consul_deadline_after(ms);
+    return decide_in(asking, peer, basis);
 }
 
 static int decide(const consul_spiffe_id *peer)
@@ -154,6 +161,27 @@ static void get_a_yes(void)
     pass(SETTLING);
     assert_int_equal(decide(&alice), 1);
     assert_int_equal(questions, 1);
+}
+
+/* Leave a question without an answer, and let the clocks stand still meanwhile. */
+static void make_it_hang(void)
+{
+    int64_t began = consul_now_ms();
+
+    consul_watch_note_handshake(store->watch); /* a process without one has no hang */
+    verdict.manner = HTTP_HANG;
+    assert_int_equal(decide_within(&bob, NULL, TIMEOUT), 0);
+    assert_int_equal(why.reason, CONSUL_R_AGENT_TIMEOUT);
+    pass(began - consul_now_ms());
+}
+
+static void keep_a_jwt(void)
+{
+    consul_intentions *unheeded;
+
+    assert_true(consul_intentions_decode(JWT, strlen(JWT), &unheeded, NULL));
+    consul_entry_keep_unheeded(own, unheeded);
+    consul_intentions_unref(unheeded);
 }
 
 /* ---- kept verdicts ---- */
@@ -193,6 +221,93 @@ static void test_another_epoch(void **state)
     assert_int_equal(questions, 2);
     assert_int_equal(decide(&alice), 1);
     assert_int_equal(questions, 2);
+}
+
+/* ---- a yes of another handshake, of the same time ---- */
+
+/* Begin a handshake, and have another one get a yes meanwhile. */
+static consul_asking get_a_yes_meanwhile(void)
+{
+    consul_asking handshake = consul_asking_now();
+
+    handshake.deadline = consul_deadline_after(HOUR);
+    pass(1);
+    assert_int_equal(decide(&alice), 1);
+    assert_int_equal(questions, 1);
+    return handshake;
+}
+
+static void test_a_yes_meanwhile(void **state)
+{
+    consul_asking handshake = get_a_yes_meanwhile();
+    enum consul_basis basis;
+
+    assert_int_equal(decide_in(handshake, &alice, &basis), 1);
+    assert_int_equal(basis, CONSUL_BASIS_QUESTION);
+    assert_int_equal(questions, 1);
+    assert_int_equal(decide_in(handshake, &bob, NULL), 1); /* another peer */
+    assert_int_equal(questions, 2);
+    assert_int_equal(decide(&alice), 1); /* a handshake that begins later */
+    assert_int_equal(questions, 3);
+}
+
+static void test_an_old_yes_meanwhile(void **state)
+{
+    consul_asking handshake = get_a_yes_meanwhile();
+
+    pass(50);
+    assert_int_equal(decide_in(handshake, &alice, NULL), 1);
+    assert_int_equal(questions, 2);
+}
+
+static void test_a_no_meanwhile(void **state)
+{
+    consul_asking handshake = get_a_yes_meanwhile();
+
+    verdict.body = "{\"Authorized\": false, \"Reason\": \"\"}";
+    assert_int_equal(decide(&alice), 0);
+    assert_int_equal(decide_in(handshake, &alice, NULL), 0);
+    assert_int_equal(questions, 3);
+}
+
+static void test_a_change_meanwhile(void **state)
+{
+    consul_entry *entries[] = {own, all};
+    consul_asking handshake;
+    size_t i;
+
+    for (i = 0; i < 2; i++) {
+        watch(entries[i], 5);
+        pass(SETTLING);
+        questions = 0;
+        handshake = get_a_yes_meanwhile();
+        watch(entries[i], 6);
+        assert_int_equal(decide_in(handshake, &alice, NULL), 1);
+        assert_int_equal(questions, 2);
+        consul_entry_stop_vouching(entries[i]);
+        pass(SETTLING);
+    }
+}
+
+/* An agent that has left a question without an answer is asked, or not heard. */
+static void test_a_hang_meanwhile(void **state)
+{
+    consul_asking handshake = get_a_yes_meanwhile();
+
+    make_it_hang();
+    assert_int_equal(decide_in(handshake, &alice, NULL), 0);
+    assert_int_equal(why.reason, CONSUL_R_AGENT_TIMEOUT);
+}
+
+static void test_a_condition_meanwhile(void **state)
+{
+    consul_asking handshake = get_a_yes_meanwhile();
+
+    keep_a_jwt();
+    intentions = JWT;
+    assert_int_equal(decide_in(handshake, &alice, NULL), 0);
+    assert_error(&why, CONSUL_R_PEER_DENIED, "demands a JWT");
+    assert_int_equal(questions, 1);
 }
 
 /* A no counts from its answer on. A yes to an earlier question yields to it, however late. */
@@ -295,18 +410,6 @@ static void test_a_change_before_the_loss(void **state)
     }
 }
 
-/* Leave a question without an answer, and let the clocks stand still meanwhile. */
-static void make_it_hang(void)
-{
-    int64_t began = consul_now_ms();
-
-    consul_watch_note_handshake(store->watch); /* a process without one has no hang */
-    verdict.manner = HTTP_HANG;
-    assert_int_equal(decide_within(&bob, NULL, TIMEOUT), 0);
-    assert_int_equal(why.reason, CONSUL_R_AGENT_TIMEOUT);
-    pass(began - consul_now_ms());
-}
-
 /* No kept yes counts until the agent answers, but a last one where it may. */
 static void test_a_hang(void **state)
 {
@@ -328,15 +431,6 @@ static void test_a_hang_that_refuses(void **state)
 }
 
 /* ---- intentions that the agent does not heed ---- */
-
-static void keep_a_jwt(void)
-{
-    consul_intentions *unheeded;
-
-    assert_true(consul_intentions_decode(JWT, strlen(JWT), &unheeded, NULL));
-    consul_entry_keep_unheeded(own, unheeded);
-    consul_intentions_unref(unheeded);
-}
 
 static void test_a_watched_condition(void **state)
 {
@@ -391,6 +485,12 @@ int main(void)
         UNIT(test_a_kept_yes),
         UNIT(test_without_a_watch),
         UNIT(test_another_epoch),
+        UNIT(test_a_yes_meanwhile),
+        UNIT(test_an_old_yes_meanwhile),
+        UNIT(test_a_no_meanwhile),
+        UNIT(test_a_change_meanwhile),
+        STRICT(test_a_hang_meanwhile),
+        UNIT(test_a_condition_meanwhile),
         UNIT(test_a_no_that_took_long),
         UNIT(test_no_plain_answer),
         UNIT(test_last_known),
