@@ -76,10 +76,19 @@ static bool takes_mode(const row *r)
                || IS(TAKE, TAKE_ALL));
 }
 
+/*
+ * Return true where an SSL has asked for the one certificate that it asks for, as an ordinary server. libssl counts for as
+ * long as the SSL lives, and SSL_clear leaves the count.
+ */
+static bool has_asked_before(const row *r)
+{
+    return IS(MODE, MODE_ONCE) && IS(LIFE, LIFE_CLEARED_SITE);
+}
+
 /* Return true for a server without a demand for a certificate, at the end. */
 static bool demands_nothing(const row *r)
 {
-    return IS(MODE, MODE_NONE) || IS(MODE, MODE_LATER) || takes_mode(r);
+    return IS(MODE, MODE_NONE) || IS(MODE, MODE_LATER) || has_asked_before(r) || takes_mode(r);
 }
 
 /* Return true where SSL_write comes before the client's certificate, as with early data. */
