@@ -128,7 +128,7 @@ class Bench:
             ways = {"sidecar": sidecar, "library": library}[topic].ways(self.runtimes[0], self.agent)
             return sidecar.compare(ways, self.agent, options.rounds, options.sidecar_seconds, options.warm)
         if topic == "database":
-            return database.compare(self.programs, self.agent, options.rounds, options.database_seconds)
+            return database.compare(self.programs, self.agent, options.rounds, options.database_seconds, options.warm)
         if topic == "propagation":
             return propagation.measure(
                 self.programs, self.agent, self.build / "tests" / "load_host", options.flips, options.renewals,

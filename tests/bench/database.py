@@ -1,26 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
 """PostgreSQL, with a process for each connection, and pgbench, with a connection for each transaction (pgbench -C).
 
-The ways are plain TCP, plain mutual TLS, ours, and an Envoy at each end. Authentication is `trust`, so the connection is
-most of the work.
+The ways are plain TCP, plain mutual TLS, ours, and an Envoy at each end. Ours has one more row, where a connection stays
+open: its process watches for all others. Authentication is `trust`, so the connection is most of the work.
 """
 
 import os
 import re
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 import envoy
+import slots
+import sources
 import stand_ins
 from agent import LOCAL
 from applications.databases import copy_of, launch_on_data
 from applications.postgresql import as_user, binary, make_data
 from peers import Meter
 from processes import wait_until
+from sidecar import PLAIN
 
 CLIENTS = 4
-WARM = 2  # seconds of the same load before a measurement
+INTERVAL = sources.constant("store/cache/family.c", "WATCH_INTERVAL_MS") / 1000
+ENDLESS = 100000  # seconds
+WARM = 2
 TRANSACTION = "SELECT 1;\n"
 SETTINGS = """\
 listen_addresses = '127.0.0.1'
@@ -56,6 +62,7 @@ class Way:
     """PostgreSQL and pgbench without a proxy."""
 
     proxies = ()
+    warm = WARM  # seconds of the same load before a measurement
 
     def __init__(self, name, programs, server=None, client=None, config=None):
         self.name, self.programs, self.config = name, programs, config
@@ -76,18 +83,21 @@ class Way:
         self.port = self.process.port
         self.script = self.programs.write("transaction.sql", TRANSACTION)
 
-    def pgbench(self, seconds):
-        """Return (transactions, seconds, CPU seconds of pgbench)."""
-        environment = {**self.programs.environment(self.config), "PGSSLMODE": "disable"}
+    def begin(self, program, *options):
+        """Begin a client program, and return its process."""
+        environment = {**self.programs.environment(self.config), "PGSSLMODE": "disable", "PGHOST": "127.0.0.1",
+                       "PGPORT": str(self.port), "PGUSER": "postgres", "PGDATABASE": "postgres"}
         if self.client:
             certificate, key, roots = self.client
             key.chmod(0o600)
             environment |= {"PGSSLMODE": "verify-ca", "PGSSLCERT": str(certificate), "PGSSLKEY": str(key),
                             "PGSSLROOTCERT": str(roots)}
-        argv = [binary("pgbench"), "-n", "-C", "-c", str(CLIENTS), "-j", str(CLIENTS), "-T", str(seconds), "-f",
-                self.script, "-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres", "postgres"]
-        child = subprocess.Popen(list(map(str, argv)), env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                 text=True)
+        argv = list(map(str, (binary(program), *options)))
+        return subprocess.Popen(argv, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def pgbench(self, seconds):
+        """Return (transactions, transactions a second, CPU seconds of pgbench)."""
+        child = self.begin("pgbench", "-n", "-C", "-c", CLIENTS, "-j", CLIENTS, "-T", int(seconds), "-f", self.script)
         text = child.stdout.read()
         _, status, used = os.wait4(child.pid, 0)
         child.returncode = os.waitstatus_to_exitcode(status)
@@ -95,6 +105,33 @@ class Way:
         count = int(re.search(r"actually processed: (\d+)", text).group(1)) if child.returncode == 0 else 0
         assert count, text
         return count, float(re.search(r"tps = ([\d.]+)", text).group(1)), used.ru_utime + used.ru_stime
+
+
+class Stay(Way):
+    """
+    Ours with a connection that stays open. One process in two seconds is to watch for its family, and this is one. It
+    watches the intentions once its last query has ended.
+    """
+
+    def __init__(self, agent, warm, *of_way):
+        super().__init__(*of_way)
+        self.agent, self.warm = agent, warm
+
+    def start(self):
+        super().start()
+        self.pgbench(1)
+        time.sleep(INTERVAL)
+        self.stays = self.begin("psql", "-c", f"SELECT pg_sleep({ENDLESS})")
+        self.programs.started.insert(0, self)
+        wait_until(lambda: any(slots.is_held_by(child, self.agent.address) for child in self.children()), "a watch")
+
+    def children(self):
+        pid = self.process.child.pid
+        return map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+
+    def kill(self):
+        self.stays.kill()
+        self.stays.communicate()
 
 
 class Envoys(Way):
@@ -134,7 +171,7 @@ class Stopped:
         self.sidecar.stop()
 
 
-def ways(programs, agent):
+def ways(programs, agent, warm):
     roots = programs.write("roots.pem", "\n".join(agent.root_pems))
 
     def files(service, ours):
@@ -147,16 +184,18 @@ def ways(programs, agent):
         key.chmod(0o600)
         return certificate, key, roots
 
+    ours = files("database", True), files("visitor", True), programs.config(agent)
     return [
         Way("plain TCP", programs),
-        Way("mutual TLS with files, no authorization", programs, files("database", False), files("visitor", False)),
-        Way("ours", programs, files("database", True), files("visitor", True), programs.config(agent)),
+        Way(PLAIN, programs, files("database", False), files("visitor", False)),
+        Way("ours", programs, *ours),
+        Stay(agent, warm, "ours, and a connection stays", programs, *ours),
         *([] if envoy.missing(agent.binary) else [Envoys(programs, agent)]),
     ]
 
 
 def measure(way, agent, seconds):
-    way.pgbench(WARM)
+    way.pgbench(way.warm)
     pid, asked_before, used_before = way.process.child.pid, asked(agent), cpu_of_family(way.process.child.pid)
     with Meter(*way.proxies) as proxies, Meter(agent.process.child.pid) as agents:
         count, rate, client = way.pgbench(seconds)
@@ -166,9 +205,9 @@ def measure(way, agent, seconds):
             "questions": (asked(agent) - asked_before) / count}
 
 
-def compare(programs, agent, rounds, seconds):
+def compare(programs, agent, rounds, seconds, warm):
     """Return [{way, rounds: [figures]}]. The ways take turns."""
-    all_ways = ways(programs, agent)
+    all_ways = ways(programs, agent, warm)
     for way in all_ways:
         way.start()
     rows = [{"way": way.name, "rounds": []} for way in all_ways]

@@ -9,7 +9,7 @@ import quiet
 import start
 from figures import line, percentile
 from handshakes import CASES, FIRST, MUTUAL, PUBLIC_CHAINS, VERSIONS
-from sidecar import CONNECTIONS_A_SECOND, HELD, REQUESTS_A_SECOND, THREADS
+from sidecar import CONNECTIONS_A_SECOND, HELD, PLAIN, REQUESTS_A_SECOND, THREADS
 
 OTHERS = [case for case in CASES if case != "plain"]
 PERCENTILES = (("median", "p50"), ("p90", "p90"), ("p99", "p99"))
@@ -201,7 +201,8 @@ def database_table(results):
         row("of that proxies", "proxies cpu", 1e6),
         row("CPU of the agent meanwhile, for each, µs", "agent cpu", 1e6),
         row("requests to the agent, for each", "questions", 1, "{:.2f}"),
-    ], f"`pgbench -C`, {database.CLIENTS} clients at a time, `SELECT 1`, `trust`. A process of PostgreSQL serves each.")
+    ], f"`pgbench -C`, {database.CLIENTS} clients at a time, `SELECT 1`, `trust`. A process of PostgreSQL serves each. "
+       "Where a connection stays, its process watches for all others.")
 
 
 def library_table(results):
@@ -234,6 +235,10 @@ def propagation_table(results):
 
 # ---- all together ----
 
+def memory_of(results, name):
+    return next(way["memory"]["with one"] for way in results["sidecar"] if way["way"] == name)
+
+
 def promises(results):
     """Return the rows of all goals and their results, in all settings with an OpenSSL."""
     names = [".".join(name.split()[1].split(".")[:2]) for name in results["machine"]["openssl"]]
@@ -260,22 +265,29 @@ def promises(results):
         return [[statistics.median(shares(found[case], found["plain"]))
                  for found in by_setting(results.get("steady", {}).get(name, [])).values()] for name in names]
 
-    for side, when in (("ours", ""), ("asking", ", asking each time")):
-        row(f"instructions, of plain{when}", 0.65, *ratios(mutual, side, "plain"))
+    for side, when, target in (("ours", "", 0.60), ("asking", ", asking each time", 0.65)):
+        row(f"instructions, of plain{when}", target, *ratios(mutual, side, "plain"))
         row(f"instructions, of plain with NO_AUTO_CHAIN{when}", 0.90, *ratios(mutual, side, "tuned"))
     row("instructions for status and metrics, of all of a handshake", 0.005, *(
         [of[side][1] / of[side][0] for of in results.get("board", {}).get(name, {}).values() for side in of]
         for name in names))
     for unit, figure in START_FIGURES.items():
         row(f"{unit} of a program that does no TLS, no service", 1.15, *starts(figure))
-    row("wall time of plain, server only ours", 0.90, *walls("ours, server only"))
+    row("wall time of plain, server only ours", 0.85, *walls("ours, server only"))
     row("wall time of plain, both sides ours", 0.70, *walls("ours, both sides"))
     row("wall time of plain, a quiet server", 1.10, *(
         [of[case]["median"] / of["plain"]["median"] for case in QUIET] if of else []
         for of in (results.get("quiet", {}).get(name, {}) for name in names)))
     for chain in PUBLIC_CHAINS:
-        row(f"instructions of TLS that is not Connect, {chain}", 1.01, *ratios(
+        row(f"instructions of TLS that is not Connect, {chain}", 1.005, *ratios(
             lambda name, chain=chain: results.get("public", {}).get(name, {}).get(chain, {}), "a service", "without"))
+    if "sidecar" in results:
+        row("memory of an end that has served, more than plain's, kB", 700, [
+            (memory_of(results, "ours") - memory_of(results, PLAIN)) / 2])
+    if "database" in results:
+        row("requests to the agent for each connection to PostgreSQL", 1, [
+            statistics.median(one["questions"] for one in way["rounds"])
+            for way in results["database"] if way["way"] == "ours"])
     if "propagation" in results:
         row("propagation, p99, ms", 100, [1000 * percentile([one["lag"] for one in of], 0.99)
                                           for of in propagation_groups(results).values()])
@@ -323,6 +335,15 @@ def charts(results):
             [f"{what}: {number}" for what in ("client", "server") for number in FIRST],
             {case: [value(of[f"{what}, {case}, {number}"], 1000) for what in ("client", "server") for number in FIRST]
              for case in ("plain", "ours")})
+    if "quiet" in results:
+        found["quiet"] = plots.bars(
+            "A handshake with a quiet server", "ms", [f"OpenSSL {name}" for name in results["quiet"]],
+            {case: [plots.Value(1000 * of[case]["median"]) for of in results["quiet"].values()] for case in quiet.NAMES})
+    if "database" in results:
+        found["database"] = plots.bars(
+            "CPU time of a connection to PostgreSQL (pgbench -C)", "ms", ["all programs", "the agent"],
+            {way["way"]: [value([one[figure] for one in way["rounds"]], 1000) for figure in ("cpu", "agent cpu")]
+             for way in results["database"]})
     for topic in ("sidecar", "library"):
         if topic in results:
             found.update(ways_charts(topic, results[topic]))

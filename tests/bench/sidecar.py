@@ -21,6 +21,8 @@ CONNECTIONS_A_SECOND = 50  # at which latency is measured
 REQUESTS_A_SECOND = 1000
 HELD = 200
 
+PLAIN = "mutual TLS with files, no authorization"
+
 
 class Way:
     """Both programs, configured the same way, without a proxy."""
@@ -123,7 +125,7 @@ def ways(runtime, agent):
     ours = programs.config(agent)
     return [
         Way("plain TCP", runtime, Side(), Side()),
-        Way("mutual TLS with files, no authorization", runtime, side("echo"), side("caller")),
+        Way(PLAIN, runtime, side("echo"), side("caller")),
         Ours("ours", runtime, side("echo", ours), side("caller", ours)),
         BuiltInProxy("Consul's built-in proxy", runtime, agent),
         *([] if envoy.missing(agent.binary) else [Envoys("Envoy", runtime, agent)]),
