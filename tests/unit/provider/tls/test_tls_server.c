@@ -211,6 +211,38 @@ static void test_own_leaf_of_another_trust_domain(void **state)
     minted_free(&peer);
 }
 
+/* The agent cannot be asked about a leaf that names no service, or several. */
+static void test_own_leaf_without_an_identity(void **state)
+{
+    static const mint_order orders[] = {
+        {URI(SERVICE("frien%64"))},
+        {.names = {{GEN_URI, SERVICE("web"), 0}, {GEN_URI, SERVICE("other"), 0}}}};
+    size_t i, v;
+
+    for (i = 0; i < 2; i++) {
+        minted own = mint(&world.ca, orders[i]);
+
+        for (v = 0; v < 2; v++) {
+            SSL_CTX *server_ctx = tls_ctx(tls_versions[v], &own);
+            OSSL_LIB_CTX *libctx; /* a client of ours would refuse such a server */
+            SSL_CTX *client_ctx = tls_ctx_elsewhere(tls_versions[v], &world.friend, &libctx);
+            SSL *client, *server;
+            tls_outcome outcome;
+
+            tls_pair_with(client_ctx, server_ctx, libctx, true, &client, &server);
+            outcome = tls_talk(client, server);
+            tls_close(client, server);
+            assert_refused("no identity", &outcome);
+            assert_contains(outcome.server_errors, "own certificate");
+            assert_int_equal(world.agent.questions, 0);
+            SSL_CTX_free(server_ctx);
+            SSL_CTX_free(client_ctx);
+            OSSL_LIB_CTX_free(libctx);
+        }
+        minted_free(&own);
+    }
+}
+
 static void test_trust_domain_has_no_case(void **state)
 {
     minted peer = mint(
@@ -397,6 +429,7 @@ int main(void)
         cmocka_unit_test_setup(test_intermediate, tls_reset),
         cmocka_unit_test_setup(test_roots_change, tls_reset),
         cmocka_unit_test_setup(test_own_leaf_of_another_trust_domain, tls_reset),
+        cmocka_unit_test_setup(test_own_leaf_without_an_identity, tls_reset),
         cmocka_unit_test_setup(test_trust_domain_has_no_case, tls_reset),
         cmocka_unit_test_setup(test_verify_callback, tls_reset),
         cmocka_unit_test_setup(test_a_callback_that_forgives, tls_reset),
