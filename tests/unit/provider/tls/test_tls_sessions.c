@@ -8,15 +8,14 @@
 
 /* ---- sessions ---- */
 
-/* Let a client without a certificate offer this session (or none). */
-static tls_outcome offer(int version, SSL_CTX *server_ctx, SSL_SESSION *session,
-                         void (*on_server)(SSL *ssl), SSL_SESSION **next)
+/* Let a client offer this session (or none). It may be of a library context without the provider. */
+static tls_outcome offer_by(SSL_CTX *client_ctx, OSSL_LIB_CTX *elsewhere, SSL_CTX *server_ctx,
+                            SSL_SESSION *session, void (*on_server)(SSL *ssl), SSL_SESSION **next)
 {
-    SSL_CTX *client_ctx = tls_ctx(version, NULL);
     SSL *client, *server;
     tls_outcome outcome;
 
-    tls_pair(client_ctx, server_ctx, &client, &server);
+    tls_pair_with(client_ctx, server_ctx, elsewhere, true, &client, &server);
     if (session != NULL)
         assert_true(SSL_set_session(client, session));
     if (on_server != NULL)
@@ -25,29 +24,48 @@ static tls_outcome offer(int version, SSL_CTX *server_ctx, SSL_SESSION *session,
     if (next != NULL)
         *next = SSL_get1_session(client);
     tls_close(client, server);
+    return outcome;
+}
+
+/* Let a client without a certificate offer this session (or none). */
+static tls_outcome offer(int version, SSL_CTX *server_ctx, SSL_SESSION *session,
+                         void (*on_server)(SSL *ssl), SSL_SESSION **next)
+{
+    SSL_CTX *client_ctx = tls_ctx(version, NULL);
+    tls_outcome outcome = offer_by(client_ctx, NULL, server_ctx, session, on_server, next);
+
     SSL_CTX_free(client_ctx);
     return outcome;
 }
 
-/* Return the session of a friend's connection. */
+/* Check that a friend who offers this session is served, by a full handshake. No client of ours would offer it. */
+static void assert_friend_is_verified(const char *name, int version, SSL_CTX *server_ctx,
+                                      SSL_SESSION *session, void (*on_server)(SSL *ssl))
+{
+    OSSL_LIB_CTX *libctx;
+    SSL_CTX *client_ctx = tls_ctx_elsewhere(version, &world.friend, &libctx);
+    tls_outcome outcome = offer_by(client_ctx, libctx, server_ctx, session, on_server, NULL);
+
+    assert_talked(name, &outcome);
+    assert_false(outcome.reused);
+    SSL_CTX_free(client_ctx);
+    OSSL_LIB_CTX_free(libctx);
+}
+
+/* Return the session of a friend's connection. A client of ours would have made it unusable. */
 static SSL_SESSION *session_of_a_friend(int version, SSL_CTX *server_ctx,
                                         void (*on_server)(SSL *ssl))
 {
-    SSL_CTX *client_ctx = tls_ctx(version, &world.friend);
-    SSL *client, *server;
+    OSSL_LIB_CTX *libctx;
+    SSL_CTX *client_ctx = tls_ctx_elsewhere(version, &world.friend, &libctx);
     SSL_SESSION *session;
-    tls_outcome outcome;
+    tls_outcome outcome = offer_by(client_ctx, libctx, server_ctx, NULL, on_server, &session);
 
-    tls_pair(client_ctx, server_ctx, &client, &server);
-    if (on_server != NULL)
-        on_server(server);
-    outcome = tls_talk(client, server);
     assert_talked("a friend", &outcome);
     assert_false(outcome.reused);
-    session = SSL_get1_session(client);
     assert_non_null(session);
-    tls_close(client, server);
     SSL_CTX_free(client_ctx);
+    OSSL_LIB_CTX_free(libctx);
     return session;
 }
 
@@ -112,6 +130,19 @@ static void tickets_on_ssl(SSL *ssl)
     SSL_set_not_resumable_session_callback(ssl, never_mind);
 }
 
+static int on_client_hello(SSL *ssl, int *alert, void *arg)
+{
+    tickets_on_ssl(ssl);
+    return SSL_CLIENT_HELLO_SUCCESS;
+}
+
+/* Set all of that again after the connection was set up for Connect, and before a session is looked up. */
+static void tickets_in_client_hello(SSL_CTX *ctx)
+{
+    tickets(ctx);
+    SSL_CTX_set_client_hello_cb(ctx, on_client_hello, NULL);
+}
+
 static const struct {
     const char *name;
     void (*on_ctx)(SSL_CTX *ctx);
@@ -124,6 +155,7 @@ static const struct {
     {"not_resumable displaced", not_resumable_displaced, NULL},
     {"tickets on the SSL", tickets, tickets_on_ssl},
     {"external cache, and on the SSL", external_cache, tickets_on_ssl},
+    {"tickets in the ClientHello callback", tickets_in_client_hello, NULL},
 };
 
 #define CACHES (sizeof(caches) / sizeof(caches[0]))
@@ -170,6 +202,8 @@ static void test_sessions_of_friends(void **state)
             session = session_of_a_friend(tls_versions[v], server_ctx, caches[i].on_ssl);
             outcome = offer(tls_versions[v], server_ctx, session, caches[i].on_ssl, NULL);
             assert_refused(caches[i].name, &outcome);
+            assert_friend_is_verified(caches[i].name, tls_versions[v], server_ctx, session,
+                                      caches[i].on_ssl);
             SSL_SESSION_free(session);
             SSL_SESSION_free(stored);
             stored = NULL;
@@ -195,6 +229,10 @@ static void test_sessions_from_before(void **state)
             tls_use(server_ctx, &world.web);
             outcome = offer(tls_versions[v], server_ctx, session, caches[i].on_ssl, NULL);
             assert_refused(caches[i].name, &outcome);
+            if (caches[i].on_ctx
+                != tickets_in_client_hello) /* such a session is found, and is a stop */
+                assert_friend_is_verified(caches[i].name, tls_versions[v], server_ctx, session,
+                                          caches[i].on_ssl);
             SSL_SESSION_free(session);
             SSL_SESSION_free(stored);
             stored = NULL;
