@@ -143,6 +143,8 @@ static void test_pretenders(void **state)
 
                 assert_refused(uris[i], &outcome);
                 assert_false(outcome.client_done);
+                if (ways[w] == NULL) /* and not a bare close */
+                    assert_contains(outcome.server_errors, "alert");
             }
         }
         minted_free(&one);
