@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Break the code at each place of mutations.py, one at a time, and see that a test fails. tools/mutate runs this.
 
-A fault meets the likeliest tests first. The file caught.txt has the test that caught it last time. Then come those of
-faults of the same file, and the other unit tests. The named files of tests/e2e come last. A test that is not in
-caught.txt has to fail twice. On the right code, a test that has caught a fault has to run, and to pass.
+A fault meets the likeliest tests first. The file caught.txt has the test that caught it last time. Then come the tests
+that reach the lines of the fault, as gcov tells, and the other unit tests. The named files of tests/e2e come last. A
+test that is not in caught.txt has to fail twice. On the right code, a test that has caught a fault has to run, and to pass.
 
 A fault without a test that fails is a survivor, and a finding about the tests. A fault that does not compile is an
 error. The same is so for a text that stands at no place, or at several. A run that was stopped goes on where it
@@ -30,7 +30,7 @@ from workshop import FAILED, HUNG, PASSED, ROOT, DoesNotBuild, Workshop, sources
 
 CAUGHT_BY = Path(__file__).with_name("caught.txt")  # a line is a test, a tab, and the fault that it caught
 STATE = ROOT / "build" / "mutate"
-QUICK_S, QUICK_TESTS = 2, 12  # the longest test of a quick run, and the number of tests for a fault
+QUICK_S, QUICK_TESTS = 5, 12  # the longest test of a quick run, and the number of tests for a fault
 NEW_S = 1  # the time of a test that has never run
 CAUGHT, SURVIVED, BROKEN, FALSE = "caught", "SURVIVED", "DOES NOT BUILD", "FAILS WITHOUT IT"
 
@@ -90,25 +90,46 @@ class Results:
         return hashlib.sha256(f"{mutation.path}\0{mutation.old}\0{mutation.new}".encode()).hexdigest()
 
 
-def order(mutation, caught, seconds, tests, quick):
-    """Return the names of the tests: the likeliest, then the others from the quickest that catch the most, then e2e."""
-    stem, folder = Path(mutation.path).stem, str(Path(mutation.path).parent)
-    known, part = caught.get(title(mutation)), mutation.path.split("/")[0]
-    of_file, of_folder = Counter(), Counter()
+class Reach:
+    """The seconds of each unit test, and the lines that it reaches. A file keeps them. They need not be those of this
+    very tree, as they only tell which test is likely to see a fault.
+    """
+
+    def __init__(self, path):
+        self.path = path
+        self.of_test = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+    def gather(self, tests):
+        """Find the lines of the tests that are not known."""
+        shop = Workshop(STATE / "reach", "-Db_coverage=true")
+        for name in [one for one in shop.tests if one in tests and one not in self.of_test]:
+            self.of_test[name] = shop.reach(name)
+            self.path.write_text(json.dumps(self.of_test), encoding="utf-8")
+
+    def tests(self, mutation):
+        """Return the names of the tests that reach a fault."""
+        text = (ROOT / mutation.path).read_text(encoding="utf-8")
+        start = text.index(mutation.old)
+        first = text.count("\n", 0, start) + 1
+        last = first + mutation.old.rstrip("\n").count("\n")
+        lines = {name: set(files.get(mutation.path, ())) for name, (_, files) in self.of_test.items()}
+        told = set().union(*lines.values())
+        place = told & set(range(first, last + 1)) or {max((one for one in told if one < first), default=0)}
+        return {name for name, those in lines.items() if those & place}
+
+
+def order(mutation, caught, seconds, tests, reaching, quick):
+    """Return the names of the tests. The known one comes first, then those that reach the fault, the others, and e2e."""
+    part, of_file = mutation.path.split("/")[0], Counter()
     for fault, test in caught.items():
         of_file[test] += fault.startswith(f"{mutation.path}: ")
-        of_folder[test] += fault.startswith(f"{folder}/")
     units = [one for one in tests if not one.endswith(".py")]
-    first = [known, stem, f"tls_{stem}", f"fuzz_{stem}", Path(folder).name]
-    first += [test for test, count in of_file.most_common(6) if count and test in units]
-    rest = [one for one in units if part == "store" or tests[one].part in ("", part)] # the store serves the other parts
-    rest.sort(key=lambda one: (tests[one].part != part, seconds.get(one, NEW_S) / (1 + of_folder[one])))
+    units = [one for one in units if part == "store" or tests[one].part in ("", part)]  # the store serves the others
+    units.sort(key=lambda one: (one not in reaching, tests[one].part != part, seconds.get(one, NEW_S) / (1 + of_file[one])))
     if quick:
-        rest = [one for one in rest if tests[one].part == part]
-    names = [one for one in dict.fromkeys(first + rest + list(mutation.e2e)) if one in tests]
-    if quick:
-        names = [one for one in names if one in first or seconds.get(one, NEW_S) <= QUICK_S][:QUICK_TESTS]
-    return names
+        units = [one for one in units if one in reaching and seconds.get(one, NEW_S) <= QUICK_S][:QUICK_TESTS]
+    known = caught.get(title(mutation))
+    return [one for one in dict.fromkeys([known, *units, *(() if quick else mutation.e2e)]) if one in tests]
 
 
 def try_one(shop, mutation, names, seconds, known):
@@ -134,6 +155,7 @@ class Run:
     def __init__(self, options, chosen):
         self.options, self.chosen, self.lock = options, chosen, threading.Lock()
         self.results, self.caught, self.shops = Results(options.again), read_caught(), queue.SimpleQueue()
+        self.reach = Reach(STATE / "reached")
 
     def each(self, pool, work, items):
         """Have the workers work on the items, and return the results."""
@@ -161,7 +183,9 @@ class Run:
         """Return the names of the tests for a fault, in their order."""
         if self.options.test:
             return [self.options.test]
-        return order(mutation, self.caught, self.results.earlier, shop.tests, self.options.quick)
+        reaching = self.reach.tests(mutation)
+        seconds = {name: one for name, (one, _) in self.reach.of_test.items()} | self.results.earlier
+        return order(mutation, self.caught, seconds, shop.tests, reaching, self.options.quick)
 
     def try_file(self, shop, mutations):
         """Try the faults of one file."""
@@ -212,6 +236,8 @@ def main():
     with concurrent.futures.ThreadPoolExecutor(options.workers) as pool:
         for shop in pool.map(Workshop, [STATE / str(i) for i in range(options.workers)]):
             run.shops.put(shop)
+        if not options.test:
+            run.reach.gather([one for one in shop.tests if not one.endswith(".py")])
         fates = run.try_all(pool)
     seen = fates[CAUGHT] + fates[HUNG]
     print(f"mutate: {seen} of {len(chosen)} faults were caught, {fates[HUNG]} of them by a test that hung; {fates[SURVIVED]} "

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A copy of the sources with a build of its own, in which faults are tried one after the other.
 
-Only the tests that are about to run are linked anew. A test runs as `meson test` would run it.
+Only the tests that are about to run are linked anew. A test runs as `meson test` would run it. Another copy is built for
+gcov, and tells the lines that a test reaches.
 """
 
 import json
@@ -18,6 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 LIMIT_S, LIMIT_TIMES = 30, 10  # a test that takes longer, and that many times its time on the right code, hangs
 E2E_LIMIT_S = 900
+REACH_LIMIT_S = 60  # a longer test counts with the lines that its processes have told until then
 PASSED, FAILED, HUNG, SKIPPED = "passed", "failed", "hung", "ran no test"
 
 
@@ -48,12 +50,12 @@ def part_of(source):
 
 
 class Workshop:
-    def __init__(self, folder):
+    def __init__(self, folder, *options):
         self.folder, self.build = folder, folder / "build" / "gcc"
         self.sync()
         if not (self.build / "build.ninja").exists():
             shutil.rmtree(self.build, ignore_errors=True)
-            done = self.run("meson", "setup", "--buildtype=plain", "-Dtests=enabled", self.build)
+            done = self.run("meson", "setup", "--buildtype=plain", "-Dtests=enabled", *options, self.build)
             if done.returncode != 0:
                 raise DoesNotBuild(done.stdout)
         self.make(["build.ninja"])
@@ -128,6 +130,20 @@ class Workshop:
             said = (self.folder / "build" / "output").read_text(encoding="utf-8", errors="replace")
             fate = PASSED if re.search(r"\b[1-9][0-9]* passed", said) else SKIPPED
         return fate, usage.ru_utime + usage.ru_stime
+
+    def reach(self, name):
+        """Run a test on the right code. Return its seconds, and the lines that it reached, by file. The build is for gcov."""
+        for old in self.build.rglob("*.gcda"):
+            old.unlink()
+        _, seconds = self.try_test(self.tests[name], REACH_LIMIT_S / LIMIT_TIMES)
+        counts = [one for part in ("store", "provider", "cli") for one in (self.build / part).rglob("*.gcda")]
+        reached = {}
+        for row in self.run("gcov", "--json-format", "--stdout", *counts).stdout.splitlines() if counts else []:
+            told = json.loads(row)
+            for file in told["files"]:
+                path = os.path.relpath(os.path.join(told["current_working_directory"], file["file"]), self.folder)
+                reached.setdefault(path, set()).update(one["line_number"] for one in file["lines"] if one["count"] > 0)
+        return seconds, {path: sorted(lines) for path, lines in reached.items() if lines and not path.startswith("..")}
 
 
 def wait(pid, until):
