@@ -398,6 +398,38 @@ static void test_verified_peer_is_there(void **state)
     }
 }
 
+/* Return the number of CAs that a server with two CAs of its own names to its clients. */
+static int named_authorities(int version, const minted *own)
+{
+    SSL_CTX *server_ctx = tls_ctx(version, own), *client_ctx = tls_ctx(version, NULL);
+    const STACK_OF(X509_NAME) *named;
+    SSL *client, *server;
+    int count;
+
+    SSL_CTX_set_verify(server_ctx, SSL_VERIFY_PEER, NULL);
+    assert_true(SSL_CTX_add1_to_CA_list(server_ctx, world.site.cert));
+    assert_true(SSL_CTX_add_client_CA(server_ctx, world.site.cert));
+    tls_pair(client_ctx, server_ctx, &client, &server);
+    tls_talk(client, server);
+    named = SSL_get0_peer_CA_list(client);
+    count = named == NULL ? 0 : sk_X509_NAME_num(named);
+    tls_close(client, server);
+    SSL_CTX_free(server_ctx);
+    SSL_CTX_free(client_ctx);
+    return count;
+}
+
+/* Some clients send no certificate of a CA that is not named, and the mesh's CA is none of the application's. */
+static void test_no_authorities_are_named(void **state)
+{
+    size_t v;
+
+    for (v = 0; v < 2; v++) {
+        assert_true(named_authorities(tls_versions[v], &world.site) > 0);
+        assert_int_equal(named_authorities(tls_versions[v], &world.web), 0);
+    }
+}
+
 /* CAs that the application trusts are not the mesh's. */
 static void test_the_applications_store_decides_nothing(void **state)
 {
@@ -435,6 +467,7 @@ int main(void)
         cmocka_unit_test_setup(test_a_callback_that_forgives, tls_reset),
         cmocka_unit_test_setup(test_a_leaf_of_another_mesh, tls_reset),
         cmocka_unit_test_setup(test_verified_peer_is_there, tls_reset),
+        cmocka_unit_test_setup(test_no_authorities_are_named, tls_reset),
         cmocka_unit_test_setup(test_the_applications_store_decides_nothing, tls_reset),
     };
 
