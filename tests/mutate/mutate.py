@@ -91,8 +91,8 @@ class Results:
 
 
 class Reach:
-    """The seconds of each unit test, and the lines that it reaches. A file keeps them. They need not be those of this
-    very tree, as they only tell which test is likely to see a fault.
+    """The seconds of each unit test, and the lines that it reaches. A file keeps them until the test changes. The lines may
+    be those of an earlier tree, as they only tell which test is likely to see a fault.
     """
 
     def __init__(self, path):
@@ -102,9 +102,11 @@ class Reach:
     def gather(self, tests):
         """Find the lines of the tests that are not known."""
         shop = Workshop(STATE / "reach", "-Db_coverage=true")
-        for name in [one for one in shop.tests if one in tests and one not in self.of_test]:
-            self.of_test[name] = shop.reach(name)
-            self.path.write_text(json.dumps(self.of_test), encoding="utf-8")
+        for name in [one for one in shop.tests if one in tests]:
+            digest = hashlib.sha256(b"".join(Path(one).read_bytes() for one in shop.tests[name].sources)).hexdigest()
+            if self.of_test.get(name, [""])[0] != digest:
+                self.of_test[name] = digest, *shop.reach(name)
+                self.path.write_text(json.dumps(self.of_test), encoding="utf-8")
 
     def tests(self, mutation):
         """Return the names of the tests that reach a fault."""
@@ -112,7 +114,7 @@ class Reach:
         start = text.index(mutation.old)
         first = text.count("\n", 0, start) + 1
         last = first + mutation.old.rstrip("\n").count("\n")
-        lines = {name: set(files.get(mutation.path, ())) for name, (_, files) in self.of_test.items()}
+        lines = {name: set(files.get(mutation.path, ())) for name, (_, _, files) in self.of_test.items()}
         told = set().union(*lines.values())
         place = told & set(range(first, last + 1)) or {max((one for one in told if one < first), default=0)}
         return {name for name, those in lines.items() if those & place}
@@ -184,7 +186,7 @@ class Run:
         if self.options.test:
             return [self.options.test]
         reaching = self.reach.tests(mutation)
-        seconds = {name: one for name, (one, _) in self.reach.of_test.items()} | self.results.earlier
+        seconds = {name: one for name, (_, one, _) in self.reach.of_test.items()} | self.results.earlier
         return order(mutation, self.caught, seconds, shop.tests, reaching, self.options.quick)
 
     def try_file(self, shop, mutations):

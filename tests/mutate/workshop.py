@@ -35,6 +35,7 @@ class Test:
     targets: list  # files for ninja to make, relative to the build
     limit_s: float
     part: str  # see part_of
+    sources: list  # files of the test itself
 
 
 def sources():
@@ -89,16 +90,16 @@ class Workshop:
 
         targets = introspect("--targets")
         files = {one["id"]: [os.path.relpath(name, self.build) for name in one["filename"]] for one in targets}
-        parts = {one["filename"][0]: part_of(source) for one in targets
-                 for source in sum((group["sources"] for group in one["target_sources"]), [])[:1]}
+        sources_of = {one["filename"][0]: sum((group["sources"] for group in one["target_sources"]), []) for one in targets}
         found = {}
         for test in introspect("--tests"):
             needs = sum((files[one] for one in test["depends"]), [])
             if os.path.isabs(test["cmd"][0]) and test["cmd"][0].startswith(str(self.build)):
                 needs.append(os.path.relpath(test["cmd"][0], self.build))
             if any(one.endswith(":unit") for one in test["suite"]):
+                own = sources_of.get(test["cmd"][0], [])
                 found[test["name"]] = Test(test["name"], test["cmd"], test["env"], needs, test["timeout"],
-                                           parts.get(test["cmd"][0], ""))
+                                           part_of(own[0]) if own else "", own)
             elif any(one.endswith(":core") for one in test["suite"]):
                 setup = ROOT / "build" / "setup"
                 env = {**test["env"], "CONSUL_BINARY": str(setup / "consul-current"),
@@ -106,7 +107,7 @@ class Workshop:
                        "TLSLITE": str(setup / "tlslite")}
                 for path in sorted((self.folder / "tests" / "e2e").glob("test_*.py")):
                     argv = [sys.executable, "-B", "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", str(path)]
-                    found[path.name] = Test(path.name, argv, env, needs, E2E_LIMIT_S, "")
+                    found[path.name] = Test(path.name, argv, env, needs, E2E_LIMIT_S, "", [])
         return found
 
     def try_test(self, test, seconds=0.0):
