@@ -343,6 +343,32 @@ static void test_early_data(void **state)
     SSL_CTX_free(server_ctx);
 }
 
+/* A friend's early data is skipped, and does not end the handshake. */
+static void test_early_data_of_a_friend(void **state)
+{
+    SSL_CTX *server_ctx = tls_ctx(TLS1_3_VERSION, &world.site);
+    SSL_SESSION *session = session_for_early_data(server_ctx);
+    OSSL_LIB_CTX *libctx;
+    SSL_CTX *client_ctx = tls_ctx_elsewhere(TLS1_3_VERSION, &world.friend, &libctx);
+    SSL *client, *server;
+    tls_outcome outcome;
+    size_t written;
+
+    tls_use(server_ctx, &world.web);
+    tls_pair_with(client_ctx, server_ctx, libctx, true, &client, &server);
+    assert_true(SSL_set_session(client, session));
+    SSL_set_max_early_data(server, 4096);
+    assert_int_equal(SSL_write_early_data(client, "early", 5, &written), 1);
+    outcome = tls_talk(client, server);
+    assert_talked("early data", &outcome);
+    assert_false(outcome.reused);
+    tls_close(client, server);
+    SSL_SESSION_free(session);
+    SSL_CTX_free(client_ctx);
+    SSL_CTX_free(server_ctx);
+    OSSL_LIB_CTX_free(libctx);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -352,6 +378,7 @@ int main(void)
         cmocka_unit_test_setup(test_each_connection_is_asked_about, tls_reset),
         cmocka_unit_test_setup(test_client_forgets_sessions, tls_reset),
         cmocka_unit_test_setup(test_early_data, tls_reset),
+        cmocka_unit_test_setup(test_early_data_of_a_friend, tls_reset),
     };
 
     return cmocka_run_group_tests(tests, tls_set_up, tls_tear_down);
