@@ -17,6 +17,7 @@ import hashlib
 import json
 import os
 import queue
+import re
 import ssl
 import sys
 import threading
@@ -30,7 +31,7 @@ from workshop import FAILED, HUNG, PASSED, ROOT, DoesNotBuild, Workshop, sources
 
 CAUGHT_BY = Path(__file__).with_name("caught.txt")  # a line is a test, a tab, and the fault that it caught
 STATE = ROOT / "build" / "mutate"
-QUICK_S, QUICK_TESTS = 5, 12  # the longest test of a quick run, and the number of tests for a fault
+QUICK_S, QUICK_TESTS = 5, 20  # the longest test of a quick run, and the number of tests for a fault
 NEW_S = 1  # the time of a test that has never run
 CAUGHT, SURVIVED, BROKEN, FALSE = "caught", "SURVIVED", "DOES NOT BUILD", "FAILS WITHOUT IT"
 
@@ -120,14 +121,24 @@ class Reach:
         return {name for name, those in lines.items() if those & place}
 
 
+def words(text):
+    """Return the words of a name, without their plural."""
+    return {one.rstrip("s") for one in re.split(r"\W|_", text.lower()) if len(one) > 3}
+
+
 def order(mutation, caught, seconds, tests, reaching, quick):
-    """Return the names of the tests. The known one comes first, then those that reach the fault, the others, and e2e."""
+    """Return the names of the tests. The known one comes first, then those that reach the fault, the others, and e2e.
+
+    A test that shares a word with the fault goes before the quick ones.
+    """
     part, of_file = mutation.path.split("/")[0], Counter()
     for fault, test in caught.items():
         of_file[test] += fault.startswith(f"{mutation.path}: ")
     units = [one for one in tests if not one.endswith(".py")]
     units = [one for one in units if part == "store" or tests[one].part in ("", part)]  # the store serves the others
-    units.sort(key=lambda one: (one not in reaching, tests[one].part != part, seconds.get(one, NEW_S) / (1 + of_file[one])))
+    named = words(title(mutation))
+    units.sort(key=lambda one: (one not in reaching, not words(one) & named, tests[one].part != part,
+                                seconds.get(one, NEW_S) / (1 + of_file[one])))
     if quick:
         units = [one for one in units if one in reaching and seconds.get(one, NEW_S) <= QUICK_S][:QUICK_TESTS]
     known = caught.get(title(mutation))
