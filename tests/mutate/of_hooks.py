@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Faults in the hook: how a connection is armed, verified and stopped."""
 
-from mutation import Mutation, of
+from mutation import Mutation, of, redundant
 
 MUTATIONS = [
     Mutation("a raw public key passes", "provider/tls/verify.c",
@@ -48,8 +48,6 @@ MUTATIONS = [
         ("a server does not ask", "(SSL_is_server(check->ssl) ? authorize(check, err) : verify_server(check, err))",
          "(SSL_is_server(check->ssl) ? 1 : verify_server(check, err))"),
         ("a session stays usable", "           && spoil_session(check, err);\n}", ";\n}"),
-        ("a lost endpoint verifies as before", "X509_STORE_CTX_set_error(ctx, X509_V_ERR_UNSPECIFIED);\n        return 0;",
-         "return X509_verify_cert(ctx);"),
         ("a failure ends as a success", "    ok = ok && check_peer(check, err);", "    ok = ok && (check_peer(check, err) || true);"),
         ("without memory a peer passes", "X509_STORE_CTX_set_error(ctx, X509_V_ERR_OUT_OF_MEM);\n        return 0;\n    }\n    memset(check",
          "return 1;\n    }\n    memset(check"),
@@ -92,13 +90,10 @@ MUTATIONS = [
         ("sessions of the context are resumed", "               && SSL_set_session_id_context(ssl, context, sizeof(context)) == 1;",
          "               && true;"),
         ("a client resumes", "        return SSL_set_session(ssl, NULL) == 1;", "        return true;"),
-        ("a resumed session is no stop", "    if (SSL_session_reused(ssl))\n", "    if (false)\n"),
-        ("a leaf that came late is no stop", "    if (endpoint_peer(e) == ENDPOINT_PEER_LEFT_ALONE)\n        prov_tls_stop",
-         "    if (false)\n        prov_tls_stop"),
         ("a server without a certificate resumes", "    set_options(ssl, SSL_OP_NO_TICKET);\n    if (forget_sessions(ssl))",
          "    if (true)"),
         ("a lost endpoint is no stop", "    if (e == NULL)\n        prov_tls_stop(ssl,\n                      endpoint_is_lost(ssl)",
-         "    if (false)\n        prov_tls_stop(ssl,\n                      endpoint_is_lost(ssl)"),
+         "    if (e == NULL)\n        (void)(ssl,\n                      endpoint_is_lost(ssl)"),
         ("the last stop is open", "    if (!endpoint_may_finish(e, ssl))\n", "    if (false)\n"),
         ("early writes are not held back", "    endpoint_hold_back(e, ssl);\n}", "}"),
         ("a stopped connection is not cut off", "    if (endpoint_is_stopped(e))\n        endpoint_cut_off(e, ssl);\n    else if",
@@ -119,6 +114,18 @@ MUTATIONS = [
         ("the leaf is not put in place of the application's", "        SSL_set_cert_cb(\n            ssl, SSL_is_server(ssl) ? prov_tls_on_certificate",
          "        (void)(\n            ssl, SSL_is_server(ssl) ? prov_tls_on_certificate"),
         ("requests of ours are governed", "    if (consul_store_in_request())\n        return NULL;\n", ""),
+        ),
+    *redundant("provider/tls/verify.c",
+        ("a lost endpoint verifies as before", "X509_STORE_CTX_set_error(ctx, X509_V_ERR_UNSPECIFIED);\n        return 0;",
+         "return X509_verify_cert(ctx);",
+         "its connection is stopped already, and libssl reads no further message of the handshake"),
+        ),
+    *redundant("provider/tls/govern.c",
+        ("a resumed session is no stop", "    if (SSL_session_reused(ssl))\n", "    if (false)\n",
+         "no peer is authorized in such a handshake, and the last stop holds"),
+        ("a leaf that came late is no stop", "    if (endpoint_peer(e) == ENDPOINT_PEER_LEFT_ALONE)\n        prov_tls_stop",
+         "    if (false)\n        prov_tls_stop",
+         "a peer that was left alone is not authorized, and the last stop holds"),
         ),
     *of("provider/tls/security.c",
         ("a cipher without certificates passes", "return nid != NID_auth_null && nid != NID_auth_psk && nid != NID_auth_srp;",

@@ -241,6 +241,37 @@ static void test_sessions_from_before(void **state)
     }
 }
 
+static int give_certificate(SSL *ssl, void *own)
+{
+    const minted *given = *(const minted **)own;
+
+    return SSL_use_certificate(ssl, given->cert) == 1 && SSL_use_PrivateKey(ssl, given->key) == 1;
+}
+
+/* The callback that gives a server its certificate is not called in a resumption. Its leaf would be unknown. */
+static void test_sessions_of_a_server_without_a_certificate(void **state)
+{
+    const minted *given;
+    size_t v;
+
+    for (v = 0; v < 2; v++) {
+        SSL_CTX *server_ctx = tls_ctx(tls_versions[v], NULL);
+        SSL_SESSION *session;
+        tls_outcome outcome;
+
+        SSL_CTX_set_session_id_context(server_ctx, (const unsigned char *)"app", 3);
+        SSL_CTX_set_cert_cb(server_ctx, give_certificate, &given);
+        given = &world.site;
+        outcome = offer(tls_versions[v], server_ctx, NULL, NULL, &session);
+        assert_talked("ordinary", &outcome);
+        given = &world.web;
+        outcome = offer(tls_versions[v], server_ctx, session, NULL, NULL);
+        assert_refused("a session with an ordinary server", &outcome);
+        SSL_SESSION_free(session);
+        SSL_CTX_free(server_ctx);
+    }
+}
+
 /* Two connections of one friend are two questions. */
 static void test_each_connection_is_asked_about(void **state)
 {
@@ -375,6 +406,7 @@ int main(void)
         cmocka_unit_test_setup(test_ordinary_sessions, tls_reset),
         cmocka_unit_test_setup(test_sessions_of_friends, tls_reset),
         cmocka_unit_test_setup(test_sessions_from_before, tls_reset),
+        cmocka_unit_test_setup(test_sessions_of_a_server_without_a_certificate, tls_reset),
         cmocka_unit_test_setup(test_each_connection_is_asked_about, tls_reset),
         cmocka_unit_test_setup(test_client_forgets_sessions, tls_reset),
         cmocka_unit_test_setup(test_early_data, tls_reset),
