@@ -161,6 +161,26 @@ static void test_keys_are_no_certificates(void **state)
     }
 }
 
+/* A friend that would do without certificates, too, is served with one. */
+static void test_a_friend_with_anonymous_ciphers(void **state)
+{
+    OSSL_LIB_CTX *libctx;
+    SSL_CTX *server_ctx = tls_ctx(TLS1_2_VERSION, &world.web);
+    SSL_CTX *client_ctx = tls_ctx_elsewhere(TLS1_2_VERSION, &world.friend, &libctx);
+    SSL *client, *server;
+    tls_outcome outcome;
+
+    set_anonymous(server_ctx);
+    set_anonymous(client_ctx);
+    tls_pair_with(client_ctx, server_ctx, libctx, true, &client, &server);
+    outcome = tls_talk(client, server);
+    assert_talked("anonymous ciphers first", &outcome);
+    tls_close(client, server);
+    SSL_CTX_free(server_ctx);
+    SSL_CTX_free(client_ctx);
+    OSSL_LIB_CTX_free(libctx);
+}
+
 /* The client's side: a key is no proof that the server is a service. */
 static void test_client_takes_no_keys(void **state)
 {
@@ -270,6 +290,7 @@ int main(void)
         cmocka_unit_test(test_a_leaf_given_again),
         cmocka_unit_test_setup(test_ordinary_keys, tls_reset),
         cmocka_unit_test_setup(test_keys_are_no_certificates, tls_reset),
+        cmocka_unit_test_setup(test_a_friend_with_anonymous_ciphers, tls_reset),
         cmocka_unit_test_setup(test_client_takes_no_keys, tls_reset),
 #ifdef TLSEXT_cert_type_rpk
         cmocka_unit_test_setup(test_raw_public_keys, tls_reset),

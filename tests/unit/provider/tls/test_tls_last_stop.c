@@ -61,6 +61,29 @@ static void test_unset(void **state)
     }
 }
 
+static void demand_nothing(const SSL *ssl, int where, int value)
+{
+    SSL_set_verify((SSL *)ssl, SSL_VERIFY_NONE, NULL);
+}
+
+/* The client is asked for its certificate all the same. */
+static void test_mode_taken_in_each_step(void **state)
+{
+    size_t v;
+
+    for (v = 0; v < 2; v++) {
+        SSL_CTX *server_ctx = tls_ctx(tls_versions[v], &world.web),
+                *client_ctx = tls_ctx(tls_versions[v], &world.friend);
+        tls_outcome outcome;
+
+        SSL_CTX_set_info_callback(server_ctx, demand_nothing);
+        outcome = tls_connect(client_ctx, server_ctx);
+        assert_talked("a friend", &outcome);
+        SSL_CTX_free(client_ctx);
+        SSL_CTX_free(server_ctx);
+    }
+}
+
 /* ---- one that is made of ours ---- */
 
 static void (*ours)(const SSL *, int, int);
@@ -297,6 +320,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_unset, tls_reset),
+        cmocka_unit_test_setup(test_mode_taken_in_each_step, tls_reset),
         cmocka_unit_test_setup(test_wrapped, tls_reset),
         cmocka_unit_test_setup(test_verified_by_the_application, tls_reset),
         cmocka_unit_test_setup(test_friend_verified_by_the_application, tls_reset),

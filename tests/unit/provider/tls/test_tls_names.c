@@ -149,6 +149,53 @@ static void test_the_service_is_asked_for(void **state)
     }
 }
 
+/* The name of a service is one of the client's own datacenter, namespace and partition. */
+static void test_the_service_of_another_place(void **state)
+{
+    static const char *const uris[] = {"spiffe://" TD "/ns/default/dc/dc2/svc/web",
+                                       "spiffe://" TD "/ns/other/dc/dc1/svc/web",
+                                       "spiffe://" TD "/ap/other/ns/default/dc/dc1/svc/web"};
+    static const asked web = {.sni = "web.service.consul"};
+    size_t i, v;
+
+    for (i = 0; i < COUNT(uris); i++) {
+        minted peer = mint(&world.ca, (mint_order){.names = {{GEN_URI, uris[i], 0}}});
+
+        for (v = 0; v < 2; v++) {
+            tls_outcome outcome = dial(tls_versions[v], &peer, &web);
+
+            assert_refused(uris[i], &outcome);
+            assert_contains(outcome.client_errors, "peer is not the host that was asked for");
+        }
+        minted_free(&peer);
+    }
+}
+
+/* A client whose leaf names several services has no place of its own, and finds no service. */
+static void test_a_client_without_an_identity(void **state)
+{
+    minted own = mint(&world.ca, (mint_order){.names = {WEB, {GEN_URI, SERVICE("other"), 0}}});
+    size_t v;
+
+    for (v = 0; v < 2; v++) {
+        OSSL_LIB_CTX *libctx; /* a server of ours would refuse such a client */
+        SSL_CTX *server_ctx = tls_ctx_elsewhere(tls_versions[v], &world.web, &libctx);
+        SSL_CTX *client_ctx = tls_ctx(tls_versions[v], &own);
+        SSL *client, *server;
+        tls_outcome outcome;
+
+        tls_pair_with(client_ctx, server_ctx, libctx, false, &client, &server);
+        assert_true(SSL_set_tlsext_host_name(client, "web.service.consul"));
+        outcome = tls_talk(client, server);
+        assert_refused("no identity", &outcome);
+        tls_close(client, server);
+        SSL_CTX_free(client_ctx);
+        SSL_CTX_free(server_ctx);
+        OSSL_LIB_CTX_free(libctx);
+    }
+    minted_free(&own);
+}
+
 /* SNI names the service. OpenSSL looks for other names too, which are not in any leaf. */
 static void test_the_service_is_not_all_that_is_asked_for(void **state)
 {
@@ -287,6 +334,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_no_service_is_asked_for, tls_reset),
         cmocka_unit_test_setup(test_the_service_is_asked_for, tls_reset),
+        cmocka_unit_test_setup(test_the_service_of_another_place, tls_reset),
+        cmocka_unit_test_setup(test_a_client_without_an_identity, tls_reset),
         cmocka_unit_test_setup(test_the_service_is_not_all_that_is_asked_for, tls_reset),
         cmocka_unit_test_setup(test_consuls_own_subject, tls_reset),
         cmocka_unit_test_setup(test_clients, tls_reset),

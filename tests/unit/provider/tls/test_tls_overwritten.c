@@ -9,16 +9,19 @@
 
 #define FIRST 38 /* two lower than ours */
 #define LAST 43
+#define STEPS 20 /* more than a handshake has */
 
 static int number;     /* the number that is written now */
 static int written_at; /* the step of the handshake for it, -1 for before */
 static int steps;
 static void *before; /* the value that was overwritten */
+static bool is_written;
 
 static void overwrite(SSL *ssl)
 {
     static char page[16] __attribute__((aligned(16)));
 
+    is_written = true;
     before = SSL_get_ex_data(ssl, number);
     /* An address without memory, and a good one. */
     assert_int_equal(SSL_set_ex_data(ssl, number, number % 2 ? (void *)1 : (void *)page), 1);
@@ -43,6 +46,7 @@ static bool talk(int version, tls_outcome (*by)(SSL *, SSL *))
     tls_pair(client_ctx, server_ctx, &client, &server);
     steps = 0;
     before = NULL;
+    is_written = false;
     if (written_at < 0)
         overwrite(server);
     outcome = by(client, server);
@@ -57,7 +61,7 @@ static bool talk(int version, tls_outcome (*by)(SSL *, SSL *))
     return served;
 }
 
-/* Check that two numbers are ours. All others are the application's matter. */
+/* Check that two numbers are ours, unless the handshake has no such step. All others are the application's matter. */
 static void assert_two_are_refused(int at)
 {
     tls_outcome (*const ways[])(SSL *, SSL *) = {tls_talk, tls_talk_at_once};
@@ -71,7 +75,7 @@ static void assert_two_are_refused(int at)
 
             for (number = FIRST; number <= LAST; number++)
                 refused += !talk(tls_versions[v], ways[i]);
-            assert_int_equal(refused, 2);
+            assert_int_equal(refused, is_written ? 2 : 0);
         }
     }
 }
@@ -85,7 +89,7 @@ static void test_in_the_handshake(void **state)
 {
     int at;
 
-    for (at = 0; at < 6; at++)
+    for (at = 0; at < STEPS; at++)
         assert_two_are_refused(at);
 }
 

@@ -200,6 +200,8 @@ static void test_sessions_of_friends(void **state)
 
             caches[i].on_ctx(server_ctx);
             session = session_of_a_friend(tls_versions[v], server_ctx, caches[i].on_ssl);
+            if (tls_versions[v] == TLS1_3_VERSION && caches[i].on_ctx != tickets_in_client_hello)
+                assert_false(SSL_SESSION_is_resumable(session)); /* no ticket came */
             outcome = offer(tls_versions[v], server_ctx, session, caches[i].on_ssl, NULL);
             assert_refused(caches[i].name, &outcome);
             assert_friend_is_verified(caches[i].name, tls_versions[v], server_ctx, session,

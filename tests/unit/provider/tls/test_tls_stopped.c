@@ -71,6 +71,23 @@ static void test_reset(void **state)
     }
 }
 
+/* Without a signature in the handshake to be asked about, its end comes. An SSL_write that has made it goes on. */
+static void test_write_at_the_end(void **state)
+{
+    SSL_CTX *site = tls_ctx(TLS1_2_VERSION, &world.site_rsa),
+            *friend = make_ctx(TLS1_2_VERSION, &world.friend, false);
+    SSL *client, *server;
+    tls_outcome outcome;
+
+    assert_true(SSL_CTX_set_cipher_list(site, "kRSA"));
+    tls_pair(friend, site, &client, &server);
+    outcome = tls_talk_at_once(client, server);
+    assert_refused("a server of no mesh", &outcome);
+    tls_close(client, server);
+    SSL_CTX_free(friend);
+    SSL_CTX_free(site);
+}
+
 /* The same contexts talk to whom they may, and an SSL can be used again. */
 static void test_friend(void **state)
 {
@@ -151,6 +168,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_reset, tls_reset),
+        cmocka_unit_test_setup(test_write_at_the_end, tls_reset),
         cmocka_unit_test_setup(test_friend, tls_reset),
         cmocka_unit_test_setup(test_wrapped, tls_reset),
     };

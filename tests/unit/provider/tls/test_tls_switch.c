@@ -4,6 +4,8 @@
 
 #include <openssl/err.h>
 
+#include <openssl/x509v3.h>
+
 #include "tls.h"
 
 static SSL_CTX *other_ctx; /* where the SNI callback switches to */
@@ -173,6 +175,26 @@ static void test_two_certificates_and_a_friend(void **state)
             SSL_CTX_free(client_ctx);
         }
     }
+}
+
+/* The key of a stand-in may be of another type than the leaf's, which is what the cipher has to fit. */
+static void test_a_stand_in_of_another_type(void **state)
+{
+    minted stand_in =
+        mint(NULL, (mint_order){.rsa = true, .names = {{GEN_URI, "consul:leaf/web", 0}}});
+    size_t v;
+
+    fake_agent_set_leaf(&world.agent, &world.web);
+    for (v = 0; v < 2; v++) {
+        SSL_CTX *server_ctx = tls_ctx(tls_versions[v], &stand_in);
+        SSL_CTX *client_ctx = tls_ctx(tls_versions[v], &world.friend);
+        tls_outcome outcome = tls_connect(client_ctx, server_ctx);
+
+        assert_talked("an RSA stand-in", &outcome);
+        SSL_CTX_free(server_ctx);
+        SSL_CTX_free(client_ctx);
+    }
+    minted_free(&stand_in);
 }
 
 /* ---- SSLs that are used again ---- */
@@ -375,6 +397,7 @@ int main(void)
         cmocka_unit_test_setup(test_cert_cb, tls_reset),
         cmocka_unit_test_setup(test_two_certificates, tls_reset),
         cmocka_unit_test_setup(test_two_certificates_and_a_friend, tls_reset),
+        cmocka_unit_test_setup(test_a_stand_in_of_another_type, tls_reset),
         cmocka_unit_test_setup(test_clear, tls_reset),
         cmocka_unit_test_setup(test_clear_and_leaf, tls_reset),
         cmocka_unit_test_setup(test_dup, tls_reset),
