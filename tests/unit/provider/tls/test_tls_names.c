@@ -171,6 +171,37 @@ static void test_the_service_of_another_place(void **state)
     }
 }
 
+/* A row of upstreams means a service by its very name. */
+static void test_the_case_of_a_service(void **state)
+{
+    static const asked legacy = {.sni = "legacy.example.com"};
+    minted peer = mint(&world.ca, (mint_order){.names = {{GEN_URI, SERVICE("Web"), 0}}});
+    size_t v;
+
+    for (v = 0; v < 2; v++) {
+        tls_outcome outcome = dial(tls_versions[v], &peer, &legacy);
+
+        assert_talked("the service", &outcome);
+        outcome = dial(tls_versions[v], &world.web, &legacy);
+        assert_refused("another case", &outcome);
+    }
+    minted_free(&peer);
+}
+
+/* A name of Consul's domain that names no service asks for one all the same, which no peer is. */
+static void test_a_malformed_name(void **state)
+{
+    static const asked malformed = {.sni = "web.virtual.east.consul"};
+    size_t v;
+
+    for (v = 0; v < 2; v++) {
+        tls_outcome outcome = dial(tls_versions[v], &world.web, &malformed);
+
+        assert_refused("a malformed name", &outcome);
+        assert_contains(outcome.client_errors, "is not the host that was asked for");
+    }
+}
+
 /* A client whose leaf names several services has no place of its own, and finds no service. */
 static void test_a_client_without_an_identity(void **state)
 {
@@ -329,12 +360,19 @@ static void test_what_a_server_has_openssl_look_for(void **state)
     minted_free(&named);
 }
 
+static int set_up(void **state)
+{
+    return tls_set_up_as("upstreams = table\n[table]\nlegacy.example.com = Web");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_no_service_is_asked_for, tls_reset),
         cmocka_unit_test_setup(test_the_service_is_asked_for, tls_reset),
         cmocka_unit_test_setup(test_the_service_of_another_place, tls_reset),
+        cmocka_unit_test_setup(test_the_case_of_a_service, tls_reset),
+        cmocka_unit_test_setup(test_a_malformed_name, tls_reset),
         cmocka_unit_test_setup(test_a_client_without_an_identity, tls_reset),
         cmocka_unit_test_setup(test_the_service_is_not_all_that_is_asked_for, tls_reset),
         cmocka_unit_test_setup(test_consuls_own_subject, tls_reset),
@@ -342,5 +380,5 @@ int main(void)
         cmocka_unit_test_setup(test_what_a_server_has_openssl_look_for, tls_reset),
     };
 
-    return cmocka_run_group_tests(tests, tls_set_up, tls_tear_down);
+    return cmocka_run_group_tests(tests, set_up, tls_tear_down);
 }
