@@ -89,6 +89,16 @@ static void test_nothing_was_required(void **state)
     assert_ordinary("off and auto, unloaded");
 }
 
+/* Nothing was required in this process so far. Ends without a certificate are refused as well. */
+static void test_an_unusable_one_from_the_start(void **state)
+{
+    OSSL_LIB_CTX *bad = load("authorize_timeout = soon");
+
+    assert_nothing_goes("unusable", "authorize_timeout");
+    OSSL_LIB_CTX_free(bad);
+    assert_ordinary("unloaded");
+}
+
 /* Loaded later, it governs all the same: none of them is without effect. */
 static void test_a_service_goes_before_none(void **state)
 {
@@ -273,6 +283,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_nothing_was_required, tls_reset), /* first: that stays */
+        cmocka_unit_test_setup(test_an_unusable_one_from_the_start, tls_reset), /* likewise */
         cmocka_unit_test_setup(test_a_service_goes_before_none, tls_reset),
         cmocka_unit_test_setup(test_the_service_is_gone_and_another_stays, tls_reset),
         cmocka_unit_test_setup(test_an_unusable_one_goes_before_all, tls_reset),
