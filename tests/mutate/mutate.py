@@ -93,7 +93,7 @@ class Results:
 
 class Reach:
     """The seconds of each unit test, and the lines that it reaches. A file keeps them until the test changes. The lines may
-    be those of an earlier tree, as they only tell which test is likely to see a fault.
+    be those of an earlier tree. They only tell which test is likely to see a fault.
     """
 
     def __init__(self, path):

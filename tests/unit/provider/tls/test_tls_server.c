@@ -419,7 +419,7 @@ static int named_authorities(int version, const minted *own)
     return count;
 }
 
-/* Some clients send no certificate of a CA that is not named, and the mesh's CA is none of the application's. */
+/* Some clients send no certificate of a CA that is not named. The application does not name the mesh's CA. */
 static void test_no_authorities_are_named(void **state)
 {
     size_t v;

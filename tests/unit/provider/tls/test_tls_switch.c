@@ -177,7 +177,7 @@ static void test_two_certificates_and_a_friend(void **state)
     }
 }
 
-/* The key of a stand-in may be of another type than the leaf's, which is what the cipher has to fit. */
+/* The key of a stand-in may be of another type than the leaf's. The cipher has to fit the leaf. */
 static void test_a_stand_in_of_another_type(void **state)
 {
     minted stand_in =
