@@ -24,8 +24,11 @@
     X(BY_NOTHING, "nothing")             /* an ordinary endpoint in a process with the provider */
 
 /*
- * QUIC has no value here. A server's SSL comes from a listener there, amid its handshake. An application does nothing to it
- * before, and most places and lives do not exist. Its data lies on streams, and its time is that of sockets: test_tls_quic.
+ * QUIC has no value here. Its data lies on streams, and its time is that of sockets. A server's SSL comes from a listener, amid
+ * its handshake. An application does nothing to it before. No SSL is cleared, copied or renegotiated, and no handshake is driven
+ * by writes alone. Some values could meet QUIC: callbacks, modes, takings and places of a context, and of a client's SSL.
+ * test_tls_quic has each callback of a context alone, and sessions. It takes the mode in the info callback, and overwrites
+ * ex_data at each third step. Other takings and places, and callbacks displaced on a client's SSL, are not tried.
  */
 #define PROTOCOLS(X) X(TLS_1_2, "TLSv1.2") X(TLS_1_3, "TLSv1.3") X(DTLS_1_2, "DTLSv1.2")
 
