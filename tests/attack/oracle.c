@@ -155,6 +155,11 @@ static bool is_ordinary_in_time(const row *r)
     static const bool early[AT_END + 1] = {
         [AT_NAME] = true,       [AT_ALPN] = true,   [AT_PARSED] = true, [AT_CERT_CB] = true,
         [AT_TICKET_KEY] = true, [AT_TICKET] = true, [AT_PSK] = true,    [AT_LOOK_UP] = true};
+    /* A client is not yet asked for its leaf. */
+    static const bool unasked[AT_END + 1] = {
+        [AT_NAME] = true,   [AT_CERT_CB] = true, [AT_ADDED] = true,
+        [AT_PARSED] = true, [AT_STATUS] = true,  [AT_KEYLOG] = true,
+        [AT_VERIFY] = true, [AT_CHECK] = true,   [AT_PSK] = true};
     enum place place = r->value[AXIS_PLACE];
 
     if (!replaces_leaf(r) || r->value[AXIS_GOVERNED] >= BY_SERVICE)
@@ -163,7 +168,7 @@ static bool is_ordinary_in_time(const row *r)
         || (early[place] && is_server(r) && is_displaced(r, AXIS_SECURITY)
             && is_displaced(r, AXIS_HELLO) && is_displaced(r, AXIS_MESSAGE)))
         return true;
-    if (IS(PLACE, AT_CERT_CB) && IS(GIVEN, GIVEN_ON_REQUEST))
+    if (unasked[place] && IS(GIVEN, GIVEN_ON_REQUEST) && !is_server(r))
         return true;
     /* The callback that gives the leaf takes it back at once. */
     return IS(PLACE, AT_NAME) && (IS(GIVEN, GIVEN_BY_SWITCH) || IS(GIVEN, GIVEN_BY_NAME));
@@ -217,6 +222,8 @@ static bool is_never_given(const row *r)
 {
     if (IS(GIVEN, GIVEN_IN_HELLO) && IS(HELLO, HELLO_INSIDE) && !IS(PLACE, AT_NO_PLACE))
         return is_server(r);
+    if (IS(GIVEN, GIVEN_IN_CERT_CB) && IS(TAKE, TAKE_CTX)) /* it has none */
+        return !IS(PLACE, AT_NO_PLACE);
     return (IS(GIVEN, GIVEN_IN_CERT_CB) || IS(GIVEN, GIVEN_BY_LATE_SWITCH))
            && (IS(TAKE, TAKE_CERT_CB) || IS(TAKE, TAKE_ALL)) && !IS(PLACE, AT_NO_PLACE);
 }

@@ -110,8 +110,19 @@ static void take_bio(SSL *ssl)
     CALL(SSL_set0_wbio(ssl, app.wbio));
 }
 
+/* Return true where libssl sends a certificate. It asks about each of the chain, and keeps a pointer to that. */
+static bool goes_through_chain(const SSL *ssl)
+{
+    OSSL_HANDSHAKE_STATE state = SSL_get_state(ssl);
+
+    return ROW_IS(&app.r, PLACE, AT_SECURITY)
+           && (state == TLS_ST_SW_CERT || state == TLS_ST_CW_CERT);
+}
+
 static void take_certificate(SSL *ssl)
 {
+    if (goes_through_chain(ssl))
+        return;
     CALL(SSL_certs_clear(ssl));
     CALL(SSL_use_certificate(ssl, world.site.cert));
     CALL(SSL_use_PrivateKey(ssl, world.site.key));
