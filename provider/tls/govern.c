@@ -230,8 +230,9 @@ static void notice_alert(endpoint *e, const SSL *ssl, bool sent, int alert)
 }
 
 /*
- * Return the endpoint. It is armed where a handshake begins or ends. A server is armed, too, in the step after a callback
- * has given it another certificate. The end would be too late there, as TLS 1.2 has sent a ticket by then.
+ * Return the endpoint. It is armed where a handshake begins or ends. So it is in the step after a callback has given it
+ * another certificate. The end would be too late. A server of TLS 1.2 has sent a ticket by then. A client has sent its leaf,
+ * and may have taken it back.
  */
 static endpoint *find_and_arm(SSL *ssl, int where)
 {
@@ -240,7 +241,7 @@ static endpoint *find_and_arm(SSL *ssl, int where)
     if (where == SSL_CB_HANDSHAKE_START || where == SSL_CB_HANDSHAKE_DONE)
         return prov_tls_arm(ssl);
     e = endpoint_get(ssl);
-    return e != NULL && where == SSL_CB_ACCEPT_LOOP && endpoint_rule(e) == ENDPOINT_LEFT_ALONE
+    return e != NULL && (where & SSL_CB_LOOP) != 0 && endpoint_rule(e) == ENDPOINT_LEFT_ALONE
                    && endpoint_has_another_certificate(e, ssl)
                ? prov_tls_arm(ssl)
                : e;

@@ -4,6 +4,16 @@
 #include "endpoint/security.h"
 #include "tls/stop.h"
 
+#include <openssl/objects.h>
+
+/* Leave out the ciphers without certificates: anonymous, PSK, SRP. */
+bool prov_tls_authenticates(const SSL_CIPHER *cipher)
+{
+    int nid = cipher == NULL ? NID_auth_null : SSL_CIPHER_get_auth_nid(cipher);
+
+    return nid != NID_auth_null && nid != NID_auth_psk && nid != NID_auth_srp;
+}
+
 static int on_question(const SSL *s, const SSL_CTX *ctx, int op, int bits, int nid, void *other,
                        void *ex)
 {
@@ -11,6 +21,9 @@ static int on_question(const SSL *s, const SSL_CTX *ctx, int op, int bits, int n
     endpoint *e = endpoint_find(s);
 
     if (op == SSL_SECOP_SIGALG_CHECK && prov_tls_stop_unverified(ssl))
+        return 0;
+    if (op == SSL_SECOP_CIPHER_CHECK && e != NULL && endpoint_rule(e) == ENDPOINT_GOVERNED
+        && !prov_tls_authenticates(other)) /* the end alone would see that */
         return 0;
     return e != NULL && endpoint_ask_security(e, s, ctx, op, bits, nid, other, ex);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The last question of a handshake, which can be answered by no. In the thread that drives the SSL. */
+/* The last questions of a handshake, which can be answered by no. In the thread that drives the SSL. */
 #ifndef PROV_TLS_GUARD_H
 #define PROV_TLS_GUARD_H
 
@@ -8,8 +8,12 @@
 /*
  * Have libssl ask us before it accepts that the peer has the key of its certificate. An application may have
  * displaced the security callback. A no to this question ends the handshake, before the last message. No
- * application takes that back, and OpenSSL's own QUIC obeys it. Repeated calls are cheap.
+ * application takes that back, and OpenSSL's own QUIC obeys it. A governed client is asked about its cipher, too. Repeated
+ * calls are cheap.
  */
 void prov_tls_guard(endpoint *e, SSL *ssl);
+
+/* Return true if this cipher has its peers authenticate by certificates. */
+bool prov_tls_authenticates(const SSL_CIPHER *cipher);
 
 #endif

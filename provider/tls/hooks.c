@@ -21,6 +21,7 @@
 #include "endpoint/endpoint.h"
 #include "instance/instances.h"
 #include "tls/govern.h"
+#include "tls/guard.h"
 #include "tls/half.h"
 #include "tls/present.h"
 #include "tls/security.h"

@@ -8,6 +8,7 @@
 #include "instance/instances.h"
 #include "report/error_queue.h"
 #include "tls/govern.h"
+#include "tls/guard.h"
 #include "tls/half.h"
 #include "tls/stop.h"
 
@@ -29,14 +30,6 @@ static atomic_bool may_switch;
 #define SENDS_CLIENT_CERTIFICATE "TWCC"
 
 #define COMPRESSING_OPENSSL 0x30200000UL /* the first release that compresses certificates */
-
-/* Leave out the ciphers without certificates: anonymous, PSK, SRP. */
-bool prov_tls_authenticates(const SSL_CIPHER *cipher)
-{
-    int nid = cipher == NULL ? NID_auth_null : SSL_CIPHER_get_auth_nid(cipher);
-
-    return nid != NID_auth_null && nid != NID_auth_psk && nid != NID_auth_srp;
-}
 
 /* Return true if a governed connection may use this cipher. With an unusable instance it may use none. */
 static bool __attribute__((noinline))

@@ -17,7 +17,4 @@ bool prov_tls_is_secured(const SSL *ssl);
  */
 void prov_tls_expect_leaf(endpoint *e, SSL *ssl);
 
-/* Return true if this cipher has its peers authenticate by certificates. */
-bool prov_tls_authenticates(const SSL_CIPHER *cipher);
-
 #endif

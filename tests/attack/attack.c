@@ -187,6 +187,10 @@ static const char *const once_open[] = {
     "call=eighth-on peer=self-signed",
     "role=client given=cert-cb message=context check=ssl info=inside place=info call=eighth-on "
     "peer=claimant",
+    "role=client given=client-cert-cb security=ssl message=removed take=certificate "
+    "place=new-session life=async name=other-service",
+    "role=client security=ssl message=removed info=inside place=new-session mode=accept ciphers=all "
+    "life=async peer=none",
     "security=context hello=ssl message=ssl session=removed mode=once life=cleared-site peer=expired",
     "role=client given=client-cert-cb take=certificate place=extension-added peer=named",
     "given=cert-cb take=ctx place=servername peer=other-service"};

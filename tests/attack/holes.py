@@ -95,6 +95,10 @@ HOLES = (
          (GOVERN, "&& endpoint_has_another_certificate(e, ssl)\n", "&& false\n")),
     hole("a client shows its leaf to any server", "role=client given=cert-cb place=info info=inside call=eighth-on message=context check=ssl",
          (SECURITY, " || is_sent_unverified(ssl);", ";")),
+    hole("a client takes its leaf back before the end", "role=client given=client-cert-cb security=ssl message=removed take=certificate place=new-session life=async",
+         (GOVERN, "(where & SSL_CB_LOOP) != 0 && endpoint_rule(e)", "where == SSL_CB_ACCEPT_LOOP && endpoint_rule(e)")),
+    hole("a client takes a server without a certificate", "role=client security=ssl message=removed info=inside place=new-session mode=accept ciphers=all life=async peer=none",
+         ("provider/tls/guard.c", "op == SSL_SECOP_CIPHER_CHECK && e != NULL", "false && e != NULL")),
     hole("an application that verifies an ordinary server", "role=client governed=service peer=self-signed check=context",
          ("provider/endpoint/stop.c", "           && (endpoint_peer(e) == ENDPOINT_PEER_LEFT_ALONE || cert == NULL\n"
           "               || !consul_cert_may_be_of_a_mesh(cert));", "           && endpoint_peer(e) == ENDPOINT_PEER_LEFT_ALONE;")),
