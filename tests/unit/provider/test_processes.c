@@ -6,6 +6,7 @@
  */
 #include "unit.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -103,8 +104,8 @@ static const char *has_said(const host *h, const char *word)
     return strstr(h->said, word);
 }
 
-/* Read its output until no process has it any more, or patience ends. */
-static void listen_to(host *h)
+/* Read its output until no process has it any more, and return true. Return false where patience ends before. */
+static bool listen_to(host *h)
 {
     int64_t end = consul_deadline_after(PATIENCE);
     struct pollfd ready = {.fd = h->out, .events = POLLIN};
@@ -115,7 +116,7 @@ static void listen_to(host *h)
     while (poll(&ready, 1, (int)(end - consul_now_ms())) == 1) {
         got = read(h->out, h->said + h->len, sizeof(h->said) - 1 - h->len);
         if (got <= 0)
-            return;
+            return true;
         h->len += (size_t)got;
         h->said[h->len] = '\0';
         if (h->ending == 0 && has_said(h, "ENDING\n")) {
@@ -129,6 +130,40 @@ static void listen_to(host *h)
         if (has_said(h, "ANSWER\n"))
             live_agent_behave(agent, LIVE_AUTHORIZE, LIVE_ANSWER);
     }
+    return false;
+}
+
+/* Print the line of a file about a thread. */
+static void show(const char *task, const char *thread, const char *file)
+{
+    char path[300], line[200] = "";
+    FILE *f;
+
+    snprintf(path, sizeof(path), "%s/%s/%s", task, thread, file);
+    f = fopen(path, "r");
+    if (f != NULL && fgets(line, sizeof(line), f) != NULL)
+        print_error("%s: %s: %s\n", thread, file, line);
+    if (f != NULL)
+        fclose(f);
+}
+
+/* Print where each thread of a host waits. */
+static void show_threads(pid_t pid)
+{
+    const struct dirent *entry;
+    char task[64];
+    DIR *folder;
+
+    snprintf(task, sizeof(task), "/proc/%d/task", (int)pid);
+    folder = opendir(task);
+    while (folder != NULL && (entry = readdir(folder)) != NULL) {
+        if (*entry->d_name != '.') {
+            show(task, entry->d_name, "wchan");
+            show(task, entry->d_name, "syscall");
+        }
+    }
+    if (folder != NULL)
+        closedir(folder);
 }
 
 static void run(char *const argv[], bool by_hand)
@@ -136,7 +171,8 @@ static void run(char *const argv[], bool by_hand)
     host h = start(argv, by_hand);
     int status;
 
-    listen_to(&h);
+    if (!listen_to(&h))
+        show_threads(h.pid);
     kill(-h.pid, SIGKILL); /* the group is empty, or it is too late */
     assert_int_equal(waitpid(h.pid, &status, 0), h.pid);
     live_agent_behave(agent, LIVE_AUTHORIZE, LIVE_ANSWER);
