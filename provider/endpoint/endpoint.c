@@ -5,34 +5,23 @@
 #include "endpoint/certificates.h"
 #include "endpoint/fields.h"
 
-#include <stdatomic.h>
 #include <stdint.h>
 
 #include <openssl/crypto.h>
-#include <openssl/err.h>
 
 /*
- * An endpoint and its mark lie in the ex_data of their SSL, under two numbers in a row. Mostly both are spare numbers, which
- * were given to no program: OpenSSL gives out some forty others before. Each number that is asked for has its cost in every SSL.
- * With ten of them OpenSSL needs memory to free an SSL, and calls no function of theirs without. Some programs keep data under
- * numbers that they have not asked for, too. The highest known of these is 18.
+ * The numbers of the ex_data of an SSL that have an endpoint and its mark. They are not asked for, and OpenSSL gives out
+ * some forty others before. Each number that is asked for has its cost in every SSL. With ten of them OpenSSL needs memory
+ * to free an SSL, and calls no function of theirs without. Some programs keep data under numbers that they have not asked
+ * for, too. The highest known of these is 18.
  *
- * A program with more than forty numbers would read our endpoint as its own data, or free it. So two numbers are asked for
- * then, once. New endpoints lie there. Earlier ones stay in their place.
+ * A program that asks for more than forty numbers meets ours. OpenSSL does not tell how many it has given out. A copy of
+ * empty data shows that, and calls all functions of the programs. Squid ends there.
  */
-#define SPARE_NUMBER 40
+#define SSL_NUMBER 40
+#define MARK_NUMBER 41
 
 #define MARK ((uintptr_t)0x6ea5c3d2 * 0x9e3779b1) /* no address */
-
-static CRYPTO_EX_DATA nothing;    /* NULL under all numbers up to the spare ones */
-static atomic_int claimed_number; /* of new endpoints, asked for; or 0 */
-
-static void note_ssl(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int index, long argl, void *argp)
-{
-    alive_add(parent);
-}
-
-/* ---- the pair of an endpoint and its mark ---- */
 
 /*
  * Return the mark that stands beside an endpoint. A program that writes under our numbers writes no
@@ -43,96 +32,18 @@ static void *mark_of(const void *ssl, const void *e)
     return e == NULL ? NULL : (void *)((uintptr_t)ssl ^ (uintptr_t)e ^ MARK);
 }
 
-/* Return true where a pair is neither missing nor ours. */
-static bool is_of_others(const SSL *ssl, int number)
+static void note_ssl(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int index, long argl, void *argp)
 {
-    return SSL_get_ex_data(ssl, number + 1) != mark_of(ssl, SSL_get_ex_data(ssl, number));
+    alive_add(parent);
 }
-
-static endpoint *find_under(const SSL *ssl, int number)
-{
-    return is_of_others(ssl, number) ? NULL : SSL_get_ex_data(ssl, number);
-}
-
-/* Return the endpoint of an SSL that is being freed, or NULL. */
-static endpoint *find_in(const CRYPTO_EX_DATA *ad, const void *ssl, int number)
-{
-    endpoint *e = CRYPTO_get_ex_data(ad, number);
-
-    return CRYPTO_get_ex_data(ad, number + 1) == mark_of(ssl, e) ? e : NULL;
-}
-
-/* ---- the numbers ---- */
-
-/* Keep a copy by SSL_dup from data of ours. It is judged by itself. */
-static int leave_out(CRYPTO_EX_DATA *to, const CRYPTO_EX_DATA *from, void **ptr, int index,
-                     long argl, void *argp)
-{
-    *ptr = NULL;
-    return 1;
-}
-
-/*
- * Return true if OpenSSL has given out no spare number. A copy of data has as many numbers as were given out. False also
- * without memory to find out.
- */
-static bool are_spare(void)
-{
-    CRYPTO_EX_DATA copy = {0};
-    bool are;
-
-    ERR_set_mark();
-    are = CRYPTO_dup_ex_data(CRYPTO_EX_INDEX_SSL, &copy, &nothing) == 1
-          && OPENSSL_sk_num((OPENSSL_STACK *)copy.sk) <= SPARE_NUMBER;
-    ERR_pop_to_mark();
-    OPENSSL_sk_free((OPENSSL_STACK *)copy.sk);
-    return are;
-}
-
-static int ask_for_number(void)
-{
-    return CRYPTO_get_ex_new_index(CRYPTO_EX_INDEX_SSL, 0, NULL, NULL, leave_out, NULL);
-}
-
-/* Ask for two numbers in a row; false without memory. Another thread may be the first. */
-static bool claim(void)
-{
-    OSSL_LIB_CTX *current = OSSL_LIB_CTX_set0_default(OSSL_LIB_CTX_get0_global_default());
-    int none = 0, number, next = ask_for_number();
-
-    do {
-        number = next;
-        next = number < 0 ? -1 : ask_for_number();
-    } while (next >= 0 && next != number + 1);
-    OSSL_LIB_CTX_set0_default(current);
-    if (next >= 0)
-        atomic_compare_exchange_strong(&claimed_number, &none, number);
-    return next >= 0;
-}
-
-/* See that new endpoints get numbers that are not the program's; false without memory. */
-static bool have_numbers(void)
-{
-    return atomic_load(&claimed_number) != 0 || are_spare() || claim();
-}
-
-/* Return the number of new endpoints. */
-static int number_of_new(void)
-{
-    int claimed = atomic_load(&claimed_number);
-
-    return claimed != 0 ? claimed : SPARE_NUMBER;
-}
-
-/* ---- an endpoint with its SSL ---- */
 
 static void free_endpoint(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int index, long argl,
                           void *argp)
 {
-    endpoint *e = find_in(ad, parent, number_of_new());
+    endpoint *e = CRYPTO_get_ex_data(ad, SSL_NUMBER); /* not followed before its mark is seen */
 
     alive_remove(parent);
-    if (e == NULL && (e = find_in(ad, parent, SPARE_NUMBER)) == NULL)
+    if (e == NULL || CRYPTO_get_ex_data(ad, MARK_NUMBER) != mark_of(parent, e))
         return;
     endpoint_free_certificates(e);
     X509_free(e->authorized);
@@ -144,37 +55,31 @@ static void free_endpoint(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int index
 /* Ask for a number for the functions alone. A copy by SSL_dup gets no data of ours, and is judged by itself. */
 int endpoint_init(void)
 {
-    nothing.ctx = OSSL_LIB_CTX_get0_global_default();
-    return CRYPTO_set_ex_data(&nothing, SPARE_NUMBER + 1, NULL) == 1
-           && CRYPTO_get_ex_new_index(CRYPTO_EX_INDEX_SSL, 0, NULL, note_ssl, NULL, free_endpoint)
-                  >= 0;
+    return CRYPTO_get_ex_new_index(CRYPTO_EX_INDEX_SSL, 0, NULL, note_ssl, NULL, free_endpoint)
+           >= 0;
 }
 
 bool endpoint_is_lost(const SSL *ssl)
 {
-    return is_of_others(ssl, number_of_new());
+    return SSL_get_ex_data(ssl, MARK_NUMBER) != mark_of(ssl, SSL_get_ex_data(ssl, SSL_NUMBER));
 }
 
 endpoint *endpoint_find(const SSL *ssl)
 {
-    int number = number_of_new();
-    endpoint *e = find_under(ssl, number);
+    endpoint *e = SSL_get_ex_data(ssl, SSL_NUMBER);
 
-    return e == NULL && number != SPARE_NUMBER ? find_under(ssl, SPARE_NUMBER) : e;
+    return SSL_get_ex_data(ssl, MARK_NUMBER) == mark_of(ssl, e) ? e : NULL;
 }
 
 endpoint *endpoint_get(SSL *ssl)
 {
     endpoint *e = endpoint_find(ssl);
-    int number;
 
-    if (e != NULL || !have_numbers() || endpoint_is_lost(ssl)
-        || (e = OPENSSL_zalloc(sizeof(*e))) == NULL)
+    if (e != NULL || endpoint_is_lost(ssl) || (e = OPENSSL_zalloc(sizeof(*e))) == NULL)
         return e;
-    number = number_of_new();
-    if (SSL_set_ex_data(ssl, number + 1, mark_of(ssl, e)) && SSL_set_ex_data(ssl, number, e))
+    if (SSL_set_ex_data(ssl, MARK_NUMBER, mark_of(ssl, e)) && SSL_set_ex_data(ssl, SSL_NUMBER, e))
         return e;
-    SSL_set_ex_data(ssl, number + 1, NULL);
+    SSL_set_ex_data(ssl, MARK_NUMBER, NULL);
     OPENSSL_free(e);
     return NULL;
 }
