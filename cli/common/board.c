@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #define COPIES_MAX 10
@@ -35,14 +36,23 @@ static bool find_mapping(long pid, unsigned long *start, unsigned long *end, uns
     return found;
 }
 
-static bool read_at(const char *path, off_t offset, void *data, size_t size)
+static bool read_file(const char *path, void *data, size_t size)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    bool ok = fd >= 0 && pread(fd, data, size, offset) == (ssize_t)size;
+    bool ok = fd >= 0 && read(fd, data, size) == (ssize_t)size;
 
     if (fd >= 0)
         close(fd);
     return ok;
+}
+
+/* Read memory of a process. CAP_SYS_PTRACE is enough, where /proc/<pid>/mem is a file of the process's own user. */
+static bool read_memory(long pid, unsigned long start, void *data, size_t size)
+{
+    const struct iovec here = {data, size};
+    const struct iovec there = {(void *)start, size}; /* an address of that process */
+
+    return process_vm_readv((pid_t)pid, &here, 1, &there, 1, 0) == (ssize_t)size;
 }
 
 /* Copy the begin of a board: for root from the file of the mapping, for another user from the memory. */
@@ -51,10 +61,7 @@ static bool copy_once(long pid, unsigned long start, unsigned long end, void *da
     char path[128];
 
     snprintf(path, sizeof(path), "/proc/%ld/map_files/%lx-%lx", pid, start, end);
-    if (read_at(path, 0, data, size))
-        return true;
-    snprintf(path, sizeof(path), "/proc/%ld/mem", pid);
-    return read_at(path, (off_t)start, data, size);
+    return read_file(path, data, size) || read_memory(pid, start, data, size);
 }
 
 /* Make a text printable: a hostile process may have written it. */

@@ -188,6 +188,26 @@ def test_one_capability_is_enough(programs, service, server):
 
 
 @AS_ROOT
+def test_one_capability_is_enough_for_other_users(programs):
+    """Files of theirs in /proc, as PostgreSQL's, are not root's without a further capability."""
+    script = """
+import mmap, os, signal
+fd = os.memfd_create("consul-provider", 0)
+os.write(fd, (0x636f6e73756c0001).to_bytes(8, "little"))
+shown = mmap.mmap(fd, 8, prot=mmap.PROT_READ)
+print("ready", flush=True)
+signal.pause()
+"""
+    argv = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "/usr/bin/python3", "-c", script]
+    other = programs.start(Process, argv, None, programs.leaks_allowed())
+    other.wait_for("ready")
+    command = [*ONE_CAPABILITY, programs.module.parents[1] / "cli" / "consul-tls", "metrics"]
+    page = programs.run(command, env={"OPENSSL_CONF": "/dev/null"}).stdout
+    other.kill()
+    assert "\nconsul_provider_unreadable_processes 0\n" in page
+
+
+@AS_ROOT
 def test_a_board_that_goes_while_it_is_read(programs):
     """It was not unreadable. Apache's goes when Apache reads its configuration for the second time."""
     script = """
