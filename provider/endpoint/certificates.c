@@ -112,15 +112,22 @@ void endpoint_add_certificate(endpoint *e, X509 *cert)
     e->ctx = NULL; /* have it judged anew */
 }
 
-bool endpoint_look_at_certificates(endpoint *e, SSL *ssl)
+/*
+ * Compare what the SSL has now with what was seen. Within a handshake the current certificate and key are enough. A
+ * certificate or key that an SSL is given becomes the current one, and so does the choice of libssl.
+ */
+bool endpoint_look_at_certificates(endpoint *e, SSL *ssl, bool at_all)
 {
     X509 *certs[ENDPOINT_CERTS_MAX], *current = SSL_get_certificate(ssl);
+    const EVP_PKEY *key = SSL_get_privatekey(ssl);
     const SSL_CTX *ctx = SSL_get_SSL_CTX(ssl);
-    size_t i, count = list_certificates(ssl, certs);
+    bool same = e->ctx == ctx && e->current == current && e->key == key;
+    size_t i, count;
 
-    /* All of them: a key that comes after its certificate, say, leaves the current one as it is. */
-    if (e->ctx == ctx && e->current == current && e->seen_count == count
-        && memcmp(e->seen, certs, count * sizeof(certs[0])) == 0)
+    if (same && !at_all)
+        return false;
+    count = list_certificates(ssl, certs);
+    if (same && e->seen_count == count && memcmp(e->seen, certs, count * sizeof(certs[0])) == 0)
         return false;
     find_identity(e, certs, count, current);
     for (i = 0; i < count; i++)
@@ -133,6 +140,7 @@ bool endpoint_look_at_certificates(endpoint *e, SSL *ssl)
         X509_up_ref(current);
     X509_free(e->current);
     e->current = current;
+    e->key = key;
     e->ctx = ctx;
     return true;
 }
@@ -140,6 +148,15 @@ bool endpoint_look_at_certificates(endpoint *e, SSL *ssl)
 bool endpoint_has_another_certificate(const endpoint *e, const SSL *ssl)
 {
     return e->ctx != SSL_get_SSL_CTX(ssl) || e->current != SSL_get_certificate(ssl);
+}
+
+bool endpoint_knows_as_ordinary(const endpoint *e, const X509 *cert)
+{
+    size_t i;
+
+    for (i = 0; i < e->seen_count && e->seen[i] != cert; i++)
+        ;
+    return i < e->seen_count && !endpoint_has_identity(e);
 }
 
 bool endpoint_has_identity(const endpoint *e)

@@ -8,8 +8,8 @@
 /* Return true if the SSL has this very certificate, with a key. */
 bool endpoint_ssl_has(SSL *ssl, const X509 *cert);
 
-/* Look at the SSL's certificates, and return true if they have changed. */
-bool endpoint_look_at_certificates(endpoint *e, SSL *ssl);
+/* Look at all of the SSL's certificates, or at the current one, and return true if they have changed. */
+bool endpoint_look_at_certificates(endpoint *e, SSL *ssl, bool at_all);
 
 /*
  * Judge it with this certificate from now on, which the application gives to the SSL in its handshake. The
@@ -19,6 +19,9 @@ void endpoint_add_certificate(endpoint *e, X509 *cert);
 
 /* Return true if this is the live leaf that endpoint_present_leaf has put there; false for NULL. */
 bool endpoint_is_ours(const endpoint *e, const X509 *cert);
+
+/* Return true if the SSL had this certificate when it was judged, and no certificate made it Connect. */
+bool endpoint_knows_as_ordinary(const endpoint *e, const X509 *cert);
 
 /* Return true if a certificate of the application makes it Connect. */
 bool endpoint_has_identity(const endpoint *e);

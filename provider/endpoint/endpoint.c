@@ -1,49 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "endpoint/endpoint.h"
 
-#include "endpoint/alive.h"
 #include "endpoint/certificates.h"
 #include "endpoint/fields.h"
-
-#include <stdint.h>
+#include "endpoint/handshake.h"
+#include "endpoint/ssl_table.h"
 
 #include <openssl/crypto.h>
 
-/*
- * The numbers of the ex_data of an SSL that have an endpoint and its mark. They are not asked for, and OpenSSL gives out
- * some forty others before. Each number that is asked for has its cost in every SSL. With ten of them OpenSSL needs memory
- * to free an SSL, and calls no function of theirs without. Some programs keep data under numbers that they have not asked
- * for, too. The highest known of these is 18.
- *
- * A program that asks for more than forty numbers meets ours. OpenSSL does not tell how many it has given out. A copy of
- * empty data shows that, and calls all functions of the programs. Squid ends there.
- */
-#define SSL_NUMBER 40
-#define MARK_NUMBER 41
-
-#define MARK ((uintptr_t)0x6ea5c3d2 * 0x9e3779b1) /* no address */
-
-/*
- * Return the mark that stands beside an endpoint. A program that writes under our numbers writes no
- * such pair. The pointer is not followed before that is known.
- */
-static void *mark_of(const void *ssl, const void *e)
+static void free_endpoint(endpoint *e)
 {
-    return e == NULL ? NULL : (void *)((uintptr_t)ssl ^ (uintptr_t)e ^ MARK);
-}
-
-static void note_ssl(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int index, long argl, void *argp)
-{
-    alive_add(parent);
-}
-
-static void free_endpoint(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int index, long argl,
-                          void *argp)
-{
-    endpoint *e = CRYPTO_get_ex_data(ad, SSL_NUMBER); /* not followed before its mark is seen */
-
-    alive_remove(parent);
-    if (e == NULL || CRYPTO_get_ex_data(ad, MARK_NUMBER) != mark_of(parent, e))
+    if (e == NULL)
         return;
     endpoint_free_certificates(e);
     X509_free(e->authorized);
@@ -52,36 +19,93 @@ static void free_endpoint(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int index
     OPENSSL_free(e);
 }
 
-/* Ask for a number for the functions alone. A copy by SSL_dup gets no data of ours, and is judged by itself. */
-int endpoint_init(void)
+/* Note a new SSL. OpenSSL may have freed another one at its address without a call of on_free. */
+static void on_new(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int index, long argl, void *argp)
 {
-    return CRYPTO_get_ex_new_index(CRYPTO_EX_INDEX_SSL, 0, NULL, note_ssl, NULL, free_endpoint)
-           >= 0;
+    endpoint **place = ssl_table_find(parent);
+
+    if (place == NULL) {
+        ssl_table_add(parent); /* without memory, endpoint_get tries again */
+        return;
+    }
+    free_endpoint(*place);
+    *place = NULL;
 }
 
-bool endpoint_is_lost(const SSL *ssl)
+static void on_free(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int index, long argl, void *argp)
 {
-    return SSL_get_ex_data(ssl, MARK_NUMBER) != mark_of(ssl, SSL_get_ex_data(ssl, SSL_NUMBER));
+    endpoint **place = ssl_table_find(parent);
+
+    if (place == NULL)
+        return;
+    free_endpoint(*place);
+    ssl_table_remove(place);
+}
+
+/* Ask for a number of ex_data for its functions alone. A copy by SSL_dup is an SSL like others. */
+int endpoint_init(void)
+{
+    return CRYPTO_get_ex_new_index(CRYPTO_EX_INDEX_SSL, 0, NULL, on_new, NULL, on_free) >= 0;
+}
+
+bool endpoint_is_alive(const void *ssl)
+{
+    return ssl_table_find(ssl) != NULL;
 }
 
 endpoint *endpoint_find(const SSL *ssl)
 {
-    endpoint *e = SSL_get_ex_data(ssl, SSL_NUMBER);
+    endpoint **place = ssl_table_find(ssl);
 
-    return SSL_get_ex_data(ssl, MARK_NUMBER) == mark_of(ssl, e) ? e : NULL;
+    return place == NULL ? NULL : *place;
 }
 
+/*
+ * The mark of an SSL that has an endpoint: the time of its verify parameters. It counts for no verification, as its flag
+ * is not set. A new SSL has none, also where no call has told of it (on_new). Programs write to the ex_data of an SSL, and
+ * OpenSSL never frees a name of its parameters.
+ *
+ * OpenSSL's own QUIC has two SSLs with the same parameters, and streams without any.
+ */
+#define MARK 1
+
+static bool is_marked(SSL *ssl)
+{
+    const X509_VERIFY_PARAM *param = SSL_get0_param(ssl);
+
+    return param == NULL || X509_VERIFY_PARAM_get_time(param) != 0;
+}
+
+static void mark(SSL *ssl)
+{
+    X509_VERIFY_PARAM *param = SSL_get0_param(ssl);
+
+    if (is_marked(ssl)) /* or the program has set a time */
+        return;
+    X509_VERIFY_PARAM_set_time(param, MARK);
+    X509_VERIFY_PARAM_clear_flags(param, X509_V_FLAG_USE_CHECK_TIME);
+}
+
+/*
+ * Find an endpoint, or make it. A thread with another default library context makes and frees SSLs without a call of
+ * ours. So an endpoint may be there of an SSL that is gone.
+ */
 endpoint *endpoint_get(SSL *ssl)
 {
-    endpoint *e = endpoint_find(ssl);
+    endpoint **place = ssl_table_find(ssl);
 
-    if (e != NULL || endpoint_is_lost(ssl) || (e = OPENSSL_zalloc(sizeof(*e))) == NULL)
-        return e;
-    if (SSL_set_ex_data(ssl, MARK_NUMBER, mark_of(ssl, e)) && SSL_set_ex_data(ssl, SSL_NUMBER, e))
-        return e;
-    SSL_set_ex_data(ssl, MARK_NUMBER, NULL);
-    OPENSSL_free(e);
-    return NULL;
+    if (place == NULL)
+        place = ssl_table_add(ssl);
+    if (place == NULL || (*place != NULL && is_marked(ssl)))
+        return place == NULL ? NULL : *place;
+    /* SSL_set1_param takes the mark away. */
+    if (*place == NULL || !endpoint_knows_handshake(*place)
+        || !endpoint_is_same_handshake(*place, ssl)) {
+        free_endpoint(*place);
+        *place = OPENSSL_zalloc(sizeof(**place));
+    }
+    mark(ssl);
+    return *place;
 }
 
 enum endpoint_rule endpoint_rule(const endpoint *e)
@@ -198,7 +222,7 @@ void endpoint_note_security_call(endpoint *e, const SSL *ssl, int op)
         e->security_state = SSL_get_state(ssl);
 }
 
-/* Called some hundred times a handshake. So it makes no call of another file of ours. */
+/* Called some hundred times a handshake. */
 endpoint *endpoint_find_repeating(const SSL *ssl, int op)
 {
     OSSL_HANDSHAKE_STATE state = SSL_get_state(ssl);

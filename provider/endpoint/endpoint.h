@@ -30,20 +30,17 @@ typedef struct endpoint endpoint;
 /* Register with OpenSSL; 0 on failure. Safe in provider init. */
 int endpoint_init(void);
 
-/*
- * Return the endpoint of an SSL, which owns it. A missing one is made. Return NULL without memory, and
- * for a lost one.
- */
+/* Return the endpoint of an SSL. It is freed with the SSL. A missing one is made; NULL without memory. */
 endpoint *endpoint_get(SSL *ssl);
-
-/*
- * Return true where the program has written a pointer of its own in the place of the endpoint. The
- * connection is not known to be governed or not, and must not go on.
- */
-bool endpoint_is_lost(const SSL *ssl);
 
 /* Return the endpoint of an SSL, or NULL. */
 endpoint *endpoint_find(const SSL *ssl);
+
+/*
+ * Return true if there is an SSL at this address. It is not looked at. False also for the SSLs that were made before
+ * the provider was loaded, until they have an endpoint. True for an SSL that was freed without memory (ssl_table.h).
+ */
+bool endpoint_is_alive(const void *ssl);
 
 /* Return its rule, as endpoint_judge found it last; its peer's state; and its store, or NULL. */
 enum endpoint_rule endpoint_rule(const endpoint *e);

@@ -14,8 +14,9 @@ struct endpoint {
     bool is_lenient;                          /* the application demands no verification */
     unsigned char telling;                    /* depth of calls of the application's */
     BIO *wbio;                                /* the SSL's own, which was cut off; or NULL */
-    const SSL_CTX *ctx; /* the SSL's when its certificates were looked at; compared, never used */
-    X509 *current;      /* the SSL's current certificate then */
+    const SSL_CTX *ctx;  /* the SSL's when its certificates were looked at; compared, never used */
+    const EVP_PKEY *key; /* its current key then; compared, never used */
+    X509 *current;       /* its current certificate then */
     X509 *seen[ENDPOINT_CERTS_MAX]; /* the SSL's certificates with a key then */
     size_t seen_count;
     consul_leaf *ours; /* the leaf that endpoint_present_leaf has put there, or NULL */

@@ -3,6 +3,7 @@
 
 #include "endpoint/certificates.h"
 #include "endpoint/fields.h"
+#include "endpoint/handshake.h"
 #include "instance/instances.h"
 
 #include <string.h>
@@ -118,23 +119,16 @@ static void begin(endpoint *e, bool goes_on)
     e->begun = true;
 }
 
-/*
- * Return true if another handshake has begun than the one that was judged last. Its random number tells:
- * libssl makes it for each handshake, and no peer chooses it. It is all zero until it is made.
- */
+/* Return true if another handshake has begun than the one that was judged last. */
 static bool is_another_handshake(endpoint *e, const SSL *ssl)
 {
-    static const unsigned char none[SSL3_RANDOM_SIZE];
-    unsigned char now[SSL3_RANDOM_SIZE] = {0};
-    bool known = memcmp(e->random, none, sizeof(none)) != 0, same;
+    bool was_known;
 
-    if (SSL_is_server(ssl))
-        SSL_get_server_random(ssl, now, sizeof(now));
-    else
-        SSL_get_client_random(ssl, now, sizeof(now));
-    same = memcmp(e->random, now, sizeof(now)) == 0;
-    memcpy(e->random, now, sizeof(now));
-    return known && !same;
+    if (endpoint_is_same_handshake(e, ssl))
+        return false;
+    was_known = endpoint_knows_handshake(e);
+    endpoint_note_handshake(e, ssl);
+    return was_known;
 }
 
 enum endpoint_rule endpoint_judge(endpoint *e, SSL *ssl)
@@ -146,7 +140,7 @@ enum endpoint_rule endpoint_judge(endpoint *e, SSL *ssl)
 
     if (changed)
         begin(e, !is_new && !e->looked_at);
-    changed |= endpoint_look_at_certificates(e, ssl);
+    changed |= endpoint_look_at_certificates(e, ssl, changed);
     e->presents_live_leaf = presents_live_leaf(e);
     if (changed && e->rule != ENDPOINT_GOVERNED) {
         rule = SSL_is_server(ssl) ? rule_of_server(e) : rule_of_client(e, ssl);

@@ -18,6 +18,9 @@
 /* How often `default` was brought into the default library context without being asked for by name. */
 static atomic_int unasked;
 
+/* Whether `fips` was there, too, when the last SSL_CTX was made. */
+static atomic_bool is_mixed;
+
 /* The default library context has its providers in the order of their names since the last was brought. */
 static atomic_bool sorted;
 
@@ -112,13 +115,20 @@ void prov_crypto_release(prov_instance *prov)
         OSSL_PROVIDER_unload(prov->crypto);
 }
 
-int prov_crypto_check(consul_error *err)
+void prov_crypto_look(void)
 {
     OSSL_LIB_CTX *libctx = OSSL_LIB_CTX_get0_global_default();
 
-    if (atomic_load_explicit(&unasked, memory_order_relaxed) == 0
-        || !OSSL_PROVIDER_available(libctx, "fips")
-        || EVP_default_properties_is_fips_enabled(libctx))
+    atomic_store_explicit(&is_mixed,
+                          atomic_load_explicit(&unasked, memory_order_relaxed) != 0
+                              && OSSL_PROVIDER_available(libctx, "fips")
+                              && !EVP_default_properties_is_fips_enabled(libctx),
+                          memory_order_relaxed);
+}
+
+int prov_crypto_check(consul_error *err)
+{
+    if (!atomic_load_explicit(&is_mixed, memory_order_relaxed))
         return 1;
     return consul_error_set(err, CONSUL_R_SETTING_INVALID,
                             "the provider fips was activated after this one, which has brought "

@@ -16,8 +16,14 @@ void prov_crypto_release(prov_instance *prov);
 void prov_crypto_sort(prov_instance *prov);
 
 /*
- * Return 0 where `fips` was activated after `default` was brought unasked, and no default property keeps
- * the two apart. A program that asks for `fips` must not get `default`. Under no lock; any thread.
+ * Look for `fips` beside a `default` that was brought unasked. Called for each SSL_CTX, which then takes its ciphers.
+ * A look takes locks of OpenSSL, and is dear to a handshake. Any thread.
+ */
+void prov_crypto_look(void);
+
+/*
+ * Return 0 if the last look has found both, and no default property keeps the two apart. A program that asks for
+ * `fips` must not get `default`. Under no lock; any thread.
  */
 int prov_crypto_check(consul_error *err);
 

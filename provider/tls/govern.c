@@ -154,11 +154,7 @@ endpoint *prov_tls_arm(SSL *ssl)
     if (e != NULL)
         endpoint_note_security_call(e, ssl, 0);
     if (e == NULL)
-        prov_tls_stop(ssl,
-                      endpoint_is_lost(ssl)
-                          ? "this program has overwritten what is known of the connection, by an "
-                            "ex_data number that it has not asked for"
-                          : "no memory to find out whether this connection is governed");
+        prov_tls_stop(ssl, "no memory to find out whether this connection is governed");
     else if (endpoint_judge(e, ssl) == ENDPOINT_GOVERNED)
         enforce(e, ssl);
     else if (SSL_is_server(ssl) && !endpoint_has_certificates(e)

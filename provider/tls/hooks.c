@@ -17,8 +17,8 @@
  */
 #include "tls/hooks.h"
 
-#include "endpoint/alive.h"
 #include "endpoint/endpoint.h"
+#include "instance/crypto.h"
 #include "instance/instances.h"
 #include "tls/govern.h"
 #include "tls/guard.h"
@@ -114,7 +114,7 @@ static void on_store_ctx_free(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int i
     endpoint *e;
 
     /* Nearly all others belong to no connection. */
-    if (ssl == NULL || !alive_has(ssl) || !SSL_in_init(ssl) || SSL_in_before(ssl))
+    if (ssl == NULL || !endpoint_is_alive(ssl) || !SSL_in_init(ssl) || SSL_in_before(ssl))
         return;
     e = prov_tls_arm(ssl);
     if (e != NULL && endpoint_rule(e) != ENDPOINT_LEFT_ALONE
@@ -150,6 +150,7 @@ static void on_ssl_ctx_new(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int inde
 
     if (consul_store_in_request() || is_loading)
         return;
+    prov_crypto_look();
     pthread_once(&once, load_libraries);
     prov_tls_secure(ctx);
     SSL_CTX_set_client_hello_cb(ctx, on_client_hello, NULL);

@@ -107,7 +107,8 @@ static bool __attribute__((noinline)) comes_too_late(SSL *ssl, X509 *cert)
 
     if (cert != NULL && SSL_get_state(ssl) == TLS_ST_BEFORE)
         return is_being_compressed(ssl, cert);
-    if (cert == NULL || !SSL_in_init(ssl) || (is_live && !sent))
+    if (cert == NULL || !SSL_in_init(ssl) || (is_live && !sent)
+        || (e != NULL && !prov_tls_is_governed(e) && endpoint_knows_as_ordinary(e, cert)))
         return false;
     if (takes_the_place_of_the_leaf(ssl, cert))
         return true;
@@ -183,12 +184,6 @@ static void __attribute__((noinline)) note_certificate(const SSL_CTX *ctx, const
         atomic_store_explicit(&may_switch, true, memory_order_relaxed);
 }
 
-/* Return true where no cipher will do, as nothing is known of the connection any more. */
-static bool is_lost(const SSL *ssl)
-{
-    return !consul_store_in_request() && endpoint_is_lost(ssl);
-}
-
 /* Asked some hundred times a handshake, and mostly about ciphers. */
 static int on_security(const SSL *s, const SSL_CTX *ctx, int op, int bits, int nid, void *other,
                        void *ex)
@@ -202,8 +197,7 @@ static int on_security(const SSL *s, const SSL_CTX *ctx, int op, int bits, int n
     case SSL_SECOP_CIPHER_SHARED:
     case SSL_SECOP_CIPHER_CHECK:
         e = arm_for(ssl, op);
-        refused =
-            e == NULL ? is_lost(ssl) : prov_tls_is_governed(e) && !accepts_cipher(e, ssl, other);
+        refused = prov_tls_is_governed(e) && !accepts_cipher(e, ssl, other);
         break;
     case SSL_SECOP_SIGALG_SHARED: /* after a server's SNI callback, and before the choice */
         arm_for(ssl, op);

@@ -37,7 +37,7 @@ bool prov_tls_stop_unverified(SSL *ssl)
     endpoint *e = endpoint_find(ssl);
 
     if (e == NULL || (endpoint_may_finish(e, ssl) && !endpoint_is_stopped(e)))
-        return e == NULL && endpoint_is_lost(ssl);
+        return e == NULL && !consul_store_in_request(); /* no memory to know it */
     say_why(e, ssl, "the peer finished the handshake without having been verified");
     return true; /* by an alert, which a shutdown would hold back */
 }

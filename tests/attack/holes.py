@@ -84,7 +84,7 @@ HOLES = (
          ("provider/endpoint/info.c", "    else if (e->telling == 1 && e->next_info != NULL)\n        next = of_ctx;\n",
           "    else\n        next = e->next_info != NULL ? e->next_info : of_ctx;\n")),
     hole("a context that outlives its SSL", "look=outlives",
-         (HOOKS, "ssl == NULL || !alive_has(ssl) || ", "ssl == NULL || ")),
+         (HOOKS, "ssl == NULL || !endpoint_is_alive(ssl) || ", "ssl == NULL || ")),
     hole("a second look at a peer shuts the connection down", "look=after",
          (HOOKS, " || !SSL_in_init(ssl) || SSL_in_before(ssl))", ")"),
          (HOOKS, "        && endpoint_peer(e) == ENDPOINT_PEER_UNVERIFIED)\n", "        )\n"),

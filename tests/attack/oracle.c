@@ -280,11 +280,6 @@ static bool looks_for_a_host(const row *r)
     return IS(TAKE, TAKE_HOST) && !IS(PLACE, AT_NO_PLACE);
 }
 
-static bool overwrites_ex_data(const row *r)
-{
-    return (IS(TAKE, TAKE_EX_DATA) || IS(TAKE, TAKE_EX_DATA_AWAY)) && !IS(PLACE, AT_NO_PLACE);
-}
-
 static bool looks_at_another(const row *r)
 {
     return IS(LOOK, LOOK_AT_FRIEND) && !IS(PLACE, AT_NO_PLACE);
@@ -348,7 +343,6 @@ static bool was_open(const row *r)
 const exception oracle_refusals[] = {
     {"the application verifies its peers by its own CAs", "doc/limits.md", verifies_by_its_cas},
     {"the application looks for a host name", "doc/limits.md, Host names", looks_for_a_host},
-    {"the application overwrites what is known of the SSL", "doc/limits.md", overwrites_ex_data},
     {"the application looks at another certificate within its handshake", "doc/limits.md",
      looks_at_another},
     {"a client is given its leaf when it is asked for it", "doc/limits.md",
@@ -390,9 +384,8 @@ bool oracle_is_touched(const row *r)
 {
     bool has_none_at_first = !IS(GIVEN, GIVEN_ON_CTX) && !IS(GIVEN, GIVEN_BESIDE);
 
-    return overwrites_ex_data(r)
-           || (is_server(r) && has_none_at_first
-               && (has_session(r) || IS(PEER, PEER_KEY) || resumes_by_itself(r)))
+    return (is_server(r) && has_none_at_first
+            && (has_session(r) || IS(PEER, PEER_KEY) || resumes_by_itself(r)))
            || (goes_by_peer(r) && (has_session(r) || is_second_handshake(r) || looks_at_another(r)))
            || IS(LIFE, LIFE_RENEGOTIATED_SITE);
 }

@@ -160,9 +160,15 @@ static void take_cert_cb(SSL *ssl)
     CALL(SSL_set_cert_cb(ssl, cert_is_fine, NULL));
 }
 
+/* Take those of the SSL, and put others over them. */
 static void take_param_of(SSL *ssl)
 {
+    X509_VERIFY_PARAM *param = X509_VERIFY_PARAM_new();
+
+    assert_non_null(param);
     take_param(SSL_get0_param(ssl));
+    CALL(SSL_set1_param(ssl, param));
+    X509_VERIFY_PARAM_free(param);
 }
 
 static void take_host(SSL *ssl)

@@ -14,7 +14,7 @@ MUTATIONS = [
         ("a missing library is no reason", "        active[i]->tls_store = NULL;\n        active[i]->unusable = *why;", "        active[i]->tls_store = NULL;"),
         ),
     *of("provider/instance/crypto.c",
-        ("default serves beside a late fips", "    if (atomic_load_explicit(&unasked, memory_order_relaxed) == 0\n        ||", "    if (true\n        ||"),
+        ("default serves beside a late fips", "    if (!atomic_load_explicit(&is_mixed, memory_order_relaxed))\n", "    if (true)\n"),
         ("crypto = fips brings default", "        return bring(prov, \"fips\", err);", "        return bring(prov, \"default\", err);"),
         ("crypto = off brings default", "    if (source != NULL && strcmp(source, \"auto\") != 0)\n", "    if (false)\n"),
         ("default comes beside fips", "    if (OSSL_PROVIDER_available(prov->core.libctx, \"fips\")\n        || ", "    if ("),

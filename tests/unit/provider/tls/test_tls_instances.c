@@ -234,6 +234,49 @@ static void test_contexts_of_another_library_context(void **state)
     OSSL_LIB_CTX_free(libctx);
 }
 
+/* ---- SSLs of a thread with another default library context: OpenSSL tells of neither their begin nor their end ---- */
+
+static void test_ssls_under_another_default(void **state)
+{
+    static const struct {
+        const minted *client, *server;
+        bool talks;
+    } rows[] = {
+        {&world.friend, &world.web, true},
+        {&world.stranger, &world.web, false},
+        {NULL, &world.web, false},
+        {NULL, &world.site, true},
+        {&world.stranger, &world.web, false},
+        {&world.friend, &world.web, true},
+        {NULL, &world.web, false},
+        {&world.friend, &world.web, true},
+    };
+    OSSL_LIB_CTX *libctx = OSSL_LIB_CTX_new(), *usual;
+    size_t i;
+
+    assert_non_null(libctx);
+    fake_agent_set_leaf(&world.agent, &world.web);
+    for (i = 0; i < 2 * sizeof(rows) / sizeof(rows[0]); i++) {
+        SSL_CTX *server_ctx = tls_ctx(tls_versions[i % 2], rows[i / 2].server);
+        SSL_CTX *client_ctx = tls_ctx(tls_versions[i % 2], rows[i / 2].client);
+        SSL *client, *server;
+        tls_outcome outcome;
+
+        usual = OSSL_LIB_CTX_set0_default(libctx);
+        tls_pair(client_ctx, server_ctx, &client, &server);
+        outcome = tls_talk(client, server);
+        tls_close(client, server);
+        OSSL_LIB_CTX_set0_default(usual);
+        if (rows[i / 2].talks)
+            assert_talked("allowed, or ordinary", &outcome);
+        else
+            assert_refused("not allowed", &outcome);
+        SSL_CTX_free(server_ctx);
+        SSL_CTX_free(client_ctx);
+    }
+    OSSL_LIB_CTX_free(libctx);
+}
+
 static int set_up(void **state)
 {
     if (tls_set_up(state) != 0)
@@ -264,6 +307,7 @@ int main(void)
         cmocka_unit_test_setup(test_the_governing_instances_own, tls_reset),
         cmocka_unit_test_setup(test_of_another_agent, tls_reset),
         cmocka_unit_test_setup(test_of_other_settings, tls_reset),
+        cmocka_unit_test_setup(test_ssls_under_another_default, tls_reset),
         cmocka_unit_test_setup(test_contexts_of_another_library_context, tls_reset),
     };
 

@@ -1,30 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Applications with a pointer of their own at an SSL, under a number of ours. The module does not follow
- * the pointer, and serves no peer on that connection.
+ * Applications that write under all numbers of an SSL's ex_data, without having asked for them. The provider keeps nothing
+ * there. So the connection is governed as any other, and its peer is served as any other.
  */
 #include "unit.h"
 
 #include "tls.h"
 
-#define FIRST 38 /* two lower than ours */
-#define LAST 43
+#define NUMBERS 64
 #define STEPS 20 /* more than a handshake has */
 
-static int number;     /* the number that is written now */
 static int written_at; /* the step of the handshake for it, -1 for before */
 static int steps;
-static void *before; /* the value that was overwritten */
-static bool is_written;
+static bool is_cleared; /* it writes NULL */
 
 static void overwrite(SSL *ssl)
 {
     static char page[16] __attribute__((aligned(16)));
+    int number;
 
-    is_written = true;
-    before = SSL_get_ex_data(ssl, number);
-    /* An address without memory, and a good one. */
-    assert_int_equal(SSL_set_ex_data(ssl, number, number % 2 ? (void *)1 : (void *)page), 1);
+    for (number = 0; number < NUMBERS; number++) {
+        void *garbage =
+            number % 2 ? (void *)1 : (void *)page; /* an address without memory, or a good one */
+
+        assert_int_equal(SSL_set_ex_data(ssl, number, is_cleared ? NULL : garbage), 1);
+    }
 }
 
 static void overwrite_in_a_step(const SSL *ssl, int where, int value)
@@ -33,36 +33,29 @@ static void overwrite_in_a_step(const SSL *ssl, int where, int value)
         overwrite((SSL *)ssl);
 }
 
-/* Let the friend talk to the service, and return true where it was served. */
-static bool talk(int version, tls_outcome (*by)(SSL *, SSL *))
+/* Let a client talk to the service while the ex_data of both is overwritten. */
+static tls_outcome talk(int version, const minted *own, tls_outcome (*by)(SSL *, SSL *))
 {
     SSL_CTX *server_ctx = tls_ctx(version, &world.web);
-    SSL_CTX *client_ctx = tls_ctx(version, &world.friend);
+    SSL_CTX *client_ctx = tls_ctx(version, own);
     SSL *client, *server;
     tls_outcome outcome;
-    bool served;
 
     SSL_CTX_set_info_callback(server_ctx, overwrite_in_a_step);
     tls_pair(client_ctx, server_ctx, &client, &server);
     steps = 0;
-    before = NULL;
-    is_written = false;
-    if (written_at < 0)
+    if (written_at < 0) {
         overwrite(server);
+        overwrite(client);
+    }
     outcome = by(client, server);
-    served = outcome.server_got && outcome.client_got;
-    if (!served)
-        assert_refused("overwritten", &outcome);
-    if (before != NULL) /* or the endpoint would be leaked */
-        SSL_set_ex_data(server, number, before);
     tls_close(client, server);
     SSL_CTX_free(client_ctx);
     SSL_CTX_free(server_ctx);
-    return served;
+    return outcome;
 }
 
-/* Check that two numbers are ours, unless the handshake has no such step. All others are the application's matter. */
-static void assert_two_are_refused(int at)
+static void assert_nothing_changes(int at)
 {
     tls_outcome (*const ways[])(SSL *, SSL *) = {tls_talk, tls_talk_at_once};
     size_t v, i;
@@ -70,19 +63,23 @@ static void assert_two_are_refused(int at)
     fake_agent_set_leaf(&world.agent, &world.web);
     written_at = at;
     for (v = 0; v < 2; v++) {
-        for (i = 0; i < 2; i++) {
-            int refused = 0;
+        for (i = 0; i < 4; i++) {
+            tls_outcome outcome;
 
-            for (number = FIRST; number <= LAST; number++)
-                refused += !talk(tls_versions[v], ways[i]);
-            assert_int_equal(refused, is_written ? 2 : 0);
+            is_cleared = i / 2 == 1;
+            outcome = talk(tls_versions[v], &world.friend, ways[i % 2]);
+            assert_talked("a friend", &outcome);
+            outcome = talk(tls_versions[v], &world.stranger, ways[i % 2]);
+            assert_refused("a foreign client", &outcome);
+            outcome = talk(tls_versions[v], NULL, ways[i % 2]);
+            assert_refused("a client without a certificate", &outcome);
         }
     }
 }
 
 static void test_before_the_handshake(void **state)
 {
-    assert_two_are_refused(-1);
+    assert_nothing_changes(-1);
 }
 
 static void test_in_the_handshake(void **state)
@@ -90,7 +87,18 @@ static void test_in_the_handshake(void **state)
     int at;
 
     for (at = 0; at < STEPS; at++)
-        assert_two_are_refused(at);
+        assert_nothing_changes(at);
+}
+
+/* Last, as the numbers stay. */
+static void test_a_program_with_many_numbers(void **state)
+{
+    int i;
+
+    for (i = 0; i < NUMBERS; i++)
+        assert_true(CRYPTO_get_ex_new_index(CRYPTO_EX_INDEX_SSL, 0, NULL, NULL, NULL, NULL) >= 0);
+    assert_nothing_changes(-1);
+    assert_nothing_changes(1);
 }
 
 int main(void)
@@ -98,6 +106,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_before_the_handshake, tls_reset),
         cmocka_unit_test_setup(test_in_the_handshake, tls_reset),
+        cmocka_unit_test_setup(test_a_program_with_many_numbers, tls_reset),
     };
 
     return cmocka_run_group_tests(tests, tls_set_up, tls_tear_down);

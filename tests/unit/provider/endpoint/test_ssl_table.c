@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The table of SSLs: more of them than rows, at addresses that come again, in several threads. */
+#include "unit.h"
+
+#include <pthread.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "endpoint/ssl_table.h"
+
+#define MANY 100000
+#define THREADS 4
+#define TURNS 200
+#define OWN 500 /* SSLs of a thread at the same time */
+
+/* Return an address as of malloc. The table does not look at what is there. */
+static const void *address(size_t i)
+{
+    return (const void *)(uintptr_t)(0x10000 + i * 0x1a70);
+}
+
+static endpoint *endpoint_of(size_t i)
+{
+    return (endpoint *)(uintptr_t)(i + 1);
+}
+
+static void add(size_t i)
+{
+    endpoint **place = ssl_table_add(address(i));
+
+    assert_non_null(place);
+    assert_null(*place);
+    *place = endpoint_of(i);
+}
+
+static void assert_there(size_t i)
+{
+    endpoint **place = ssl_table_find(address(i));
+
+    assert_non_null(place);
+    assert_ptr_equal(*place, endpoint_of(i));
+}
+
+static void remove_one(size_t i)
+{
+    ssl_table_remove(ssl_table_find(address(i)));
+    assert_null(ssl_table_find(address(i)));
+}
+
+static void test_many(void **state)
+{
+    size_t i;
+
+    assert_null(ssl_table_find(address(0)));
+    for (i = 0; i < MANY; i++)
+        add(i);
+    for (i = 0; i < MANY; i++)
+        assert_there(i);
+    for (i = 0; i < MANY; i += 2)
+        remove_one(i);
+    for (i = 1; i < MANY; i += 2)
+        assert_there(i);
+    for (i = 0; i < MANY; i += 2)
+        add(i);
+    for (i = 0; i < MANY; i++)
+        assert_there(i);
+    for (i = 0; i < MANY; i++)
+        remove_one(i);
+}
+
+/* A removed SSL leaves its entry to the next one of its row. A process does not grow by its connections. */
+static void test_entries_come_again(void **state)
+{
+    endpoint **first = ssl_table_add(address(0)), **again;
+    size_t i;
+
+    ssl_table_remove(first);
+    for (i = 0; i < MANY; i++) {
+        again = ssl_table_add(address(0));
+        assert_ptr_equal(again, first);
+        ssl_table_remove(again);
+    }
+}
+
+/* Return the number of failures: cmocka's own assertions are for the main thread. */
+static void *come_and_go(void *arg)
+{
+    size_t first = (size_t)(uintptr_t)arg, turn, i;
+    uintptr_t wrong = 0;
+    endpoint **place;
+
+    for (turn = 0; turn < TURNS; turn++) {
+        for (i = first; i < OWN * THREADS; i += THREADS) {
+            place = ssl_table_add(address(i));
+            wrong += place == NULL || *place != NULL;
+            if (place != NULL)
+                *place = endpoint_of(i);
+        }
+        for (i = first; i < OWN * THREADS; i += THREADS) {
+            place = ssl_table_find(address(i));
+            wrong += place == NULL || *place != endpoint_of(i);
+            if (place != NULL)
+                ssl_table_remove(place);
+        }
+    }
+    return (void *)wrong;
+}
+
+static void test_threads(void **state)
+{
+    pthread_t threads[THREADS];
+    void *wrong;
+    size_t i;
+
+    for (i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, come_and_go, (void *)(uintptr_t)i), 0);
+    for (i = 0; i < THREADS; i++) {
+        assert_int_equal(pthread_join(threads[i], &wrong), 0);
+        assert_null(wrong);
+    }
+    for (i = 0; i < OWN * THREADS; i++)
+        assert_null(ssl_table_find(address(i)));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_many),
+        cmocka_unit_test(test_entries_come_again),
+        cmocka_unit_test(test_threads),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
