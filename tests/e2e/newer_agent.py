@@ -76,5 +76,5 @@ class NewerAgent(FakeAgent):
                 return hang_up
             if issuer is None or (is_plain and issuer is not self.authority):
                 self.sign(service, datacenter)
-        headers = self.headers(kind, request)
-        return value(self.cache[service][1], **headers)
+            leaf = self.cache[service][1]
+        return value(leaf, **self.headers(kind, request))

@@ -147,7 +147,7 @@ class Server(Process):
             pass
         elif "s_server" in self.argv and not {"-early_data", "-www", DTLS12} & set(self.argv):
             # It looks at its input, which is at its end, when a connection comes or ends.
-            with contextlib.suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", self.port), 5):
+            with contextlib.suppress(ConnectionError), socket.create_connection(("127.0.0.1", self.port), 5):
                 wait_until(self.ended, f"the end of {self.argv}")
             wait_until(self.ended, f"the end of {self.argv}")
         else:
