@@ -26,8 +26,8 @@ from programs import CONFIG, PYTHON
 
 pytestmark = pytest.mark.load
 
-FAST = 200
-WARM = int(os.environ.get("CONSUL_PROVIDER_FLIPS", "6"))
+FAST = 100
+WARM = int(os.environ.get("CONSUL_PROVIDER_FLIPS", "4"))
 SERVICES = [f"flipped-{number}" for number in range(4)]
 THREADS = 4  # of a service
 CLIENTS = 4  # processes, of one identity

@@ -31,7 +31,7 @@ from traffic import Client, new_root, start_live_server, start_nginx
 
 pytestmark = pytest.mark.load
 
-MINUTES = float(os.environ.get("CONSUL_PROVIDER_SOAK_MINUTES", "2"))
+MINUTES = float(os.environ.get("CONSUL_PROVIDER_SOAK_MINUTES", "1"))
 SEED = int(os.environ.get("CONSUL_PROVIDER_SOAK_SEED", random.randrange(10**6)))
 SERVERS = ("nginx", "reloaded", "threads", "forks")
 FRIENDS = ("friend", "neutral")  # with the provider, and without it
