@@ -5,6 +5,7 @@
  */
 #include "unit.h"
 
+#include <openssl/err.h>
 #include <openssl/x509v3.h>
 
 #include "tls.h"
@@ -307,6 +308,57 @@ static void test_modes(void **state)
     }
 }
 
+/* ---- a server that shows another certificate in a second handshake ---- */
+
+/* Return true where a line of the server comes to the client, within some turns of both. */
+static bool is_heard(SSL *client, SSL *server)
+{
+    char buffer[16];
+    bool is_written = false, is_read = false;
+    int i;
+
+    for (i = 0; i < 20; i++) {
+        is_read |= SSL_read(client, buffer, sizeof(buffer)) > 0;
+        SSL_read(server, buffer, sizeof(buffer));
+        if (!is_written && !SSL_renegotiate_pending(server) && SSL_is_init_finished(server))
+            is_written = SSL_write(server, "pong", 4) == 4;
+    }
+    ERR_clear_error();
+    return is_read;
+}
+
+/* An ordinary server may be asked for a second handshake, and be of the mesh then. Each handshake is judged by itself. */
+static void test_another_in_a_second_handshake(void **state)
+{
+    const minted *seconds[] = {&world.site_rsa, &world.stranger};
+    size_t i;
+
+    for (i = 0; i < 2; i++) {
+        OSSL_LIB_CTX *libctx;
+        SSL_CTX *server_ctx = tls_ctx_elsewhere(TLS1_2_VERSION, &world.site, &libctx);
+        SSL_CTX *client_ctx = tls_ctx(TLS1_2_VERSION, NULL);
+        SSL *client, *server;
+        tls_outcome outcome;
+
+        SSL_CTX_set_options(server_ctx, SSL_OP_NO_SESSION_RESUMPTION_ON_RENEGOTIATION);
+        tls_pair(client_ctx, server_ctx, &client, &server);
+        outcome = tls_talk(client, server);
+        assert_talked("a site", &outcome);
+        SSL_CTX_set_cert_verify_callback(client_ctx, accept_all, NULL);
+        SSL_certs_clear(server);
+        assert_int_equal(SSL_use_certificate(server, seconds[i]->cert), 1);
+        assert_int_equal(SSL_use_PrivateKey(server, seconds[i]->key), 1);
+        assert_int_equal(SSL_renegotiate(server), 1);
+        SSL_do_handshake(server);
+        assert_int_equal(is_heard(client, server), i == 0);
+        assert_int_equal(SSL_num_renegotiations(server) > 0, 1);
+        tls_close(client, server);
+        SSL_CTX_free(client_ctx);
+        SSL_CTX_free(server_ctx);
+        OSSL_LIB_CTX_free(libctx);
+    }
+}
+
 static int set_up(void **state)
 {
     return tls_set_up_as("service = web");
@@ -329,6 +381,7 @@ int main(void)
         cmocka_unit_test_setup(test_a_root_without_an_id, reset),
         cmocka_unit_test_setup(test_sessions, reset),
         cmocka_unit_test_setup(test_ordinary, reset),
+        cmocka_unit_test_setup(test_another_in_a_second_handshake, reset),
         cmocka_unit_test_setup(test_modes, reset),
     };
 

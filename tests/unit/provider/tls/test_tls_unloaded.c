@@ -99,6 +99,36 @@ static void test_an_unusable_one_from_the_start(void **state)
     assert_ordinary("unloaded");
 }
 
+/* A peer without the provider is shown no certificate, and offered no cipher. */
+static void test_an_unusable_one_shows_nothing(void **state)
+{
+    OSSL_LIB_CTX *bad = load("authorize_timeout = soon"), *elsewhere = OSSL_LIB_CTX_new();
+    size_t v;
+
+    for (v = 0; v < 2; v++) {
+        SSL_CTX *site = tls_ctx_in(elsewhere, tls_versions[v], &world.site);
+        SSL_CTX *nobody = tls_ctx_in(elsewhere, tls_versions[v], NULL);
+        SSL *client, *server;
+        tls_outcome outcome;
+
+        tls_pair_with(nobody, early_servers[v], elsewhere, true, &client, &server);
+        outcome = tls_talk(client, server);
+        assert_refused("unusable", &outcome);
+        assert_contains(outcome.server_errors, "no shared cipher");
+        assert_null(SSL_get0_peer_certificate(client));
+        tls_close(client, server);
+        tls_pair_with(early_clients[v], site, elsewhere, false, &client, &server);
+        outcome = tls_talk(client, server);
+        assert_refused("unusable, a client", &outcome);
+        assert_contains(outcome.client_errors, "no ciphers available");
+        tls_close(client, server);
+        SSL_CTX_free(site);
+        SSL_CTX_free(nobody);
+    }
+    OSSL_LIB_CTX_free(elsewhere);
+    OSSL_LIB_CTX_free(bad);
+}
+
 /* Loaded later, it governs all the same: none of them is without effect. */
 static void test_a_service_goes_before_none(void **state)
 {
@@ -284,6 +314,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_nothing_was_required, tls_reset), /* first: that stays */
         cmocka_unit_test_setup(test_an_unusable_one_from_the_start, tls_reset), /* likewise */
+        cmocka_unit_test_setup(test_an_unusable_one_shows_nothing, tls_reset),
         cmocka_unit_test_setup(test_a_service_goes_before_none, tls_reset),
         cmocka_unit_test_setup(test_the_service_is_gone_and_another_stays, tls_reset),
         cmocka_unit_test_setup(test_an_unusable_one_goes_before_all, tls_reset),

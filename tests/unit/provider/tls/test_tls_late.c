@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Certificates that come late in a handshake. Some come while our security callback is away. The peer, without the
+ * provider, tells which certificate was sent to it.
+ */
+#include "unit.h"
+
+#include <openssl/err.h>
+#include <openssl/x509v3.h>
+
+#include "hostile.h"
+#include "tls.h"
+
+static OSSL_LIB_CTX *elsewhere; /* of the peers */
+static minted stand_in;         /* with an RSA key */
+static minted stand_in_ec;
+
+static int accept_all(X509_STORE_CTX *ctx, void *arg)
+{
+    X509_STORE_CTX_set_error(ctx, X509_V_OK);
+    return 1;
+}
+
+/* ---- servers ---- */
+
+static const minted *late;     /* the certificate that comes */
+static const char *its_state;  /* of the handshake, by its name */
+static bool is_unseen, is_set; /* the security callback is away meanwhile; it has come */
+
+static void give(SSL *ssl)
+{
+    int (*security)(const SSL *, const SSL_CTX *, int, int, int, void *, void *) =
+        SSL_get_security_callback(ssl);
+
+    if (is_unseen)
+        SSL_set_security_callback(ssl, hostile_security);
+    assert_int_equal(SSL_use_certificate(ssl, late->cert), 1);
+    assert_int_equal(SSL_use_PrivateKey(ssl, late->key), 1);
+    if (is_unseen)
+        SSL_set_security_callback(ssl, security);
+    is_set = true;
+}
+
+static void give_in_a_step(const SSL *ssl, int where, int value)
+{
+    if ((where & SSL_CB_LOOP) != 0 && !is_set && strcmp(SSL_state_string(ssl), its_state) == 0)
+        give((SSL *)ssl);
+}
+
+/* Let a client come to an ordinary server of TLS 1.3, which gets that certificate after its EncryptedExtensions. */
+static tls_outcome serve_late(const minted *client_cert, int mode, X509 **sent)
+{
+    SSL_CTX *server_ctx = tls_ctx(TLS1_3_VERSION, &world.site);
+    SSL_CTX *client_ctx = tls_ctx_in(elsewhere, TLS1_3_VERSION, client_cert);
+    SSL *client, *server;
+    tls_outcome outcome;
+
+    its_state = "TWEE";
+    is_set = false;
+    SSL_CTX_set_info_callback(server_ctx, give_in_a_step);
+    SSL_CTX_set_verify(server_ctx, mode, NULL);
+    tls_pair_with(client_ctx, server_ctx, elsewhere, true, &client, &server);
+    outcome = tls_talk(client, server);
+    assert_true(is_set);
+    *sent = SSL_get1_peer_certificate(client);
+    tls_close(client, server);
+    SSL_CTX_free(server_ctx);
+    SSL_CTX_free(client_ctx);
+    return outcome;
+}
+
+/* It is seen at once, and the client is asked for its certificate. */
+static void test_a_leaf_that_is_seen(void **state)
+{
+    tls_outcome outcome;
+    X509 *sent;
+
+    late = &world.web;
+    is_unseen = false;
+    outcome = serve_late(&world.friend, SSL_VERIFY_NONE, &sent);
+    assert_talked("a friend", &outcome);
+    X509_free(sent);
+    outcome = serve_late(NULL, SSL_VERIFY_NONE, &sent);
+    assert_refused("nobody", &outcome);
+    X509_free(sent);
+}
+
+/* The client is asked for nothing. The leaf is not sent to it. */
+static void test_a_leaf_that_is_too_late(void **state)
+{
+    tls_outcome outcome;
+    X509 *sent;
+
+    late = &world.web;
+    is_unseen = true;
+    outcome = serve_late(&world.friend, SSL_VERIFY_NONE, &sent);
+    assert_refused("too late", &outcome);
+    assert_contains(outcome.server_errors, "came too late");
+    assert_null(sent);
+}
+
+static void test_a_stand_in_is_not_sent(void **state)
+{
+    tls_outcome outcome;
+    X509 *sent;
+
+    fake_agent_set_leaf(&world.agent, &world.web);
+    late = &stand_in_ec;
+    is_unseen = true;
+    outcome = serve_late(&world.friend, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, &sent);
+    assert_refused("a stand-in", &outcome);
+    assert_contains(outcome.server_errors, "it is not the live leaf that would be presented");
+    assert_null(sent);
+}
+
+/* ---- clients ---- */
+
+/* Give an RSA certificate, where the server takes none of the leaf's type. */
+static int give_another(SSL *ssl, X509 **cert, EVP_PKEY **key)
+{
+    X509_up_ref(world.site_rsa.cert);
+    EVP_PKEY_up_ref(world.site_rsa.key);
+    *cert = world.site_rsa.cert;
+    *key = world.site_rsa.key;
+    is_set = true;
+    return 1;
+}
+
+/* The server admits whatever it is shown. It would take the client for the owner of that certificate. */
+static void test_nothing_in_the_place_of_the_leaf(void **state)
+{
+    size_t v;
+
+    fake_agent_set_leaf(&world.agent, &world.web);
+    for (v = 0; v < 2; v++) {
+        SSL_CTX *client_ctx = tls_ctx(tls_versions[v], &stand_in);
+        SSL_CTX *server_ctx = tls_ctx_in(elsewhere, tls_versions[v], &world.friend);
+        SSL *client, *server;
+        tls_outcome outcome;
+
+        is_set = false;
+        SSL_CTX_set_client_cert_cb(client_ctx, give_another);
+        SSL_CTX_set_verify(server_ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+        SSL_CTX_set_cert_verify_callback(server_ctx, accept_all, NULL);
+        assert_true(SSL_CTX_set1_client_sigalgs_list(server_ctx, "rsa_pss_rsae_sha256:RSA+SHA256"));
+        tls_pair_with(client_ctx, server_ctx, elsewhere, false, &client, &server);
+        outcome = tls_talk(client, server);
+        assert_true(is_set);
+        assert_refused("another certificate", &outcome);
+        assert_contains(outcome.client_errors, "it is not the live leaf that would be presented");
+        assert_null(SSL_get0_peer_certificate(server));
+        tls_close(client, server);
+        SSL_CTX_free(client_ctx);
+        SSL_CTX_free(server_ctx);
+    }
+}
+
+static int set_up(void **state)
+{
+    int result = tls_set_up(state);
+
+    elsewhere = OSSL_LIB_CTX_new();
+    stand_in = mint(NULL, (mint_order){.rsa = true, .names = {{GEN_URI, "consul:leaf/web", 0}}});
+    stand_in_ec = mint_stand_in("consul:leaf/web");
+    return elsewhere == NULL ? -1 : result;
+}
+
+static int tear_down(void **state)
+{
+    minted_free(&stand_in);
+    minted_free(&stand_in_ec);
+    OSSL_LIB_CTX_free(elsewhere);
+    return tls_tear_down(state);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_a_leaf_that_is_seen, tls_reset),
+        cmocka_unit_test_setup(test_a_leaf_that_is_too_late, tls_reset),
+        cmocka_unit_test_setup(test_a_stand_in_is_not_sent, tls_reset),
+        cmocka_unit_test_setup(test_nothing_in_the_place_of_the_leaf, tls_reset),
+    };
+
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
