@@ -57,7 +57,64 @@ static void test_clients(void **state)
     }
 }
 
+/* First a service by its name, and then any service of the mesh. */
+static void test_another_name(void **state)
+{
+    size_t v;
+
+    fake_agent_set_leaf(&world.agent, &world.web);
+    for (v = 0; v < 2; v++) {
+        OSSL_LIB_CTX *elsewhere;
+        SSL_CTX *friend_ctx = tls_ctx_elsewhere(tls_versions[v], &world.friend, &elsewhere);
+        SSL_CTX *ctx = tls_ctx(tls_versions[v], NULL);
+        SSL *client = SSL_new(ctx), *friend = SSL_new(friend_ctx);
+        tls_outcome outcome;
+
+        assert_true(SSL_set_tlsext_host_name(client, "friend.service.consul"));
+        outcome = meet(client, friend, false);
+        assert_talked("the service of that name", &outcome);
+        assert_true(SSL_set_tlsext_host_name(client, "web.service.consul"));
+        outcome = meet(client, friend, false);
+        assert_refused("another service", &outcome);
+        assert_true(SSL_set_tlsext_host_name(client, NULL));
+        outcome = meet(client, friend, false);
+        assert_talked("any service", &outcome);
+        tls_close(client, friend);
+        SSL_CTX_free(ctx);
+        SSL_CTX_free(friend_ctx);
+        OSSL_LIB_CTX_free(elsewhere);
+    }
+}
+
 /* ---- a server ---- */
+
+/* Each handshake is set up by itself: an application may have given the SSL other CAs to name. */
+static void test_no_authorities_are_named(void **state)
+{
+    size_t v;
+
+    for (v = 0; v < 2; v++) {
+        OSSL_LIB_CTX *elsewhere;
+        SSL_CTX *server_ctx = tls_ctx(tls_versions[v], &world.web);
+        SSL_CTX *friend_ctx = tls_ctx_elsewhere(tls_versions[v], &world.friend, &elsewhere);
+        SSL *friend = SSL_new(friend_ctx), *server = SSL_new(server_ctx);
+        STACK_OF(X509_NAME) *names = sk_X509_NAME_new_null();
+        tls_outcome outcome;
+
+        outcome = meet(friend, server, false);
+        assert_talked("a friend", &outcome);
+        assert_true(
+            sk_X509_NAME_push(names, X509_NAME_dup(X509_get_subject_name(world.site.cert))));
+        SSL_set_client_CA_list(server, names);
+        outcome = meet(friend, server, false);
+        assert_talked("a friend again", &outcome);
+        assert_true(sk_X509_NAME_num(SSL_get0_peer_CA_list(friend)) <= 0);
+        tls_close(friend, server);
+        SSL_CTX_free(server_ctx);
+        SSL_CTX_free(friend_ctx);
+        OSSL_LIB_CTX_free(elsewhere);
+    }
+}
 
 /* First a friend, then a client with a key alone, and then the friend again. */
 static void test_servers(void **state)
@@ -108,6 +165,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_clients, tls_reset),
+        cmocka_unit_test_setup(test_another_name, tls_reset),
+        cmocka_unit_test_setup(test_no_authorities_are_named, tls_reset),
         cmocka_unit_test_setup(test_servers, tls_reset),
     };
 

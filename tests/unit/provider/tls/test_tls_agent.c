@@ -225,16 +225,44 @@ static void test_a_client_that_waits(void **state)
     minted_free(&stand_in);
 }
 
+/* Let an SSL of a server serve this client, for the first time or once more. The client asks no agent. */
+static tls_outcome serve_again(SSL *server, const minted *own)
+{
+    OSSL_LIB_CTX *elsewhere;
+    SSL_CTX *client_ctx = tls_ctx_elsewhere(TLS1_3_VERSION, own, &elsewhere);
+    SSL_CTX *unused_ctx = tls_ctx(TLS1_3_VERSION, NULL);
+    SSL *client, *unused;
+    tls_outcome outcome;
+    BIO *bio;
+
+    tls_pair_with(client_ctx, unused_ctx, elsewhere, true, &client, &unused);
+    bio = SSL_get_rbio(unused);
+    BIO_up_ref(bio);
+    assert_true(SSL_clear(server));
+    SSL_set_bio(server, bio, bio);
+    SSL_set_accept_state(server);
+    outcome = tls_talk(client, server);
+    SSL_free(unused);
+    SSL_free(client);
+    SSL_CTX_free(unused_ctx);
+    SSL_CTX_free(client_ctx);
+    OSSL_LIB_CTX_free(elsewhere);
+    return outcome;
+}
+
 /* It ends when authorize_timeout says so, and not when the agent does. */
 static void test_hanging_agent(void **state)
 {
+    SSL_CTX *server_ctx = tls_ctx(TLS1_3_VERSION, &world.web);
+    SSL *server = SSL_new(server_ctx);
+    minted other = mint_leaf(&world.ca, TD, "other");
     tls_outcome outcome;
     int64_t began;
 
     /* Both hang, so that a probe gets no answer either. */
     world.agent.decision_reply.manner = HTTP_HANG;
     world.agent.roots_reply.manner = HTTP_HANG;
-    outcome = connect(TLS1_3_VERSION, &world.friend, &world.web);
+    outcome = serve_again(server, &world.friend);
     assert_refused("hanging", &outcome);
     assert_contains(outcome.server_errors, "Consul agent did not answer in time");
     /* No other handshake waits meanwhile. */
@@ -250,6 +278,12 @@ static void test_hanging_agent(void **state)
         outcome = connect(TLS1_3_VERSION, &world.friend, &world.web);
     } while (!outcome.server_done && consul_now_ms() - began < 20000);
     assert_talked("recovered", &outcome);
+    /* The next handshake of the same SSL has the whole time. The agent has not been asked about its client. */
+    outcome = serve_again(server, &other);
+    assert_talked("the same once more", &outcome);
+    minted_free(&other);
+    SSL_free(server);
+    SSL_CTX_free(server_ctx);
 }
 
 /* An endpoint of the mesh stays governed after the provider has gone. */
