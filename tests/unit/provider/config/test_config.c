@@ -125,6 +125,9 @@ static const struct {
     {HEAD US "service = other\n[other]\n", "rename that section"},
     {ROWS "db.internal = db\n[db]\na = b\n",
      "[rows] db.internal = db: OpenSSL takes the value for the section [db]"},
+    {HEAD US "token = hidden\n[hidden]\na = b\n",
+     "[us] token = (secret): OpenSSL takes the value for the section [(secret)]"},
+    {ROWS "db.internal = db?x=y\n", "[rows] db.internal = db?x=y: \"db?x=y\" is not <service>"},
     /* another application's */
     {"nodejs_conf = openssl_init\n" HEAD US "sevice = web\n", "the nearest is service"},
     {HEAD "[us]\nmodule = MODULE\nactivate = 1\n[node]\nproviders = their_providers\n"

@@ -129,6 +129,28 @@ static void test_an_unusable_one_shows_nothing(void **state)
     OSSL_LIB_CTX_free(bad);
 }
 
+/* Let no client in after a service with `inbound = require` has gone. The demand stays for ever. */
+static void test_the_demand_on_clients_stays(void **state)
+{
+    OSSL_LIB_CTX *libctx = load("service = web\ninbound = require\noutbound = off"), *elsewhere;
+    size_t v;
+
+    OSSL_LIB_CTX_free(libctx);
+    elsewhere = OSSL_LIB_CTX_new();
+    for (v = 0; v < 2; v++) {
+        SSL_CTX *nobody = tls_ctx_in(elsewhere, tls_versions[v], NULL);
+        SSL *client, *server;
+        tls_outcome outcome;
+
+        tls_pair_with(nobody, early_servers[v], elsewhere, true, &client, &server);
+        outcome = tls_talk(client, server);
+        assert_refused("a client, unloaded", &outcome);
+        tls_close(client, server);
+        SSL_CTX_free(nobody);
+    }
+    OSSL_LIB_CTX_free(elsewhere);
+}
+
 /* Loaded later, it governs all the same: none of them is without effect. */
 static void test_a_service_goes_before_none(void **state)
 {
@@ -321,6 +343,7 @@ int main(void)
         cmocka_unit_test_setup(test_tables_of_two, tls_reset),
         cmocka_unit_test_setup(test_two_that_agree, tls_reset),
         cmocka_unit_test_setup(test_two_that_differ, tls_reset),
+        cmocka_unit_test_setup(test_the_demand_on_clients_stays, tls_reset), /* last: it stays */
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);
