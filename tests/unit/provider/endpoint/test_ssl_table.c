@@ -122,12 +122,70 @@ static void test_threads(void **state)
         assert_null(ssl_table_find(address(i)));
 }
 
+/* ---- one row ---- */
+
+#define MEETINGS 4000000 /* some seconds with a thread sanitizer */
+
+static pthread_barrier_t all_there;
+
+/* Let one SSL of the row come and go. Count the times at which the entry was another thread's, too. */
+static void *meet(void *arg)
+{
+    const void *ssl = arg;
+    endpoint *own = (endpoint *)arg, **place;
+    uintptr_t wrong = 0;
+    size_t turn;
+
+    pthread_barrier_wait(&all_there);
+    for (turn = 0; turn < MEETINGS; turn++) {
+        place = ssl_table_add(ssl);
+        if (place == NULL || *place != NULL) {
+            wrong++;
+            continue;
+        }
+        *place = own;
+        if (ssl_table_find(ssl) != place || *place != own)
+            wrong++;
+        else
+            ssl_table_remove(place);
+    }
+    return (void *)wrong;
+}
+
+/* The threads take the same free entry, again and again. */
+static void test_threads_in_one_row(void **state)
+{
+    endpoint **first = ssl_table_add(address(0));
+    const void *ssls[THREADS];
+    pthread_t threads[THREADS];
+    size_t i, found = 0;
+    void *wrong;
+
+    ssl_table_remove(first);
+    for (i = 0; found < THREADS; i++) {
+        endpoint **place = ssl_table_add(address(i));
+
+        ssl_table_remove(place);
+        if (place == first)
+            ssls[found++] = address(i);
+    }
+    assert_int_equal(pthread_barrier_init(&all_there, NULL, THREADS), 0);
+    for (i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, meet, (void *)ssls[i]), 0);
+    for (i = 0; i < THREADS; i++) {
+        assert_int_equal(pthread_join(threads[i], &wrong), 0);
+        assert_null(wrong);
+    }
+    pthread_barrier_destroy(&all_there);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_many),
         cmocka_unit_test(test_entries_come_again),
         cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_threads_in_one_row),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -623,6 +623,7 @@ static void test_who_claims_ends_anywhere(void **state)
 {
     atomic_uint *word =
         mmap(NULL, sizeof(*word), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    consul_watcher another;
     int steps = 0;
 
     if (SANITIZED)
@@ -631,6 +632,7 @@ static void test_who_claims_ends_anywhere(void **state)
     while (kill_while_it_claims(word, steps)) {
         assert_int_equal(consul_watcher_of(word), 0);
         assert_true(consul_watcher_claim(&watcher, word));
+        assert_false(consul_watcher_claim(&another, word));
         consul_watcher_leave(&watcher);
         steps++;
     }
