@@ -253,6 +253,17 @@ static void test_scopes(void **state)
     }
 }
 
+/* The agent is asked for that namespace. Its leaf is of another one, and is refused. */
+static void test_a_namespace(void **state)
+{
+    static const consul_scope other = {.ns = "other"};
+    fixture *f = *state;
+    consul_error err = {0};
+
+    assert_false(get_leaf(f, "web", &other, &err));
+    assert_string_equal(f->last_leaf, "web?ns=other" LATEST);
+}
+
 static void test_roots(void **state)
 {
     fixture *f = *state;
@@ -684,6 +695,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_scopes, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_namespace, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_roots, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_root_of_no_use, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_an_intermediate_of_no_use, set_up, tear_down),

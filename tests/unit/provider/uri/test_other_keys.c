@@ -426,6 +426,25 @@ static void test_a_stand_in_is_read_like_another(void **state)
     EVP_PKEY_free(key);
 }
 
+static EVP_PKEY *read_der(const unsigned char *der)
+{
+    return d2i_AutoPrivateKey_ex(NULL, &der, CONSUL_STAND_IN_FILE_LEN, with, NULL);
+}
+
+/* A key of the stand-ins' algorithm with another text is not their key. */
+static void test_another_text_is_no_stand_in(void **state)
+{
+    unsigned char der[CONSUL_STAND_IN_FILE_LEN];
+    EVP_PKEY *key = read_der(consul_stand_in_file);
+
+    assert_non_null(key);
+    EVP_PKEY_free(key);
+    memcpy(der, consul_stand_in_file, sizeof(der));
+    der[sizeof(der) - 1]++;
+    assert_null(read_der(der));
+    ERR_clear_error();
+}
+
 #ifdef OSSL_ECHSTORE_LAST /* since 4.0 */
 /* A file for encrypted client hellos has a key, and a block of its own after it. OpenSSL reads it by a buffer. */
 static void test_ech_files_are_read(void **state)
@@ -452,6 +471,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_they_are_read_as_without_the_provider),
         cmocka_unit_test(test_a_stand_in_is_read_like_another),
+        cmocka_unit_test(test_another_text_is_no_stand_in),
 #ifdef OSSL_ECHSTORE_LAST
         cmocka_unit_test(test_ech_files_are_read),
 #endif
