@@ -6,6 +6,8 @@
 #include "endpoint/handshake.h"
 #include "endpoint/ssl_table.h"
 
+#include <stdatomic.h>
+
 #include <openssl/crypto.h>
 
 static void free_endpoint(endpoint *e)
@@ -61,29 +63,50 @@ endpoint *endpoint_find(const SSL *ssl)
 }
 
 /*
- * The mark of an SSL that has an endpoint: the time of its verify parameters. It counts for no verification, as its flag
- * is not set. A new SSL has none, also where no call has told of it (on_new). Programs write to the ex_data of an SSL, and
- * OpenSSL never frees a name of its parameters.
+ * The mark of an SSL that has an endpoint. It is a number in the inheritance flags of the SSL's verify parameters.
+ * OpenSSL does not look at these bits. A new SSL has none, also where no call has told of it (on_new). SSL_set1_param
+ * leaves these flags as they are, and a program may call it at any moment. SSL_dup does not copy them. Programs write to
+ * the ex_data of an SSL.
  *
- * OpenSSL's own QUIC has two SSLs with the same parameters, and streams without any.
+ * OpenSSL's own QUIC has two SSLs with the same parameters, which share a number. Its streams have no parameters.
  */
-#define MARK 1
+#define MARK_SHIFT 8
+#define MARKS 0xffffffU
 
-static bool is_marked(SSL *ssl)
+static uint32_t next_mark(void)
+{
+    static atomic_uint last;
+    uint32_t mark = 0;
+
+    while (mark == 0)
+        mark = (atomic_fetch_add_explicit(&last, 1, memory_order_relaxed) + 1) & MARKS;
+    return mark;
+}
+
+static bool is_marked(const endpoint *e, SSL *ssl)
 {
     const X509_VERIFY_PARAM *param = SSL_get0_param(ssl);
 
-    return param == NULL || X509_VERIFY_PARAM_get_time(param) != 0;
+    return param == NULL || X509_VERIFY_PARAM_get_inh_flags(param) >> MARK_SHIFT == e->mark;
 }
 
-static void mark(SSL *ssl)
+static void mark(endpoint *e, SSL *ssl)
 {
     X509_VERIFY_PARAM *param = SSL_get0_param(ssl);
+    uint32_t flags = param == NULL ? 0 : X509_VERIFY_PARAM_get_inh_flags(param);
 
-    if (is_marked(ssl)) /* or the program has set a time */
-        return;
-    X509_VERIFY_PARAM_set_time(param, MARK);
-    X509_VERIFY_PARAM_clear_flags(param, X509_V_FLAG_USE_CHECK_TIME);
+    if (flags >> MARK_SHIFT != 0)
+        e->mark = flags >> MARK_SHIFT;
+    else if (e->mark == 0)
+        e->mark = next_mark();
+    if (param != NULL && flags >> MARK_SHIFT == 0)
+        X509_VERIFY_PARAM_set_inh_flags(param, flags | e->mark << MARK_SHIFT);
+}
+
+/* Return true while a callback of the application runs that this endpoint has called. */
+static bool is_in_use(const endpoint *e)
+{
+    return e->telling != 0 || e->asking_security;
 }
 
 /*
@@ -92,20 +115,24 @@ static void mark(SSL *ssl)
  */
 endpoint *endpoint_get(SSL *ssl)
 {
-    endpoint **place = ssl_table_find(ssl);
+    endpoint **place = ssl_table_find(ssl), *e;
 
     if (place == NULL)
         place = ssl_table_add(ssl);
-    if (place == NULL || (*place != NULL && is_marked(ssl)))
-        return place == NULL ? NULL : *place;
-    /* SSL_set1_param takes the mark away. */
-    if (*place == NULL || !endpoint_knows_handshake(*place)
-        || !endpoint_is_same_handshake(*place, ssl)) {
-        free_endpoint(*place);
-        *place = OPENSSL_zalloc(sizeof(**place));
+    if (place == NULL)
+        return NULL;
+    e = *place;
+    if (e != NULL && is_marked(e, ssl))
+        return e;
+    /* A program may have written to these flags, which no known one does. */
+    if (e == NULL
+        || !(is_in_use(e) || (endpoint_knows_handshake(e) && endpoint_is_same_handshake(e, ssl)))) {
+        free_endpoint(e);
+        *place = e = OPENSSL_zalloc(sizeof(*e));
     }
-    mark(ssl);
-    return *place;
+    if (e != NULL)
+        mark(e, ssl);
+    return e;
 }
 
 enum endpoint_rule endpoint_rule(const endpoint *e)

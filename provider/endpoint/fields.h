@@ -8,6 +8,7 @@
 #define ENDPOINT_CERTS_MAX 16 /* OpenSSL has one for each of nine types of key */
 
 struct endpoint {
+    uint32_t mark;                            /* the number of its SSL, see endpoint.c */
     void (*next_info)(const SSL *, int, int); /* the SSL's own, or NULL for its context's */
     endpoint_security_fn *next_security;      /* the SSL's own; NULL where ours displaces none */
     bool asking_security;                     /* it is being called */
