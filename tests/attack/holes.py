@@ -83,6 +83,8 @@ HOLES = (
     hole("an info callback that calls ours has no end", "info=wrapped",
          ("provider/endpoint/info.c", "    else if (e->telling == 1 && e->next_info != NULL)\n        next = of_ctx;\n",
           "    else\n        next = e->next_info != NULL ? e->next_info : of_ctx;\n")),
+    hole("new verify parameters end what is known", "role=server governed=leaf take=site place=servername",
+         ("provider/endpoint/endpoint.c", "        X509_VERIFY_PARAM_set_inh_flags(param,", "        (void)(0,")),
     hole("a context that outlives its SSL", "look=outlives",
          (HOOKS, "ssl == NULL || !endpoint_is_alive(ssl) || ", "ssl == NULL || ")),
     hole("a second look at a peer shuts the connection down", "look=after",

@@ -73,7 +73,7 @@ static bool takes_mode(const row *r)
 {
     return !IS(PLACE, AT_NO_PLACE)
            && (IS(TAKE, TAKE_MODE) || IS(TAKE, TAKE_MODE_LATER) || IS(TAKE, TAKE_MODE_ACCEPT)
-               || IS(TAKE, TAKE_ALL));
+               || IS(TAKE, TAKE_SITE) || IS(TAKE, TAKE_ALL));
 }
 
 /*
@@ -142,7 +142,8 @@ static bool displaces_while_it_is_given(const row *r)
 /* Return true where the application itself puts another certificate in the place of its leaf. */
 static bool replaces_leaf(const row *r)
 {
-    return (IS(TAKE, TAKE_CTX) || IS(TAKE, TAKE_CERTIFICATE)) && !IS(PLACE, AT_NO_PLACE);
+    return (IS(TAKE, TAKE_CTX) || IS(TAKE, TAKE_SITE) || IS(TAKE, TAKE_CERTIFICATE))
+           && !IS(PLACE, AT_NO_PLACE);
 }
 
 /* Return true where it has an ordinary certificate before its handshake begins, or before a callback of ours comes. */
@@ -222,7 +223,8 @@ static bool is_never_given(const row *r)
 {
     if (IS(GIVEN, GIVEN_IN_HELLO) && IS(HELLO, HELLO_INSIDE) && !IS(PLACE, AT_NO_PLACE))
         return is_server(r);
-    if (IS(GIVEN, GIVEN_IN_CERT_CB) && IS(TAKE, TAKE_CTX)) /* it has none */
+    if (IS(GIVEN, GIVEN_IN_CERT_CB)
+        && (IS(TAKE, TAKE_CTX) || IS(TAKE, TAKE_SITE))) /* it has none */
         return !IS(PLACE, AT_NO_PLACE);
     return (IS(GIVEN, GIVEN_IN_CERT_CB) || IS(GIVEN, GIVEN_BY_LATE_SWITCH))
            && (IS(TAKE, TAKE_CERT_CB) || IS(TAKE, TAKE_ALL)) && !IS(PLACE, AT_NO_PLACE);

@@ -83,6 +83,7 @@
     X(TAKE_SHUTDOWN, "shutdown") /* none */                                           \
     X(TAKE_BIO, "bio")           /* the BIOs of the beginning */                      \
     X(TAKE_CTX, "ctx")           /* SSL_set_SSL_CTX to an ordinary one */             \
+    X(TAKE_SITE, "site")         /* the same, with its mode and new parameters */     \
     X(TAKE_LEVEL, "level")       /* security level 0 */                               \
     X(TAKE_EARLY, "early")       /* early data is accepted */                         \
     X(TAKE_ALL, "all")

@@ -203,6 +203,14 @@ static void take_ctx(SSL *ssl)
         CALL(SSL_set_SSL_CTX(ssl, app.first));
 }
 
+/* Make it an ordinary site by SNI, as Apache httpd does, and give it the site's parameters. */
+static void take_site(SSL *ssl)
+{
+    take_param_of(ssl);
+    take_ctx(ssl);
+    take_mode(ssl);
+}
+
 static void take_level(SSL *ssl)
 {
     CALL(SSL_set_security_level(ssl, 0));
@@ -236,6 +244,7 @@ static void (*const takers[])(SSL *) = {
     [TAKE_SHUTDOWN] = take_shutdown,
     [TAKE_BIO] = take_bio,
     [TAKE_CTX] = take_ctx,
+    [TAKE_SITE] = take_site,
     [TAKE_LEVEL] = take_level,
     [TAKE_EARLY] = take_early,
     [TAKE_ALL] = take_all,
