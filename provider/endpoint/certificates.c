@@ -109,12 +109,18 @@ static void find_identity(endpoint *e, X509 *const certs[], size_t count, const 
 void endpoint_add_certificate(endpoint *e, X509 *cert)
 {
     find_identity(e, &cert, 1, cert);
-    e->ctx = NULL; /* have it judged anew */
+    endpoint_look_at_all_next(e);
+}
+
+void endpoint_look_at_all_next(endpoint *e)
+{
+    e->ctx = NULL; /* no SSL has that one */
 }
 
 /*
- * Compare what the SSL has now with what was seen. Within a handshake the current certificate and key are enough. A
- * certificate or key that an SSL is given becomes the current one, and so does the choice of libssl.
+ * Compare what the SSL has now with what was seen. Within a handshake its current certificate and key are enough. A
+ * certificate or key that an SSL is given becomes the current one, and so does the choice of libssl. An application can
+ * make another one the current one again. So a server is looked at as a whole after its choice: see prov_tls_arm_anew.
  */
 bool endpoint_look_at_certificates(endpoint *e, SSL *ssl, bool at_all)
 {

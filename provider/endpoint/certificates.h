@@ -11,6 +11,9 @@ bool endpoint_ssl_has(SSL *ssl, const X509 *cert);
 /* Look at all of the SSL's certificates, or at the current one, and return true if they have changed. */
 bool endpoint_look_at_certificates(endpoint *e, SSL *ssl, bool at_all);
 
+/* Have the next look go through all of them. Within a handshake the current one is enough otherwise. */
+void endpoint_look_at_all_next(endpoint *e);
+
 /*
  * Judge it with this certificate from now on, which the application gives to the SSL in its handshake. The
  * endpoint was judged before.

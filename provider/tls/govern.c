@@ -167,6 +167,15 @@ endpoint *prov_tls_arm(SSL *ssl)
     return e;
 }
 
+endpoint *prov_tls_arm_anew(SSL *ssl)
+{
+    endpoint *e = endpoint_find(ssl);
+
+    if (e != NULL && !prov_tls_is_governed(e))
+        endpoint_look_at_all_next(e);
+    return prov_tls_arm(ssl);
+}
+
 /* ---- the last stop ---- */
 
 /*
@@ -234,8 +243,10 @@ static endpoint *find_and_arm(SSL *ssl, int where)
 {
     endpoint *e;
 
-    if (where == SSL_CB_HANDSHAKE_START || where == SSL_CB_HANDSHAKE_DONE)
+    if (where == SSL_CB_HANDSHAKE_START)
         return prov_tls_arm(ssl);
+    if (where == SSL_CB_HANDSHAKE_DONE)
+        return prov_tls_arm_anew(ssl);
     e = endpoint_get(ssl);
     return e != NULL && (where & SSL_CB_LOOP) != 0 && endpoint_rule(e) == ENDPOINT_LEFT_ALONE
                    && endpoint_has_another_certificate(e, ssl)

@@ -22,6 +22,12 @@
  */
 endpoint *prov_tls_arm(SSL *ssl);
 
+/*
+ * Do the same, and look at all certificates, not at the current one alone. Called after a server's choice among them, and at
+ * the end.
+ */
+endpoint *prov_tls_arm_anew(SSL *ssl);
+
 /* Set up the last stop also for an endpoint that is left alone so far. Repeated calls are cheap. */
 void prov_tls_watch_end(endpoint *e, SSL *ssl);
 

@@ -54,6 +54,7 @@ static void on_message(int write_p, int version, int content_type, const void *b
                        SSL *ssl, void *arg)
 {
     const unsigned char *message = buf;
+    bool says_hello;
     endpoint *e;
 
     if (content_type == SSL3_RT_ALERT && len == 2 && message[0] == SSL3_AL_FATAL
@@ -61,12 +62,13 @@ static void on_message(int write_p, int version, int content_type, const void *b
         prov_tls_half_report(ssl);
     if (content_type != SSL3_RT_HANDSHAKE)
         return;
-    e = prov_tls_arm(ssl);
+    says_hello = write_p == 1 && len != 0 && message[0] == SSL3_MT_SERVER_HELLO;
+    e = says_hello ? prov_tls_arm_anew(ssl) : prov_tls_arm(ssl);
     if (e == NULL || len == 0)
         return;
     endpoint_note_message(e);
     /* A server's Certificate is made after its ServerHello was written. */
-    if (write_p == 1 && message[0] == SSL3_MT_SERVER_HELLO && prov_tls_is_governed(e))
+    if (says_hello && prov_tls_is_governed(e))
         prov_tls_replace_chosen(e, ssl);
     /* The peer's last message, and not yet acted upon. */
     if (write_p == 0 && message[0] == SSL3_MT_FINISHED)
@@ -75,7 +77,7 @@ static void on_message(int write_p, int version, int content_type, const void *b
 
 static int on_new_session(SSL *ssl, int is_forward_secure)
 {
-    endpoint *e = prov_tls_arm(ssl);
+    endpoint *e = prov_tls_arm_anew(ssl);
 
     if (!prov_tls_is_governed(e))
         return 0;

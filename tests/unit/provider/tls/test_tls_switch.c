@@ -6,6 +6,7 @@
 
 #include <openssl/x509v3.h>
 
+#include "hostile.h"
 #include "tls.h"
 
 static SSL_CTX *other_ctx; /* where the SNI callback switches to */
@@ -173,6 +174,53 @@ static void test_two_certificates_and_a_friend(void **state)
             assert_talked("two certificates and a friend", &outcome);
             SSL_CTX_free(server_ctx);
             SSL_CTX_free(client_ctx);
+        }
+    }
+}
+
+/* Give the leaf beside the current certificate, which stays the current one. */
+static int use_web_beside(SSL *ssl, int *alert, void *arg)
+{
+    X509 *current = SSL_get_certificate(ssl);
+
+    return use_web(ssl, arg) && SSL_select_current_cert(ssl, current) == 1
+               ? SSL_TLSEXT_ERR_OK
+               : SSL_TLSEXT_ERR_ALERT_FATAL;
+}
+
+/* Without the security callback no call tells of the leaf, and one of the others finds it. */
+static void test_a_leaf_beside_the_current_one(void **state)
+{
+    static const unsigned int displaced[] = {
+        0,
+        HOSTILE_SECURITY,
+        HOSTILE_SECURITY | HOSTILE_CLIENT_HELLO,
+        HOSTILE_SECURITY | HOSTILE_MESSAGE | HOSTILE_CLIENT_HELLO,
+        HOSTILE_SECURITY | HOSTILE_NOT_RESUMABLE | HOSTILE_CLIENT_HELLO,
+        HOSTILE_SECURITY | HOSTILE_NOT_RESUMABLE | HOSTILE_MESSAGE};
+    size_t v, wish, i;
+
+    for (v = 0; v < 2; v++) {
+        for (wish = 0; wish < 2; wish++) {
+            for (i = 0; i < sizeof(displaced) / sizeof(displaced[0]); i++) {
+                SSL_CTX *server_ctx = tls_ctx(tls_versions[v], &world.site_rsa);
+                SSL_CTX *client_ctx = choosy_client(tls_versions[v], NULL, wish == 1);
+                SSL_CTX *friend_ctx = choosy_client(tls_versions[v], NULL, false);
+                tls_outcome outcome;
+
+                tls_use(friend_ctx, &world.friend);
+                SSL_CTX_set_tlsext_servername_callback(server_ctx, use_web_beside);
+                hostile_displace(server_ctx, displaced[i]);
+                outcome = tls_connect(client_ctx, server_ctx);
+                assert_refused("a leaf beside, none of the client's", &outcome);
+                outcome = tls_connect(friend_ctx, server_ctx);
+                if ((displaced[i] & HOSTILE_NOT_RESUMABLE)
+                    == 0) /* else it comes too late for him */
+                    assert_talked("a leaf beside, and a friend", &outcome);
+                SSL_CTX_free(server_ctx);
+                SSL_CTX_free(client_ctx);
+                SSL_CTX_free(friend_ctx);
+            }
         }
     }
 }
@@ -397,6 +445,7 @@ int main(void)
         cmocka_unit_test_setup(test_cert_cb, tls_reset),
         cmocka_unit_test_setup(test_two_certificates, tls_reset),
         cmocka_unit_test_setup(test_two_certificates_and_a_friend, tls_reset),
+        cmocka_unit_test_setup(test_a_leaf_beside_the_current_one, tls_reset),
         cmocka_unit_test_setup(test_a_stand_in_of_another_type, tls_reset),
         cmocka_unit_test_setup(test_clear, tls_reset),
         cmocka_unit_test_setup(test_clear_and_leaf, tls_reset),
