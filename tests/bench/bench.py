@@ -54,6 +54,7 @@ def arguments():
     parser.add_argument("--tree", type=Path, help="that tree")
     parser.add_argument("--quick", action="store_true", help="only to see that everything works")
     parser.add_argument("--document", action="store_true", help="write tables and charts into doc/cost, too")
+    parser.add_argument("--onto", type=Path, help="the bench.json of an earlier run: its other topics are kept")
     usual = [topic for topic in TOPICS if topic != "library" or library.is_there()]
     parser.add_argument("--topics", default=",".join(usual), help=f"of {', '.join(TOPICS)}")
     for name, value in FULL.items():
@@ -138,6 +139,14 @@ class Bench:
         return self.handshakes(topic)
 
 
+def onto(earlier, results, topics):
+    """Return the results of an earlier run of the same machine, for these topics to be measured anew."""
+    before, now = ({**of["machine"], "date": None, "anew": None} for of in (earlier, results))
+    assert before == now, f"the earlier run was on another machine: {before}, {now}"
+    dates = {**earlier["machine"].get("anew", {}), **{topic: results["machine"]["date"] for topic in topics}}
+    return {**earlier, "machine": {**earlier["machine"], "anew": dates}}
+
+
 def write(results, figures):
     """Write the results and figures so far."""
     figures.mkdir(exist_ok=True)
@@ -162,6 +171,8 @@ def main():
     options, text, failed = arguments(), "", []
     with tempfile.TemporaryDirectory(prefix="consul-bench-") as folder, ExitStack() as stack:
         bench = Bench(options, Path(folder), stack)
+        if options.onto:
+            bench.results = onto(json.loads(options.onto.read_text()), bench.results, options.topics)
         for topic in options.topics:
             began = time.monotonic()
             try:

@@ -304,8 +304,9 @@ SECTIONS = {"start": start_table, "instructions": instruction_tables, "board": b
 
 def markdown(results):
     machine = results["machine"]
+    later = "".join(f" {topic.capitalize()} again {date}." for topic, date in machine.get("anew", {}).items())
     parts = [f"Measured {machine['date']}: {machine['cores']} cores of {machine['cpu']}, Linux {machine['kernel']}, "
-             f"{', '.join(machine['openssl'])}, {machine['consul']}.\n", *promises(results)]
+             f"{', '.join(machine['openssl'])}, {machine['consul']}.{later}\n", *promises(results)]
     for name, section in SECTIONS.items():
         if name in results:
             parts += section(results)
