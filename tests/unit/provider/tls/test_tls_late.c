@@ -113,6 +113,154 @@ static void test_a_stand_in_is_not_sent(void **state)
     assert_null(sent);
 }
 
+static int give_key(SSL *ssl, void *arg)
+{
+    return SSL_use_PrivateKey(ssl, world.web.key);
+}
+
+/* OpenSSL lists no certificate without its key. The leaf is there from the start, and its key comes in the handshake. */
+static void test_a_key_that_comes_later(void **state)
+{
+    static const unsigned int displaced[] = {0, HOSTILE_SECURITY};
+    size_t i, v;
+
+    for (i = 0; i < 2; i++) {
+        for (v = 0; v < 2; v++) {
+            SSL_CTX *server_ctx = tls_ctx(tls_versions[v], NULL);
+            SSL_CTX *client_ctxs[] = {tls_ctx_in(elsewhere, tls_versions[v], NULL),
+                                      tls_ctx_in(elsewhere, tls_versions[v], &world.friend)};
+            SSL *client, *server;
+            tls_outcome outcome;
+            size_t k;
+
+            assert_int_equal(SSL_CTX_use_certificate(server_ctx, world.web.cert), 1);
+            hostile_displace(server_ctx, displaced[i]);
+            SSL_CTX_set_cert_cb(server_ctx, give_key, NULL);
+            for (k = 0; k < 2; k++) {
+                tls_pair_with(client_ctxs[k], server_ctx, elsewhere, true, &client, &server);
+                outcome = tls_talk(client, server);
+                if (k == 0)
+                    assert_refused("nobody", &outcome);
+                else
+                    assert_talked("a friend", &outcome);
+                tls_close(client, server);
+                SSL_CTX_free(client_ctxs[k]);
+            }
+            SSL_CTX_free(server_ctx);
+        }
+    }
+}
+
+/* ---- stand-ins of servers ---- */
+
+static int keep_it(SSL *ssl, void *arg)
+{
+    return 1;
+}
+
+/* Put a certificate callback in the place of ours. */
+static int set_cert_cb(SSL *ssl, int *alert, void *arg)
+{
+    SSL_set_cert_cb(ssl, keep_it, NULL);
+    return SSL_TLSEXT_ERR_OK;
+}
+
+/* Each of the last guards presents the live leaf by itself, or nothing. First: the agent has no leaf so far. */
+static void test_a_stand_in_stays_behind(void **state)
+{
+    static const struct {
+        const char *name;
+        unsigned int displaced;
+        bool own_cert_cb, has_leaf;
+    } rows[] = {
+        {"no leaf by message", HOSTILE_SECURITY | HOSTILE_NOT_RESUMABLE, true, false},
+        {"no leaf by session", HOSTILE_SECURITY | HOSTILE_MESSAGE, true, false},
+        {"no leaf by certificate callback",
+         HOSTILE_SECURITY | HOSTILE_MESSAGE | HOSTILE_NOT_RESUMABLE, false, false},
+        {"a leaf by message", HOSTILE_SECURITY | HOSTILE_NOT_RESUMABLE, true, true},
+        {"a leaf by session", HOSTILE_SECURITY | HOSTILE_MESSAGE, true, true},
+    };
+    size_t i, v;
+
+    for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        for (v = 0; v < 2; v++) {
+            SSL_CTX *server_ctx = tls_ctx(tls_versions[v], &stand_in_ec);
+            SSL_CTX *client_ctx = tls_ctx_in(elsewhere, tls_versions[v], &world.friend);
+            SSL *client, *server;
+            tls_outcome outcome;
+            X509 *sent;
+
+            if (rows[i].has_leaf)
+                fake_agent_set_leaf(&world.agent, &world.web);
+            hostile_displace(server_ctx, rows[i].displaced);
+            if (rows[i].own_cert_cb)
+                SSL_CTX_set_tlsext_servername_callback(server_ctx, set_cert_cb);
+            tls_pair_with(client_ctx, server_ctx, elsewhere, true, &client, &server);
+            SSL_set_tlsext_host_name(client, "somewhere.example");
+            outcome = tls_talk(client, server);
+            sent = SSL_get0_peer_certificate(client);
+            if (!rows[i].has_leaf)
+                assert_refused(rows[i].name, &outcome);
+            if (sent != NULL && (!rows[i].has_leaf || X509_cmp(sent, world.web.cert) != 0))
+                fail_msg("%s: the stand-in was sent\nserver: %s", rows[i].name,
+                         outcome.server_errors);
+            if (rows[i].has_leaf)
+                assert_talked(rows[i].name, &outcome);
+            tls_close(client, server);
+            SSL_CTX_free(server_ctx);
+            SSL_CTX_free(client_ctx);
+        }
+    }
+}
+
+/* A client takes RSA alone, and the server has an RSA certificate beside its stand-in. The client gets neither. */
+static void test_nothing_beside_the_leaf(void **state)
+{
+    size_t v;
+
+    fake_agent_set_leaf(&world.agent, &world.web);
+    for (v = 0; v < 2; v++) {
+        SSL_CTX *server_ctx = tls_ctx(tls_versions[v], &stand_in_ec);
+        SSL_CTX *client_ctx = tls_ctx_in(elsewhere, tls_versions[v], NULL);
+        SSL *client, *server;
+        tls_outcome outcome;
+
+        tls_use(server_ctx, &world.site_rsa);
+        hostile_displace(server_ctx, HOSTILE_SECURITY | HOSTILE_MESSAGE | HOSTILE_NOT_RESUMABLE);
+        assert_true(SSL_CTX_set1_sigalgs_list(client_ctx, "rsa_pss_rsae_sha256:RSA+SHA256"));
+        tls_pair_with(client_ctx, server_ctx, elsewhere, true, &client, &server);
+        outcome = tls_talk(client, server);
+        assert_refused("RSA alone", &outcome);
+        assert_null(SSL_get0_peer_certificate(client));
+        tls_close(client, server);
+        SSL_CTX_free(server_ctx);
+        SSL_CTX_free(client_ctx);
+    }
+}
+
+/* OpenSSL takes no leaf with a key of 128 bits at security level 4. The error says so. */
+static void test_a_leaf_of_no_use(void **state)
+{
+    size_t v;
+
+    fake_agent_set_leaf(&world.agent, &world.web);
+    for (v = 0; v < 2; v++) {
+        SSL_CTX *server_ctx = tls_ctx(tls_versions[v], &stand_in_ec);
+        SSL_CTX *client_ctx = tls_ctx_in(elsewhere, tls_versions[v], &world.friend);
+        SSL *client, *server;
+        tls_outcome outcome;
+
+        tls_pair_with(client_ctx, server_ctx, elsewhere, true, &client, &server);
+        SSL_set_security_level(server, 4);
+        outcome = tls_talk(client, server);
+        assert_refused("a leaf of no use", &outcome);
+        assert_contains(outcome.server_errors, "OpenSSL does not accept the leaf of \"web\"");
+        tls_close(client, server);
+        SSL_CTX_free(server_ctx);
+        SSL_CTX_free(client_ctx);
+    }
+}
+
 /* ---- clients ---- */
 
 /* Give an RSA certificate, where the server takes none of the leaf's type. */
@@ -176,9 +324,13 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_a_stand_in_stays_behind, tls_reset),
         cmocka_unit_test_setup(test_a_leaf_that_is_seen, tls_reset),
         cmocka_unit_test_setup(test_a_leaf_that_is_too_late, tls_reset),
         cmocka_unit_test_setup(test_a_stand_in_is_not_sent, tls_reset),
+        cmocka_unit_test_setup(test_a_key_that_comes_later, tls_reset),
+        cmocka_unit_test_setup(test_nothing_beside_the_leaf, tls_reset),
+        cmocka_unit_test_setup(test_a_leaf_of_no_use, tls_reset),
         cmocka_unit_test_setup(test_nothing_in_the_place_of_the_leaf, tls_reset),
     };
 
