@@ -64,6 +64,19 @@ def test_all_tls_is_refused(programs, fake):
     assert outcome.silent and "sevice" in outcome.client
 
 
+def test_without_a_library_all_tls_is_refused(programs, fake):
+    """The library is missed before the first handshake, also where nothing asks for Connect."""
+    content, name = programs.module.read_bytes(), b"libjansson.so.4\0"
+    assert name in content
+    module = programs.path("consul.so")
+    module.write_bytes(content.replace(name, b"libjansson.so.9\0"))
+    config = programs.config(fake)
+    config.write_text(config.read_text().replace(str(programs.module), str(module)))
+    server = programs.server(*self_signed(subject="public").files(programs.folder, "public"))
+    outcome = programs.talk(server, TLS13, config=config)
+    assert outcome.silent and "libjansson.so.9 cannot be loaded" in outcome.client, outcome
+
+
 TWO = """\
 [first_provider]
 module = {module}
