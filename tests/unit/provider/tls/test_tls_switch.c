@@ -316,6 +316,61 @@ static void test_clear_and_leaf(void **state)
     }
 }
 
+/* Make a client of another library context, with a session to offer. */
+static SSL *new_client(SSL_CTX *ctx, OSSL_LIB_CTX *elsewhere, SSL_SESSION *session)
+{
+    OSSL_LIB_CTX *usual = OSSL_LIB_CTX_set0_default(elsewhere);
+    SSL *client = SSL_new(ctx);
+
+    OSSL_LIB_CTX_set0_default(usual);
+    assert_non_null(client);
+    SSL_set_connect_state(client);
+    if (session != NULL)
+        assert_int_equal(SSL_set_session(client, session), 1);
+    return client;
+}
+
+/* The leaf is not the current certificate. Its SSL has as many as before. Its earlier session is not resumed. */
+static void test_clear_and_leaf_beside(void **state)
+{
+    minted leaf =
+        mint(&world.ca, (mint_order){.rsa = true, .names = {{GEN_URI, SERVICE("web"), 0}}});
+    size_t v;
+
+    for (v = 0; v < 2; v++) {
+        OSSL_LIB_CTX *elsewhere;
+        SSL_CTX *client_ctx = tls_ctx_elsewhere(tls_versions[v], NULL, &elsewhere);
+        SSL_CTX *server_ctx = tls_ctx(tls_versions[v], &world.site_rsa);
+        SSL *client = new_client(client_ctx, elsewhere, NULL), *server;
+        SSL_SESSION *session;
+        tls_outcome outcome;
+
+        tls_use(server_ctx, &world.site);
+        server = SSL_new(server_ctx);
+        SSL_set_accept_state(server);
+        connect_again(client, server);
+        outcome = tls_talk(client, server);
+        assert_talked("ordinary", &outcome);
+        session = SSL_get1_session(client);
+        SSL_free(client);
+        assert_true(SSL_clear(server));
+        assert_int_equal(SSL_use_certificate(server, leaf.cert), 1);
+        assert_int_equal(SSL_use_PrivateKey(server, leaf.key), 1);
+        assert_int_equal(SSL_select_current_cert(server, world.site.cert), 1);
+        client = new_client(client_ctx, elsewhere, session);
+        connect_again(client, server);
+        outcome = tls_talk(client, server);
+        assert_refused("a session of before the leaf", &outcome);
+        SSL_SESSION_free(session);
+        SSL_free(client);
+        SSL_free(server);
+        SSL_CTX_free(server_ctx);
+        SSL_CTX_free(client_ctx);
+        OSSL_LIB_CTX_free(elsewhere);
+    }
+    minted_free(&leaf);
+}
+
 static void test_dup(void **state)
 {
     size_t v;
@@ -449,6 +504,7 @@ int main(void)
         cmocka_unit_test_setup(test_a_stand_in_of_another_type, tls_reset),
         cmocka_unit_test_setup(test_clear, tls_reset),
         cmocka_unit_test_setup(test_clear_and_leaf, tls_reset),
+        cmocka_unit_test_setup(test_clear_and_leaf_beside, tls_reset),
         cmocka_unit_test_setup(test_dup, tls_reset),
         cmocka_unit_test_setup(test_renegotiation, tls_reset),
         cmocka_unit_test_setup(test_renegotiation_as_connect, tls_reset),
