@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Faults in the talk with the agent."""
 
-from mutation import of
+from mutation import of, redundant
 
 MUTATIONS = [
     *of("store/agent/decode.c",
@@ -51,11 +51,15 @@ MUTATIONS = [
         ("the rest of the time is the whole", "code == CURLE_OPERATION_TIMEDOUT && x->has_time && !", "code == CURLE_OPERATION_TIMEDOUT && !"),
         ("an error of the agent is no loss", "consul_exchange_status(x) >= 500", "consul_exchange_status(x) >= 600"),
         ),
+    *redundant("store/agent/exchange.c",
+        ("a stranger's answer counts", "status == 200 && x->stranger.reason == 0 && !x->body", "status == 200 && !x->body",
+         "libcurl ends a request to a stranger, with a code of its own"),
+        ("an answer that was cut off counts", " && !x->body.too_large\n", "\n",
+         "libcurl ends a request with an answer that is too large, likewise"),
+        ),
     *of("store/agent/exchange.c",
         ("every status is 200", "    if (code == CURLE_OK && status == 200 && x->stranger", "    if (code == CURLE_OK && x->stranger"),
-        ("a stranger's answer counts", "status == 200 && x->stranger.reason == 0 && !x->body", "status == 200 && !x->body", "test_agent_user.py"),
         ("an answer has any size", "    if (more > CONSUL_ANSWER_MAX - x->body.len) {", "    if (false) {"),
-        ("an answer that was cut off counts", " && !x->body.too_large\n", "\n"),
         ("an empty answer counts", "\n        && (x->body.len > 0 || x->writes))", ")"),
         ("a proxy of the environment is used", " && SET(CURLOPT_PROXY, \"\")", "", "test_environment.py"),
         ("the agent's user is not checked", "    return consul_agent_user_check(&connection, x->agent->settings->agent_user, x->agent->user,\n                                   &x->stranger)\n               ?", "    return 1\n               ?"),

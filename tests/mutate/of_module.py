@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Faults in the module and its configuration."""
 
-from mutation import of
+from mutation import of, redundant
 
 MUTATIONS = [
     *of("provider/instance/instances.c",
@@ -55,9 +55,12 @@ MUTATIONS = [
         ("any key of that length is a stand-in's", "           && memcmp(der, consul_stand_in_file, sizeof(der)) == 0;", ";"),
         ("a key of any length is read", "    if (core->bio_ctrl(in, BIO_CTRL_PENDING, 0, NULL) != sizeof(der))\n", "    if (false)\n"),
         ),
+    *redundant("provider/uri/loader.c",
+        ("what is expected does not matter", "    if (loader->expect != 0 && loader->expect != type)\n", "    if (false)\n",
+         "OSSL_STORE_load passes over objects of another type"),
+        ),
     *of("provider/uri/loader.c",
         ("a subject does not matter", "    return loader->subject == NULL\n           ||", "    return true\n           ||"),
-        ("what is expected does not matter", "    if (loader->expect != 0 && loader->expect != type)\n", "    if (false)\n"),
         ("a loaded leaf is not noted", "    consul_store_note_loaded(store, *leaf, uri);\n", ""),
         ),
     *of("provider/report/line.c",
