@@ -162,7 +162,7 @@ bool endpoint_knows_as_ordinary(const endpoint *e, const X509 *cert)
 
     for (i = 0; i < e->seen_count && e->seen[i] != cert; i++)
         ;
-    return i < e->seen_count && !endpoint_has_identity(e);
+    return i < e->seen_count && !endpoint_has_identity(e) && !endpoint_is_ours(e, cert);
 }
 
 bool endpoint_has_identity(const endpoint *e)

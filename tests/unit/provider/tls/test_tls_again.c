@@ -86,6 +86,45 @@ static void test_another_name(void **state)
     }
 }
 
+static int accept_any(int ok, X509_STORE_CTX *ctx)
+{
+    return 1;
+}
+
+/* First a service, which sees the live leaf, and then a site that asks for a certificate. It does not see the leaf. */
+static void test_a_site_after_a_service(void **state)
+{
+    size_t v;
+
+    fake_agent_set_leaf(&world.agent, &world.web);
+    for (v = 0; v < 2; v++) {
+        OSSL_LIB_CTX *elsewhere;
+        SSL_CTX *friend_ctx = tls_ctx_elsewhere(tls_versions[v], &world.friend, &elsewhere);
+        SSL_CTX *site_ctx = tls_ctx_in(elsewhere, tls_versions[v], &world.site);
+        SSL_CTX *ctx = tls_ctx(tls_versions[v], NULL);
+        SSL *client, *friend, *site;
+        tls_outcome outcome;
+
+        SSL_CTX_set_verify(friend_ctx, SSL_VERIFY_PEER, accept_any);
+        SSL_CTX_set_verify(site_ctx, SSL_VERIFY_PEER, accept_any);
+        X509_STORE_add_cert(SSL_CTX_get_cert_store(ctx), world.site.cert);
+        client = SSL_new(ctx);
+        friend = SSL_new(friend_ctx);
+        site = SSL_new(site_ctx);
+        outcome = meet(client, friend, false);
+        assert_talked("a service", &outcome);
+        assert_non_null(SSL_get0_peer_certificate(friend));
+        meet(client, site, false);
+        assert_null(SSL_get0_peer_certificate(site));
+        tls_close(client, site);
+        SSL_free(friend);
+        SSL_CTX_free(ctx);
+        SSL_CTX_free(friend_ctx);
+        SSL_CTX_free(site_ctx);
+        OSSL_LIB_CTX_free(elsewhere);
+    }
+}
+
 /* ---- a server ---- */
 
 /* Each handshake is set up by itself: an application may have given the SSL other CAs to name. */
@@ -166,6 +205,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_clients, tls_reset),
         cmocka_unit_test_setup(test_another_name, tls_reset),
+        cmocka_unit_test_setup(test_a_site_after_a_service, tls_reset),
         cmocka_unit_test_setup(test_no_authorities_are_named, tls_reset),
         cmocka_unit_test_setup(test_servers, tls_reset),
     };
