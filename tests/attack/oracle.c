@@ -167,7 +167,9 @@ static bool is_ordinary_in_time(const row *r)
         return false;
     if (before[place]
         || (early[place] && is_server(r) && is_displaced(r, AXIS_SECURITY)
-            && is_displaced(r, AXIS_HELLO) && is_displaced(r, AXIS_MESSAGE)))
+            && is_displaced(r, AXIS_HELLO)
+            /* The message callback comes before the client hello one. */
+            && (is_displaced(r, AXIS_MESSAGE) || IS(GIVEN, GIVEN_IN_HELLO))))
         return true;
     if (unasked[place] && IS(GIVEN, GIVEN_ON_REQUEST) && !is_server(r))
         return true;
