@@ -26,12 +26,11 @@ static void on_new(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int index, long 
 {
     endpoint **place = ssl_table_find(parent);
 
-    if (place == NULL) {
-        ssl_table_add(parent); /* without memory, endpoint_get tries again */
-        return;
+    if (place != NULL) {
+        free_endpoint(*place);
+        ssl_table_remove(place);
     }
-    free_endpoint(*place);
-    *place = NULL;
+    ssl_table_add(parent, true); /* without memory, endpoint_get tries again */
 }
 
 static void on_free(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int index, long argl, void *argp)
@@ -52,7 +51,9 @@ int endpoint_init(void)
 
 bool endpoint_is_alive(const void *ssl)
 {
-    return ssl_table_find(ssl) != NULL;
+    endpoint **place = ssl_table_find(ssl);
+
+    return place != NULL && ssl_table_is_told(place);
 }
 
 endpoint *endpoint_find(const SSL *ssl)
@@ -118,7 +119,7 @@ endpoint *endpoint_get(SSL *ssl)
     endpoint **place = ssl_table_find(ssl), *e;
 
     if (place == NULL)
-        place = ssl_table_add(ssl);
+        place = ssl_table_add(ssl, false);
     if (place == NULL)
         return NULL;
     e = *place;

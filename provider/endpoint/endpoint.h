@@ -37,8 +37,8 @@ endpoint *endpoint_get(SSL *ssl);
 endpoint *endpoint_find(const SSL *ssl);
 
 /*
- * Return true if there is an SSL at this address. It is not looked at. False also for the SSLs that were made before
- * the provider was loaded, until they have an endpoint. True for an SSL that was freed without memory (ssl_table.h).
+ * Return true if there is an SSL at this address. It is not looked at. False also for an SSL that was made before the
+ * provider was loaded, or under another default library context. True for an SSL that was freed without memory.
  */
 bool endpoint_is_alive(const void *ssl);
 

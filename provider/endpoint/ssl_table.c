@@ -16,6 +16,7 @@ typedef struct entry {
     endpoint *endpoint;        /* first: ssl_table_remove goes by its address */
     _Atomic(const void *) ssl; /* NULL while it is free */
     struct entry *next;
+    atomic_bool is_told;
 } entry;
 
 static _Atomic(entry *) rows[1 << ROW_BITS];
@@ -39,17 +40,20 @@ static entry *take(entry *one, const void *ssl)
 }
 
 /* Add it to its row. An entry is not of OPENSSL_malloc: it stays, and a program may count what OpenSSL leaves. */
-endpoint **ssl_table_add(const void *ssl)
+endpoint **ssl_table_add(const void *ssl, bool is_told)
 {
     _Atomic(entry *) *row = row_of(ssl);
     entry *first = atomic_load_explicit(row, memory_order_acquire), *one = take(first, ssl);
 
-    if (one != NULL)
+    if (one != NULL) {
+        atomic_store_explicit(&one->is_told, is_told, memory_order_relaxed);
         return &one->endpoint;
+    }
     one = calloc(1, sizeof(*one));
     if (one == NULL)
         return NULL;
     atomic_init(&one->ssl, ssl);
+    atomic_init(&one->is_told, is_told);
     do
         one->next = first;
     while (!atomic_compare_exchange_weak_explicit(row, &first, one, memory_order_acq_rel,
@@ -65,6 +69,13 @@ endpoint **ssl_table_find(const void *ssl)
     while (one != NULL && atomic_load_explicit(&one->ssl, memory_order_relaxed) != ssl)
         one = one->next;
     return one == NULL ? NULL : &one->endpoint;
+}
+
+bool ssl_table_is_told(endpoint *const *place)
+{
+    const entry *one = (const entry *)place;
+
+    return atomic_load_explicit(&one->is_told, memory_order_relaxed);
 }
 
 void ssl_table_remove(endpoint **place)

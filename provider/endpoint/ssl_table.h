@@ -10,8 +10,11 @@
 
 #include "endpoint/endpoint.h"
 
-/* Add an SSL without an endpoint, which is not in the table. Return the place of its endpoint; NULL without memory. */
-endpoint **ssl_table_add(const void *ssl);
+/*
+ * Add an SSL without an endpoint, which is not in the table. Return the place of its endpoint; NULL without memory. OpenSSL
+ * tells of its end where it has told of its begin, `is_told`.
+ */
+endpoint **ssl_table_add(const void *ssl, bool is_told);
 
 /*
  * Return the place of its endpoint, for the thread that drives or frees the SSL; NULL if none is at this address.
@@ -19,6 +22,9 @@ endpoint **ssl_table_add(const void *ssl);
  * without memory may still be there: OpenSSL needs memory to free ten numbers of ex_data.
  */
 endpoint **ssl_table_find(const void *ssl);
+
+/* Return true if OpenSSL has told of the begin of this SSL. `place` is of ssl_table_find. */
+bool ssl_table_is_told(endpoint *const *place);
 
 /* Remove an SSL, in the thread that frees it. Its endpoint is gone. `place` is of ssl_table_find. */
 void ssl_table_remove(endpoint **place);

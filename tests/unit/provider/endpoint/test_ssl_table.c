@@ -26,7 +26,7 @@ static endpoint *endpoint_of(size_t i)
 
 static void add(size_t i)
 {
-    endpoint **place = ssl_table_add(address(i));
+    endpoint **place = ssl_table_add(address(i), true);
 
     assert_non_null(place);
     assert_null(*place);
@@ -71,12 +71,12 @@ static void test_many(void **state)
 /* A removed SSL leaves its entry to the next one of its row. A process does not grow by its connections. */
 static void test_entries_come_again(void **state)
 {
-    endpoint **first = ssl_table_add(address(0)), **again;
+    endpoint **first = ssl_table_add(address(0), true), **again;
     size_t i;
 
     ssl_table_remove(first);
     for (i = 0; i < MANY; i++) {
-        again = ssl_table_add(address(0));
+        again = ssl_table_add(address(0), true);
         assert_ptr_equal(again, first);
         ssl_table_remove(again);
     }
@@ -91,7 +91,7 @@ static void *come_and_go(void *arg)
 
     for (turn = 0; turn < TURNS; turn++) {
         for (i = first; i < OWN * THREADS; i += THREADS) {
-            place = ssl_table_add(address(i));
+            place = ssl_table_add(address(i), true);
             wrong += place == NULL || *place != NULL;
             if (place != NULL)
                 *place = endpoint_of(i);
@@ -138,7 +138,7 @@ static void *meet(void *arg)
 
     pthread_barrier_wait(&all_there);
     for (turn = 0; turn < MEETINGS; turn++) {
-        place = ssl_table_add(ssl);
+        place = ssl_table_add(ssl, true);
         if (place == NULL || *place != NULL) {
             wrong++;
             continue;
@@ -155,7 +155,7 @@ static void *meet(void *arg)
 /* The threads take the same free entry, again and again. */
 static void test_threads_in_one_row(void **state)
 {
-    endpoint **first = ssl_table_add(address(0));
+    endpoint **first = ssl_table_add(address(0), true);
     const void *ssls[THREADS];
     pthread_t threads[THREADS];
     size_t i, found = 0;
@@ -163,7 +163,7 @@ static void test_threads_in_one_row(void **state)
 
     ssl_table_remove(first);
     for (i = 0; found < THREADS; i++) {
-        endpoint **place = ssl_table_add(address(i));
+        endpoint **place = ssl_table_add(address(i), true);
 
         ssl_table_remove(place);
         if (place == first)
