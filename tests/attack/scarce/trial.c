@@ -34,7 +34,7 @@ static notes *at_exit; /* of a child whose shortage begins at its exit */
 
 __attribute__((visibility("default"))) const char *__lsan_default_options(void)
 {
-    return "leak_check_at_exit=0:print_suppressions=0:fast_unwind_on_malloc=0:malloc_context_size=6";
+    return "leak_check_at_exit=0:print_suppressions=0:fast_unwind_on_malloc=0:malloc_context_size=8";
 }
 
 /* Leave out what libcurl itself loses: with OpenSSL 3.5, a BIO of its connection to an https agent. */
