@@ -118,7 +118,7 @@ void endpoint_look_at_all_next(endpoint *e)
 }
 
 /*
- * Compare what the SSL has now with what was seen. Within a handshake its current certificate and key are enough. A
+ * Compare the certificates of the SSL with those that were seen. Within a handshake the current certificate and key are enough. A
  * certificate or key that an SSL is given becomes the current one, and so does the choice of libssl. An application can
  * make another one the current one again. So a server is looked at as a whole after its choice: see prov_tls_arm_anew.
  */

@@ -18,8 +18,8 @@ endpoint **ssl_table_add(const void *ssl, bool is_told);
 
 /*
  * Return the place of its endpoint, for the thread that drives or frees the SSL; NULL if none is at this address.
- * The SSL is not looked at. An SSL that was made before the provider was loaded may be missing. An SSL that was freed
- * without memory may still be there: OpenSSL needs memory to free ten numbers of ex_data.
+ * The SSL is not looked at. An SSL may be missing that was made before the provider was loaded, or under another default
+ * library context. An SSL may still be there that was freed without memory, or under such a context.
  */
 endpoint **ssl_table_find(const void *ssl);
 
