@@ -188,7 +188,7 @@ MUTATIONS = [
         ("a new SSL has the endpoint of the last one", "    if (place != NULL) {\n        free_endpoint(*place);", "    if (place != NULL && *place == NULL) {\n        free_endpoint(*place);"),
         ("an SSL of an unknown end is looked at", "    return place != NULL && ssl_table_is_told(place);", "    return place != NULL;"),
         ("the endpoint of an SSL that is gone counts", "    if (e != NULL && is_marked(e, ssl))", "    if (e != NULL)"),
-        ("an SSL has no mark", "        X509_VERIFY_PARAM_set_inh_flags(param,", "        (void)(0,"),
+        ("an SSL has no mark", "    if (param != NULL && flags >> MARK_SHIFT == 0)", "    if (false)"),
         ("the endpoint of a callback that runs is freed", "is_in_use(e) || ", ""),
         ("an older SSL has no endpoint", "        place = ssl_table_add(ssl, false);\n", "        (void)0;\n"),
         ),
