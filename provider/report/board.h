@@ -15,10 +15,10 @@
 
 #define PROV_BOARD_NAME "consul-provider" /* in /proc/PID/maps: /memfd:consul-provider (deleted) */
 #define PROV_BOARD_MAGIC \
-    UINT64_C(0x636f6e73756c0002) /* its last two bytes are the version of the layout */
+    UINT64_C(0x636f6e73756c0003) /* its last two bytes are the version of the layout */
 #define PROV_BOARD_LEAVES 16     /* services of a process that are shown */
 #define PROV_BOARD_PROCESSES 32  /* processes of a family whose watch is shown */
-#define PROV_BOARD_LANES 2       /* of a watch */
+#define PROV_BOARD_LANES 3       /* of a watch */
 #define PROV_BOARD_BASES 3       /* of enum consul_basis */
 #define PROV_BOARD_REASONS 32    /* room for the reasons of base/error.h */
 #define PROV_BOARD_TEXT 256

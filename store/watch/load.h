@@ -12,8 +12,8 @@
 void consul_watch_note_peer(consul_watch *watch);
 
 /*
- * Return true in a busy process or family. Its leaf may be some milliseconds old. Then the second lane is
- * free for intentions, and kept verdicts count.
+ * Return true in a busy process or family. Its watch has a lane for intentions, and kept verdicts count. Without a watch,
+ * its leaf may be some milliseconds old.
  */
 bool consul_watch_is_busy(consul_watch *watch);
 

@@ -285,18 +285,21 @@ static consul_entry *intentions_to_watch(consul_watch *watch, const consul_watch
 /* Choose the entry of a lane for its next query. Return false without one. */
 static bool choose(consul_watch *watch, const consul_watch_thread *r, consul_query *q, int lane)
 {
-    consul_entry *entry = lane == LANE_ROOTS
-                              ? consul_table_most_used(watch->table, CONSUL_KIND_ROOTS)
-                              : intentions_to_watch(watch, r);
+    consul_entry *entry;
 
-    if (entry == NULL && lane == LANE_OTHER)
-        entry = consul_table_most_used(watch->table, CONSUL_KIND_LEAF);
+    if (lane == LANE_INTENTIONS)
+        entry = intentions_to_watch(watch, r);
+    else
+        entry = consul_table_most_used(watch->table,
+                                       lane == LANE_ROOTS ? CONSUL_KIND_ROOTS : CONSUL_KIND_LEAF);
     if (entry != q->entry) {
         if (q->entry != NULL)
             consul_entry_stop_vouching(q->entry);
         q->entry = entry;
         q->index = 0;
         q->failures = 0;
+        if (entry == NULL)
+            consul_event_tell(&(consul_event){.kind = CONSUL_EVENT_LANE, .count = lane});
     }
     return entry != NULL;
 }
@@ -359,7 +362,7 @@ void consul_queries_ask_anew(consul_watch_thread *r)
 {
     int i;
 
-    for (i = LANE_ROOTS; i <= LANE_OTHER; i++) {
+    for (i = LANE_ROOTS; i <= LANE_INTENTIONS; i++) {
         consul_query_end(r, &r->queries[i]);
         r->queries[i].index = 0;
         r->queries[i].next = 0;

@@ -39,10 +39,11 @@ typedef struct consul_query {
 
 enum {
     LANE_ROOTS,
-    LANE_OTHER,    /* a leaf, or intentions */
-    PROBE_ROOTS,   /* a request for the roots while the agent hangs */
-    PROBE_REQUEST, /* a pending request */
-    AHEAD_ROOTS,   /* questions ahead: ask_ahead.h */
+    LANE_LEAF,
+    LANE_INTENTIONS, /* of a busy process */
+    PROBE_ROOTS,     /* a request for the roots while the agent hangs */
+    PROBE_REQUEST,   /* a pending request */
+    AHEAD_ROOTS,     /* questions ahead: ask_ahead.h */
     AHEAD_VERDICT,
     QUERIES
 };

@@ -156,8 +156,10 @@ static void wait_for_something(const consul_watch *watch, consul_watch_thread *r
 /* Tell that no lane has an answer. */
 static void tell_lanes_end(void)
 {
-    consul_event_tell(&(consul_event){.kind = CONSUL_EVENT_LANE, .count = LANE_ROOTS});
-    consul_event_tell(&(consul_event){.kind = CONSUL_EVENT_LANE, .count = LANE_OTHER});
+    int lane;
+
+    for (lane = LANE_ROOTS; lane <= LANE_INTENTIONS; lane++)
+        consul_event_tell(&(consul_event){.kind = CONSUL_EVENT_LANE, .count = lane});
 }
 
 static void *run(void *arg)

@@ -7,12 +7,11 @@
  * right answer never needs the thread, and the thread gives up in any doubt.
  *
  * An agent takes 200 connections from a host (limits.http_max_conns_per_client). It resets all
- * beyond, those of questions too. The thread holds two connections at most, one for each lane. The
- * first lane is for the roots. The second is for the leaf that is used most. In a busy process with
- * clients, it is for the intentions of the service that most clients came to. Handshakes would ask
- * about them each time, and about the leaf some times a second. Only the processes with a slot
- * (agent/slot.h) watch. Others ask. A process gives its watch up before a question goes without a
- * connection.
+ * beyond, those of questions too. The thread holds three connections at most, one for each lane. The
+ * first lane is for the roots. The second is for the leaf that is used most. The third is for a busy
+ * process with clients. It has the intentions of the service that most clients came to. Handshakes
+ * would ask about them each time. Only the processes with a slot (agent/slot.h) watch. Others ask. A
+ * process gives its watch up before a question goes without a connection.
  *
  * The thread also repeats the requests that the agent has left without an answer, on further
  * connections. Handshakes do not wait for them meanwhile.

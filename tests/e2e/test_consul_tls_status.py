@@ -181,7 +181,7 @@ def test_nginx_under_load(programs, own_agent):
         return found if board(programs, server)["admitted_by"]["kept verdict"] > 0 else []
 
     worker, = wait_until(is_watched, "a busy worker that watches intentions")
-    assert worker["pid"] in pids_of(server)[1:] and set(lanes_of(worker)) == {"roots", "intentions"}
+    assert worker["pid"] in pids_of(server)[1:] and set(lanes_of(worker)) == {"roots", "leaf", "intentions"}
     text = good(programs, "status", str(server.child.pid))
     assert re.search(r"  admitted  \d+ clients, \d+ by question, \d+ by kept verdict; 0 servers\n", text), text
     metrics = good(programs, "metrics")
@@ -199,6 +199,8 @@ def test_nginx_under_load(programs, own_agent):
     assert one["admitted_clients"] == sum(one["admitted_by"].values()) == len(visits)
     assert not set(old) & {p["pid"] for p in one["processes"]}
     wait_until(lambda: not busy_ones(programs, server), "a quiet server")
+    wait_until(lambda: all("intentions" not in lanes_of(p) for p in board(programs, server)["processes"]),
+               "the end of the query for intentions")
 
 
 def test_a_client_that_lives_long(programs, agent, service):

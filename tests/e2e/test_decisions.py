@@ -11,7 +11,7 @@ import pytest
 import sources
 import stand_ins
 from ca import ec_key
-from fake_agent import AUTHORIZE, INTENTIONS, FakeAgent, silent, value
+from fake_agent import AUTHORIZE, INTENTIONS, LEAF, FakeAgent, silent, value
 from processes import wait_until
 from programs import PYTHON, Server
 
@@ -109,6 +109,15 @@ def test_a_known_decision_is_not_asked_for(world):
         assert world.served(version=VERSIONS[number % 2])
     assert world.questions() - before < 30
     wait_until(lambda: not world.unasked(), "another question", 5 * AGE)
+
+
+def test_a_busy_server_asks_for_no_leaf(world):
+    """Its watch has a query for the leaf and one for intentions. Each ends after a second without news."""
+    world.settle()
+    before, began = len(world.agent.seen(LEAF)), time.monotonic()
+    for _ in range(60):
+        assert world.served()
+    assert len(world.agent.seen(LEAF)) - before <= time.monotonic() - began + 1
 
 
 def test_replicas_of_one_client(world):

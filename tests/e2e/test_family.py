@@ -165,11 +165,11 @@ class Crowd:
         for thread in self.threads:
             thread.join()
 
-    def share_of_asked(self):
-        """Return the share of some visits about which the agent was asked."""
+    def share_of_asked(self, kind=AUTHORIZE):
+        """Return the share of some visits for which the agent was asked."""
         mark, known = len(self.family.relay.requests), len(self.visits)
         wait_until(lambda: len(self.visits) >= known + 5 * VISITS, "visits")
-        return questions(self.family.relay, mark)[AUTHORIZE] / (len(self.visits) - known)
+        return questions(self.family.relay, mark)[kind] / (len(self.visits) - known)
 
 
 @pytest.mark.load  # twenty children in a second
@@ -179,6 +179,7 @@ def test_children_share_decisions_until_a_denial(programs, own_agent, relay):
     kept = family.watched(ROOTS, LEAF)
     with Crowd(family) as crowd:
         wait_until(lambda: crowd.share_of_asked() < 0.5, "shared decisions")
+        assert crowd.share_of_asked(LEAF) == 0  # the watch goes on with it
         own_agent.deny("friend", "web")
         wait_until(lambda: not family.serves(family.friend), "the denial")
         denied = time.monotonic()
