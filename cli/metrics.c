@@ -52,9 +52,9 @@ static void print_type(FILE *out, const char *name, const char *type, const char
 static void print_info(FILE *out, const cli_board *b)
 {
     print_name(out, "consul_provider_info", b);
-    print_label(out, "service", b->board.service);
-    print_label(out, "version", b->board.provider);
-    print_label(out, "openssl", b->board.openssl);
+    print_label(out, "service", b->board.head.service);
+    print_label(out, "version", b->board.head.provider);
+    print_label(out, "openssl", b->board.head.openssl);
     print_end(out, 1);
 }
 
@@ -127,7 +127,7 @@ static void print_lanes(FILE *out, const cli_board *b)
 
 static uint64_t refuses_all(const cli_board *b)
 {
-    return *b->board.refusal != '\0';
+    return *b->board.head.refusal != '\0';
 }
 
 static uint64_t processes(const cli_board *b)
@@ -178,7 +178,7 @@ static uint64_t verdicts(const cli_board *b)
 
 static uint64_t started(const cli_board *b)
 {
-    return (uint64_t)b->board.started;
+    return (uint64_t)b->board.head.started;
 }
 
 static uint64_t agent_answered(const cli_board *b)

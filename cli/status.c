@@ -128,14 +128,15 @@ static json_t *as_json(const cli_board *b)
         return json;
     rest = json_pack(
         "{s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o}",
-        "provider", board->provider, "openssl", board->openssl, "started",
-        cli_seconds(board->started, started), "service", board->service, "agent", board->agent,
-        "refusal", board->refusal, "admitted_clients", (json_int_t)cli_board_clients(b),
-        "admitted_by", admitted_of(b), "admitted_servers", (json_int_t)board->admitted_servers,
-        "agent_answered", (json_int_t)board->agent_answered, "agent_lost",
-        (json_int_t)board->agent_lost, "roots", (json_int_t)board->roots, "roots_changed",
-        (json_int_t)board->roots_changed, "slots_given_up", (json_int_t)board->slots_given_up,
-        "refused", refused_of(b), "leaves", leaves_of(b), "processes", processes_of(b));
+        "provider", board->head.provider, "openssl", board->head.openssl, "started",
+        cli_seconds(board->head.started, started), "service", board->head.service, "agent",
+        board->head.agent, "refusal", board->head.refusal, "admitted_clients",
+        (json_int_t)cli_board_clients(b), "admitted_by", admitted_of(b), "admitted_servers",
+        (json_int_t)board->admitted_servers, "agent_answered", (json_int_t)board->agent_answered,
+        "agent_lost", (json_int_t)board->agent_lost, "roots", (json_int_t)board->roots,
+        "roots_changed", (json_int_t)board->roots_changed, "slots_given_up",
+        (json_int_t)board->slots_given_up, "refused", refused_of(b), "leaves", leaves_of(b),
+        "processes", processes_of(b));
     json_object_update(json, rest);
     json_decref(rest);
     return json;
@@ -245,14 +246,14 @@ static void print_board(const cli_board *b)
         puts("\n  shows     a board of another version of the provider: start the program again");
         return;
     }
-    printf("\n  since     %s, provider %s, %s\n", cli_seconds(board->started, started),
-           board->provider, board->openssl);
-    if (*board->refusal != '\0') {
-        printf("  refuses   all TLS: %s\n", board->refusal);
+    printf("\n  since     %s, provider %s, %s\n", cli_seconds(board->head.started, started),
+           board->head.provider, board->head.openssl);
+    if (*board->head.refusal != '\0') {
+        printf("  refuses   all TLS: %s\n", board->head.refusal);
         return;
     }
-    printf("  governs   %s%s; agent %s\n", *board->service == '\0' ? "stand-ins" : "service ",
-           board->service, board->agent);
+    printf("  governs   %s%s; agent %s\n", *board->head.service == '\0' ? "stand-ins" : "service ",
+           board->head.service, board->head.agent);
     print_contact(board);
     print_leaves(b);
     print_processes(b);

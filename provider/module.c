@@ -253,8 +253,10 @@ int OSSL_provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in,
     prov->core = core;
     prov_events_listen();
     configure(prov);
-    prov_board_open(prov->store == NULL ? NULL : consul_store_settings(prov->store),
-                    &prov->unusable);
+    prov_board_describe(prov->store == NULL ? NULL : consul_store_settings(prov->store),
+                        &prov->unusable);
+    if (prov->store == NULL || consul_store_settings(prov->store)->service != NULL)
+        prov_board_open(); /* others do not pay for it before their first SSL_CTX */
     fits = prov_instances_add(prov);
     if (prov->store == NULL)
         prov_log_error(CONSUL_LOG_ERROR, "configuration_refused", &prov->unusable,

@@ -156,7 +156,7 @@ static bool refuses_all(long pid, char refusal[PROV_BOARD_TEXT])
 
     *refusal = '\0';
     if (cli_boards_find(&boards, pid, NULL) && boards.count > 0)
-        OPENSSL_strlcpy(refusal, boards.list[0].board.refusal, PROV_BOARD_TEXT);
+        OPENSSL_strlcpy(refusal, boards.list[0].board.head.refusal, PROV_BOARD_TEXT);
     cli_boards_free(&boards);
     return *refusal != '\0';
 }

@@ -99,11 +99,11 @@ static void clean_all(prov_board *board)
 {
     size_t i, lane;
 
-    clean(board->provider, PROV_BOARD_TEXT);
-    clean(board->openssl, PROV_BOARD_TEXT);
-    clean(board->service, PROV_BOARD_TEXT);
-    clean(board->agent, PROV_BOARD_TEXT);
-    clean(board->refusal, PROV_BOARD_TEXT);
+    clean(board->head.provider, PROV_BOARD_TEXT);
+    clean(board->head.openssl, PROV_BOARD_TEXT);
+    clean(board->head.service, PROV_BOARD_TEXT);
+    clean(board->head.agent, PROV_BOARD_TEXT);
+    clean(board->head.refusal, PROV_BOARD_TEXT);
     for (i = 0; i < PROV_BOARD_LEAVES; i++) {
         clean(board->leaves[i].id, PROV_BOARD_TEXT);
         clean(board->leaves[i].serial, sizeof(board->leaves[i].serial));

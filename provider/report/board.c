@@ -17,8 +17,9 @@
 #define MFD_NOEXEC_SEAL 0x0008U /* Linux 6.3 */
 #endif
 
-static prov_board hidden; /* counted in, and not shown */
-static _Atomic(prov_board *) board = &hidden;
+static prov_board_head head;
+static _Atomic(prov_board *) board; /* NULL while nothing is shown */
+static atomic_flag is_described = ATOMIC_FLAG_INIT, is_tried = ATOMIC_FLAG_INIT;
 
 static _Atomic(prov_board_process *) own; /* the place of this process, or NULL; it may be lost */
 static _Atomic int32_t own_pid;
@@ -29,11 +30,6 @@ static void forget_own(void)
 {
     atomic_store(&own, NULL);
     atomic_flag_clear(&takes);
-}
-
-static void keep_own_sane_over_fork(void)
-{
-    pthread_atfork(NULL, NULL, forget_own);
 }
 
 /* Return true where the kernel lets a file be as large. It ends a process by SIGXFSZ that asks for more (LimitFSIZE). */
@@ -64,32 +60,36 @@ static prov_board *map_board(void)
     return memory == MAP_FAILED ? NULL : memory;
 }
 
-void prov_board_open(const consul_settings *settings, const consul_error *refusal)
+void prov_board_describe(const consul_settings *settings, const consul_error *refusal)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    prov_board *expected = &hidden, *b;
-    int saved = errno;
-
-    pthread_once(&once, keep_own_sane_over_fork);
-    if (atomic_load_explicit(&board, memory_order_acquire) != &hidden
-        || (b = map_board()) == NULL) {
-        errno = saved;
+    if (atomic_flag_test_and_set(&is_described))
         return;
-    }
-    b->started = (int64_t)time(NULL);
-    OPENSSL_strlcpy(b->provider, CONSUL_PROVIDER_VERSION, PROV_BOARD_TEXT);
-    OPENSSL_strlcpy(b->openssl, OpenSSL_version(OPENSSL_VERSION), PROV_BOARD_TEXT);
+    head.started = (int64_t)time(NULL);
+    OPENSSL_strlcpy(head.provider, CONSUL_PROVIDER_VERSION, PROV_BOARD_TEXT);
+    OPENSSL_strlcpy(head.openssl, OpenSSL_version(OPENSSL_VERSION), PROV_BOARD_TEXT);
     if (settings == NULL)
-        OPENSSL_strlcpy(b->refusal, refusal->text, PROV_BOARD_TEXT);
+        OPENSSL_strlcpy(head.refusal, refusal->text, PROV_BOARD_TEXT);
     else if (settings->service != NULL)
-        OPENSSL_strlcpy(b->service, settings->service, PROV_BOARD_TEXT);
+        OPENSSL_strlcpy(head.service, settings->service, PROV_BOARD_TEXT);
     if (settings != NULL)
-        OPENSSL_strlcpy(b->agent,
+        OPENSSL_strlcpy(head.agent,
                         strchr(settings->address, '@') == NULL ? settings->address : "(not shown)",
                         PROV_BOARD_TEXT);
-    b->magic = PROV_BOARD_MAGIC;
-    if (!atomic_compare_exchange_strong(&board, &expected, b))
-        munmap(b, sizeof(*b));
+    pthread_atfork(prov_board_open, NULL, forget_own);
+}
+
+void prov_board_open(void)
+{
+    int saved = errno;
+    prov_board *b;
+
+    if (atomic_flag_test_and_set(&is_tried))
+        return;
+    if ((b = map_board()) != NULL) {
+        b->head = head;
+        b->magic = PROV_BOARD_MAGIC;
+        atomic_store_explicit(&board, b, memory_order_release);
+    }
     errno = saved;
 }
 
@@ -100,12 +100,18 @@ static void add_one(_Atomic uint64_t *counter)
 
 void prov_board_count_client(enum consul_basis basis)
 {
-    add_one(&atomic_load_explicit(&board, memory_order_acquire)->admitted_clients[basis]);
+    prov_board *b = atomic_load_explicit(&board, memory_order_acquire);
+
+    if (b != NULL)
+        add_one(&b->admitted_clients[basis]);
 }
 
 void prov_board_count_server(void)
 {
-    add_one(&atomic_load_explicit(&board, memory_order_acquire)->admitted_servers);
+    prov_board *b = atomic_load_explicit(&board, memory_order_acquire);
+
+    if (b != NULL)
+        add_one(&b->admitted_servers);
 }
 
 void prov_board_count_refused(int reason)
@@ -113,7 +119,7 @@ void prov_board_count_refused(int reason)
     prov_board *b = atomic_load_explicit(&board, memory_order_acquire);
     int place = reason - CONSUL_R_OUT_OF_MEMORY;
 
-    if (place >= 0 && place < PROV_BOARD_REASONS)
+    if (b != NULL && place >= 0 && place < PROV_BOARD_REASONS)
         add_one(&b->refused[place]);
 }
 
@@ -223,8 +229,11 @@ static void note_of_process(prov_board *b, const consul_event *event)
 
 void prov_board_note_event(const consul_event *event)
 {
-    prov_board *b = atomic_load_explicit(&board, memory_order_acquire);
+    prov_board *b;
 
+    prov_board_open();
+    if ((b = atomic_load_explicit(&board, memory_order_acquire)) == NULL)
+        return;
     if (event->kind == CONSUL_EVENT_AGENT_BACK)
         atomic_store_explicit(&b->agent_answered, (int64_t)time(NULL), memory_order_relaxed);
     else if (event->kind == CONSUL_EVENT_AGENT_LOST)
@@ -315,7 +324,7 @@ void prov_board_show_leaf(const consul_leaf *leaf)
         add_string(add_string(service, X509_get0_serialNumber(cert)), X509_get0_notAfter(cert));
     size_t i;
 
-    for (i = 0; i < PROV_BOARD_LEAVES; i++) {
+    for (i = 0; b != NULL && i < PROV_BOARD_LEAVES; i++) {
         prov_board_leaf *place = &b->leaves[i];
 
         if (!is_place_of(place, service))

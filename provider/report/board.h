@@ -54,13 +54,18 @@ typedef struct prov_board_process {
     prov_board_lane lanes[PROV_BOARD_LANES];
 } prov_board_process;
 
-typedef struct prov_board {
-    uint64_t magic;  /* the last member that is written at the start */
-    int64_t started; /* seconds since 1970 */
+/* The members of a board that do not change. */
+typedef struct prov_board_head {
+    int64_t started;                                          /* seconds since 1970 */
     char provider[PROV_BOARD_TEXT], openssl[PROV_BOARD_TEXT]; /* versions */
     char service[PROV_BOARD_TEXT]; /* of the settings; "" for stand-ins alone */
     char agent[PROV_BOARD_TEXT];   /* its address, without a password */
     char refusal[PROV_BOARD_TEXT]; /* why all TLS of the process is refused, or "" */
+} prov_board_head;
+
+typedef struct prov_board {
+    uint64_t magic; /* the last member that is written at the start */
+    prov_board_head head;
     _Atomic uint64_t
         admitted_clients[PROV_BOARD_BASES]; /* peers of a server, by enum consul_basis */
     _Atomic uint64_t admitted_servers;      /* peers of a client */
@@ -75,11 +80,14 @@ typedef struct prov_board {
     prov_board_process processes[PROV_BOARD_PROCESSES];
 } prov_board;
 
+/* Note the settings for the board, or a refusal for NULL. A later call changes nothing. */
+void prov_board_describe(const consul_settings *settings, const consul_error *refusal);
+
 /*
- * Show this process from now on, with these settings, or with a refusal for NULL. A later call changes
- * nothing. Where the kernel gives no memory, nothing is shown.
+ * Show this process from now on, as it was described. A later call does nothing. A fork opens the board, too, as children
+ * share it, and so does an event of the store. Where the kernel gives no memory, nothing is counted and shown.
  */
-void prov_board_open(const consul_settings *settings, const consul_error *refusal);
+void prov_board_open(void);
 
 /* Count a client that was admitted, a server that was, and a handshake that was refused. */
 void prov_board_count_client(enum consul_basis basis);

@@ -20,6 +20,7 @@
 #include "endpoint/endpoint.h"
 #include "instance/crypto.h"
 #include "instance/instances.h"
+#include "report/board.h"
 #include "tls/govern.h"
 #include "tls/guard.h"
 #include "tls/half.h"
@@ -129,14 +130,15 @@ static void on_store_ctx_free(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int i
 static _Thread_local bool is_loading; /* a constructor of a library may make an SSL_CTX */
 
 /*
- * Load the libraries for requests: programs confine themselves between their first SSL_CTX and the first
- * handshake. Without a library all TLS is refused, as with wrong settings.
+ * Show the process, and load the libraries for requests. Programs confine themselves between their first SSL_CTX and
+ * the first handshake. Without a library all TLS is refused, as with wrong settings.
  */
-static void load_libraries(void)
+static void begin_tls(void)
 {
     consul_store *store = prov_active_store(NULL);
     consul_error err = {0};
 
+    prov_board_open();
     is_loading = true;
     if (store != NULL && !consul_store_load(store, &err))
         prov_instances_refuse_tls(&err);
@@ -153,7 +155,7 @@ static void on_ssl_ctx_new(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int inde
     if (consul_store_in_request() || is_loading)
         return;
     prov_crypto_look();
-    pthread_once(&once, load_libraries);
+    pthread_once(&once, begin_tls);
     prov_tls_secure(ctx);
     SSL_CTX_set_client_hello_cb(ctx, on_client_hello, NULL);
     SSL_CTX_set_msg_callback(ctx, on_message);

@@ -84,7 +84,8 @@ static void test_a_limit_for_files_ends_no_process(void **state)
     if (child == 0) {
         if (setrlimit(RLIMIT_FSIZE, &little) != 0)
             _exit(1);
-        prov_board_open(&settings, NULL);
+        prov_board_describe(&settings, NULL);
+        prov_board_open();
         prov_board_count_server();
         _exit(find_board() != NULL);
     }
@@ -93,20 +94,71 @@ static void test_a_limit_for_files_ends_no_process(void **state)
     assert_int_equal(status, 0);
 }
 
+/* Run `check` in a child that has described its board, and has not opened it. It is before the first describe here. */
+static void run_unopened(int (*check)(void))
+{
+    char address[] = "http://127.0.0.1:8500";
+    consul_settings settings = {.address = address};
+    pid_t child = fork();
+    int status;
+
+    if (child == 0) {
+        prov_board_describe(&settings, NULL);
+        _exit(find_board() == NULL ? check() : 1);
+    }
+    assert_true(child > 0);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
+static int count_in_a_child(void)
+{
+    pid_t child = fork();
+    int status = 1;
+
+    if (child == 0) {
+        prov_board_count_server();
+        _exit(0);
+    }
+    return waitpid(child, &status, 0) == child && status == 0 && find_board() != NULL
+                   && find_board()->admitted_servers == 1
+               ? 0
+               : 2;
+}
+
+/* Its children would have a board each otherwise. */
+static void test_a_fork_opens_it(void **state)
+{
+    run_unopened(count_in_a_child);
+}
+
+static int hear_of_roots(void)
+{
+    prov_board_note_event(&(consul_event){.kind = CONSUL_EVENT_ROOTS_FIRST, .count = 3});
+    return find_board() != NULL && find_board()->roots == 3 ? 0 : 2;
+}
+
+static void test_an_event_opens_it(void **state)
+{
+    run_unopened(hear_of_roots);
+}
+
 static void test_it_shows_no_password(void **state)
 {
     char address[] = "http://user:word@127.0.0.1:8500", service[] = "web";
     consul_settings settings = {.address = address, .service = service};
     prov_board *board;
 
-    prov_board_open(&settings, NULL);
-    prov_board_open(NULL, &(consul_error){.reason = 1, .text = "a later instance"});
+    prov_board_describe(&settings, NULL);
+    prov_board_describe(NULL, &(consul_error){.reason = 1, .text = "a later instance"});
+    assert_null(find_board());
+    prov_board_open();
     board = find_board();
     assert_non_null(board);
     assert_true(board->magic == PROV_BOARD_MAGIC);
-    assert_string_equal(board->service, "web");
-    assert_string_equal(board->refusal, "");
-    assert_lacks(board->agent, "word");
+    assert_string_equal(board->head.service, "web");
+    assert_string_equal(board->head.refusal, "");
+    assert_lacks(board->head.agent, "word");
 }
 
 /* Only root may open the file of a mapping. */
@@ -362,6 +414,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_nothing_is_shown_before_it_is_open),
         cmocka_unit_test(test_a_limit_for_files_ends_no_process),
+        cmocka_unit_test(test_a_fork_opens_it),
+        cmocka_unit_test(test_an_event_opens_it),
         cmocka_unit_test(test_it_shows_no_password),
         cmocka_unit_test(test_its_size_is_sealed),
         cmocka_unit_test(test_children_and_threads_count_together),
