@@ -2,6 +2,7 @@
 /* The module in OpenSSL's hands: loading, configuring, unloading; no agent is asked anything. */
 #include "unit.h"
 
+#include <dlfcn.h>
 #include <libgen.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -385,6 +386,44 @@ static void test_configurations(void **state)
     assert_int_equal(bad, 0);
 }
 
+/* Return the status of the instance with these settings, and its errors. */
+static int status_with(const char *settings, char *errors, size_t size)
+{
+    config_file file = config_file_write(settings, NULL);
+    OSSL_LIB_CTX *libctx = OSSL_LIB_CTX_new();
+    OSSL_PROVIDER *provider;
+    int status = -1;
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_DEFN(OSSL_PROV_PARAM_STATUS, OSSL_PARAM_INTEGER, &status, sizeof(status)),
+        OSSL_PARAM_END,
+    };
+
+    setenv("OPENSSL_CONF", file.path, 1);
+    assert_non_null(libctx);
+    (void)OSSL_LIB_CTX_load_config(libctx, file.path);
+    provider = OSSL_PROVIDER_load(libctx, "consul"); /* the same one */
+    assert_non_null(provider);
+    assert_int_equal(OSSL_PROVIDER_get_params(provider, params), 1);
+    collect_errors(libctx, "consul://roots?x", errors, size);
+    OSSL_PROVIDER_unload(provider);
+    OSSL_LIB_CTX_free(libctx);
+    setenv("OPENSSL_CONF", "/dev/null", 1);
+    config_file_remove(&file);
+    return status;
+}
+
+/* An instance with a faulty configuration is there, and refuses all TLS. It does not run. */
+static void test_status(void **state)
+{
+    char errors[8192];
+
+    assert_int_equal(status_with("service = web", errors, sizeof(errors)), 1);
+    assert_int_equal(status_with("tls = 2", errors, sizeof(errors)), 0);
+    assert_contains(errors, "tls = \"2\": allowed are");
+    assert_int_equal(status_with("log = /dev/null/log", errors, sizeof(errors)), 0);
+    assert_contains(errors, "/dev/null/log");
+}
+
 static void test_secrets_stay_off_the_queue(void **state)
 {
     static const char *const settings[] = {
@@ -416,6 +455,46 @@ static void test_bad_environment(void **state)
     if (provider != NULL)
         OSSL_PROVIDER_unload(provider);
     OSSL_LIB_CTX_free(libctx);
+}
+
+/* ---- another libcrypto ---- */
+
+/* Functions of another libcrypto: the object that they are in has not the module's. */
+static OSSL_FUNC_core_get_params_fn other_get_params;
+static OSSL_FUNC_core_get_libctx_fn other_get_libctx;
+
+static int other_get_params(const OSSL_CORE_HANDLE *handle, OSSL_PARAM params[])
+{
+    return 1;
+}
+
+static OPENSSL_CORE_CTX *other_get_libctx(const OSSL_CORE_HANDLE *handle)
+{
+    return NULL;
+}
+
+static void test_another_libcrypto(void **state)
+{
+    static const OSSL_DISPATCH functions[] = {
+        {OSSL_FUNC_CORE_GET_PARAMS, (void (*)(void))other_get_params},
+        {OSSL_FUNC_CORE_GET_LIBCTX, (void (*)(void))other_get_libctx},
+        {OSSL_FUNC_BIO_READ_EX, (void (*)(void))other_get_params}, /* not called */
+        {OSSL_FUNC_BIO_CTRL, (void (*)(void))other_get_params},
+        {0, NULL},
+    };
+    void *module = dlopen(module_path(), RTLD_NOW | RTLD_LOCAL), *instance = NULL;
+    const OSSL_DISPATCH *out = NULL;
+    OSSL_provider_init_fn *init;
+    char errors[8192];
+
+    assert_non_null(module);
+    *(void **)&init = dlsym(module, "OSSL_provider_init");
+    assert_non_null(init);
+    assert_int_equal(init(NULL, functions, &out, &instance), 0);
+    assert_null(instance);
+    take_errors(errors, sizeof(errors));
+    assert_contains(errors, "this module is for another libcrypto");
+    dlclose(module);
 }
 
 static void test_reason_strings(void **state)
@@ -456,6 +535,7 @@ static int set_up(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_another_libcrypto, set_up), /* first: no instance was loaded */
         cmocka_unit_test_setup(test_params, set_up),
         cmocka_unit_test_setup(test_default_context, set_up),
         cmocka_unit_test_setup(test_success_leaves_the_queue, set_up),
@@ -467,6 +547,7 @@ int main(void)
         cmocka_unit_test_setup(test_too_many_instances, set_up),
         cmocka_unit_test_setup(test_threads, set_up),
         cmocka_unit_test_setup(test_configurations, set_up),
+        cmocka_unit_test_setup(test_status, set_up),
         cmocka_unit_test_setup(test_secrets_stay_off_the_queue, set_up),
         cmocka_unit_test_setup(test_bad_environment, set_up),
         cmocka_unit_test_setup(test_reason_strings, set_up),

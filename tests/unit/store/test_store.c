@@ -14,6 +14,7 @@
 #include <openssl/x509v3.h>
 
 #include "agent/authorize.h"
+#include "agent/decode.h"
 #include "base/lock.h"
 #include "cache/epoch.h"
 #include "http_server.h"
@@ -23,7 +24,7 @@
 
 #define TD "td.consul"
 
-static minted old_ca, new_ca, old_web, new_web, alice, bob;
+static minted old_ca, new_ca, old_web, new_web, expired_web, alice, bob;
 static minted odd; /* a CA that Go, the language of Consul, reads, and OpenSSL cannot use */
 
 /* An agent whose roots and leaf are those of a CA, which may change after some answers. */
@@ -185,6 +186,10 @@ static int make_world(void **state)
     new_ca = mint_ca(TD);
     old_web = mint_leaf(&old_ca, TD, "web");
     new_web = mint_leaf(&new_ca, TD, "web");
+    expired_web = mint(
+        &old_ca, (mint_order){.names = {{GEN_URI, "spiffe://" TD "/ns/default/dc/dc1/svc/web", 0}},
+                              .not_before = -2 * MINT_DAY,
+                              .not_after = -MINT_DAY});
     alice = mint_leaf(&old_ca, TD, "alice");
     bob = mint_leaf(&old_ca, TD, "bob");
     odd = mint_unusable_ca(TD);
@@ -197,6 +202,7 @@ static int free_world(void **state)
     minted_free(&new_ca);
     minted_free(&old_web);
     minted_free(&new_web);
+    minted_free(&expired_web);
     minted_free(&alice);
     minted_free(&bob);
     minted_free(&odd);
@@ -616,6 +622,27 @@ static void test_refused(void **state)
     assert_error(&err, CONSUL_R_AGENT_REFUSED, "/v1/agent/connect/ca/roots");
 }
 
+/* The agent's word is not the reason where the last leaf has expired meanwhile. */
+static void test_an_expired_leaf_is_the_reason(void **state)
+{
+    static const consul_scope scope = {.ns = "default"};
+    fixture *f = *state;
+    consul_entry *entry =
+        consul_table_entry(f->store->table, CONSUL_KIND_LEAF, "web", &scope, NULL);
+    char *body = leaf_body(&expired_web, false);
+    consul_leaf *leaf = consul_leaf_decode(body, strlen(body), NULL, NULL);
+    consul_error err = {0};
+
+    assert_true(entry != NULL && leaf != NULL);
+    assert_true(consul_entry_keep_leaf(entry, leaf, NULL, CONSUL_ASKED, consul_now_us(), 0));
+    f->status = 403;
+    assert_int_equal(get_leaf(f, "web", NULL, &err), 0);
+    assert_error(&err, CONSUL_R_OWN_IDENTITY_INVALID, "the last leaf of \"web\" expired on ");
+    assert_contains(err.text, "HTTP status 403: Permission denied");
+    consul_leaf_unref(leaf);
+    free(body);
+}
+
 static void test_no_time(void **state)
 {
     fixture *f = *state;
@@ -714,6 +741,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_stale, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_plain_request_finds_the_rotation, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_an_expired_leaf_is_the_reason, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_no_time, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_references, set_up, tear_down),
         cmocka_unit_test(test_no_service),

@@ -215,6 +215,23 @@ static void test_sessions_of_friends(void **state)
 }
 
 /* A session from before the context had its leaf is not resumed, either. */
+/* A session that no other handshake may resume takes no place in the server's cache. */
+static void test_no_session_is_kept(void **state)
+{
+    size_t v;
+
+    for (v = 0; v < 2; v++) {
+        SSL_CTX *server_ctx = tls_ctx(tls_versions[v], &world.web);
+        SSL_SESSION *session;
+
+        stateful(server_ctx);
+        session = session_of_a_friend(tls_versions[v], server_ctx, NULL);
+        assert_int_equal(SSL_CTX_sess_number(server_ctx), 0);
+        SSL_SESSION_free(session);
+        SSL_CTX_free(server_ctx);
+    }
+}
+
 static void test_sessions_from_before(void **state)
 {
     size_t i, v;
@@ -407,6 +424,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_ordinary_sessions, tls_reset),
         cmocka_unit_test_setup(test_sessions_of_friends, tls_reset),
+        cmocka_unit_test_setup(test_no_session_is_kept, tls_reset),
         cmocka_unit_test_setup(test_sessions_from_before, tls_reset),
         cmocka_unit_test_setup(test_sessions_of_a_server_without_a_certificate, tls_reset),
         cmocka_unit_test_setup(test_each_connection_is_asked_about, tls_reset),

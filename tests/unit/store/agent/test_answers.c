@@ -234,6 +234,28 @@ static void test_timeouts(void **state)
     }
 }
 
+/* A request that got the rest of a handshake's time proves no loss. */
+static void test_a_short_rest_of_time(void **state)
+{
+    agent_fixture *f = *state;
+    const int64_t half = 100;
+    int more;
+
+    f->reply = (http_reply){.manner = HTTP_HANG};
+    f->settings.authorize_timeout = (int)(2 * half);
+    for (more = 0; more < 2; more++) {
+        const consul_request request = {
+            .path = PATH, .deadline = consul_deadline_after(more ? 2 * half : half - 1)};
+        consul_answer answer;
+        consul_error err = {0};
+
+        assert_int_equal(agent_ask(f, &request, &answer, &err), 0);
+        assert_error(&err, CONSUL_R_AGENT_TIMEOUT, PATH);
+        assert_int_equal(answer.unanswered, more);
+        assert_int_equal(answer.lost, more);
+    }
+}
+
 /* ---- cancelled threads ---- */
 
 typedef struct asker {
@@ -281,6 +303,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_size_limit, agent_set_up, agent_tear_down),
         cmocka_unit_test_setup_teardown(test_no_time_left, agent_set_up, agent_tear_down),
         cmocka_unit_test_setup_teardown(test_timeouts, agent_set_up, agent_tear_down),
+        cmocka_unit_test_setup_teardown(test_a_short_rest_of_time, agent_set_up, agent_tear_down),
         cmocka_unit_test_setup_teardown(test_cancelled_threads, agent_set_up, agent_tear_down),
     };
 

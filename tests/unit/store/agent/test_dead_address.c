@@ -4,6 +4,7 @@
 
 #include <arpa/inet.h>
 #include <dlfcn.h>
+#include <errno.h>
 #include <linux/filter.h>
 #include <netdb.h>
 #include <stdio.h>
@@ -40,6 +41,28 @@ __attribute__((visibility("default"))) int getaddrinfo(const char *node, const c
         error = libcs(dead, service, hints, next);
     }
     return error;
+}
+
+static int inheritable;       /* sockets that an executed program would inherit */
+static int sockets_left = -1; /* further ones cannot be opened; -1 for any number */
+
+typedef int opener(int, int, int);
+
+/* In place of the C library's: a process comes to its limit of open files. */
+__attribute__((visibility("default"))) int socket(int family, int type, int protocol)
+{
+    static opener *libcs;
+
+    if (libcs == NULL)
+        *(void **)&libcs = dlsym(RTLD_NEXT, "socket");
+    if (sockets_left == 0) {
+        errno = EMFILE;
+        return -1;
+    }
+    inheritable += (type & SOCK_CLOEXEC) == 0 && (type & SOCK_STREAM) != 0;
+    if (sockets_left > 0 && (type & SOCK_STREAM) != 0)
+        sockets_left--;
+    return libcs(family, type, protocol);
 }
 
 static const struct sockaddr *address_of(const char *host, int port)
@@ -128,11 +151,46 @@ static void test_the_dead_one_alone(void **state)
     is_alone = false;
 }
 
+static void test_no_program_inherits_a_socket(void **state)
+{
+    agent_fixture *f = *state;
+    consul_error err = {0};
+
+    inheritable = 0;
+    assert_int_equal(ask(f, &err), 1);
+    assert_int_equal(inheritable, 0);
+}
+
+/* The agent may be at an address for which this process has no socket. */
+static void test_a_shortage_after_a_refusal(void **state)
+{
+    agent_fixture *f = *state;
+    const consul_request request = {.path = PATH, .deadline = CONSUL_NO_DEADLINE};
+    consul_answer answer;
+    consul_error err = {0};
+
+    snprintf(f->address, sizeof(f->address), "agent.test:%d", http_server_port(f->server));
+    dead_count = 1; /* no program listens there */
+    sockets_left = 1;
+    assert_int_equal(agent_ask(f, &request, &answer, &err), 0);
+    sockets_left = -1;
+    assert_false(answer.lost);
+    assert_error(&err, CONSUL_R_AGENT_UNREACHABLE, "this process could not open a socket");
+    is_alone = true;
+    assert_int_equal(agent_ask(f, &request, &answer, NULL), 0);
+    is_alone = false;
+    assert_true(answer.lost);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_all_but_the_last, agent_set_up, agent_tear_down),
         cmocka_unit_test_setup_teardown(test_the_dead_one_alone, agent_set_up, agent_tear_down),
+        cmocka_unit_test_setup_teardown(test_no_program_inherits_a_socket, agent_set_up,
+                                        agent_tear_down),
+        cmocka_unit_test_setup_teardown(test_a_shortage_after_a_refusal, agent_set_up,
+                                        agent_tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,6 +3,7 @@
 #include "unit.h"
 
 #include <dirent.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -13,6 +14,7 @@
 
 #include "agent/decode.h"
 #include "identity/snapshots.h"
+#include "mint.h"
 
 #define FILE_MAX_SIZE ((size_t)1 << 20)
 #define CORPUS_MIN 20 /* cases in each folder: fewer, and the corpus was not found */
@@ -312,6 +314,78 @@ static void test_without_memory(void **state)
     json_decref(json);
 }
 
+/* A token of a thousand years is renewed after some of one year. */
+static void test_a_long_life(void **state)
+{
+    static const char body[] = "{\"SecretID\": \"a\", \"CreateTime\": \"2026-11-28T00:00:00Z\", "
+                               "\"ExpirationTime\": \"3026-11-28T00:00:00Z\"}";
+    char token[8];
+    int64_t life;
+
+    assert_int_equal(consul_login_decode(body, sizeof(body) - 1, token, sizeof(token), &life, NULL),
+                     1);
+    assert_string_equal(token, "a");
+    assert_int_equal(life, 366 * 24 * 3600 * INT64_C(1000));
+}
+
+/* ---- secrets ---- */
+
+static const char *secret; /* the beginning of a text that no freed block may have */
+static int left_behind;
+
+static void *zeroing_malloc(size_t size)
+{
+    return calloc(1, size);
+}
+
+static void look_and_free(void *block)
+{
+    if (block != NULL && malloc_usable_size(block) >= strlen(secret)
+        && memcmp(block, secret, strlen(secret)) == 0)
+        left_behind++;
+    free(block);
+}
+
+static void test_a_token_is_overwritten(void **state)
+{
+    static const char body[] = "{\"SecretID\": \"7f3c61aa-53cd\", \"AccessorID\": \"a\"}";
+    char token[64];
+    int64_t life;
+
+    secret = "7f3c61aa-53cd";
+    left_behind = 0;
+    json_set_alloc_funcs(zeroing_malloc, look_and_free);
+    assert_int_equal(consul_login_decode(body, sizeof(body) - 1, token, sizeof(token), &life, NULL),
+                     1);
+    json_set_alloc_funcs(malloc, free);
+    assert_string_equal(token, secret);
+    assert_int_equal(left_behind, 0);
+}
+
+static void test_a_key_is_overwritten(void **state)
+{
+    minted ca = mint_ca("td.consul"), web = mint_leaf(&ca, "td.consul", "web");
+    char *cert = mint_cert_pem(web.cert), *key = mint_key_pem(web.key), *body;
+    json_t *json = json_pack("{s:s, s:s}", "CertPEM", cert, "PrivateKeyPEM", key);
+    consul_leaf *leaf;
+
+    body = json_dumps(json, 0);
+    json_decref(json);
+    secret = key;
+    left_behind = 0;
+    json_set_alloc_funcs(zeroing_malloc, look_and_free);
+    leaf = consul_leaf_decode(body, strlen(body), libctx, NULL);
+    json_set_alloc_funcs(malloc, free);
+    assert_non_null(leaf);
+    assert_int_equal(left_behind, 0);
+    consul_leaf_unref(leaf);
+    free(body);
+    free(cert);
+    free(key);
+    minted_free(&web);
+    minted_free(&ca);
+}
+
 /* ---- nobody is asked for a passphrase ---- */
 
 static int note_prompt(UI *ui)
@@ -349,6 +423,9 @@ int main(void)
         cmocka_unit_test(test_queue_is_kept),
         cmocka_unit_test(test_long_reason_is_cut),
         cmocka_unit_test(test_without_memory),
+        cmocka_unit_test(test_a_long_life),
+        cmocka_unit_test(test_a_token_is_overwritten),
+        cmocka_unit_test(test_a_key_is_overwritten),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);

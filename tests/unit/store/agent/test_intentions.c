@@ -41,6 +41,10 @@ static const struct {
     {ROW("friend", ALLOW, PEER) "," ROW("*", ALLOW, ""), NULL},
     {ROW("friend", ALLOW, PEER) "," ROW("*", DENY, ""), "about services of the peer"},
     {ROW("friend", DENY, PEER) "," ROW("*", ALLOW, ""), NULL},
+    {ROW("friend", DENY, PEER) "," ROW("*", DENY, ""), NULL}, /* the agent decides, likewise */
+    {ROW("friend", DENY, PEER), NULL},
+    {ROW("friend", DENY, PEER) "," ROW("friend", ALLOW, PEER),
+     "the intention allow friend => web is about"},
     {ROW("friend", ALLOW, "") "," ROW("*", ALLOW, PEER), NULL},
     {ROW("friend", ALLOW, PEER) "," ROW("*", ALLOW, JWT), "demands a JWT"},
     {"17, null, [], \"text\", {}," ROW("friend", ALLOW, JWT), "demands a JWT"},

@@ -34,6 +34,7 @@ static void test_which(void **state)
     consul_pending *all = *state;
     consul_request web = leaf("web", &here), api = leaf("api", &here), far = leaf("web", &there);
     consul_request roots = {.path = ROOTS, .scope = &here}, no_scope = leaf("web", NULL);
+    consul_request of_web = {.path = ROOTS, .last_segment = "web", .scope = &here};
 
     assert_false(consul_pending_any(all));
     consul_pending_add(all, &web, REASON);
@@ -43,6 +44,7 @@ static void test_which(void **state)
     assert_int_equal(consul_pending_find(all, &api), 0);
     assert_int_equal(consul_pending_find(all, &far), 0);
     assert_int_equal(consul_pending_find(all, &roots), 0);
+    assert_int_equal(consul_pending_find(all, &of_web), 0);
 }
 
 static void test_decisions_are_alike(void **state)

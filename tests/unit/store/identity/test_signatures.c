@@ -229,6 +229,31 @@ static void test_digests(void **state)
     minted_free(&web);
 }
 
+static bool digests_fail;
+
+int __real_EVP_DigestFinal_ex(EVP_MD_CTX *ctx, unsigned char *md, unsigned int *size);
+int __wrap_EVP_DigestFinal_ex(EVP_MD_CTX *ctx, unsigned char *md, unsigned int *size);
+
+int __wrap_EVP_DigestFinal_ex(EVP_MD_CTX *ctx, unsigned char *md, unsigned int *size)
+{
+    int ok = __real_EVP_DigestFinal_ex(ctx, md, size);
+
+    return digests_fail ? 0 : ok;
+}
+
+/* A digest that fails names no chain, whatever it has written. */
+static void test_a_digest_that_fails(void **state)
+{
+    static const unsigned char none[CONSUL_DIGEST_LEN];
+    minted leaf = mint(&ca, (mint_order){URI("web")});
+
+    digests_fail = true;
+    assert_int_equal(judge(leaf.cert, NULL, ca.cert), X509_V_OK);
+    digests_fail = false;
+    assert_memory_equal(digest, none, sizeof(none));
+    minted_free(&leaf);
+}
+
 static void test_expires_while_known(void **state)
 {
     minted brief = mint(&ca, (mint_order){URI("web"), .not_before = -60, .not_after = 2});
@@ -406,6 +431,7 @@ int main(void)
         cmocka_unit_test(test_verified_once),       cmocka_unit_test(test_spoilt),
         cmocka_unit_test(test_same_key_other_name), cmocka_unit_test(test_roots_of_today),
         cmocka_unit_test(test_other_intermediates), cmocka_unit_test(test_digests),
+        cmocka_unit_test(test_a_digest_that_fails), cmocka_unit_test(test_not_yet_valid),
         cmocka_unit_test(test_expires_while_known), cmocka_unit_test(test_not_yet_valid),
         cmocka_unit_test(test_clock_steps),         cmocka_unit_test(test_to_the_second),
         cmocka_unit_test(test_many_chains),         cmocka_unit_test(test_threads),

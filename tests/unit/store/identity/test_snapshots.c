@@ -6,6 +6,7 @@
 
 #include <openssl/x509v3.h>
 
+#include "identity/cert.h"
 #include "identity/snapshots.h"
 #include "mint.h"
 
@@ -555,13 +556,46 @@ static void test_next_expiry(void **state)
     }
 }
 
+static bool has_size = true, has_bits = true;
+
+int __real_EVP_PKEY_get_size(const EVP_PKEY *key);
+int __wrap_EVP_PKEY_get_size(const EVP_PKEY *key);
+int __real_EVP_PKEY_get_security_bits(const EVP_PKEY *key);
+int __wrap_EVP_PKEY_get_security_bits(const EVP_PKEY *key);
+
+int __wrap_EVP_PKEY_get_size(const EVP_PKEY *key)
+{
+    return has_size ? __real_EVP_PKEY_get_size(key) : 0;
+}
+
+int __wrap_EVP_PKEY_get_security_bits(const EVP_PKEY *key)
+{
+    return has_bits ? __real_EVP_PKEY_get_security_bits(key) : 0;
+}
+
+/* OpenSSL may read a key without memory, and find no sizes of it. */
+static void test_keys_without_sizes(void **state)
+{
+    STACK_OF(X509) *certs = sk_X509_new_null();
+
+    assert_true(sk_X509_push(certs, ca.cert) > 0);
+    assert_true(consul_certs_are_usable(certs));
+    has_size = false;
+    assert_false(consul_certs_are_usable(certs));
+    has_size = true;
+    has_bits = false;
+    assert_false(consul_certs_are_usable(certs));
+    has_bits = true;
+    sk_X509_free(certs);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_references),    cmocka_unit_test(test_accessors),
         cmocka_unit_test(test_leaf_check),    cmocka_unit_test(test_verify),
         cmocka_unit_test(test_verify_bad_ca), cmocka_unit_test(test_empty_names),
-        cmocka_unit_test(test_next_expiry),
+        cmocka_unit_test(test_next_expiry),   cmocka_unit_test(test_keys_without_sizes),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);

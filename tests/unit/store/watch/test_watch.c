@@ -122,14 +122,21 @@ static bool is_vouched_for(consul_entry *entry)
     return fresh;
 }
 
-/* Note that a handshake has asked for the roots in vain. */
-static void note_timeout(fixture *f)
+/* Note that a handshake has asked for the roots in vain. It had so much time, or any if 0. */
+static void note_timeout_within(fixture *f, int64_t time)
 {
     consul_request request = consul_entry_request(f->roots);
     const consul_answer answer = {.began = consul_now_ms(), .unanswered = true, .lost = true};
     const consul_error err = {.reason = CONSUL_R_AGENT_TIMEOUT};
 
+    if (time != 0)
+        request.deadline = answer.began + time;
     consul_watch_note_failure(f->watch, &request, &answer, &err);
+}
+
+static void note_timeout(fixture *f)
+{
+    note_timeout_within(f, 0);
 }
 
 static int why_agent_hangs(fixture *f)
@@ -343,6 +350,24 @@ static void test_no_index(void **state)
     assert_false(is_vouched_for(f->roots));
 }
 
+/* The thread turns to the roots that are used most. No watch vouches for the ones that it leaves. */
+static void test_an_entry_that_is_left(void **state)
+{
+    static const consul_scope far = {.dc = "dc2"};
+    fixture *f = *state;
+    consul_entry *other = NULL;
+    int i;
+
+    start_watching(f);
+    live_agent_request(f->agent, LIVE_ROOTS, 1); /* it waits for a change */
+    assert_true(is_vouched_for(f->roots));
+    for (i = 0; i < 100; i++)
+        other = consul_table_entry(f->live, CONSUL_KIND_ROOTS, "", &far, NULL);
+    live_agent_set_index(f->agent, LIVE_ROOTS, 30);
+    WAIT_UNTIL(is_vouched_for(other));
+    assert_false(is_vouched_for(f->roots));
+}
+
 /* No watch vouches for roots if one of them is of no use: it may have been read without memory. */
 static void test_a_root_of_no_use(void **state)
 {
@@ -523,6 +548,21 @@ static void test_silence(void **state)
 }
 
 /* A handshake that had no answer: the agent is tried until it has one. */
+/* A request that got the rest of a handshake's time proves no hang. */
+static void test_a_short_rest_of_time(void **state)
+{
+    fixture *f = *state;
+    int64_t half = f->settings.authorize_timeout / 2;
+
+    start_watching(f);
+    live_agent_request(f->agent, LIVE_ROOTS, 1);
+    live_agent_behave(f->agent, LIVE_ROOTS, LIVE_HANG); /* no probe ends a hang */
+    note_timeout_within(f, half - 1);
+    assert_false(agent_hangs(f));
+    note_timeout_within(f, half);
+    assert_true(agent_hangs(f));
+}
+
 static void test_probes(void **state)
 {
     fixture *f = *state;
@@ -942,6 +982,7 @@ int main(void)
         TEST(test_idle),
         TEST(test_indexes),
         TEST(test_no_index),
+        TEST(test_an_entry_that_is_left),
         TEST(test_a_root_of_no_use),
         TEST(test_content),
         TEST(test_connections_are_kept),
@@ -952,6 +993,7 @@ int main(void)
         TEST(test_errors),
         cmocka_unit_test(test_jitter),
         TEST(test_silence),
+        TEST(test_a_short_rest_of_time),
         TEST(test_probes),
         TEST(test_probes_without_a_descriptor),
         TEST(test_probes_without_a_token),
