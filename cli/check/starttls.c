@@ -135,21 +135,21 @@ static bool begin_postgres(dialog *d)
 static bool begin_mysql(dialog *d)
 {
     static const unsigned char request[36] = {32, 0, 0, 1, 0x85, 0xae, 0x7f, 0, 0, 0, 0, 1, 33};
-    unsigned char packet[BYTES_MAX] = {0}, *end;
-    size_t len;
+    unsigned char packet[BYTES_MAX] = {0};
+    size_t len, end;
 
     if (!read_bytes(d, packet, 4))
         return false;
     len = packet[0] | (size_t)packet[1] << 8 | (size_t)packet[2] << 16;
     if (!read_bytes(d, packet, len))
         return false;
-    end = memchr(packet, '\0', len);
+    end = strnlen((const char *)packet, len);
     /* The version, a number of four bytes, eight of the salt and a zero; then the capabilities. */
-    if (packet[0] != 10 || end == NULL || (size_t)(end - packet) + 16 > len) {
+    if (packet[0] != 10 || end + 16 > len) {
         snprintf(d->why, CLI_STARTTLS_WHY, "it is no MySQL or MariaDB, or lets no client in");
         return false;
     }
-    if ((end[15] & 0x08) == 0) {
+    if ((packet[end + 15] & 0x08) == 0) {
         snprintf(d->why, CLI_STARTTLS_WHY, "its TLS is off");
         return false;
     }
