@@ -90,7 +90,8 @@ class Workshop:
 
         targets = introspect("--targets")
         files = {one["id"]: [os.path.relpath(name, self.build) for name in one["filename"]] for one in targets}
-        sources_of = {one["filename"][0]: sum((group["sources"] for group in one["target_sources"]), []) for one in targets}
+        sources_of = {one["filename"][0]: sum((group.get("sources", []) for group in one["target_sources"]), [])
+                      for one in targets}
         found = {}
         for test in introspect("--tests"):
             needs = sum((files[one] for one in test["depends"]), [])
@@ -105,6 +106,8 @@ class Workshop:
                 env = {**test["env"], "CONSUL_BINARY": str(setup / "consul-current"),
                        "CONNECT_PEER": str(setup / "connect-peer"), "VAULT_SERVER": str(setup / "vault"),
                        "TLSLITE": str(setup / "tlslite")}
+                for module in (ROOT / "build" / "tree-3.5").glob("usr/lib/*/ossl-modules/fips.so"):
+                    env.setdefault("CONSUL_TEST_FIPS_MODULE", str(module))  # Debian 12 has none
                 for path in sorted((self.folder / "tests" / "e2e").glob("test_*.py")):
                     argv = [sys.executable, "-B", "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", str(path)]
                     found[path.name] = Test(path.name, argv, env, needs, E2E_LIMIT_S, "", [])
