@@ -82,6 +82,19 @@ static void test_entries_come_again(void **state)
     }
 }
 
+/* Whether the end of an SSL is told is its own. The one before had the entry, too. */
+static void test_whose_end_is_told(void **state)
+{
+    endpoint **place;
+    size_t i;
+
+    for (i = 0; i < 6; i++) {
+        place = ssl_table_add(address(0), i % 2 == 0);
+        assert_int_equal(ssl_table_is_told(place), i % 2 == 0);
+        ssl_table_remove(place);
+    }
+}
+
 /* Return the number of failures: cmocka's own assertions are for the main thread. */
 static void *come_and_go(void *arg)
 {
@@ -184,6 +197,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_many),
         cmocka_unit_test(test_entries_come_again),
+        cmocka_unit_test(test_whose_end_is_told),
         cmocka_unit_test(test_threads),
         cmocka_unit_test(test_threads_in_one_row),
     };

@@ -408,6 +408,63 @@ static void test_threads(void **state)
         minted_free(&leaves[i]);
 }
 
+#define MEETERS 4
+#define MEETINGS 1000
+
+static minted meeting[2]; /* of one place: a valid leaf, and an expired one */
+static _Thread_local int believed;
+
+static int believe_here(X509_STORE_CTX *ctx)
+{
+    believed++;
+    return 1;
+}
+
+/* Return the number of times at which the expired leaf was known with the validity of the other. */
+static void *meet(void *arg)
+{
+    uintptr_t wrong = 0;
+    int i;
+
+    for (i = 0; i < MEETINGS; i++) {
+        believed = 0;
+        if (judge_with(believe_here, meeting[i % 2].cert, NULL, ca.cert) == X509_V_OK
+            && believed == 0 && i % 2 == 1)
+            wrong++;
+    }
+    return (void *)wrong;
+}
+
+/* Return the number of the place that the last chain has. */
+static int place_of_the_last(void)
+{
+    return (digest[0] << 8 | digest[1]) % 1024;
+}
+
+static void test_threads_at_one_place(void **state)
+{
+    pthread_t threads[MEETERS];
+    int place, i;
+    void *wrong;
+
+    meeting[0] = mint_leaf(&ca, TD, "web");
+    meeting[1] = mint(&ca, (mint_order){URI("web"), .not_before = -2 * MINT_DAY, .not_after = -10});
+    judge_with(believe, meeting[0].cert, NULL, ca.cert);
+    place = place_of_the_last();
+    for (i = 1; judge_with(believe, meeting[1].cert, NULL, ca.cert), place_of_the_last() != place;
+         i++)
+        ASN1_INTEGER_set_uint64(X509_get_serialNumber(meeting[1].cert),
+                                (uint64_t)1 << 40 | (uint64_t)i); /* no signature */
+    for (i = 0; i < MEETERS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, meet, NULL), 0);
+    for (i = 0; i < MEETERS; i++) {
+        assert_int_equal(pthread_join(threads[i], &wrong), 0);
+        assert_null(wrong);
+    }
+    minted_free(&meeting[0]);
+    minted_free(&meeting[1]);
+}
+
 static int make_world(void **state)
 {
     ca = mint_ca(TD);
@@ -428,13 +485,20 @@ static int end_world(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_verified_once),       cmocka_unit_test(test_spoilt),
-        cmocka_unit_test(test_same_key_other_name), cmocka_unit_test(test_roots_of_today),
-        cmocka_unit_test(test_other_intermediates), cmocka_unit_test(test_digests),
-        cmocka_unit_test(test_a_digest_that_fails), cmocka_unit_test(test_not_yet_valid),
-        cmocka_unit_test(test_expires_while_known), cmocka_unit_test(test_not_yet_valid),
-        cmocka_unit_test(test_clock_steps),         cmocka_unit_test(test_to_the_second),
-        cmocka_unit_test(test_many_chains),         cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_verified_once),
+        cmocka_unit_test(test_spoilt),
+        cmocka_unit_test(test_same_key_other_name),
+        cmocka_unit_test(test_roots_of_today),
+        cmocka_unit_test(test_other_intermediates),
+        cmocka_unit_test(test_digests),
+        cmocka_unit_test(test_a_digest_that_fails),
+        cmocka_unit_test(test_expires_while_known),
+        cmocka_unit_test(test_not_yet_valid),
+        cmocka_unit_test(test_clock_steps),
+        cmocka_unit_test(test_to_the_second),
+        cmocka_unit_test(test_many_chains),
+        cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_threads_at_one_place),
     };
 
     return cmocka_run_group_tests(tests, make_world, end_world);
