@@ -23,7 +23,7 @@
 #define SLOT_PAUSE_MS 1000   /* between two tries to get a slot */
 #define FIRST_BACKOFF_MS 250 /* after a failure; each further pause is twice as long */
 #define QUICK_MAX 2          /* quick answers without news that a query may get in turn */
-#define SOCKETS_MAX 8        /* libcurl's sockets at a time */
+#define SOCKETS_MAX 10       /* libcurl's sockets at a time */
 
 typedef struct consul_query {
     consul_entry *entry; /* NULL for an answer that is not kept */
