@@ -28,6 +28,8 @@ static minted old_ca, new_ca, old_web, new_web, expired_web, alice, bob;
 static minted odd; /* a CA that Go, the language of Consul, reads, and OpenSSL cannot use */
 
 /* An agent whose roots and leaf are those of a CA, which may change after some answers. */
+enum says { SAYS_YES, SAYS_NO, SAYS_NOTHING, LIMITS };
+
 typedef struct fixture {
     http_server *server;
     consul_store *store;
@@ -37,10 +39,10 @@ typedef struct fixture {
     bool lists_odd;           /* beside that */
     bool leaf_with_odd;       /* as an intermediate */
     int status;
-    enum { SAYS_YES, SAYS_NO, SAYS_NOTHING, LIMITS } of_alice; /* of others it says yes */
-    atomic_int questions;                                      /* about peers */
-    int leaves, roots;                                         /* how often each was asked for */
-    int index;        /* of its answers about leaves; 0 for none */
+    _Atomic(enum says) of_alice; /* of others it says yes */
+    atomic_int questions;        /* about peers */
+    int leaves, roots;           /* how often each was asked for */
+    int index;                   /* of its answers about leaves; 0 for none */
     const char *none; /* the answer to a request for a newer leaf, or NULL for the usual one */
     char headers[64];
     char last_leaf[256], last_waiting[256], last_roots[256];
