@@ -22,6 +22,7 @@ consul_agent *consul_agent_new_unloaded(const consul_settings *settings, consul_
         return NULL;
     }
     agent->settings = settings;
+    consul_libraries_note_root();
     return agent;
 }
 

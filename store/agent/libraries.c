@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include <curl/curl.h>
 #include <jansson.h>
@@ -60,6 +61,7 @@ static const char *const curl_inner_names[] = {
 
 static consul_error trouble; /* the reason not to use the libraries, written once */
 static void *curl_library;   /* written once */
+static struct stat old_root; /* of the first agent; zeros without one */
 
 /*
  * Return true where a function of that name in this process is neither a libcurl's nor of this
@@ -118,6 +120,43 @@ static int curl_flags(void)
     return -1;
 }
 
+static void note_root(void)
+{
+    if (stat("/", &old_root) != 0)
+        memset(&old_root, 0, sizeof(old_root));
+}
+
+void consul_libraries_note_root(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    pthread_once(&once, note_root);
+}
+
+/* Return true where the program has another root directory than at its start. */
+static bool has_other_root(void)
+{
+    struct stat now;
+
+    return old_root.st_ino != 0
+           && (stat("/", &now) != 0 || now.st_dev != old_root.st_dev
+               || now.st_ino != old_root.st_ino);
+}
+
+/* Note why a library cannot be loaded. NULL is no reason. */
+static void note_trouble(const char *file, const char *reason)
+{
+    if (reason == NULL)
+        reason = "no reason was given";
+    if (has_other_root())
+        consul_error_set(&trouble, CONSUL_R_SETTING_INVALID,
+                         "%s cannot be loaded: %s; this program has changed its root directory "
+                         "(chroot): set service, and the library is loaded before that",
+                         file, reason);
+    else
+        consul_error_set(&trouble, CONSUL_R_INTERNAL, "%s cannot be loaded: %s", file, reason);
+}
+
 /* Fill a table of function pointers from a library. Return the library. */
 static void *fill(void *table, const char *const *names, size_t count, const char *file, int flags)
 {
@@ -125,10 +164,7 @@ static void *fill(void *table, const char *const *names, size_t count, const cha
     size_t i;
 
     if (library == NULL) {
-        const char *reason = flags == -1 ? NULL : dlerror();
-
-        consul_error_set(&trouble, CONSUL_R_INTERNAL, "%s cannot be loaded: %s", file,
-                         reason == NULL ? "no reason was given" : reason);
+        note_trouble(file, flags == -1 ? NULL : dlerror());
         return NULL;
     }
     for (i = 0; i < count; i++) {

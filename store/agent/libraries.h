@@ -62,6 +62,9 @@
     X(json_string_value)            \
     X(json_vpack_ex)
 
+/* Note the root directory, so that a library that is missing in a later one has this reason. */
+void consul_libraries_note_root(void);
+
 /*
  * Load both libraries, once. Return 0 with an error where a library or a function is missing. No
  * function of the lists may be called then.

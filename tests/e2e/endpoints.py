@@ -54,11 +54,15 @@ def stand_in_files(programs, service):
     return Path(certificate), Path(key)
 
 
-def identity(programs, agent, kind, service):
-    """Return the openssl.cnf, its log, and the certificate and key by which a program is this service."""
+def identity(programs, agent, kind, service, is_set=False):
+    """Return the openssl.cnf, its log, and the certificate and key by which a program is this service.
+
+    With a stand-in the setting `service` is set, too, where `is_set`.
+    """
     log = Log(programs.path("connect.log"))
     if kind == "stand-in":
-        return programs.config(agent, log=log.path), log, *stand_in_files(programs, service)
+        settings = {"service": service} if is_set else {}
+        return programs.config(agent, log=log.path, **settings), log, *stand_in_files(programs, service)
     return programs.config(agent, service=service, log=log.path), log, *dummy_files(programs)
 
 
@@ -110,7 +114,7 @@ class Endpoint:
 
 
 def start(application, programs, agent, kind, service):
-    config, log, certificate, key = identity(programs, agent, kind, service)
+    config, log, certificate, key = identity(programs, agent, kind, service, getattr(application, "ROOT", False))
     process = application.start(programs, config, certificate, key)
     return Endpoint(application, programs, process, service, log)
 

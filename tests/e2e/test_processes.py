@@ -170,6 +170,32 @@ def test_a_program_without_tls_does_not_pay_for_libcurl(programs, settings, mapp
     assert done.stdout.strip() == mapped
 
 
+ANOTHER_ROOT = """
+import os, ssl, sys
+ssl.RAND_status()
+os.chroot(sys.argv[1])
+try:
+    one = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    one.check_hostname, one.verify_mode = False, ssl.CERT_NONE
+    one.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO()).do_handshake()
+except ssl.SSLWantReadError:
+    print("hello")
+except ssl.SSLError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("settings, hint", [({}, True), ({"service": "web"}, False)], ids=["no service", "service"])
+def test_a_root_without_the_libraries(programs, agent, open_folders, settings, hint):
+    """Dovecot's logins make their first SSL_CTX in an empty folder. A service has its libraries before."""
+    log = programs.path("log")
+    log.touch()
+    done = programs.run([PYTHON, "-c", ANOTHER_ROOT, open_folders("empty")],
+                        programs.config(agent, log=log, **settings), programs.leaks_allowed())
+    assert done.code == 0 and ("hello" in done.stdout) == (not hint), done
+    assert ("(chroot): set service, and the library is loaded before that" in log.read_text()) == hint
+
+
 def test_no_provider_is_looked_for_at_the_exit(programs, module):
     """A look takes locks of OpenSSL. A child that was forked amid handshakes may find them held for ever."""
     library = str(module.parents[1] / "tests" / "counted_looks.so")

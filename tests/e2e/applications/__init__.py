@@ -40,6 +40,7 @@ One module may be both. Further, where it differs from the usual:
                  True: a client that offers them
     OWN_TESTS    True: it has a file of tests, and is no row of the common ones
     is_there()   False: not on this host, or not on the system's OpenSSL
+    ROOT         True: has another root directory at its first SSL_CTX, so that it wants the setting `service`
     SHUT         True: a server that starts without the provider, with a stand-in, and then serves nobody
     SANITIZABLE  False: does not start where the address sanitizer is preloaded
 

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Dovecot, with a process for each connection, which has entered an empty folder and an own user before."""
+
+import signal
+
+from applications import documented
+from applications.common import launch, program
+
+NAME = "Dovecot"
+PORT = "993"
+S_CLIENT = []
+REQUEST = b"a LOGOUT\r\n"
+ANSWER = r"\* BYE Logging out"
+RESUMES = False
+ROOT = True
+DEBIAN_12 = True
+SHUT = True
+RELOAD = (signal.SIGHUP, r"SIGHUP received")
+
+WRAPPER = """\
+base_dir = {folder}/run
+state_dir = {folder}/state
+log_path = /dev/stderr
+listen = 127.0.0.1
+passdb {{
+  driver = static
+  args = nopassword
+}}
+"""
+
+
+def start(programs, config, certificate, key):
+    def make(folder, port):
+        file = folder / "dovecot.conf"
+        file.write_text(WRAPPER.format(folder=folder) + documented("dovecot/web.conf", {
+            "port = 993": f"port = {port}",
+            "/etc/consul-provider/web.pem": certificate,
+            "/etc/consul-provider/web.key": key,
+        }))
+        return [program("dovecot"), "-F", "-c", file]
+
+    return launch(programs, config, make, r"starting up for imap", early=True)
