@@ -256,7 +256,7 @@ endpoint *endpoint_find_repeating(const SSL *ssl, int op)
     OSSL_HANDSHAKE_STATE state = SSL_get_state(ssl);
     endpoint *e = state == TLS_ST_BEFORE || state == TLS_ST_OK ? NULL : endpoint_find(ssl);
 
-    if (e == NULL || e->security_op != op || e->security_state != state || !e->begun
+    if (e == NULL || e->security_op != op || e->security_state != state
         || e->ctx != SSL_get_SSL_CTX(ssl) || e->current != SSL_get_certificate(ssl))
         return NULL;
     return e;
