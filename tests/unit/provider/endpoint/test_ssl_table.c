@@ -3,8 +3,11 @@
 #include "unit.h"
 
 #include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "endpoint/ssl_table.h"
 
@@ -102,7 +105,7 @@ static void *come_and_go(void *arg)
     uintptr_t wrong = 0;
     endpoint **place;
 
-    for (turn = 0; turn < TURNS; turn++) {
+    for (turn = 0; turn < TURNS && wrong == 0; turn++) {
         for (i = first; i < OWN * THREADS; i += THREADS) {
             place = ssl_table_add(address(i), true);
             wrong += place == NULL || *place != NULL;
@@ -141,7 +144,7 @@ static void test_threads(void **state)
 
 static pthread_barrier_t all_there;
 
-/* Let one SSL of the row come and go. Count the times at which the entry was another thread's, too. */
+/* Let one SSL of the row come and go, until the entry was another thread's, too. */
 static void *meet(void *arg)
 {
     const void *ssl = arg;
@@ -150,17 +153,14 @@ static void *meet(void *arg)
     size_t turn;
 
     pthread_barrier_wait(&all_there);
-    for (turn = 0; turn < MEETINGS; turn++) {
+    for (turn = 0; turn < MEETINGS && wrong == 0; turn++) {
         place = ssl_table_add(ssl, true);
-        if (place == NULL || *place != NULL) {
-            wrong++;
-            continue;
-        }
+        if (place == NULL || *place != NULL)
+            return (void *)1;
         *place = own;
-        if (ssl_table_find(ssl) != place || *place != own)
-            wrong++;
-        else
-            ssl_table_remove(place);
+        wrong += ssl_table_find(ssl) != place || *place != own;
+        ssl_table_remove(place);
+        wrong += ssl_table_find(ssl) != NULL;
     }
     return (void *)wrong;
 }
@@ -175,13 +175,14 @@ static void test_threads_in_one_row(void **state)
     void *wrong;
 
     ssl_table_remove(first);
-    for (i = 0; found < THREADS; i++) {
+    for (i = 0; found < THREADS && i < MANY; i++) {
         endpoint **place = ssl_table_add(address(i), true);
 
         ssl_table_remove(place);
         if (place == first)
             ssls[found++] = address(i);
     }
+    assert_int_equal(found, THREADS);
     assert_int_equal(pthread_barrier_init(&all_there, NULL, THREADS), 0);
     for (i = 0; i < THREADS; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, meet, (void *)ssls[i]), 0);
@@ -192,9 +193,84 @@ static void test_threads_in_one_row(void **state)
     pthread_barrier_destroy(&all_there);
 }
 
+/* ---- new entries in the same rows ---- */
+
+#define ADDRESSES 200000
+#define ROWS 1000
+
+typedef struct row_of_one {
+    endpoint **entry; /* each row has one free entry, by which it is known */
+    const void *ssl;
+} row_of_one;
+
+static row_of_one all[ADDRESSES];
+static size_t firsts[ROWS], rows; /* the first of THREADS addresses in a row */
+
+static int compare(const void *a, const void *b)
+{
+    uintptr_t one = (uintptr_t)((const row_of_one *)a)->entry,
+              other = (uintptr_t)((const row_of_one *)b)->entry;
+
+    return (one > other) - (one < other);
+}
+
+static void find_rows(void)
+{
+    size_t i;
+
+    for (i = 0; i < ADDRESSES; i++) {
+        all[i] = (row_of_one){ssl_table_add(address(i), true), address(i)};
+        ssl_table_remove(all[i].entry);
+    }
+    qsort(all, ADDRESSES, sizeof(all[0]), compare);
+    for (i = 0; i + THREADS <= ADDRESSES && rows < ROWS; i++) {
+        if (all[i].entry == all[i + THREADS - 1].entry
+            && (rows == 0 || all[firsts[rows - 1]].entry != all[i].entry))
+            firsts[rows++] = i;
+    }
+    assert_int_equal(rows, ROWS);
+}
+
+static atomic_size_t arrived;
+
+static void *add_to_each_row(void *arg)
+{
+    size_t i;
+
+    for (i = 0; i < rows; i++) {
+        atomic_fetch_add(&arrived, 1);
+        while (atomic_load(&arrived) < (i + 1) * THREADS)
+            sched_yield();
+        ssl_table_add(all[firsts[i] + (uintptr_t)arg].ssl, true);
+    }
+    return NULL;
+}
+
+/* All threads add an SSL to the same row, and then to the next one. None is lost. */
+static void test_threads_that_add(void **state)
+{
+    pthread_t threads[THREADS];
+    size_t i, k;
+
+    find_rows();
+    for (i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, add_to_each_row, (void *)i), 0);
+    for (i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+    for (i = 0; i < rows; i++) {
+        for (k = 0; k < THREADS; k++) {
+            endpoint **place = ssl_table_find(all[firsts[i] + k].ssl);
+
+            assert_non_null(place);
+            ssl_table_remove(place);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_threads_that_add), /* first: a row has one entry at most */
         cmocka_unit_test(test_many),
         cmocka_unit_test(test_entries_come_again),
         cmocka_unit_test(test_whose_end_is_told),

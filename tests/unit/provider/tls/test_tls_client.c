@@ -296,6 +296,47 @@ static void test_displaced_clients(void **state)
     }
 }
 
+static minted same_key; /* a leaf of the key of an ordinary certificate */
+
+static int use_same_key(SSL *ssl, void *arg)
+{
+    return SSL_use_certificate(ssl, same_key.cert);
+}
+
+/* A leaf comes in the handshake, in place of an ordinary certificate of the same key. No ordinary server of TLS 1.3 sees it. */
+static void test_a_leaf_of_the_same_key(void **state)
+{
+    static const unsigned int displaced[] = {HOSTILE_SECURITY, HOSTILE_ALL};
+    size_t i, v;
+
+    same_key = mint(
+        &world.ca, (mint_order){.names = {{GEN_URI, SERVICE("friend"), 0}}, .key = world.site.key});
+    for (i = 0; i < 2; i++) {
+        for (v = 0; v < 2; v++) {
+            OSSL_LIB_CTX *libctx;
+            SSL_CTX *server_ctx = outside_server(tls_versions[v], "ECDSA", &libctx);
+            SSL_CTX *client_ctx = tls_ctx(tls_versions[v], &world.site);
+            SSL *client, *server;
+            tls_outcome outcome;
+
+            hostile_displace(client_ctx, displaced[i]);
+            SSL_CTX_set_cert_cb(client_ctx, use_same_key, NULL);
+            tls_pair_with(client_ctx, server_ctx, libctx, false, &client, &server);
+            outcome = tls_talk(client, server);
+            if (is_still_ours()) {
+                assert_refused("an ordinary server", &outcome);
+                if (tls_versions[v] == TLS1_3_VERSION)
+                    assert_null(SSL_get0_peer_certificate(server));
+            }
+            tls_close(client, server);
+            SSL_CTX_free(client_ctx);
+            SSL_CTX_free(server_ctx);
+            OSSL_LIB_CTX_free(libctx);
+        }
+    }
+    minted_free(&same_key);
+}
+
 /* The session of a client from before it had its leaf. */
 static void test_displaced_clients_forget_sessions(void **state)
 {
@@ -373,6 +414,7 @@ int main(void)
         cmocka_unit_test_setup(test_late_leaf, tls_reset),
         cmocka_unit_test_setup(test_leaf_on_the_ssl, tls_reset),
         cmocka_unit_test_setup(test_displaced_clients, tls_reset),
+        cmocka_unit_test_setup(test_a_leaf_of_the_same_key, tls_reset),
         cmocka_unit_test_setup(test_displaced_clients_forget_sessions, tls_reset),
         cmocka_unit_test_setup(test_own_security_callback, tls_reset),
     };

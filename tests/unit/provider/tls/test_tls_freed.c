@@ -220,6 +220,63 @@ static void test_under_another_default(void **state)
     OSSL_LIB_CTX_free(elsewhere);
 }
 
+static int put_off(SSL *ssl, int *alert, void *arg)
+{
+    return SSL_CLIENT_HELLO_RETRY;
+}
+
+/*
+ * A server has its ClientHello, and no number of its own yet. Then it is freed, and another one has its address. OpenSSL
+ * tells of neither.
+ */
+static void test_another_without_a_number(void **state)
+{
+    SSL_CTX *server_ctx = tls_ctx(TLS1_3_VERSION, &world.web),
+            *client_ctx = tls_ctx(TLS1_3_VERSION, NULL);
+    OSSL_LIB_CTX *elsewhere = OSSL_LIB_CTX_new(), *usual;
+    SSL *client, *server, *older;
+    BIO *client_bio, *server_bio;
+    tls_outcome outcome;
+
+    assert_non_null(elsewhere);
+    SSL_CTX_set_client_hello_cb(server_ctx, put_off, NULL);
+    usual = OSSL_LIB_CTX_set0_default(elsewhere);
+    tls_pair(client_ctx, server_ctx, &client, &server);
+    OSSL_LIB_CTX_set0_default(usual);
+    SSL_do_handshake(client);
+    assert_int_equal(SSL_get_error(server, SSL_do_handshake(server)),
+                     SSL_ERROR_WANT_CLIENT_HELLO_CB);
+    again[0] = older = server;
+    OSSL_LIB_CTX_set0_default(elsewhere);
+    SSL_free(server);
+    SSL_free(client);
+    SSL_CTX_free(server_ctx);
+    SSL_CTX_free(client_ctx);
+    OSSL_LIB_CTX_set0_default(usual);
+    assert_non_null(places[0]);
+
+    server_ctx = tls_ctx(TLS1_3_VERSION, &world.site);
+    client_ctx = tls_ctx(TLS1_3_VERSION, NULL);
+    OSSL_LIB_CTX_set0_default(elsewhere);
+    server = SSL_new(server_ctx); /* first, to have the address */
+    client = SSL_new(client_ctx);
+    OSSL_LIB_CTX_set0_default(usual);
+    assert_ptr_equal(server, older);
+    assert_true(BIO_new_bio_pair(&client_bio, 1 << 16, &server_bio, 1 << 16));
+    SSL_set_bio(client, client_bio, client_bio);
+    SSL_set_bio(server, server_bio, server_bio);
+    SSL_set_connect_state(client);
+    SSL_set_accept_state(server);
+    outcome = tls_talk(client, server);
+    assert_talked("an ordinary server", &outcome);
+    OSSL_LIB_CTX_set0_default(elsewhere);
+    tls_close(client, server);
+    OSSL_LIB_CTX_set0_default(usual);
+    SSL_CTX_free(server_ctx);
+    SSL_CTX_free(client_ctx);
+    OSSL_LIB_CTX_free(elsewhere);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -227,6 +284,7 @@ int main(void)
         cmocka_unit_test_setup(test_nothing_is_kept, tls_reset),
         cmocka_unit_test_setup(test_under_another_default, tls_reset),
         cmocka_unit_test_setup(test_another_at_its_address, tls_reset),
+        cmocka_unit_test_setup(test_another_without_a_number, tls_reset),
     };
 
     /* Before anything else is allocated. */

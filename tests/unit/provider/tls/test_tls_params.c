@@ -181,12 +181,43 @@ static void test_inside_of_a_callback(void **state)
     }
 }
 
+/* It gives them between two steps of a handshake. */
+static void test_between_two_steps(void **state)
+{
+    size_t v, i;
+
+    for (v = 0; v < 2; v++) {
+        for (i = 0; i < ALL_WAYS; i++) {
+            SSL_CTX *server_ctx = tls_ctx(tls_versions[v], &world.web);
+            SSL_CTX *client_ctx = tls_ctx(tls_versions[v], &world.friend);
+            SSL *client, *server;
+            tls_outcome outcome;
+
+            gives_inside = false;
+            tls_pair(client_ctx, server_ctx, &client, &server);
+            SSL_set_info_callback(server, count_info);
+            SSL_do_handshake(client);
+            SSL_do_handshake(server);
+            assert_false(SSL_is_init_finished(server));
+            ways[i](server);
+            told = 0;
+            outcome = tls_talk(client, server);
+            assert_talked("a friend", &outcome);
+            assert_true(told > 0);
+            tls_close(client, server);
+            SSL_CTX_free(server_ctx);
+            SSL_CTX_free(client_ctx);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_a_switch, tls_reset),
         cmocka_unit_test_setup(test_callbacks_of_the_application, tls_reset),
         cmocka_unit_test_setup(test_inside_of_a_callback, tls_reset),
+        cmocka_unit_test_setup(test_between_two_steps, tls_reset),
     };
 
     return cmocka_run_group_tests(tests, tls_set_up, tls_tear_down);
