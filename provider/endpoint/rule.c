@@ -4,6 +4,7 @@
 #include "endpoint/certificates.h"
 #include "endpoint/fields.h"
 #include "endpoint/handshake.h"
+#include "endpoint/stop.h"
 #include "instance/instances.h"
 
 #include <string.h>
@@ -138,6 +139,8 @@ enum endpoint_rule endpoint_judge(endpoint *e, SSL *ssl)
     bool changed = is_another_handshake(e, ssl) || is_new;
     enum endpoint_rule rule;
 
+    if (changed && e->held_back)
+        endpoint_release(e, ssl);
     if (changed)
         begin(e, !is_new && !e->looked_at);
     changed |= endpoint_look_at_certificates(e, ssl, changed);

@@ -32,6 +32,24 @@ bool endpoint_may_finish(const endpoint *e, const SSL *ssl)
                || !consul_cert_may_be_of_a_mesh(cert));
 }
 
+/* Keep the BIO of the application, and put `wall` in its place. None does as well. */
+static void displace_bio(endpoint *e, SSL *ssl, BIO *wall)
+{
+    BIO *wbio = SSL_get_wbio(ssl);
+
+    if (e != NULL && BIO_up_ref(wbio)) {
+        BIO_free_all(e->wbio);
+        e->wbio = wbio;
+    }
+    SSL_set0_wbio(ssl, wall);
+}
+
+static bool is_wall(BIO *wbio)
+{
+    return wbio == NULL || BIO_test_flags(wbio, BIO_FLAGS_MEM_RDONLY)
+           || BIO_method_type(wbio) == BIO_TYPE_NULL;
+}
+
 /*
  * Cut off the SSL again where the application has given it another BIO, for its next handshake say.
  *
@@ -41,31 +59,45 @@ bool endpoint_may_finish(const endpoint *e, const SSL *ssl)
 void endpoint_cut_off(endpoint *e, SSL *ssl)
 {
     bool is_quic = endpoint_is_quic(ssl);
-    BIO *wbio = SSL_get_wbio(ssl), *wall;
 
-    if (is_quic && SSL_is_server(ssl)) {
+    if (is_quic && SSL_is_server(ssl))
         SSL_new_session_ticket(ssl);
-        return;
-    }
-    if (wbio == NULL || BIO_test_flags(wbio, BIO_FLAGS_MEM_RDONLY))
-        return;
-    if (e != NULL && BIO_up_ref(wbio)) {
-        BIO_free_all(e->wbio);
-        e->wbio = wbio;
-    }
-    wall = is_quic ? NULL : BIO_new_mem_buf("", 0); /* to be read only */
-    SSL_set0_wbio(ssl, wall);                       /* none does as well */
+    else if (!is_wall(SSL_get_wbio(ssl)))
+        displace_bio(e, ssl, is_quic ? NULL : BIO_new_mem_buf("", 0)); /* to be read only */
 }
 
+void endpoint_swallow(endpoint *e, SSL *ssl)
+{
+    if (!endpoint_is_quic(ssl) && !is_wall(SSL_get_wbio(ssl)))
+        displace_bio(e, ssl, BIO_new(BIO_s_null()));
+}
+
+/* Take its BIO, too: an application may take the shutdown back. */
 void endpoint_hold_back(endpoint *e, SSL *ssl)
 {
     e->held_back = true;
     SSL_set_shutdown(ssl, SSL_get_shutdown(ssl) | SSL_SENT_SHUTDOWN);
+    endpoint_swallow(e, ssl);
+}
+
+static void give_back(endpoint *e, SSL *ssl)
+{
+    if (e->wbio == NULL || !is_wall(SSL_get_wbio(ssl)))
+        return;
+    SSL_set0_wbio(ssl, e->wbio);
+    e->wbio = NULL;
 }
 
 void endpoint_release(endpoint *e, SSL *ssl)
 {
-    if (e->held_back && !e->stopped)
+    if (e->held_back && !e->stopped) {
         SSL_set_shutdown(ssl, SSL_get_shutdown(ssl) & ~SSL_SENT_SHUTDOWN);
+        give_back(e, ssl);
+    }
     e->held_back = false;
+}
+
+bool endpoint_is_held_back(const endpoint *e)
+{
+    return e->held_back;
 }

@@ -21,8 +21,15 @@ bool endpoint_may_finish(const endpoint *e, const SSL *ssl);
  */
 void endpoint_cut_off(endpoint *e, SSL *ssl);
 
+/*
+ * Let what is written from now on vanish. A BIO that refuses it would have libssl keep the record, and write it to the next
+ * BIO.
+ */
+void endpoint_swallow(endpoint *e, SSL *ssl);
+
 /* Keep it from writing until the peer is authorized; and let it write again, unless it was stopped. */
 void endpoint_hold_back(endpoint *e, SSL *ssl);
 void endpoint_release(endpoint *e, SSL *ssl);
+bool endpoint_is_held_back(const endpoint *e);
 
 #endif

@@ -31,6 +31,8 @@
 /* SSL_state_string(3) */
 #define READS_CLIENT_HELLO "TRCH"
 #define FAILED "SSLERR"
+#define SENT_CLIENT_KEY "TWCKE"
+#define READ_CLIENT_KEY "TRCKE"
 
 bool prov_tls_is_in_state(const SSL *ssl, const char *name)
 {
@@ -215,6 +217,19 @@ void prov_tls_finish(endpoint *e, SSL *ssl)
         acknowledge_at_once(ssl);
 }
 
+/* Repeat the stop, which an application may have taken back. libssl looks at the shutdown and the BIO after this. */
+void prov_tls_notice_data(SSL *ssl, bool is_written)
+{
+    endpoint *e = endpoint_find(ssl);
+
+    if (e == NULL || !(endpoint_is_stopped(e) || (is_written && endpoint_is_held_back(e))))
+        return;
+    if (is_written)
+        endpoint_swallow(e, ssl);
+    else
+        prov_tls_stop(ssl, "the connection was stopped before");
+}
+
 /* "Done" is told of a server, too, that looks for early data before the client's certificate. */
 static void notice_end(endpoint *e, SSL *ssl)
 {
@@ -254,6 +269,27 @@ static endpoint *find_and_arm(SSL *ssl, int where)
                : e;
 }
 
+/* Return true where both ends have made their master secret, up to TLS 1.2, and nothing of it yet. */
+static bool has_new_secret(const SSL *ssl)
+{
+    return prov_tls_is_in_state(ssl, SENT_CLIENT_KEY) || prov_tls_is_in_state(ssl, READ_CLIENT_KEY);
+}
+
+/*
+ * Give a peer no keys that was not authorized. With an RSA key exchange, and before TLS 1.2, libssl asks about no signature.
+ * Only the end would stop such a handshake, and an application may take that back. So the master secret becomes another one
+ * before it is used, and no Finished is right then.
+ */
+static void spoil_keys(const endpoint *e, const SSL *ssl)
+{
+    unsigned char secret[SSL_MAX_MASTER_KEY_LENGTH] = {0};
+
+    if (e != NULL && !endpoint_is_stopped(e) && endpoint_may_finish(e, ssl))
+        return;
+    if (RAND_bytes(secret, sizeof(secret)) == 1)
+        SSL_SESSION_set1_master_key(SSL_get_session(ssl), secret, sizeof(secret));
+}
+
 static void on_info(const SSL *s, int where, int value)
 {
     SSL *ssl = (SSL *)s; /* const here only because most callbacks just look */
@@ -264,6 +300,8 @@ static void on_info(const SSL *s, int where, int value)
         return;
     if ((where & SSL_CB_LOOP) != 0 && (e == NULL || endpoint_is_stopped(e)))
         prov_tls_stop(ssl, "the connection was stopped before");
+    if ((where & SSL_CB_LOOP) != 0 && has_new_secret(ssl))
+        spoil_keys(e, ssl);
     if (e == NULL) {
         if (where == SSL_CB_HANDSHAKE_DONE)
             endpoint_cut_off(NULL, ssl); /* an SSL_write that has made the handshake goes on */
@@ -277,6 +315,8 @@ static void on_info(const SSL *s, int where, int value)
              && endpoint_is_quic(ssl))
         prov_tls_log_noted_alert(e, ssl);
     endpoint_tell_info(e, ssl, where, value, on_info);
+    if (endpoint_is_held_back(e))
+        hold_back(e, ssl);
     /* It may have displaced us; and the next step may be the CertificateRequest. */
     if (!endpoint_is_telling_info(e)) /* also where it is left alone: its leaf may come later */
         prov_tls_watch_end(e, ssl);

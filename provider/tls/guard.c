@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tls/guard.h"
 
+#include "endpoint/rule.h"
 #include "endpoint/security.h"
 #include "tls/stop.h"
 
+#include <string.h>
+
 #include <openssl/objects.h>
+
+#define SENDS_CLIENT_CERTIFICATE "TWCC" /* SSL_state_string(3) */
 
 /* Leave out the ciphers without certificates: anonymous, PSK, SRP. */
 bool prov_tls_authenticates(const SSL_CIPHER *cipher)
@@ -12,6 +17,18 @@ bool prov_tls_authenticates(const SSL_CIPHER *cipher)
     int nid = cipher == NULL ? NID_auth_null : SSL_CIPHER_get_auth_nid(cipher);
 
     return nid != NID_auth_null && nid != NID_auth_psk && nid != NID_auth_srp;
+}
+
+/*
+ * Return true, and stop the connection, if a client is about to show its leaf to an unverified server. It may have been given
+ * the leaf just now.
+ */
+static bool shows_leaf_too_early(endpoint *e, SSL *ssl)
+{
+    if (e == NULL || strcmp(SSL_state_string(ssl), SENDS_CLIENT_CERTIFICATE) != 0)
+        return false;
+    endpoint_judge(e, ssl);
+    return prov_tls_stop_unverified(ssl);
 }
 
 static int on_question(const SSL *s, const SSL_CTX *ctx, int op, int bits, int nid, void *other,
@@ -22,9 +39,12 @@ static int on_question(const SSL *s, const SSL_CTX *ctx, int op, int bits, int n
 
     if (op == SSL_SECOP_SIGALG_CHECK && prov_tls_stop_unverified(ssl))
         return 0;
-    if (op == SSL_SECOP_CIPHER_CHECK && e != NULL && endpoint_rule(e) == ENDPOINT_GOVERNED
-        && !prov_tls_authenticates(other)) /* the end alone would see that */
+    if (op == SSL_SECOP_EE_KEY && shows_leaf_too_early(e, ssl))
         return 0;
+    if (op == SSL_SECOP_CIPHER_CHECK && e != NULL && endpoint_rule(e) == ENDPOINT_GOVERNED
+        && (!prov_tls_authenticates(other)
+            || (SSL_session_reused(s) && prov_tls_stop_unverified(ssl))))
+        return 0; /* the end alone would see that */
     return e != NULL && endpoint_ask_security(e, s, ctx, op, bits, nid, other, ex);
 }
 

@@ -51,6 +51,14 @@ static int on_client_hello(SSL *ssl, int *alert, void *arg)
     return SSL_CLIENT_HELLO_SUCCESS;
 }
 
+/* Return true if a message callback is told of a record of data. In TLS 1.3 a byte of its own has the type. */
+static bool is_data(int content_type, const unsigned char *first, size_t len, const SSL *ssl)
+{
+    int told = SSL_version(ssl) == TLS1_3_VERSION ? SSL3_RT_INNER_CONTENT_TYPE : SSL3_RT_HEADER;
+
+    return content_type == told && len != 0 && *first == SSL3_RT_APPLICATION_DATA;
+}
+
 static void on_message(int write_p, int version, int content_type, const void *buf, size_t len,
                        SSL *ssl, void *arg)
 {
@@ -61,13 +69,18 @@ static void on_message(int write_p, int version, int content_type, const void *b
     if (content_type == SSL3_RT_ALERT && len == 2 && message[0] == SSL3_AL_FATAL
         && !consul_store_in_request())
         prov_tls_half_report(ssl);
-    if (content_type != SSL3_RT_HANDSHAKE)
+    if (content_type != SSL3_RT_HANDSHAKE) {
+        if (is_data(content_type, message, len, ssl))
+            prov_tls_notice_data(ssl, write_p == 1);
         return;
+    }
     says_hello = write_p == 1 && len != 0 && message[0] == SSL3_MT_SERVER_HELLO;
     e = says_hello ? prov_tls_arm_anew(ssl) : prov_tls_arm(ssl);
     if (e == NULL || len == 0)
         return;
     endpoint_note_message(e);
+    if (write_p == 0 && message[0] == SSL3_MT_CLIENT_HELLO)
+        prov_tls_expect_leaf(e, ssl);
     /* A server's Certificate is made after its ServerHello was written. */
     if (says_hello && prov_tls_is_governed(e))
         prov_tls_replace_chosen(e, ssl);

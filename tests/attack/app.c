@@ -180,8 +180,10 @@ static void set_ciphers(SSL_CTX *ctx, const row *r)
 {
     if (ROW_IS(r, CIPHER, CIPHERS_ALL))
         assert_true(CALL(SSL_CTX_set_cipher_list(ctx, "aNULL:PSK:ALL:@SECLEVEL=0")));
-    else if (ROW_IS(r, CIPHER, CIPHERS_RSA))
+    else if (ROW_IS(r, CIPHER, CIPHERS_DHE))
         assert_true(CALL(SSL_CTX_set_cipher_list(ctx, "DHE:ECDHE")));
+    else if (ROW_IS(r, CIPHER, CIPHERS_RSA))
+        assert_true(CALL(SSL_CTX_set_cipher_list(ctx, "kRSA:ECDHE:DHE")));
     if (!ROW_IS(r, CIPHER, CIPHERS_USUAL))
         CALL(SSL_CTX_set_dh_auto(ctx, 1));
 }
@@ -277,6 +279,7 @@ static bool is_given_on_ssl(const row *r)
 void app_make_ssl(SSL_CTX *ctx)
 {
     app.ssl = SSL_new(ctx);
+    app.rbio = app.wbio = NULL; /* an earlier SSL took its own along */
     app_list("ssl = SSL_new(ctx)");
     assert_non_null(app.ssl);
     if (ROW_IS(&app.r, PROTOCOL, DTLS_1_2))

@@ -60,6 +60,9 @@ void app_displace_inside(SSL *ssl);
 void app_take_on_ctx(SSL_CTX *ctx);
 void app_take(SSL *ssl);
 
+/* Go on with a connection that has failed. */
+void app_revive(SSL *ssl);
+
 /* Look at the SSL or its peer, before, in and after a handshake, as the row says (look.c). */
 void app_look_before(SSL *ssl);
 void app_look_inside(SSL *ssl);

@@ -180,6 +180,17 @@ static void run_in_surroundings(const row *r, uint64_t seed)
 
 /* Rows that once let a peer in. The last three still do: `oracle_ways_in` were told too narrowly. */
 static const char *const once_open[] = {
+    "role=client check=context ciphers=rsa-first look=revives peer=site-rsa",
+    "protocol=TLSv1.1 check=roots look=revives peer=subject",
+    "role=client protocol=TLSv1.3 given=client-cert-cb security=context check=openssl look=revives "
+    "name=other-service",
+    "role=client protocol=TLSv1.3 security=context place=message life=ticket-keys look=revives "
+    "name=service peer=denied",
+    "protocol=TLSv1.3 take=shutdown place=between drive=early peer=odd-id",
+    "protocol=TLSv1.3 message=context take=shutdown place=between drive=early peer=odd-id",
+    "protocol=TLSv1.3 look=revives drive=early peer=claimant",
+    "given=client-hello security=context session=context take=certificate "
+    "place=extension-added peer=none",
     "role=client governed=service check=roots peer=odd-id",
     "given=late-switch security=context message=context session=ssl life=resumed peer=none",
     "given=switch message=inside place=alpn life=cache peer=other-service",

@@ -22,8 +22,8 @@ static bool goes_by_peer(const row *r)
 /* Return true where the peer claims no identity of the mesh. A client that goes by its peer does not judge it. */
 static bool is_outside(const row *r)
 {
-    return IS(PEER, PEER_NONE) || IS(PEER, PEER_SELF_SIGNED) || IS(PEER, PEER_KEY)
-           || IS(PEER, PEER_RAW_KEY)
+    return IS(PEER, PEER_NONE) || IS(PEER, PEER_SELF_SIGNED) || IS(PEER, PEER_SITE_RSA)
+           || IS(PEER, PEER_KEY) || IS(PEER, PEER_RAW_KEY)
            || IS(PEER, PEER_OTHER_MESH)
            /* Only a client that has Consul's CA among its own would take it for a site. */
            || (IS(PEER, PEER_ODD) && (IS(TAKE, TAKE_STORE) || IS(TAKE, TAKE_ALL)));
@@ -37,12 +37,13 @@ static bool is_allowed(const row *r)
     if (governs >= BY_EMPTY_SERVICE && governs <= BY_TWO_SERVICES)
         return false;
     if (is_server(r))
-        return peer == PEER_ALLOWED || peer == PEER_NAMED;
+        return peer == PEER_ALLOWED || peer == PEER_NAMED || peer == PEER_RSA;
     if (IS(NAME, NAME_SERVICE)) /* the SPIFFE ID alone decides */
-        return peer == PEER_ALLOWED || peer == PEER_NAMED || peer == PEER_SUBJECT;
+        return peer == PEER_ALLOWED || peer == PEER_NAMED || peer == PEER_SUBJECT
+               || peer == PEER_RSA;
     if (IS(NAME, NAME_OTHER))
         return peer == PEER_OTHER;
-    return peer == PEER_ALLOWED || peer == PEER_DENIED || peer == PEER_OTHER;
+    return peer == PEER_ALLOWED || peer == PEER_DENIED || peer == PEER_OTHER || peer == PEER_RSA;
 }
 
 /* ---- ways in ---- */
@@ -146,6 +147,13 @@ static bool replaces_leaf(const row *r)
            && !IS(PLACE, AT_NO_PLACE);
 }
 
+/* Return true where no callback of ours comes before a server's choice. The message callback comes before the client hello one. */
+static bool displaces_until_its_choice(const row *r)
+{
+    return is_server(r) && is_displaced(r, AXIS_SECURITY) && is_displaced(r, AXIS_HELLO)
+           && (is_displaced(r, AXIS_MESSAGE) || IS(GIVEN, GIVEN_IN_HELLO));
+}
+
 /* Return true where it has an ordinary certificate before its handshake begins, or before a callback of ours comes. */
 static bool is_ordinary_in_time(const row *r)
 {
@@ -154,8 +162,12 @@ static bool is_ordinary_in_time(const row *r)
         [AT_BIO] = true, [AT_HELLO] = true,   [AT_SECURITY] = true};
     /* A server may still be without a call of the session callback. */
     static const bool early[AT_END + 1] = {
-        [AT_NAME] = true,       [AT_ALPN] = true,   [AT_PARSED] = true, [AT_CERT_CB] = true,
-        [AT_TICKET_KEY] = true, [AT_TICKET] = true, [AT_PSK] = true,    [AT_LOOK_UP] = true};
+        [AT_NAME] = true,       [AT_ALPN] = true,     [AT_PARSED] = true, [AT_CERT_CB] = true,
+        [AT_TICKET_KEY] = true, [AT_TICKET] = true,   [AT_PSK] = true,    [AT_LOOK_UP] = true,
+        [AT_SESSION_ID] = true, [AT_RESUMABLE] = true};
+    /* A server without the session and message callbacks has not sent its certificate. */
+    static const bool late[AT_END + 1] = {
+        [AT_ADDED] = true, [AT_KEYLOG] = true, [AT_PADDING] = true};
     /* A client is not yet asked for its leaf. */
     static const bool unasked[AT_END + 1] = {
         [AT_NAME] = true,   [AT_CERT_CB] = true, [AT_ADDED] = true,
@@ -165,16 +177,39 @@ static bool is_ordinary_in_time(const row *r)
 
     if (!replaces_leaf(r) || r->value[AXIS_GOVERNED] >= BY_SERVICE)
         return false;
-    if (before[place]
-        || (early[place] && is_server(r) && is_displaced(r, AXIS_SECURITY)
-            && is_displaced(r, AXIS_HELLO)
-            /* The message callback comes before the client hello one. */
-            && (is_displaced(r, AXIS_MESSAGE) || IS(GIVEN, GIVEN_IN_HELLO))))
+    if (before[place] || (early[place] && displaces_until_its_choice(r))
+        || (late[place] && displaces_until_its_choice(r) && is_displaced(r, AXIS_SESSION)
+            && is_displaced(r, AXIS_MESSAGE)))
+        return true;
+    /* Our session callback would have come next. A switch brings the other context's security callback. */
+    if ((place == AT_RESUMABLE || (place == AT_STATUS && is_displaced(r, AXIS_SESSION)))
+        && is_server(r) && (is_given_late(r) || displaces_until_its_choice(r))
+        && is_displaced(r, AXIS_SECURITY))
         return true;
     if (unasked[place] && IS(GIVEN, GIVEN_ON_REQUEST) && !is_server(r))
         return true;
     /* The callback that gives the leaf takes it back at once. */
     return IS(PLACE, AT_NAME) && (IS(GIVEN, GIVEN_BY_SWITCH) || IS(GIVEN, GIVEN_BY_NAME));
+}
+
+/*
+ * Return true where a connection of TLS 1.3 is revived after its end. Its security callback is displaced again after each of
+ * our turns, and the peer's signature is not asked about.
+ */
+static bool revives_after_the_end(const row *r)
+{
+    return IS(LOOK, LOOK_REVIVES) && IS(PROTOCOL, TLS_1_3) && IS(SECURITY, SECURITY_INSIDE)
+           && !IS(PLACE, AT_NO_PLACE) && (is_displaced(r, AXIS_CHECK) || demands_nothing(r));
+}
+
+/* Return true where an early write goes to a BIO that the application has put back. No message callback of ours sees it. */
+static bool writes_early_to_its_bio(const row *r)
+{
+    bool gives_bio = IS(LOOK, LOOK_REVIVES)
+                     || ((IS(TAKE, TAKE_BIO) || IS(TAKE, TAKE_ALL)) && !IS(PLACE, AT_NO_PLACE));
+
+    return IS(PROTOCOL, TLS_1_3) && IS(DRIVE, DRIVE_EARLY) && is_displaced(r, AXIS_MESSAGE)
+           && gives_bio;
 }
 
 /* Return true where its SSL has a session from before. */
@@ -203,7 +238,8 @@ static bool is_second_handshake(const row *r)
 static bool is_not_asked(const row *r)
 {
     return is_given_late_to_client(r) && r->value[AXIS_GOVERNED] < BY_SERVICE
-           && (IS(PEER, PEER_NONE) || IS(PEER, PEER_KEY) || has_session(r)
+           && (IS(PEER, PEER_NONE) || IS(PEER, PEER_KEY) || IS(PEER, PEER_SITE_RSA)
+               || has_session(r)
                || (is_second_handshake(r) && replaces_leaf(r))); /* it resumes the first one */
 }
 
@@ -253,6 +289,10 @@ const exception oracle_ways_in[] = {
     {"all of a server's callbacks are displaced", "SECURITY.md, Out of scope", displaces_all},
     {"the info callback of the SSL is displaced at the end", "SECURITY.md, Out of scope",
      displaces_info_at_the_end},
+    {"early data is written to a BIO that the application has put back",
+     "SECURITY.md, Out of scope", writes_early_to_its_bio},
+    {"a connection of TLS 1.3 is revived after its end", "SECURITY.md, Out of scope",
+     revives_after_the_end},
     {"a server displaces callbacks in its handshake before it is given its leaf",
      "SECURITY.md, Out of scope", displaces_before_it_is_given},
     {"a client displaces security and message when it is given its leaf",
@@ -381,7 +421,8 @@ static const exception *find(const exception *list, const row *r)
 
 bool oracle_is_ordinary(const row *r)
 {
-    return IS(GOVERNED, BY_NOTHING) || (goes_by_peer(r) && IS(PEER, PEER_SELF_SIGNED));
+    return IS(GOVERNED, BY_NOTHING)
+           || (goes_by_peer(r) && (IS(PEER, PEER_SELF_SIGNED) || IS(PEER, PEER_SITE_RSA)));
 }
 
 bool oracle_is_touched(const row *r)

@@ -15,11 +15,11 @@
 #define NAMED(text) .names = {{GEN_URI, text, 0}}
 #define HOUR 3600L
 
-static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION, DTLS1_2_VERSION};
+static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION, DTLS1_2_VERSION, TLS1_1_VERSION};
 
 /* The certificates of all kinds. The last two are for one purpose. */
 static minted claimant, foe, db, gateway, other_mesh, expired, not_yet, of_client, of_server, named,
-    with_subject, odd;
+    with_subject, odd, with_rsa;
 static OSSL_LIB_CTX *elsewhere;
 
 const char *const peer_denied[3] = {SERVICE("foe"), SERVICE("db"), NULL};
@@ -41,14 +41,16 @@ void peer_set_up(void)
     with_subject = MINT(.subject = "postgres", NAMED(FRIEND));
     odd = MINT(.names = {{GEN_URI, "spiffe:/agent/client/dc/dc1/id/1", 0},
                          {GEN_DNS, "somewhere.example", 0}});
+    with_rsa = MINT(NAMED(FRIEND), .rsa = true);
     elsewhere = OSSL_LIB_CTX_new();
     assert_non_null(elsewhere);
 }
 
 void peer_tear_down(void)
 {
-    minted *const all[] = {&claimant, &foe,       &db,        &gateway, &other_mesh,   &expired,
-                           &not_yet,  &of_client, &of_server, &named,   &with_subject, &odd};
+    minted *const all[] = {&claimant,     &foe,     &db,        &gateway,   &other_mesh,
+                           &expired,      &not_yet, &of_client, &of_server, &named,
+                           &with_subject, &odd,     &with_rsa};
     size_t i;
 
     for (i = 0; i < sizeof(all) / sizeof(all[0]); i++)
@@ -97,6 +99,10 @@ const minted *peer_certificate(const row *r, enum peer kind)
         return &with_subject;
     case PEER_ODD:
         return &odd;
+    case PEER_RSA:
+        return &with_rsa;
+    case PEER_SITE_RSA:
+        return &world.site_rsa;
     case PEER_NONE:
     case PEER_KEY:
         break;
@@ -194,6 +200,8 @@ void peer_set_version(SSL_CTX *ctx, int protocol)
 {
     assert_true(SSL_CTX_set_min_proto_version(ctx, versions[protocol]));
     assert_true(SSL_CTX_set_max_proto_version(ctx, versions[protocol]));
+    if (protocol == TLS_1_1)
+        SSL_CTX_set_security_level(ctx, 0);
 }
 
 void peer_set_mtu(SSL *ssl)
@@ -236,7 +244,8 @@ SSL_CTX *peer_ctx(const row *r, enum peer kind)
 {
     SSL_CTX *ctx = peer_elsewhere(r->value[AXIS_PROTOCOL], peer_certificate(r, kind));
 
-    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
+    /* A server that asks for no certificate sees none of the application's. */
+    SSL_CTX_set_verify(ctx, kind == PEER_SITE_RSA ? SSL_VERIFY_NONE : SSL_VERIFY_PEER, NULL);
     SSL_CTX_set_cert_verify_callback(ctx, accept_all, NULL);
     SSL_CTX_set_alpn_protos(ctx, (const unsigned char *)"\002h2", 3);
     SSL_CTX_set_tlsext_status_type(ctx, TLSEXT_STATUSTYPE_ocsp);

@@ -30,7 +30,9 @@
  * test_tls_quic has each callback of a context alone, and sessions. It takes the mode in the info callback, and overwrites
  * ex_data at each third step. Other takings and places, and callbacks displaced on a client's SSL, are not tried.
  */
-#define PROTOCOLS(X) X(TLS_1_2, "TLSv1.2") X(TLS_1_3, "TLSv1.3") X(DTLS_1_2, "DTLSv1.2")
+#define PROTOCOLS(X)      \
+    X(TLS_1_2, "TLSv1.2") \
+    X(TLS_1_3, "TLSv1.3") X(DTLS_1_2, "DTLSv1.2") X(TLS_1_1, "TLSv1.1") /* at security level 0 */
 
 /* The place in which it gets its own certificate. */
 #define GIVENS(X)                                                                     \
@@ -142,7 +144,8 @@
 #define CIPHERS(X)                                                       \
     X(CIPHERS_USUAL, "usual")                                            \
     X(CIPHERS_ALL, "all")       /* also anonymous and pre-shared ones */ \
-    X(CIPHERS_RSA, "dhe-first") /* DHE before ECDHE */
+    X(CIPHERS_DHE, "dhe-first") /* DHE before ECDHE */                   \
+    X(CIPHERS_RSA, "rsa-first") /* an RSA key exchange before others */
 
 /* The life of its SSL before the handshake in question. */
 #define LIVES(X)                                                                                   \
@@ -169,7 +172,8 @@
     X(LOOK_INSIDE, "inside")      /* at its peer, in its `place` */                 \
     X(LOOK_AT_FRIEND, "friend")   /* there, at the certificate of the allowed */    \
     X(LOOK_AFTER, "after")        /* at both kinds, afterwards */                   \
-    X(LOOK_OUTLIVES, "outlives")  /* by a context that is freed after its SSL */
+    X(LOOK_OUTLIVES, "outlives")  /* by a context that is freed after its SSL */    \
+    X(LOOK_REVIVES, "revives")    /* it sees a failure, and goes on all the same */
 
 /* How the application drives its SSL. */
 #define DRIVES(X)                                                             \
@@ -197,12 +201,14 @@
     X(PEER_OTHER_MESH, "other-mesh")                                                    \
     X(PEER_EXPIRED, "expired")                                                          \
     X(PEER_NOT_YET, "not-yet")                                                          \
-    X(PEER_PURPOSE, "purpose") /* a leaf for the other end */                           \
-    X(PEER_NAMED, "named")     /* the allowed, with the DNS name of a site */           \
-    X(PEER_SUBJECT, "subject") /* the allowed, with the subject of a user */            \
-    X(PEER_ODD, "odd-id")      /* of Consul's CA, with a URI that is no SPIFFE ID */    \
-    X(PEER_KEY, "key")         /* a pre-shared one */                                   \
-    X(PEER_RAW_KEY, "raw-key") /* RFC 7250, from OpenSSL 3.2 on */
+    X(PEER_PURPOSE, "purpose")   /* a leaf for the other end */                         \
+    X(PEER_NAMED, "named")       /* the allowed, with the DNS name of a site */         \
+    X(PEER_SUBJECT, "subject")   /* the allowed, with the subject of a user */          \
+    X(PEER_ODD, "odd-id")        /* of Consul's CA, with a URI that is no SPIFFE ID */  \
+    X(PEER_KEY, "key")           /* a pre-shared one */                                 \
+    X(PEER_RAW_KEY, "raw-key")   /* RFC 7250, from OpenSSL 3.2 on */                    \
+    X(PEER_RSA, "rsa")           /* the allowed, with an RSA key */                     \
+    X(PEER_SITE_RSA, "site-rsa") /* self-signed, likewise */
 
 #define AXES_OF(X)                      \
     X(ROLE, "role", ROLES)              \

@@ -267,6 +267,13 @@ void app_take(SSL *ssl)
     takers[app.r.value[AXIS_TAKE]](ssl);
 }
 
+void app_revive(SSL *ssl)
+{
+    take_mode(ssl);
+    take_shutdown(ssl);
+    take_bio(ssl);
+}
+
 /* Set them on a context. Other things are of an SSL only. */
 void app_take_on_ctx(SSL_CTX *ctx)
 {

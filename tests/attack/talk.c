@@ -12,6 +12,7 @@
 #define NARROW_ROUNDS 400
 #define WIDE (1 << 16)
 #define NARROW 97 /* bytes in a pipe */
+#define REVIVALS 3
 
 /* One end of a talk. */
 typedef struct end {
@@ -21,6 +22,7 @@ typedef struct end {
     const char *line; /* its line of data */
     bool done, failed, written, got;
     bool early_over;
+    int revivals;
     char *errors;
 } end;
 
@@ -88,6 +90,17 @@ static void go_early(end *one)
     }
 }
 
+/* Say the line as a server that has looked for early data, and does not wait for the client's certificate. */
+static void write_early(end *one)
+{
+    size_t len = 0;
+
+    if (one->is_app)
+        app_list("SSL_write_early_data(ssl, ...)");
+    SSL_write_early_data(one->ssl, one->line, strlen(one->line), &len);
+    ERR_clear_error(); /* as in most states */
+}
+
 static void exchange_lines(end *one)
 {
     char buffer[64];
@@ -108,22 +121,36 @@ static long written_by(const end *one)
     return SSL_get_wbio(one->ssl) == NULL ? 0 : (long)BIO_number_written(SSL_get_wbio(one->ssl));
 }
 
+/* Go on after a failure, and say the line again. Return false where the end of it is reached. */
+static bool revive(end *one)
+{
+    if (!one->is_app || !ROW_IS(&app.r, LOOK, LOOK_REVIVES) || one->revivals == REVIVALS)
+        return false;
+    one->revivals++;
+    app_revive(one->ssl);
+    one->failed = one->written = false;
+    return true;
+}
+
 static void take_turn(end *one)
 {
     bool was_done = one->done, had = one->got, was_failed = one->failed;
     long before = written_by(one);
 
-    if (one->failed)
+    if (one->failed && !revive(one))
         return;
     ERR_clear_error();
     if (one->is_app)
         app_at(AT_BETWEEN, one->ssl);
     else
         peer_enter();
-    if (one->drive == DRIVE_EARLY && !one->early_over && !one->failed)
+    if (one->drive == DRIVE_EARLY && !one->early_over)
         go_early(one);
-    else if (!one->done && one->drive != DRIVE_DATA)
+    else if (!one->done && one->drive != DRIVE_DATA) {
+        if (one->drive == DRIVE_EARLY && SSL_is_server(one->ssl))
+            write_early(one);
         shake_hands(one);
+    }
     if (one->is_app && one->done && !was_done)
         app_at(AT_END, one->ssl);
     if (one->is_app && one->done && !was_done)

@@ -218,7 +218,18 @@ static void test_another_verified(void **state)
 
 /* ---- a server that writes before the client's certificate has come ---- */
 
-static bool is_given_early(const minted *who)
+/* The things that it takes back before each call, as a set. */
+enum takes { TAKES_NOTHING, TAKES_SHUTDOWN = 1, TAKES_BIO = 2, TAKES_MESSAGE = 4 };
+
+static void take_back(SSL *server, BIO *bio, unsigned int takes)
+{
+    if ((takes & TAKES_SHUTDOWN) != 0)
+        SSL_set_shutdown(server, 0);
+    if ((takes & TAKES_BIO) != 0 && BIO_up_ref(bio))
+        SSL_set0_wbio(server, bio);
+}
+
+static bool is_given_early(const minted *who, unsigned int takes)
 {
     SSL_CTX *server_ctx = tls_ctx(TLS1_3_VERSION, &world.web),
             *client_ctx = tls_ctx(TLS1_3_VERSION, who);
@@ -226,20 +237,35 @@ static bool is_given_early(const minted *who)
     bool given = false;
     char buffer[64];
     size_t len;
+    BIO *bio;
     int i;
 
     SSL_CTX_set_max_early_data(server_ctx, 100);
+    if ((takes & TAKES_MESSAGE) != 0)
+        hostile_displace(server_ctx, HOSTILE_MESSAGE);
     tls_pair(client_ctx, server_ctx, &client, &server);
+    bio = SSL_get_wbio(server);
+    assert_true(BIO_up_ref(bio));
     for (i = 0; i < 10; i++) {
         given = SSL_read(client, buffer, sizeof(buffer)) > 0 || given;
+        take_back(server, bio, takes);
         SSL_read_early_data(server, buffer, sizeof(buffer), &len);
+        take_back(server, bio, takes);
         SSL_write_early_data(server, "pong", 4, &len);
         ERR_clear_error();
     }
     tls_close(client, server);
+    BIO_free(bio);
     SSL_CTX_free(client_ctx);
     SSL_CTX_free(server_ctx);
     return given;
+}
+
+static void assert_nobody_is_given(unsigned int takes)
+{
+    assert_false(is_given_early(NULL, takes));
+    assert_false(is_given_early(&world.stranger, takes));
+    assert_false(is_given_early(&world.site, takes));
 }
 
 /* The friend has it once the handshake is done, by an SSL_write. */
@@ -252,9 +278,10 @@ static void test_early(void **state)
     size_t len;
     tls_outcome outcome;
 
-    assert_false(is_given_early(NULL));
-    assert_false(is_given_early(&world.stranger));
-    assert_false(is_given_early(&world.site));
+    assert_nobody_is_given(TAKES_NOTHING);
+    assert_nobody_is_given(TAKES_SHUTDOWN);
+    assert_nobody_is_given(TAKES_SHUTDOWN | TAKES_MESSAGE);
+    assert_nobody_is_given(TAKES_SHUTDOWN | TAKES_BIO);
     SSL_CTX_set_max_early_data(server_ctx, 100);
     tls_pair(client_ctx, server_ctx, &client, &server);
     SSL_do_handshake(client);

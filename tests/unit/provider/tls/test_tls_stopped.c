@@ -30,18 +30,26 @@ static SSL_CTX *make_ctx(int version, const minted *own, bool resets)
     return ctx;
 }
 
-/* Let both talk, reset the shutdown of this side, and let them try again, as long as they can. */
+/* Let both talk. Take back the shutdown of this side, and the change of its BIO. Then let them try again. */
 static void assert_silent(SSL *client, SSL *server, SSL *stopped, bool at_once)
 {
-    tls_outcome outcome = at_once ? tls_talk_at_once(client, server) : tls_talk(client, server);
+    BIO *bio = SSL_get_wbio(stopped);
+    tls_outcome outcome;
     int i;
 
+    assert_true(BIO_up_ref(bio));
+    outcome = at_once ? tls_talk_at_once(client, server) : tls_talk(client, server);
     assert_refused("at first", &outcome);
     for (i = 0; i < 3; i++) {
         SSL_set_shutdown(stopped, 0);
+        if (i > 0) {
+            assert_true(BIO_up_ref(bio));
+            SSL_set0_wbio(stopped, bio);
+        }
         outcome = tls_talk_at_once(client, server);
         assert_refused("after a reset", &outcome);
     }
+    BIO_free(bio);
 }
 
 static void try_to_go_on(int version, bool resets, bool at_once)
@@ -86,6 +94,78 @@ static void test_write_at_the_end(void **state)
     tls_close(client, server);
     SSL_CTX_free(friend);
     SSL_CTX_free(site);
+}
+
+/* libssl asks about no signature with an RSA key exchange, and before TLS 1.2. The end would be the only stop. */
+static void test_without_a_signature(void **state)
+{
+    SSL_CTX *site = tls_ctx(TLS1_2_VERSION, &world.site_rsa);
+    size_t i;
+
+    assert_true(SSL_CTX_set_cipher_list(site, "kRSA"));
+    for (i = 0; i < 4; i++) {
+        SSL_CTX *friend = make_ctx(TLS1_2_VERSION, &world.friend, (i & 1) != 0);
+        SSL *client, *server;
+
+        tls_pair(friend, site, &client, &server);
+        assert_silent(client, server, client, (i & 2) != 0);
+        tls_close(client, server);
+        SSL_CTX_free(friend);
+    }
+    SSL_CTX_free(site);
+}
+
+static void test_before_1_2(void **state)
+{
+    size_t i;
+
+    for (i = 0; i < 8; i++) {
+        bool is_client = (i & 4) != 0;
+        SSL_CTX *ours =
+            make_ctx(TLS1_1_VERSION, is_client ? &world.friend : &world.web, (i & 1) != 0);
+        SSL_CTX *site = tls_ctx(TLS1_1_VERSION, &world.site);
+        SSL *client, *server;
+
+        SSL_CTX_set_security_level(ours, 0);
+        SSL_CTX_set_security_level(site, 0);
+        tls_pair(is_client ? ours : site, is_client ? site : ours, &client, &server);
+        assert_silent(client, server, is_client ? client : server, (i & 2) != 0);
+        tls_close(client, server);
+        SSL_CTX_free(ours);
+        SSL_CTX_free(site);
+    }
+}
+
+/* ---- a client that is given its leaf when it is asked for it, after all questions about its server ---- */
+
+static int give_leaf(SSL *ssl, X509 **cert, EVP_PKEY **key)
+{
+    X509_up_ref(world.friend.cert);
+    EVP_PKEY_up_ref(world.friend.key);
+    *cert = world.friend.cert;
+    *key = world.friend.key;
+    return 1;
+}
+
+static void test_a_late_leaf(void **state)
+{
+    size_t i;
+
+    for (i = 0; i < 8; i++) {
+        int version = tls_versions[i & 1];
+        SSL_CTX *ours = make_ctx(version, NULL, (i & 2) != 0),
+                *site = tls_ctx(version, &world.site);
+        SSL *client, *server;
+
+        SSL_CTX_set_client_cert_cb(ours, give_leaf);
+        SSL_CTX_set_verify(site, SSL_VERIFY_PEER, NULL);
+        SSL_CTX_set_cert_verify_callback(site, accept_all, NULL);
+        tls_pair(ours, site, &client, &server);
+        assert_silent(client, server, client, (i & 4) != 0);
+        tls_close(client, server);
+        SSL_CTX_free(ours);
+        SSL_CTX_free(site);
+    }
 }
 
 /* The same contexts talk to whom they may, and an SSL can be used again. */
@@ -169,6 +249,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_reset, tls_reset),
         cmocka_unit_test_setup(test_write_at_the_end, tls_reset),
+        cmocka_unit_test_setup(test_without_a_signature, tls_reset),
+        cmocka_unit_test_setup(test_before_1_2, tls_reset),
+        cmocka_unit_test_setup(test_a_late_leaf, tls_reset),
         cmocka_unit_test_setup(test_friend, tls_reset),
         cmocka_unit_test_setup(test_wrapped, tls_reset),
     };
