@@ -277,6 +277,104 @@ static void test_ssls_under_another_default(void **state)
     OSSL_LIB_CTX_free(libctx);
 }
 
+/* ---- copies under such a context, at an address that had an endpoint ---- */
+
+static SSL *copy_under(OSSL_LIB_CTX *libctx, SSL *ssl)
+{
+    OSSL_LIB_CTX *usual = OSSL_LIB_CTX_set0_default(libctx);
+    SSL *copy = SSL_dup(ssl);
+
+    OSSL_LIB_CTX_set0_default(usual);
+    assert_non_null(copy);
+    return copy;
+}
+
+static void free_under(OSSL_LIB_CTX *libctx, SSL *ssl)
+{
+    OSSL_LIB_CTX *usual = OSSL_LIB_CTX_set0_default(libctx);
+
+    SSL_free(ssl);
+    OSSL_LIB_CTX_set0_default(usual);
+}
+
+/* Let this client meet a server on a new pipe. */
+static tls_outcome meet(int version, const minted *who, SSL *server)
+{
+    SSL_CTX *client_ctx = tls_ctx(version, who);
+    BIO *of_client, *of_server;
+    SSL *client = SSL_new(client_ctx);
+    tls_outcome outcome;
+
+    assert_non_null(client);
+    assert_true(BIO_new_bio_pair(&of_client, 1 << 17, &of_server, 1 << 17));
+    SSL_set_bio(client, of_client, of_client);
+    SSL_set_bio(server, of_server, of_server);
+    SSL_set_connect_state(client);
+    SSL_set_accept_state(server);
+    outcome = tls_talk(client, server);
+    SSL_free(client);
+    SSL_CTX_free(client_ctx);
+    return outcome;
+}
+
+/*
+ * Have a friend authorized on a copy, whose endpoint stays when it is freed. Let a stranger meet the next copy, and a client
+ * without a certificate an ordinary one. Each program writes the flags that have the mark. Return true if the address was
+ * the same.
+ */
+static bool meet_copies(OSSL_LIB_CTX *libctx, int version, uint32_t flags)
+{
+    SSL_CTX *web_ctx = tls_ctx(version, &world.web), *site_ctx = tls_ctx(version, &world.site);
+    SSL *web = SSL_new(web_ctx), *site = SSL_new(site_ctx), *copy = copy_under(libctx, web);
+    uintptr_t address = (uintptr_t)copy;
+    tls_outcome outcome;
+
+    X509_VERIFY_PARAM_set_inh_flags(SSL_get0_param(copy), flags);
+    outcome = meet(version, &world.friend, copy);
+    assert_talked("a friend", &outcome);
+    free_under(libctx, copy);
+    copy = copy_under(libctx, web);
+    X509_VERIFY_PARAM_set_inh_flags(SSL_get0_param(copy), flags);
+    outcome = meet(version, &world.stranger, copy);
+    assert_refused("a stranger at the friend's address", &outcome);
+    free_under(libctx, copy);
+    copy = copy_under(libctx, site);
+    outcome = meet(version, NULL, copy);
+    assert_talked("ordinary TLS", &outcome);
+    free_under(libctx, copy);
+    SSL_free(web);
+    SSL_free(site);
+    SSL_CTX_free(web_ctx);
+    SSL_CTX_free(site_ctx);
+    return (uintptr_t)copy == address;
+}
+
+/* Return false with a sanitizer, which keeps what was freed. */
+static bool gives_addresses_again(void)
+{
+    void *one = OPENSSL_malloc(64);
+    uintptr_t address = (uintptr_t)one;
+
+    OPENSSL_free(one);
+    one = OPENSSL_malloc(64);
+    OPENSSL_free(one);
+    return (uintptr_t)one == address;
+}
+
+static void test_copies_under_another_default(void **state)
+{
+    static const uint32_t flags[] = {0, UINT32_MAX};
+    OSSL_LIB_CTX *libctx = OSSL_LIB_CTX_new();
+    int same = 0;
+    size_t i;
+
+    assert_non_null(libctx);
+    for (i = 0; i < 40; i++)
+        same += meet_copies(libctx, tls_versions[i % 2], flags[i / 2 % 2]);
+    assert_true(same > 0 || !gives_addresses_again());
+    OSSL_LIB_CTX_free(libctx);
+}
+
 static int set_up(void **state)
 {
     if (tls_set_up(state) != 0)
@@ -308,6 +406,7 @@ int main(void)
         cmocka_unit_test_setup(test_of_another_agent, tls_reset),
         cmocka_unit_test_setup(test_of_other_settings, tls_reset),
         cmocka_unit_test_setup(test_ssls_under_another_default, tls_reset),
+        cmocka_unit_test_setup(test_copies_under_another_default, tls_reset),
         cmocka_unit_test_setup(test_contexts_of_another_library_context, tls_reset),
     };
 

@@ -211,6 +211,149 @@ static void test_between_two_steps(void **state)
     }
 }
 
+/* ---- a program that writes the inheritance flags, in which the mark of an SSL is ---- */
+
+static void write_flags(SSL *ssl, uint32_t flags)
+{
+    X509_VERIFY_PARAM_set_inh_flags(SSL_get0_param(ssl), flags);
+}
+
+static void write_zeros(SSL *ssl)
+{
+    write_flags(ssl, 0);
+}
+
+static void write_ones(SSL *ssl)
+{
+    write_flags(ssl, UINT32_MAX);
+}
+
+static void write_a_mark(SSL *ssl)
+{
+    write_flags(ssl, 0x12345600);
+}
+
+/* Have an inheritance write zeros, by a flag. */
+static void inherit_once(SSL *ssl)
+{
+    X509_VERIFY_PARAM *param = X509_VERIFY_PARAM_new();
+
+    assert_non_null(param);
+    X509_VERIFY_PARAM_set_inh_flags(param, X509_VP_FLAG_ONCE);
+    assert_int_equal(X509_VERIFY_PARAM_inherit(SSL_get0_param(ssl), param), 1);
+    X509_VERIFY_PARAM_set_inh_flags(SSL_get0_param(ssl), X509_VP_FLAG_ONCE);
+    assert_int_equal(SSL_set1_param(ssl, param), 1);
+    X509_VERIFY_PARAM_free(param);
+}
+
+static void (*const writers[])(SSL *) = {write_zeros, write_ones, write_a_mark, inherit_once};
+static void (*write_as)(SSL *);
+static SSL *written; /* the side under test */
+static int writes;
+
+/* Write, and have our security callback called, which looks for the endpoint. */
+static void write_and_look(SSL *ssl)
+{
+    if (ssl != written || SSL_in_before(ssl))
+        return;
+    write_as(ssl);
+    sk_SSL_CIPHER_free(SSL_get1_supported_ciphers(ssl));
+    write_as(ssl);
+    writes++;
+}
+
+static void write_in_info(const SSL *ssl, int where, int value)
+{
+    write_and_look((SSL *)ssl);
+}
+
+static void write_in_message(int write_p, int version, int content_type, const void *buf,
+                             size_t len, SSL *ssl, void *arg)
+{
+    write_and_look(ssl);
+}
+
+static int write_in_verify(int ok, X509_STORE_CTX *ctx)
+{
+    write_and_look(X509_STORE_CTX_get_ex_data(ctx, SSL_get_ex_data_X509_STORE_CTX_idx()));
+    return 1;
+}
+
+static int write_in_check(X509_STORE_CTX *ctx, void *arg)
+{
+    return write_in_verify(1, ctx);
+}
+
+static int write_in_security(const SSL *s, const SSL_CTX *ctx, int op, int bits, int nid,
+                             void *other, void *ex)
+{
+    static bool inside;
+
+    if (!inside && s != NULL) {
+        inside = true;
+        write_and_look((SSL *)s);
+        inside = false;
+    }
+    return 1;
+}
+
+#define WRITING_PLACES 5
+
+static void write_in(SSL_CTX *ctx, size_t place)
+{
+    if (place == 0)
+        SSL_CTX_set_info_callback(ctx, write_in_info);
+    else if (place == 1)
+        SSL_CTX_set_msg_callback(ctx, write_in_message);
+    else if (place == 2)
+        SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, write_in_verify);
+    else if (place == 3)
+        SSL_CTX_set_cert_verify_callback(ctx, write_in_check, NULL);
+    else
+        SSL_CTX_set_security_callback(ctx, write_in_security);
+}
+
+static tls_outcome talk_and_write(int version, const minted *own, const minted *peer,
+                                  bool is_client, size_t place)
+{
+    SSL_CTX *ctx = tls_ctx(version, own), *peer_ctx = tls_ctx(version, peer);
+    SSL *client, *server;
+    tls_outcome outcome;
+
+    write_in(ctx, place);
+    tls_pair(is_client ? ctx : peer_ctx, is_client ? peer_ctx : ctx, &client, &server);
+    written = is_client ? client : server;
+    writes = 0;
+    outcome = tls_talk(client, server);
+    written = NULL;
+    tls_close(client, server);
+    SSL_CTX_free(ctx);
+    SSL_CTX_free(peer_ctx);
+    return outcome;
+}
+
+static void test_flags_written(void **state)
+{
+    size_t i, w, place;
+
+    for (i = 0; i < 4; i++) {
+        for (w = 0; w < sizeof(writers) / sizeof(writers[0]); w++) {
+            for (place = 0; place < WRITING_PLACES; place++) {
+                const minted *own = i < 2 ? &world.web : &world.friend,
+                             *friend = i < 2 ? &world.friend : &world.web;
+                tls_outcome outcome;
+
+                write_as = writers[w];
+                outcome = talk_and_write(tls_versions[i % 2], own, &world.stranger, i >= 2, place);
+                assert_refused("a stranger", &outcome);
+                assert_true(writes > 0);
+                outcome = talk_and_write(tls_versions[i % 2], own, friend, i >= 2, place);
+                assert_talked("a friend", &outcome);
+            }
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -218,6 +361,7 @@ int main(void)
         cmocka_unit_test_setup(test_callbacks_of_the_application, tls_reset),
         cmocka_unit_test_setup(test_inside_of_a_callback, tls_reset),
         cmocka_unit_test_setup(test_between_two_steps, tls_reset),
+        cmocka_unit_test_setup(test_flags_written, tls_reset),
     };
 
     return cmocka_run_group_tests(tests, tls_set_up, tls_tear_down);
