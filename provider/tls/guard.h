@@ -13,6 +13,9 @@
  */
 void prov_tls_guard(endpoint *e, SSL *ssl);
 
+/* Return true while libssl makes the message with the certificate of this end. From 3.2 on it may be a compressed one. */
+bool prov_tls_sends_certificate(const SSL *ssl);
+
 /* Return true if this cipher has its peers authenticate by certificates. */
 bool prov_tls_authenticates(const SSL_CIPHER *cipher);
 

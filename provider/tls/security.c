@@ -22,13 +22,6 @@ static _Atomic(endpoint_security_fn *) default_security;
 /* Whether an SSL_CTX of this process was given a Connect certificate, to which others may switch by SNI. */
 static atomic_bool may_switch;
 
-/*
- * States of a handshake, by their names of SSL_state_string(3). Their numbers TLS_ST_... differ among the
- * releases of libssl.so.3, as 3.2 has added some. BEFORE and OK have the same numbers in all of them.
- */
-#define SENDS_SERVER_CERTIFICATE "TWSC"
-#define SENDS_CLIENT_CERTIFICATE "TWCC"
-
 #define COMPRESSING_OPENSSL 0x30200000UL /* the first release that compresses certificates */
 
 /* Return true if a governed connection may use this cipher. With an unusable instance it may use none. */
@@ -53,8 +46,7 @@ accepts_cipher(endpoint *e, const SSL *ssl, const SSL_CIPHER *cipher)
  */
 static bool takes_the_place_of_the_leaf(SSL *ssl, const X509 *cert)
 {
-    bool sent = prov_tls_is_in_state(ssl, SENDS_SERVER_CERTIFICATE)
-                || prov_tls_is_in_state(ssl, SENDS_CLIENT_CERTIFICATE);
+    bool sent = prov_tls_sends_certificate(ssl);
     endpoint *e = endpoint_get(ssl);
     consul_error err = {0};
     consul_uri uri;
@@ -102,7 +94,7 @@ static bool __attribute__((noinline)) comes_too_late(SSL *ssl, X509 *cert)
     endpoint *e = endpoint_find(ssl);
     bool is_live = prov_tls_is_governed(e) && endpoint_is_ours(e, cert)
                    && endpoint_peer(e) != ENDPOINT_PEER_LEFT_ALONE,
-         sent = prov_tls_is_in_state(ssl, SENDS_SERVER_CERTIFICATE), demanded;
+         sent = SSL_is_server(ssl) && prov_tls_sends_certificate(ssl), demanded;
     consul_uri uri;
 
     if (cert != NULL && SSL_get_state(ssl) == TLS_ST_BEFORE)
@@ -132,7 +124,7 @@ static bool __attribute__((noinline)) comes_too_late(SSL *ssl, X509 *cert)
 /* Return true, and stop the connection, if a governed client is about to show its leaf to an unverified server. */
 static bool is_sent_unverified(SSL *ssl)
 {
-    return prov_tls_is_in_state(ssl, SENDS_CLIENT_CERTIFICATE) && prov_tls_stop_unverified(ssl);
+    return !SSL_is_server(ssl) && prov_tls_sends_certificate(ssl) && prov_tls_stop_unverified(ssl);
 }
 
 /*

@@ -44,6 +44,11 @@ LAST_STOP = ((GOVERN, "    if (!endpoint_may_finish(e, ssl))\n", "    if (false)
              ("provider/tls/guard.c", "op == SSL_SECOP_SIGALG_CHECK && prov_tls_stop_unverified(ssl)", "false"),
              (SECURITY, "        refused = prov_tls_stop_unverified(ssl);\n", ""))
 
+# No question about a leaf that a client is about to show.
+LATE_LEAF = ("provider/tls/guard.c", "    if (op == SSL_SECOP_EE_KEY && shows_leaf_too_early(e, ssl))\n        return 0;\n",
+             "    (void)shows_leaf_too_early;\n")
+SPOILT_KEYS = (GOVERN, "    if (RAND_bytes(secret, sizeof(secret)) == 1)\n", "    if (false)\n")
+
 HOLES = (
     # Settings that were without effect.
     hole("an empty service is no service", "governed=empty-service",
@@ -76,7 +81,7 @@ HOLES = (
     hole("a client of the mesh that a server does not ask", "peer=none take=mode message=context", *LAST_STOP),
     hole("an early write goes out", "drive=early protocol=TLSv1.3",
          (GOVERN, "    endpoint_hold_back(e, ssl);\n}", "}")),
-    hole("a write that makes the handshake goes on", "drive=data",
+    hole("a write that makes the handshake goes on", "drive=data protocol=TLSv1.3 security=inside check=inside place=message",
          (GOVERN, "    if (endpoint_is_stopped(e))\n        endpoint_cut_off(e, ssl);\n    else if", "    if")),
     hole("an info callback unsets ours, inside a call by ours", "role=client given=client-cert-cb place=info info=inside call=eighth-on message=context",
          (GOVERN, "    if (!endpoint_is_telling_info(e)) /* also where it is left alone: its leaf may come later */\n", "    if (false)\n")),
@@ -98,9 +103,22 @@ HOLES = (
     hole("a client shows its leaf to any server", "role=client given=cert-cb place=info info=inside call=eighth-on message=context check=ssl",
          (SECURITY, " || is_sent_unverified(ssl);", ";")),
     hole("a client takes its leaf back before the end", "role=client given=client-cert-cb security=ssl message=removed take=certificate place=new-session life=async",
-         (GOVERN, "(where & SSL_CB_LOOP) != 0 && endpoint_rule(e)", "where == SSL_CB_ACCEPT_LOOP && endpoint_rule(e)")),
+         (GOVERN, "(where & SSL_CB_LOOP) != 0 && endpoint_rule(e)", "where == SSL_CB_ACCEPT_LOOP && endpoint_rule(e)"), LATE_LEAF),
     hole("a client takes a server without a certificate", "role=client security=ssl message=removed info=inside place=new-session mode=accept ciphers=all life=async peer=none",
-         ("provider/tls/guard.c", "op == SSL_SECOP_CIPHER_CHECK && e != NULL", "false && e != NULL")),
+         ("provider/tls/guard.c", "op == SSL_SECOP_CIPHER_CHECK && e != NULL", "false && e != NULL"), SPOILT_KEYS),
+    # Connections that go on after their failure.
+    hole("a connection before TLS 1.2 goes on after its end", "look=revives protocol=TLSv1.1", SPOILT_KEYS),
+    hole("a client with an RSA key exchange goes on after its end", "look=revives role=client ciphers=rsa-first peer=site-rsa", SPOILT_KEYS),
+    hole("a client resumes, and goes on", "look=revives role=client protocol=TLSv1.3 security=context message=context life=ticket-keys name=service",
+         ("provider/tls/guard.c", "(SSL_session_reused(s) && prov_tls_stop_unverified(ssl))", "false")),
+    hole("a client is given its leaf on request, and goes on", "look=revives role=client given=client-cert-cb protocol=TLSv1.3 security=context",
+         LATE_LEAF),
+    hole("a server takes back that it may not write early", "drive=early protocol=TLSv1.3 take=shutdown place=between",
+         ("provider/endpoint/stop.c", "SSL_SENT_SHUTDOWN);\n    endpoint_swallow(e, ssl);\n", "SSL_SENT_SHUTDOWN);\n"),
+         (GOVERN, "    if (is_written)\n        endpoint_swallow(e, ssl);\n", "    if (is_written)\n        return;\n")),
+    hole("a leaf of a client hello callback is not expected",
+         "given=client-hello security=context session=context take=certificate place=extension-added",
+         (HOOKS, "    if (write_p == 0 && message[0] == SSL3_MT_CLIENT_HELLO)\n", "    if (false)\n")),
     hole("an application that verifies an ordinary server", "role=client governed=service peer=self-signed check=context",
          ("provider/endpoint/stop.c", "           && (endpoint_peer(e) == ENDPOINT_PEER_LEFT_ALONE || cert == NULL\n"
           "               || !consul_cert_may_be_of_a_mesh(cert));", "           && endpoint_peer(e) == ENDPOINT_PEER_LEFT_ALONE;")),

@@ -192,24 +192,28 @@ static bool is_ordinary_in_time(const row *r)
     return IS(PLACE, AT_NAME) && (IS(GIVEN, GIVEN_BY_SWITCH) || IS(GIVEN, GIVEN_BY_NAME));
 }
 
+static bool puts_its_bio_back(const row *r)
+{
+    return IS(LOOK, LOOK_REVIVES)
+           || ((IS(TAKE, TAKE_BIO) || IS(TAKE, TAKE_ALL)) && !IS(PLACE, AT_NO_PLACE));
+}
+
 /*
  * Return true where a connection of TLS 1.3 is revived after its end. Its security callback is displaced again after each of
  * our turns, and the peer's signature is not asked about.
  */
 static bool revives_after_the_end(const row *r)
 {
-    return IS(LOOK, LOOK_REVIVES) && IS(PROTOCOL, TLS_1_3) && IS(SECURITY, SECURITY_INSIDE)
-           && !IS(PLACE, AT_NO_PLACE) && (is_displaced(r, AXIS_CHECK) || demands_nothing(r));
+    return (puts_its_bio_back(r) || IS(TAKE, TAKE_SHUTDOWN)) && IS(PROTOCOL, TLS_1_3)
+           && IS(SECURITY, SECURITY_INSIDE) && !IS(PLACE, AT_NO_PLACE)
+           && (is_displaced(r, AXIS_CHECK) || demands_nothing(r));
 }
 
 /* Return true where an early write goes to a BIO that the application has put back. No message callback of ours sees it. */
 static bool writes_early_to_its_bio(const row *r)
 {
-    bool gives_bio = IS(LOOK, LOOK_REVIVES)
-                     || ((IS(TAKE, TAKE_BIO) || IS(TAKE, TAKE_ALL)) && !IS(PLACE, AT_NO_PLACE));
-
     return IS(PROTOCOL, TLS_1_3) && IS(DRIVE, DRIVE_EARLY) && is_displaced(r, AXIS_MESSAGE)
-           && gives_bio;
+           && puts_its_bio_back(r);
 }
 
 /* Return true where its SSL has a session from before. */
