@@ -17,6 +17,7 @@ typedef struct peer_check {
     STACK_OF(X509) *chain;                   /* verified */
     unsigned char digest[CONSUL_DIGEST_LEN]; /* of that */
     int x509_error;                          /* X509_V_ERR_…, from which libssl makes the alert */
+    int application_error; /* of a refusal by the application's callback, or X509_V_OK */
     /* Not set at first: they are long, and a peer that is left to the application needs neither. */
     consul_spiffe_id id;  /* the peer's */
     consul_spiffe_id own; /* room for this end's */

@@ -4,9 +4,8 @@
  *
  * The application's own X509_STORE, verify parameters and verify callback admit no peer here: callbacks
  * that accept everything are common. A peer is verified in a context of ours, against the current roots
- * alone. The application's callback is told of the result, as it would be without us. It may refuse a
- * peer that we accept, and cannot accept a peer that we refuse. A name that the parameters ask for is not
- * found.
+ * alone. The application's callback is told of the result: verify_callback.h. A name that the parameters ask for is
+ * not found.
  */
 #include "tls/verify.h"
 
@@ -17,6 +16,7 @@
 #include "instance/instances.h"
 #include "tls/govern.h"
 #include "tls/peer_names.h"
+#include "tls/verify_callback.h"
 
 #include <stddef.h>
 #include <string.h>
@@ -227,56 +227,6 @@ static int authorize(peer_check *check, consul_error *err)
     return 0;
 }
 
-/* Hand over the chain to the application's callback: the verified chain, or the certificate alone. */
-static int hand_over_chain(peer_check *check)
-{
-    X509 *cert = X509_STORE_CTX_get0_cert(check->ctx);
-
-    if (check->chain == NULL && cert != NULL && (check->chain = sk_X509_new_null()) != NULL
-        && X509_up_ref(cert) && !sk_X509_push(check->chain, cert))
-        X509_free(cert);
-    X509_STORE_CTX_set0_verified_chain(check->ctx, check->chain); /* the context's from here on */
-    check->chain = NULL;
-    return sk_X509_num(X509_STORE_CTX_get0_chain(check->ctx)) > 0;
-}
-
-static int tell(peer_check *check, int ok, int depth)
-{
-    X509_STORE_CTX *ctx = check->ctx;
-
-    X509_STORE_CTX_set_error(ctx, ok ? X509_V_OK : check->x509_error);
-    X509_STORE_CTX_set_error_depth(ctx, depth);
-    X509_STORE_CTX_set_current_cert(ctx, sk_X509_value(X509_STORE_CTX_get0_chain(ctx), depth));
-    return X509_STORE_CTX_get_verify_cb(ctx)(ok, ctx);
-}
-
-/* Tell the application's callback of each certificate, from the root down, as OpenSSL does. */
-static int tell_of_success(peer_check *check, consul_error *err)
-{
-    int depth, error;
-
-    if (!hand_over_chain(check))
-        return prov_peer_refuse(check, X509_V_ERR_OUT_OF_MEM, err, CONSUL_R_OUT_OF_MEMORY,
-                                "the chain");
-    for (depth = sk_X509_num(X509_STORE_CTX_get0_chain(check->ctx)) - 1; depth >= 0; depth--) {
-        if (tell(check, 1, depth))
-            continue;
-        error = X509_STORE_CTX_get_error(check->ctx);
-        return prov_peer_refuse(
-            check, error == X509_V_OK ? X509_V_ERR_APPLICATION_VERIFICATION : error, err,
-            CONSUL_R_PEER_REFUSED_BY_APPLICATION, "its verify callback returned 0");
-    }
-    return 1;
-}
-
-/* Tell the callback of a refusal, unless it was its own. Its answer changes nothing. */
-static void tell_of_refusal(peer_check *check, const consul_error *err)
-{
-    if (err->reason != CONSUL_R_PEER_REFUSED_BY_APPLICATION && hand_over_chain(check))
-        tell(check, 0, 0);
-    X509_STORE_CTX_set_error(check->ctx, check->x509_error);
-}
-
 static int check_peer(peer_check *check, consul_error *err)
 {
     return (check->roots != NULL || get_roots(check, err)) && verify_chain(check, err)
@@ -331,13 +281,13 @@ static int verify(peer_check *check, consul_error *err)
     endpoint_look_at_peer(check->end);
     ok = ok && check_peer(check, err);
     ERR_pop_to_mark();
-    ok = ok && tell_of_success(check, err);
+    ok = ok && prov_callback_hear_success(check, err);
     if (ok) {
         endpoint_authorize(check->end, X509_STORE_CTX_get0_cert(ctx));
         endpoint_count_admitted(check->end, check->ssl);
-        X509_STORE_CTX_set_error(ctx, X509_V_OK);
+        X509_STORE_CTX_set_error(ctx, check->application_error);
     } else {
-        tell_of_refusal(check, err);
+        prov_callback_hear_refusal(check, err);
         endpoint_report_peer(check->end, check->ssl, err, X509_STORE_CTX_get0_cert(ctx));
     }
     /* A callback of the application's may have changed the mode by which libssl obeys us. */
