@@ -2,6 +2,7 @@
 $context = stream_context_create(["ssl" => [
     "local_cert" => "/etc/consul-provider/web.pem",
     "local_pk" => "/etc/consul-provider/web.key",
+    "verify_peer" => false,
 ]]);
 $server = stream_socket_server("tls://0.0.0.0:8443", $code, $why,
     STREAM_SERVER_BIND | STREAM_SERVER_LISTEN, $context);
