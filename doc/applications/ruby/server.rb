@@ -14,8 +14,9 @@ loop do
     client.accept
     until [nil, "\r\n", "\n"].include?(client.gets) do end
     client.write("HTTP/1.0 200 OK\r\n\r\nhello from Ruby\n")
-    client.close
   rescue OpenSSL::SSL::SSLError, SystemCallError => error
     warn error.message
+  ensure
+    client.close
   end
 end
