@@ -139,24 +139,6 @@ int prov_instances_add(prov_instance *prov)
     return count < PROV_INSTANCES_MAX;
 }
 
-void prov_instances_refuse_tls(const consul_error *why)
-{
-    consul_store *stores[PROV_INSTANCES_MAX];
-    size_t i, count = 0;
-
-    lock_active();
-    for (i = 0; i < PROV_INSTANCES_MAX && active[i] != NULL; i++) {
-        if (active[i]->tls_store == NULL)
-            continue;
-        stores[count++] = active[i]->tls_store;
-        active[i]->tls_store = NULL;
-        active[i]->unusable = *why;
-    }
-    unlock_active();
-    while (count > 0)
-        consul_store_unref(stores[--count]);
-}
-
 /*
  * Return the instance that governs the process's TLS, with the lock held. An unusable instance comes
  * first, as it refuses all TLS. The first instance with a service comes next, and then the first.

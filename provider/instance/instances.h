@@ -18,9 +18,6 @@ int prov_instances_add(prov_instance *prov);
 void prov_instances_remove(const prov_instance *prov);
 bool prov_instances_any(void); /* is there one now? */
 
-/* Make all instances unusable, so that all TLS is refused from now on, for the reason `why`. */
-void prov_instances_refuse_tls(const consul_error *why);
-
 /*
  * Return the store of the instance that governs this process's TLS, with a reference for the caller. An
  * instance with a service governs before others, and of these the first one loaded. NULL without an

@@ -21,6 +21,7 @@
 #include "instance/crypto.h"
 #include "instance/instances.h"
 #include "report/board.h"
+#include "report/log.h"
 #include "tls/govern.h"
 #include "tls/guard.h"
 #include "tls/half.h"
@@ -144,7 +145,8 @@ static _Thread_local bool is_loading; /* a constructor of a library may make an 
 
 /*
  * Show the process, and load the libraries for requests. Programs confine themselves between their first SSL_CTX and
- * the first handshake. Without a library all TLS is refused, as with wrong settings.
+ * the first handshake. Without a library each governed connection is refused, for the same reason. A service has loaded
+ * them at its start.
  */
 static void begin_tls(void)
 {
@@ -154,7 +156,8 @@ static void begin_tls(void)
     prov_board_open();
     is_loading = true;
     if (store != NULL && !consul_store_load(store, &err))
-        prov_instances_refuse_tls(&err);
+        prov_log_error(CONSUL_LOG_WARNING, "library_missing", &err,
+                       "services are refused, and other TLS is left alone");
     consul_store_unref(store);
     is_loading = false;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/decode.h"
 
+#include "agent/libraries.h"
 #include "base/clock.h"
 #include "base/name.h"
 #include "identity/cert.h"
@@ -96,6 +97,8 @@ json_t *consul_json_load_object(const char *body, size_t len, consul_error *err)
     json_error_t where;
     json_t *json;
 
+    if (!consul_libraries_load(err)) /* the answer may be a sibling's */
+        return NULL;
     if (!is_shallow(body, len)) {
         consul_error_set(err, CONSUL_R_AGENT_ANSWER_INVALID, "nested deeper than %d", DEPTH_MAX);
         return NULL;

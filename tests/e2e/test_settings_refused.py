@@ -7,7 +7,9 @@ that is not governed. So the provider is there, and refuses.
 
 import pytest
 
+import stand_ins
 from ca import self_signed
+from processes import wait_until
 from programs import TLS13, VERSIONS
 
 pytestmark = pytest.mark.faults
@@ -64,17 +66,46 @@ def test_all_tls_is_refused(programs, fake):
     assert outcome.silent and "sevice" in outcome.client
 
 
-def test_without_a_library_all_tls_is_refused(programs, fake):
-    """The library is missed before the first handshake, also where nothing asks for Connect."""
+MISSING = "libjansson.so.9 cannot be loaded"
+
+
+def without_a_library(programs, *agent, **settings):
     content, name = programs.module.read_bytes(), b"libjansson.so.4\0"
     assert name in content
     module = programs.path("consul.so")
     module.write_bytes(content.replace(name, b"libjansson.so.9\0"))
-    config = programs.config(fake)
+    config = programs.config(*agent, **settings)
     config.write_text(config.read_text().replace(str(programs.module), str(module)))
+    return config
+
+
+def test_without_a_library_a_service_has_no_tls(programs, fake):
+    config = without_a_library(programs, fake, service="web")
     server = programs.server(*self_signed(subject="public").files(programs.folder, "public"))
     outcome = programs.talk(server, TLS13, config=config)
-    assert outcome.silent and "libjansson.so.9 cannot be loaded" in outcome.client, outcome
+    assert outcome.silent and MISSING in outcome.client, outcome
+
+
+def test_without_a_library_ordinary_tls_is_left_alone(programs, fake):
+    """The library is missed with the first SSL_CTX, and the log says so."""
+    log = programs.path("log")
+    config = without_a_library(programs, fake, log=log)
+    server = programs.server(*self_signed(subject="public").files(programs.folder, "public"))
+    outcome = programs.talk(server, TLS13, config=config)
+    assert not outcome.silent, outcome
+    assert MISSING in log.read_text() and "services are refused" in log.read_text()
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_without_a_library_a_stand_in_serves_nobody(programs, fake, version):
+    log = programs.path("log")
+    config = without_a_library(programs, fake, log=log)
+    certificate, key = stand_ins.make(programs, "consul:leaf/web")
+    server = programs.server("-cert", certificate, "-key", key, config=config)
+    outcome = programs.talk(server, version, *fake.authority.service("friend").files(programs.folder, "friend"))
+    assert outcome.silent, outcome
+    wait_until(lambda: f"no leaf to present: {MISSING}" in log.read_text(), "a refusal")
+    assert not server.ended()
 
 
 TWO = """\

@@ -35,9 +35,10 @@ def test_no_name_of_the_host_is_taken_for_a_library(programs, agent, service, st
 
 
 def test_names_and_an_allocator_of_the_host_are_refused_with_a_reason(programs, agent, start):
-    host = start("taken_names_and_allocator", programs.config(agent))
-    assert host.wait() == 1, host.output()
-    assert "this program has functions of libcurl and an allocator of its own" in host.output()
+    log = programs.path("log")
+    host = start("taken_names_and_allocator", programs.config(agent, log=log))
+    assert not host.serves(agent.leaf("friend").files(programs.folder, "friend"))
+    assert "this program has functions of libcurl and an allocator of its own" in log.read_text()
 
 
 def test_the_names_that_libcurl_itself_calls_are_known():

@@ -11,7 +11,6 @@ MUTATIONS = [
         ("two upstreams need not agree", "        agreed &= found == NULL || strcmp(found, text) == 0;\n", ""),
         ("an unloaded inbound is forgotten", "        atomic_store_explicit(&inbound_was_required, true, memory_order_relaxed);", "        (void)0;"),
         ("an unloaded outbound is forgotten", "        atomic_store_explicit(&outbound_was_required, true, memory_order_relaxed);", "        (void)0;"),
-        ("a missing library is no reason", "        active[i]->tls_store = NULL;\n        active[i]->unusable = *why;", "        active[i]->tls_store = NULL;"),
         ),
     *of("provider/instance/crypto.c",
         ("default serves beside a late fips", "    if (!atomic_load_explicit(&is_mixed, memory_order_relaxed))\n", "    if (true)\n"),
