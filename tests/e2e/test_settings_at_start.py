@@ -49,7 +49,7 @@ def files(programs):
 
 
 # They give OpenSSL their certificate when a client comes, or serve others without TLS.
-LATE = ["dovecot", "lighttpd", "php", "postfix", "proftpd", "prosody", "ruby"]
+LATE = ["dovecot", "lighttpd", "php", "postfix", "proftpd", "prosody"]
 
 
 def servers(late):

@@ -7,6 +7,7 @@ context.key = OpenSSL::PKey.read(File.read("/etc/consul-provider/web.key"))
 listener = TCPServer.new("0.0.0.0", 8443)
 server = OpenSSL::SSL::SSLServer.new(listener, context)
 server.start_immediately = false
+context.setup
 puts "listening on port #{listener.addr[1]}"
 $stdout.flush
 loop do
