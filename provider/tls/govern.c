@@ -286,8 +286,8 @@ static void spoil_keys(const endpoint *e, const SSL *ssl)
 
     if (e != NULL && !endpoint_is_stopped(e) && endpoint_may_finish(e, ssl))
         return;
-    if (RAND_bytes(secret, sizeof(secret)) == 1)
-        SSL_SESSION_set1_master_key(SSL_get_session(ssl), secret, sizeof(secret));
+    RAND_bytes(secret, sizeof(secret)); /* without random numbers, zeros are another secret, too */
+    SSL_SESSION_set1_master_key(SSL_get_session(ssl), secret, sizeof(secret));
 }
 
 static void on_info(const SSL *s, int where, int value)

@@ -40,7 +40,10 @@ bool prov_tls_is_governed(const endpoint *e);
 /* Stop the SSL unless its peer was authorized. The peer has finished the handshake, or both have. */
 void prov_tls_finish(endpoint *e, SSL *ssl);
 
-/* Keep data from a connection that was stopped, or from one that may not write yet. A record of it is here, or is to go. */
+/*
+ * Keep data from a stopped connection, and from a connection that may not write yet. libssl has read a record of data, or is
+ * to write it.
+ */
 void prov_tls_notice_data(SSL *ssl, bool is_written);
 
 #endif
