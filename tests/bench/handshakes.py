@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import slots
 import stand_ins
+import start
 from peers import Holder, Meter, Server, Side, Trickle, load
 
 VERSIONS = ("1.2", "1.3")
@@ -26,16 +27,6 @@ CASES = {
 PATIENT = {"connect_timeout": "60s", "request_timeout": "60s", "authorize_timeout": "60s"}  # under callgrind
 MUTUAL = ("plain", "tuned", "asking", "ours")
 PUBLIC = {"without": None, "loaded": {}, "a service": {"service": "web", "inbound": "off"}}
-LEGACY = """\
-openssl_conf = openssl_init
-[openssl_init]
-providers = providers
-[providers]
-default = always
-legacy = always
-[always]
-activate = 1
-"""  # OpenSSL's own second provider, by which it looks at one more provider, too
 P256 = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256")
 PUBLIC_CHAINS = {  # keys, from the root down
     "P-256, of a CA with P-256": (P256, P256),
@@ -122,7 +113,7 @@ def instructions(runtime, sides, few, many):
     ways = sides.of(runtime, **PATIENT)
     configs = {name: settings if settings is None else runtime.programs.config(sides.agent, **settings)
                for name, settings in PUBLIC.items()}
-    configs["legacy"] = runtime.programs.write("legacy.cnf", LEGACY)
+    configs["legacy"] = runtime.programs.write("legacy.cnf", start.LEGACY)
     with ThreadPoolExecutor(2) as pool:
         def begin(verb, of):
             return {version: {name: pool.submit(collected, runtime, verb, side, version, few, many, name == "ours")

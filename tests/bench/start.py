@@ -6,8 +6,18 @@ import resource
 import subprocess
 
 ARGUMENTS = ("x509", "-help")
-WITHOUT, LOADED, SERVICE = "without", "loaded", "a service"
-CONFIGS = {WITHOUT: None, LOADED: {}, SERVICE: {"service": "web"}}
+WITHOUT, OPENSSLS, LOADED, SERVICE = "without", "legacy", "loaded", "a service"
+SETTINGS = {LOADED: {}, SERVICE: {"service": "web"}}
+LEGACY = """\
+openssl_conf = openssl_init
+[openssl_init]
+providers = providers
+[providers]
+default = always
+legacy = always
+[always]
+activate = 1
+"""  # OpenSSL's own second provider, a module in a file of its own, too
 IN_A_ROUND = 50
 
 
@@ -29,8 +39,9 @@ def instructions(argv, environment):
 def measure(runtime, agent, rounds):
     """Return {way: its instructions, and its CPU time in each round}. The ways take turns."""
     argv = runtime.command([runtime.openssl, *ARGUMENTS])
-    environments = {name: runtime.programs.environment(
-        None if settings is None else runtime.programs.config(agent, **settings)) for name, settings in CONFIGS.items()}
+    configs = {WITHOUT: None, OPENSSLS: runtime.programs.write("legacy.cnf", LEGACY),
+               **{name: runtime.programs.config(agent, **settings) for name, settings in SETTINGS.items()}}
+    environments = {name: runtime.programs.environment(config) for name, config in configs.items()}
     found = {name: {"instructions": instructions(argv, of), "cpu": []} for name, of in environments.items()}
     for _ in range(rounds):
         for name, environment in environments.items():
