@@ -174,12 +174,15 @@ int consul_store_roots(consul_store *store, const consul_scope *scope, consul_as
                        consul_roots **roots, consul_error *err)
 {
     consul_scope effective = consul_store_scope(store, scope);
-    consul_entry *entry = consul_table_entry(store->table, CONSUL_KIND_ROOTS, "", &effective, err);
+    consul_entry *entry;
     consul_error why = {0};
     bool lost;
 
-    consul_family_look(store->family);
     *roots = NULL;
+    if (!consul_agent_load(store->agent, err)) /* before there is an entry: base/host_memory.h */
+        return 0;
+    consul_family_look(store->family);
+    entry = consul_table_entry(store->table, CONSUL_KIND_ROOTS, "", &effective, err);
     if (entry == NULL)
         return 0;
     consul_watch_await_roots(store->watch, entry, asking.since, asking.deadline);
@@ -318,8 +321,10 @@ int consul_store_leaf(consul_store *store, const char *service, const consul_sco
     bool stale = true;
     enum way way;
 
-    consul_family_look(store->family);
     *leaf = NULL;
+    if (!consul_agent_load(store->agent, err)) /* likewise */
+        return 0;
+    consul_family_look(store->family);
     if (service == NULL || *service == '\0')
         service = store->settings->service;
     if (service == NULL)

@@ -4,6 +4,7 @@
 #include "agent/agent_user.h"
 #include "agent/curl_tls.h"
 #include "agent/libraries.h"
+#include "base/host_memory.h"
 #include "base/lock.h"
 
 #include <string.h>
@@ -50,6 +51,16 @@ static int check_tls(consul_error *err)
                "so set address to http:// or unix://");
 }
 
+/* Check that the agent is in memory of this process alone. Watches, answers and decisions are, too. */
+static int check_memory(const consul_agent *agent, consul_error *err)
+{
+    return !consul_memory_is_shared(agent)
+           || consul_error_set(
+               err, CONSUL_R_INTERNAL,
+               "this program keeps OpenSSL's memory where all its processes write to it, and so it "
+               "can be no service");
+}
+
 int consul_agent_load(consul_agent *agent, consul_error *err)
 {
     const consul_settings *settings = agent->settings;
@@ -58,8 +69,8 @@ int consul_agent_load(consul_agent *agent, consul_error *err)
 
     if (atomic_load_explicit(&agent->is_loaded, memory_order_acquire))
         return 1;
-    if (!consul_libraries_load(err) || !consul_address_parse(settings, &address, err)
-        || (address.https && !check_tls(err))
+    if (!check_memory(agent, err) || !consul_libraries_load(err)
+        || !consul_address_parse(settings, &address, err) || (address.https && !check_tls(err))
         || (settings->agent_user != NULL
             && !consul_agent_user_parse(settings->agent_user, &user, err))) {
         consul_address_clear(&address);

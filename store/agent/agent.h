@@ -28,7 +28,7 @@ consul_agent *consul_agent_new_unloaded(const consul_settings *settings, consul_
 
 /*
  * Load the libraries for requests, and read the address and the user. Return 0 with an error where a part fails.
- * A loaded agent costs no more than a look. Any thread.
+ * Likewise in a host whose processes share libcrypto's memory. A loaded agent costs no more than a look. Any thread.
  */
 int consul_agent_load(consul_agent *agent, consul_error *err);
 
