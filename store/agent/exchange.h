@@ -17,6 +17,7 @@
 typedef struct consul_exchange {
     const consul_agent *agent; /* borrowed */
     CURL *curl;
+    CURLcode code; /* libcurl's result, of HTTPS in a thread of its own */
     CURLU *url;
     struct curl_slist *headers, *connect_to;
     struct curl_slist *addresses; /* of the agent's name, where libcurl could not look it up */

@@ -17,7 +17,6 @@
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
 
-#define STACK_CLEANSED 16384    /* bytes, less than libcurl uses itself */
 #define TRIES_MAX 7             /* tries of one request */
 #define CROWDED_TRY_PAUSE_MS 10 /* after a crowded try; each further pause is twice as long */
 #define LIMITED_TRY_PAUSE_MS 80 /* after an answer of "too many requests"; likewise */
@@ -36,11 +35,6 @@ void consul_enter_request(bool inside)
 }
 
 #define LONGEST_PATIENCE_MS 1000 /* as curl_easy_perform has it */
-
-typedef struct transfer {
-    const consul_exchange *exchange;
-    CURLcode code;
-} transfer;
 
 /* Run an exchange to its end, as curl_easy_perform would. Return libcurl's result. */
 static CURLcode run_to_end(const consul_exchange *exchange)
@@ -67,14 +61,14 @@ done:
     return code;
 }
 
-static void *run_transfer(void *arg)
+/* Run an HTTPS request in this thread, whose TLS is libcurl's from here on. */
+static void *run_https(void *arg)
 {
-    transfer *t = arg;
+    consul_exchange *exchange = arg;
 
     consul_enter_request(true);
-    t->code = run_to_end(t->exchange);
+    exchange->code = run_to_end(exchange);
     consul_cleanse_traces(); /* of this thread, whose stack the C library keeps for another one */
-    consul_enter_request(false);
     return NULL;
 }
 
@@ -82,13 +76,15 @@ static void *run_transfer(void *arg)
  * Run an HTTPS request in the caller's thread, where the process can make no other. A limit of
  * processes may be the reason, or a filter of system calls.
  */
-static void run_here(transfer *t)
+static void run_https_here(consul_exchange *exchange)
 {
     consul_host_thread *host = consul_host_thread_leave();
+    bool was_inside = consul_in_request(); /* a watch, for a login */
 
     if (host == NULL)
         return;
-    run_transfer(t);
+    run_https(exchange);
+    consul_enter_request(was_inside);
     consul_host_thread_return(host);
 }
 
@@ -96,27 +92,28 @@ static void run_here(transfer *t)
  * Run a request, and return libcurl's result. HTTPS runs in a thread of its own. There libcurl
  * empties the thread's error queue, marks included, and its writes may raise SIGPIPE. The caller's
  * queue and signals stay untouched.
+ *
+ * The caller's thread may leave meanwhile: for a fibre that makes another handshake, or by siglongjmp for good. So plain HTTP
+ * leaves no mark on this thread, and the other thread writes to nothing on its stack.
  */
-static CURLcode perform(const consul_exchange *exchange)
+static CURLcode perform(consul_exchange *exchange)
 {
-    transfer t = {.exchange = exchange, .code = CURLE_OUT_OF_MEMORY};
     pthread_t thread;
     sigset_t all, old;
     int error;
 
-    if (!exchange->agent->address.https) {
-        run_transfer(&t);
-        return t.code;
-    }
+    if (!exchange->agent->address.https)
+        return run_to_end(exchange);
+    exchange->code = CURLE_OUT_OF_MEMORY;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
-    error = pthread_create(&thread, NULL, run_transfer, &t);
+    error = pthread_create(&thread, NULL, run_https, exchange);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     if (error == 0)
         pthread_join(thread, NULL);
     else
-        run_here(&t);
-    return t.code;
+        run_https_here(exchange);
+    return exchange->code;
 }
 
 /*

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <time.h>
 
+#include <openssl/async.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 
@@ -74,15 +75,15 @@ static void give_back_queue(ERR_STATE *kept)
 consul_host_thread *consul_host_thread_leave(void)
 {
     consul_host_thread *host = OPENSSL_zalloc(sizeof(*host));
-    sigset_t pending, pipe;
+    sigset_t pending, all;
 
     if (host == NULL || (host->queue = take_queue()) == NULL) {
         OPENSSL_free(host);
         return NULL;
     }
-    sigemptyset(&pipe);
-    sigaddset(&pipe, SIGPIPE);
-    pthread_sigmask(SIG_BLOCK, &pipe, &host->signals);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &host->signals);
+    ASYNC_block_pause();
     sigpending(&pending);
     host->pipe_pending = sigismember(&pending, SIGPIPE) == 1;
     return host;
@@ -97,6 +98,7 @@ void consul_host_thread_return(consul_host_thread *host)
     sigaddset(&pipe, SIGPIPE);
     if (!host->pipe_pending)
         sigtimedwait(&pipe, NULL, &at_once);
+    ASYNC_unblock_pause();
     pthread_sigmask(SIG_SETMASK, &host->signals, NULL);
     give_back_queue(host->queue);
     OPENSSL_free(host);

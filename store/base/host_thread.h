@@ -13,8 +13,9 @@
 typedef struct consul_host_thread consul_host_thread;
 
 /*
- * Put the error queue of this thread aside, and block SIGPIPE. Return the state for
- * consul_host_thread_return, or NULL where the queue cannot be kept. Nothing has changed then.
+ * Put the error queue of this thread aside. Block all signals, and the pauses of a job of OpenSSL's. The TLS of a handler
+ * or a fibre would be taken for libcurl's. Return the state for consul_host_thread_return, or NULL where the queue cannot be
+ * kept. Nothing has changed then.
  */
 consul_host_thread *consul_host_thread_leave(void);
 

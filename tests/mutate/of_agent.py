@@ -108,6 +108,7 @@ MUTATIONS = [
     ),
     *of("store/agent/request.c",
         ("a request over HTTPS is governed", "    in_request = inside;\n", "    (void)inside;\n"),
+        ("a plain request leaves a mark on its thread", "        return run_to_end(exchange);\n", "        return run_https(exchange), exchange->code;\n"),
         ("a request is tried without end", "    if (tries == TRIES_MAX)\n        return false;\n", ""),
         ("a pause outlasts the time", "    if (consul_deadline_after(length + LEAST_MS) >= deadline)\n        return false;\n", ""),
         ),

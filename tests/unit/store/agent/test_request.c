@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <sys/wait.h>
+
 #include <openssl/crypto.h>
 
 #include "agent_fixture.h"
@@ -466,6 +468,72 @@ static void test_threads(void **state)
     consul_agent_free(agent);
 }
 
+/* ---- a thread that leaves its HTTPS request for good, by siglongjmp in a handler say ---- */
+
+static sigjmp_buf before;
+static bool leaves;
+static pthread_t left; /* the thread of the request */
+
+int __real_pthread_join(pthread_t thread, void **result);
+int __wrap_pthread_join(pthread_t thread, void **result);
+
+int __wrap_pthread_join(pthread_t thread, void **result)
+{
+    if (!leaves)
+        return __real_pthread_join(thread, result);
+    leaves = false;
+    left = thread;
+    siglongjmp(before, 1);
+}
+
+/* Wait for the thread of the request. Return the number of bytes that have changed meanwhile, where the stack was. */
+static int __attribute__((noinline)) count_changes(void)
+{
+    volatile unsigned char stack[64 * 1024];
+    int changes = 0;
+    size_t i;
+
+    for (i = 0; i < sizeof(stack); i++)
+        stack[i] = 0xa5;
+    __real_pthread_join(left, NULL);
+    for (i = 0; i < sizeof(stack); i++)
+        changes += stack[i] != 0xa5;
+    return changes;
+}
+
+static int leave_a_request(consul_agent *agent)
+{
+    const consul_request request = {.path = PATH, .deadline = CONSUL_NO_DEADLINE};
+    consul_answer answer;
+
+    if (sigsetjmp(before, 1) == 0) {
+        leaves = true;
+        consul_agent_request(agent, &request, &answer, NULL);
+        return -1;
+    }
+    return count_changes();
+}
+
+/* The request keeps its memory, too. So it is in a process of its own, which looks for no leaks. The agent hangs. */
+static void test_an_https_request_that_is_left(void **state)
+{
+    agent_fixture *f = *state;
+    consul_agent *agent;
+    int status = -1;
+    pid_t child;
+
+    f->settings.tls = true;
+    f->settings.request_timeout = 300;
+    agent = agent_make(&f->settings);
+    child = fork();
+    if (child == 0)
+        _exit(leave_a_request(agent) != 0);
+    assert_true(child > 0);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    consul_agent_free(agent);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -485,6 +553,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_no_proxy, agent_set_up, agent_tear_down),
         cmocka_unit_test_setup_teardown(test_signals_are_left_alone, agent_set_up, agent_tear_down),
         cmocka_unit_test_setup_teardown(test_threads, agent_set_up, agent_tear_down),
+        cmocka_unit_test_setup_teardown(test_an_https_request_that_is_left, agent_set_up,
+                                        agent_tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,7 +3,9 @@
 #include "unit.h"
 
 #include <signal.h>
+#include <stdbool.h>
 
+#include <openssl/async.h>
 #include <openssl/err.h>
 
 #include "base/host_thread.h"
@@ -97,12 +99,59 @@ static void test_a_signal_of_the_host_stays(void **state)
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
+/* ---- nothing else runs in the thread meanwhile ---- */
+
+static bool was_handled;
+
+static void note_signal(int signal)
+{
+    was_handled = true;
+}
+
+static void test_no_handler_runs_meanwhile(void **state)
+{
+    void (*before)(int) = signal(SIGALRM, note_signal);
+    consul_host_thread *host = consul_host_thread_leave();
+
+    assert_non_null(host);
+    raise(SIGALRM);
+    assert_false(was_handled);
+    consul_host_thread_return(host);
+    assert_true(was_handled);
+    signal(SIGALRM, before);
+}
+
+static int pause_in_a_job(void *arg)
+{
+    consul_host_thread *host = consul_host_thread_leave();
+
+    ASYNC_pause_job();
+    consul_host_thread_return(host);
+    ASYNC_pause_job();
+    return host != NULL;
+}
+
+static void test_no_job_pauses_meanwhile(void **state)
+{
+    ASYNC_WAIT_CTX *wait = ASYNC_WAIT_CTX_new();
+    ASYNC_JOB *job = NULL;
+    int result = 0;
+
+    assert_non_null(wait);
+    assert_int_equal(ASYNC_start_job(&job, wait, &result, pause_in_a_job, NULL, 0), ASYNC_PAUSE);
+    assert_int_equal(ASYNC_start_job(&job, wait, &result, pause_in_a_job, NULL, 0), ASYNC_FINISH);
+    assert_int_equal(result, 1);
+    ASYNC_WAIT_CTX_free(wait);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_errors_and_marks_come_back),
         cmocka_unit_test(test_an_empty_queue_stays_empty),
         cmocka_unit_test(test_a_signal_of_the_host_stays),
+        cmocka_unit_test(test_no_handler_runs_meanwhile),
+        cmocka_unit_test(test_no_job_pauses_meanwhile),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
