@@ -31,6 +31,7 @@
 #include "tls/verify.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include <openssl/crypto.h>
 
@@ -141,8 +142,6 @@ static void on_store_ctx_free(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int i
 
 /* ---- where it begins ---- */
 
-static _Thread_local bool is_loading; /* a constructor of a library may make an SSL_CTX */
-
 /*
  * Show the process, and load the libraries for requests. Programs confine themselves between their first SSL_CTX and
  * the first handshake. Without a library each governed connection is refused, for the same reason. A service has loaded
@@ -154,24 +153,23 @@ static void begin_tls(void)
     consul_error err = {0};
 
     prov_board_open();
-    is_loading = true;
     if (store != NULL && !consul_store_load(store, &err))
         prov_log_error(CONSUL_LOG_WARNING, "library_missing", &err,
                        "services are refused, and other TLS is left alone");
     consul_store_unref(store);
-    is_loading = false;
 }
 
 static void on_ssl_ctx_new(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int index, long argl,
                            void *argp)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    static atomic_flag has_begun = ATOMIC_FLAG_INIT;
     SSL_CTX *ctx = parent;
 
-    if (consul_store_in_request() || is_loading)
+    if (consul_store_in_request())
         return;
     prov_crypto_look();
-    pthread_once(&once, begin_tls);
+    if (!atomic_flag_test_and_set(&has_begun))
+        begin_tls(); /* a constructor of a library may make an SSL_CTX, too */
     prov_tls_secure(ctx);
     SSL_CTX_set_client_hello_cb(ctx, on_client_hello, NULL);
     SSL_CTX_set_msg_callback(ctx, on_message);

@@ -164,7 +164,7 @@ MUTATIONS = [
     *redundant("provider/tls/hooks.c",
         ("certificates are not looked at anew after the choice", "    endpoint *e = prov_tls_arm_anew(ssl);\n", "    endpoint *e = prov_tls_arm(ssl);\n",
          "the ServerHello has them looked at anew, too"),
-        ("requests of ours have callbacks", "    if (consul_store_in_request() || is_loading)\n", "    if (is_loading)\n",
+        ("requests of ours have callbacks", "    if (consul_store_in_request())\n        return;\n    prov_crypto_look();\n", "    prov_crypto_look();\n",
          "each of the callbacks leaves requests of ours alone"),
         ("the peer's last message is no end", "    if (write_p == 0 && message[0] == SSL3_MT_FINISHED)\n", "    if (false)\n",
          "the last stop comes in the same call of libssl, before any data"),
