@@ -25,6 +25,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <openssl/rand.h>
 
@@ -286,7 +287,8 @@ static void spoil_keys(const endpoint *e, const SSL *ssl)
 
     if (e != NULL && !endpoint_is_stopped(e) && endpoint_may_finish(e, ssl))
         return;
-    RAND_bytes(secret, sizeof(secret)); /* without random numbers, zeros are another secret, too */
+    if (getentropy(secret, sizeof(secret)) != 0)
+        RAND_bytes(secret, sizeof(secret)); /* the peer knows what stands here without either */
     SSL_SESSION_set1_master_key(SSL_get_session(ssl), secret, sizeof(secret));
 }
 

@@ -107,6 +107,8 @@ MUTATIONS = [
         ("without memory there is no stop", "    if (e == NULL)\n        prov_tls_stop(ssl,", "    if (e == NULL)\n        (void)(ssl,"),
         ("an unauthorized peer gets its keys",
          "    SSL_SESSION_set1_master_key(SSL_get_session(ssl), secret, sizeof(secret));\n", "    (void)secret;\n"),
+        ("an unauthorized peer knows its keys",
+         "    if (getentropy(secret, sizeof(secret)) != 0)\n        RAND_bytes", "    if (true)\n        RAND_bytes"),
         ("data goes to a BIO that was put back", "    if (is_written)\n        endpoint_swallow(e, ssl);\n", "    if (is_written)\n        (void)0;\n"),
         ("the last stop is open", "    if (!endpoint_may_finish(e, ssl))\n", "    if (false)\n"),
         ("early writes are not held back", "    endpoint_hold_back(e, ssl);\n}", "}"),

@@ -4,6 +4,7 @@
 
 #include <openssl/rand.h>
 
+#include "hostile.h"
 #include "tls.h"
 
 static bool fails;
@@ -74,11 +75,67 @@ static void test_an_ordinary_server(void **state)
     }
 }
 
+/* ---- an unauthorized peer, where libssl asks about no signature ---- */
+
+static int accept_all(X509_STORE_CTX *ctx, void *arg)
+{
+    return 1;
+}
+
+/* Overwrite the master secret, as a peer does that knows what stands there without random numbers. */
+static void guess_secret(const SSL *ssl, int where, int value)
+{
+    static const unsigned char zeros[SSL_MAX_MASTER_KEY_LENGTH];
+
+    if ((where & SSL_CB_LOOP) != 0
+        && strcmp(SSL_state_string(ssl), SSL_is_server(ssl) ? "TRCKE" : "TWCKE") == 0)
+        SSL_SESSION_set1_master_key(SSL_get_session(ssl), zeros, sizeof(zeros));
+}
+
+/* Return true where the handshake ends well for our side, which verifies by itself. */
+static bool ends_well(int version, bool is_client)
+{
+    OSSL_LIB_CTX *libctx = OSSL_LIB_CTX_new();
+    SSL_CTX *ours = tls_ctx(version, is_client ? &world.friend : &world.web),
+            *theirs = tls_ctx_in(libctx, version, &world.site_rsa);
+    SSL *client, *server;
+    tls_outcome outcome;
+
+    hostile_displace(ours, HOSTILE_SECURITY);
+    SSL_CTX_set_cert_verify_callback(ours, accept_all, NULL);
+    SSL_CTX_set_info_callback(theirs, guess_secret);
+    if (version == TLS1_1_VERSION) {
+        SSL_CTX_set_security_level(ours, 0);
+        SSL_CTX_set_security_level(theirs, 0);
+    } else {
+        assert_true(SSL_CTX_set_cipher_list(theirs, "kRSA"));
+    }
+    tls_pair_with(is_client ? ours : theirs, is_client ? theirs : ours, libctx, !is_client, &client,
+                  &server);
+    outcome = tls_talk(client, server);
+    assert_refused("a peer that guesses", &outcome);
+    tls_close(client, server);
+    SSL_CTX_free(ours);
+    SSL_CTX_free(theirs);
+    OSSL_LIB_CTX_free(libctx);
+    return is_client ? outcome.client_done : outcome.server_done;
+}
+
+/* It does not know the keys, either. */
+static void test_no_known_keys(void **state)
+{
+    fails = true;
+    assert_false(ends_well(TLS1_2_VERSION, true));
+    assert_false(ends_well(TLS1_1_VERSION, true));
+    assert_false(ends_well(TLS1_1_VERSION, false));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_servers, tls_reset),
         cmocka_unit_test_setup(test_an_ordinary_server, tls_reset),
+        cmocka_unit_test_setup(test_no_known_keys, tls_reset),
     };
 
     return cmocka_run_group_tests(tests, tls_set_up, tls_tear_down);
