@@ -162,6 +162,7 @@ static void test_a_late_leaf(void **state)
         SSL_CTX_set_cert_verify_callback(site, accept_all, NULL);
         tls_pair(ours, site, &client, &server);
         assert_silent(client, server, client, (i & 4) != 0);
+        assert_null(SSL_get0_peer_certificate(server)); /* nor is the leaf shown */
         tls_close(client, server);
         SSL_CTX_free(ours);
         SSL_CTX_free(site);
