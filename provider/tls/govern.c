@@ -292,6 +292,18 @@ static void spoil_keys(const endpoint *e, const SSL *ssl)
     SSL_SESSION_set1_master_key(SSL_get_session(ssl), secret, sizeof(secret));
 }
 
+/*
+ * Give a client the mode back of an application that demands no verification, where its server is authorized. Ncat looks at the mode
+ * after the handshake. A next handshake demands again, as each of its turns arms.
+ */
+static void give_back_mode(const endpoint *e, SSL *ssl)
+{
+    if (prov_tls_is_governed(e) && !SSL_is_server(ssl) && !SSL_in_init(ssl)
+        && endpoint_peer(e) == ENDPOINT_PEER_AUTHORIZED && endpoint_is_lenient(e)
+        && !endpoint_is_stopped(e))
+        SSL_set_verify(ssl, SSL_VERIFY_NONE, NULL);
+}
+
 static void on_info(const SSL *s, int where, int value)
 {
     SSL *ssl = (SSL *)s; /* const here only because most callbacks just look */
@@ -311,6 +323,7 @@ static void on_info(const SSL *s, int where, int value)
     }
     if (where == SSL_CB_HANDSHAKE_DONE)
         notice_end(e, ssl);
+    give_back_mode(e, ssl);
     if ((where & SSL_CB_ALERT) != 0 && value >> 8 == SSL3_AL_FATAL)
         notice_alert(e, ssl, (where & SSL_CB_WRITE) != 0, value & 0xff);
     else if (is_governed && (where & SSL_CB_EXIT) != 0 && prov_tls_is_in_state(ssl, FAILED)

@@ -27,6 +27,46 @@ static tls_outcome meet(SSL *client, SSL *server, bool at_once)
 
 /* ---- a client ---- */
 
+/*
+ * An application that demands no verification finds its mode again after the handshake. Ncat looks there, and compares the host
+ * name by itself where it sees a demand. The next handshake demands again, and so does another application.
+ */
+static void test_the_mode_after_a_handshake(void **state)
+{
+    static const int modes[] = {SSL_VERIFY_NONE, SSL_VERIFY_PEER};
+    size_t i;
+
+    fake_agent_set_leaf(&world.agent, &world.web);
+    for (i = 0; i < 4; i++) {
+        OSSL_LIB_CTX *elsewhere;
+        SSL_CTX *friend_ctx = tls_ctx_elsewhere(tls_versions[i % 2], &world.friend, &elsewhere);
+        SSL_CTX *stranger_ctx = tls_ctx_in(elsewhere, tls_versions[i % 2], &world.stranger);
+        SSL_CTX *ctx = tls_ctx(tls_versions[i % 2], NULL);
+        SSL *client, *friend = SSL_new(friend_ctx), *stranger = SSL_new(stranger_ctx);
+        tls_outcome outcome;
+        int round;
+
+        SSL_CTX_set_verify(ctx, modes[i / 2], NULL);
+        client = SSL_new(ctx);
+        assert_true(SSL_set_tlsext_host_name(client, "friend.service.consul"));
+        for (round = 0; round < 2; round++) {
+            outcome =
+                meet(client, friend, round == 1); /* it has read a ticket of TLS 1.3 by then */
+            assert_talked("the service", &outcome);
+            assert_int_equal(SSL_get_verify_mode(client) & SSL_VERIFY_PEER, modes[i / 2]);
+            outcome = meet(client, stranger, round == 1);
+            assert_refused("an impostor", &outcome);
+        }
+        SSL_free(client);
+        SSL_free(friend);
+        SSL_free(stranger);
+        SSL_CTX_free(ctx);
+        SSL_CTX_free(friend_ctx);
+        SSL_CTX_free(stranger_ctx);
+        OSSL_LIB_CTX_free(elsewhere);
+    }
+}
+
 /* First a site with a certificate that the application judges, and then a name of Consul's. */
 static void test_clients(void **state)
 {
@@ -203,6 +243,7 @@ static int set_up(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_the_mode_after_a_handshake, tls_reset),
         cmocka_unit_test_setup(test_clients, tls_reset),
         cmocka_unit_test_setup(test_another_name, tls_reset),
         cmocka_unit_test_setup(test_a_site_after_a_service, tls_reset),
