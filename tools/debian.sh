@@ -19,7 +19,8 @@ test_packages='openssl curl python3-pytest python3-pytest-xdist python3-cryptogr
     dnsmasq-base iproute2'
 # Debian 12 alone has these under test. The trees of tools/tree are without them.
 host_packages='freeradius eapoltest proftpd-core proftpd-mod-crypto
-    dovecot-imapd mosquitto postfix libio-socket-ssl-perl php-cli ruby'
+    dovecot-imapd mosquitto postfix libio-socket-ssl-perl php-cli ruby
+    pgbouncer python3-twisted'
 fips_packages=openssl-provider-fips # Debian 12 has none
 quic_packages=python3-aioquic       # a peer for the HTTP/3 of nginx and HAProxy, which Debian 12's have not
 bench_packages='openssl python3-pytest python3-cryptography valgrind mmdebstrap'

@@ -38,6 +38,7 @@ One module may be both. Further, where it differs from the usual:
     RELOAD       the signal by which a server reads its configuration again, and what it then says
     RESUMES      False: a server that resumes no sessions even without the provider;
                  True: a client that offers them
+    LATE         True: is given its certificate in the handshake, and resumes nothing beside the provider
     OWN_TESTS    True: it has a file of tests, and is no row of the common ones
     is_there()   False: not on this host, or not on the system's OpenSSL
     ROOT         True: has another root directory at its first SSL_CTX, so that it wants the setting `service`

@@ -14,6 +14,7 @@ PORT = "8443"
 S_CLIENT = []
 REQUEST = HTTP_REQUEST
 ANSWER = TEXT
+LATE = True
 RELOAD = (signal.SIGUSR2, r"Loading success")
 
 WRAPPER = """\

@@ -11,6 +11,7 @@ PORT = "8443"
 S_CLIENT = []
 REQUEST = HTTP_REQUEST
 ANSWER = TEXT
+LATE = True
 RELOAD = (signal.SIGUSR1, r"server started")
 
 WRAPPER = """\
