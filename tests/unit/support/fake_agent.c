@@ -108,8 +108,8 @@ void fake_agent_set_leaf(fake_agent *agent, const minted *leaf)
     char *cert = mint_cert_pem(leaf->cert), *key = mint_key_pem(leaf->key);
     json_t *json = json_pack("{s:s, s:s}", "CertPEM", cert, "PrivateKeyPEM", key);
 
+    fake_agent_take_leaf(agent);
     pthread_mutex_lock(&agent->lock);
-    free(agent->leaf);
     agent->leaf = json_dumps(json, 0);
     pthread_mutex_unlock(&agent->lock);
     json_decref(json);
@@ -117,4 +117,12 @@ void fake_agent_set_leaf(fake_agent *agent, const minted *leaf)
     free(key);
     if (agent->leaf == NULL)
         abort();
+}
+
+void fake_agent_take_leaf(fake_agent *agent)
+{
+    pthread_mutex_lock(&agent->lock);
+    free(agent->leaf);
+    agent->leaf = NULL;
+    pthread_mutex_unlock(&agent->lock);
 }

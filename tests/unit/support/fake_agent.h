@@ -35,7 +35,8 @@ void fake_agent_stop(fake_agent *agent);
 void fake_agent_reset(fake_agent *agent, const char *trust_domain, const minted *first,
                       const minted *second);
 
-/* Give it this leaf from now on, for any service. */
+/* Give it this leaf from now on, for any service, or none. It has none at first. */
 void fake_agent_set_leaf(fake_agent *agent, const minted *leaf);
+void fake_agent_take_leaf(fake_agent *agent);
 
 #endif

@@ -24,6 +24,11 @@ int tls_set_up(void **state)
     return tls_set_up_as("");
 }
 
+int tls_set_up_as_web(void **state)
+{
+    return tls_set_up_as("service = web");
+}
+
 int tls_set_up_as(const char *more)
 {
     char settings[512];
@@ -50,6 +55,7 @@ int tls_reset(void **state)
 {
     ERR_clear_error();
     fake_agent_reset(&world.agent, TD, &world.ca, NULL);
+    fake_agent_set_leaf(&world.agent, &world.web);
     return 0;
 }
 

@@ -34,8 +34,9 @@ typedef struct tls_world {
 extern tls_world world;
 extern const int tls_versions[2]; /* TLS 1.2 and 1.3 */
 
-/* Make the world, put it away, or give the agent its plain answers before a test. For cmocka. */
+/* Make the world, put it away, or give the agent its plain answers and web's leaf before a test. For cmocka. */
 int tls_set_up(void **state);
+int tls_set_up_as_web(void **state);     /* with `service = web` */
 int tls_set_up_as(const char *settings); /* with more settings than the agent's address */
 int tls_tear_down(void **state);
 int tls_reset(void **state);

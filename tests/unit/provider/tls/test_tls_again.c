@@ -74,7 +74,6 @@ static void test_clients(void **state)
     OSSL_LIB_CTX *libctx;
     size_t v;
 
-    fake_agent_set_leaf(&world.agent, &world.web);
     for (v = 0; v < 2; v++) {
         for (displaced = 0; displaced <= HOSTILE_ALL; displaced++) {
             SSL_CTX *site = tls_ctx_elsewhere(tls_versions[v], &world.site, &libctx);
@@ -102,7 +101,6 @@ static void test_another_name(void **state)
 {
     size_t v;
 
-    fake_agent_set_leaf(&world.agent, &world.web);
     for (v = 0; v < 2; v++) {
         OSSL_LIB_CTX *elsewhere;
         SSL_CTX *friend_ctx = tls_ctx_elsewhere(tls_versions[v], &world.friend, &elsewhere);
@@ -136,7 +134,6 @@ static void test_a_site_after_a_service(void **state)
 {
     size_t v;
 
-    fake_agent_set_leaf(&world.agent, &world.web);
     for (v = 0; v < 2; v++) {
         OSSL_LIB_CTX *elsewhere;
         SSL_CTX *friend_ctx = tls_ctx_elsewhere(tls_versions[v], &world.friend, &elsewhere);
@@ -235,11 +232,6 @@ static void test_servers(void **state)
     }
 }
 
-static int set_up(void **state)
-{
-    return tls_set_up_as("service = web");
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -251,5 +243,5 @@ int main(void)
         cmocka_unit_test_setup(test_servers, tls_reset),
     };
 
-    return cmocka_run_group_tests(tests, set_up, tls_tear_down);
+    return cmocka_run_group_tests(tests, tls_set_up_as_web, tls_tear_down);
 }

@@ -205,7 +205,6 @@ static void test_a_client_that_waits(void **state)
     static void (*const pauses[])(void) = {withdraw_the_root, keep_the_root};
     size_t i, v;
 
-    fake_agent_set_leaf(&world.agent, &world.web);
     for (i = 0; i < 2; i++) {
         for (v = 0; v < 2; v++) {
             SSL_CTX *server_ctx = tls_ctx(tls_versions[v], &stand_in);

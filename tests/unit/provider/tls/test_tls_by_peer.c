@@ -240,74 +240,6 @@ static void test_ordinary(void **state)
     }
 }
 
-/* ---- an application that demands nothing, and has a callback that refuses ---- */
-
-static int refuse_all(X509_STORE_CTX *ctx, void *arg)
-{
-    X509_STORE_CTX_set_error(ctx, X509_V_ERR_APPLICATION_VERIFICATION);
-    return 0;
-}
-
-/* Connect with one mode on the context and, where it is not -1, another on the SSL. */
-static tls_outcome dial_in_modes(int version, const minted *own, const minted *shown, int on_ctx,
-                                 int on_ssl)
-{
-    OSSL_LIB_CTX *libctx;
-    SSL_CTX *server_ctx = tls_ctx_elsewhere(version, shown, &libctx);
-    SSL_CTX *client_ctx = tls_ctx(version, NULL);
-    SSL *client, *server;
-    tls_outcome outcome;
-
-    SSL_CTX_set_cert_verify_callback(client_ctx, refuse_all, NULL);
-    SSL_CTX_set_verify(client_ctx, on_ctx, NULL);
-    tls_pair(client_ctx, server_ctx, &client, &server);
-    if (own != NULL) { /* governed from here on */
-        assert_true(SSL_use_certificate(client, own->cert));
-        assert_true(SSL_use_PrivateKey(client, own->key));
-    }
-    if (on_ssl >= 0)
-        SSL_set_verify(client, on_ssl, NULL);
-    outcome = tls_talk(client, server);
-    tls_close(client, server);
-    SSL_CTX_free(client_ctx);
-    SSL_CTX_free(server_ctx);
-    OSSL_LIB_CTX_free(libctx);
-    return outcome;
-}
-
-/* A refusal counts where the application demands verification. A peer that we refuse is refused in any mode. */
-static void test_modes(void **state)
-{
-    static const struct {
-        int on_ctx, on_ssl;
-        bool demands;
-    } modes[] = {{SSL_VERIFY_NONE, -1, false},
-                 {SSL_VERIFY_PEER, -1, true},
-                 {SSL_VERIFY_PEER, SSL_VERIFY_NONE, false},
-                 {SSL_VERIFY_NONE, SSL_VERIFY_PEER, true},
-                 {SSL_VERIFY_NONE, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, true}};
-    const minted *owns[] = {NULL, &world.web};
-    tls_outcome outcome;
-    size_t v, i, k;
-
-    for (v = 0; v < 2; v++) {
-        for (i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
-            for (k = 0; k < 2; k++) {
-                outcome = dial_in_modes(tls_versions[v], owns[k], &world.friend, modes[i].on_ctx,
-                                        modes[i].on_ssl);
-                if (modes[i].demands)
-                    assert_refused("a service", &outcome);
-                else
-                    assert_talked("a service", &outcome);
-                outcome = dial_in_modes(tls_versions[v], owns[k], &world.stranger, modes[i].on_ctx,
-                                        modes[i].on_ssl);
-                assert_refused("a stranger", &outcome);
-                assert_false(outcome.client_done);
-            }
-        }
-    }
-}
-
 /* ---- a server that shows another certificate in a second handshake ---- */
 
 /* Return true where a line of the server comes to the client, within some turns of both. */
@@ -359,31 +291,17 @@ static void test_another_in_a_second_handshake(void **state)
     }
 }
 
-static int set_up(void **state)
-{
-    return tls_set_up_as("service = web");
-}
-
-static int reset(void **state)
-{
-    int result = tls_reset(state);
-
-    fake_agent_set_leaf(&world.agent, &world.web);
-    return result;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_before_the_first_roots, reset),
-        cmocka_unit_test_setup(test_own_mesh, reset),
-        cmocka_unit_test_setup(test_pretenders, reset),
-        cmocka_unit_test_setup(test_a_root_without_an_id, reset),
-        cmocka_unit_test_setup(test_sessions, reset),
-        cmocka_unit_test_setup(test_ordinary, reset),
-        cmocka_unit_test_setup(test_another_in_a_second_handshake, reset),
-        cmocka_unit_test_setup(test_modes, reset),
+        cmocka_unit_test_setup(test_before_the_first_roots, tls_reset),
+        cmocka_unit_test_setup(test_own_mesh, tls_reset),
+        cmocka_unit_test_setup(test_pretenders, tls_reset),
+        cmocka_unit_test_setup(test_a_root_without_an_id, tls_reset),
+        cmocka_unit_test_setup(test_sessions, tls_reset),
+        cmocka_unit_test_setup(test_ordinary, tls_reset),
+        cmocka_unit_test_setup(test_another_in_a_second_handshake, tls_reset),
     };
 
-    return cmocka_run_group_tests(tests, set_up, tls_tear_down);
+    return cmocka_run_group_tests(tests, tls_set_up_as_web, tls_tear_down);
 }

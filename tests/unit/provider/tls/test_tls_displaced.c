@@ -529,7 +529,6 @@ static void test_mode_taken_back(void **state)
     const minted *const servers[] = {&world.web, &stand_in};
     size_t i;
 
-    fake_agent_set_leaf(&world.agent, &world.web);
     failures = 0;
     for (i = 0; i < 2 * 2 * 2; i++) {
         const displacement *row = &rows[i % 2];

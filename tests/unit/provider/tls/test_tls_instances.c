@@ -113,7 +113,6 @@ static void test_the_governing_instances_own(void **state)
     X509 *presented;
     size_t v;
 
-    fake_agent_set_leaf(&world.agent, &world.web);
     loaded = load(NULL, "consul://leaf/web");
     fake_agent_set_leaf(&world.agent, &renewed_web);
     wait_for_another_leaf(&world.friend, &loaded);
@@ -137,7 +136,6 @@ static void test_of_another_agent(void **state)
 
     snprintf(settings, sizeof(settings), "address = %s", other.address);
     loaded = load_with(settings, "consul://leaf/web", &libctx);
-    fake_agent_set_leaf(&world.agent, &world.web);
     for (v = 0; v < 2; v++) {
         tls_outcome outcome = serve(tls_versions[v], &world.friend, &loaded, &presented);
 
@@ -166,6 +164,7 @@ static void test_of_other_settings(void **state)
     fake_agent_set_leaf(&world.agent, &elsewhere);
     loaded = load_with(settings, "consul://leaf/web", &libctx);
     tls_reset(state);
+    fake_agent_set_leaf(&world.agent, &elsewhere);
     outcome = serve(TLS1_3_VERSION, &world.friend, &loaded, &presented);
     assert_talked("elsewhere", &outcome);
     assert_presented(presented, &elsewhere);
@@ -209,7 +208,6 @@ static void test_contexts_of_another_library_context(void **state)
     size_t i, v;
 
     assert_non_null(libctx);
-    fake_agent_set_leaf(&world.agent, &world.web);
     for (i = 0; i < 2; i++) {
         for (v = 0; v < 2; v++) {
             int version = tls_versions[v];
@@ -255,7 +253,6 @@ static void test_ssls_under_another_default(void **state)
     size_t i;
 
     assert_non_null(libctx);
-    fake_agent_set_leaf(&world.agent, &world.web);
     for (i = 0; i < 2 * sizeof(rows) / sizeof(rows[0]); i++) {
         SSL_CTX *server_ctx = tls_ctx(tls_versions[i % 2], rows[i / 2].server);
         SSL_CTX *client_ctx = tls_ctx(tls_versions[i % 2], rows[i / 2].client);

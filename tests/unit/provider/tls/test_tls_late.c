@@ -108,7 +108,6 @@ static void test_a_stand_in_is_not_sent(void **state)
     tls_outcome outcome;
     X509 *sent;
 
-    fake_agent_set_leaf(&world.agent, &world.web);
     late = &stand_in_ec;
     is_unseen = true;
     outcome = serve_late(&world.friend, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, &sent);
@@ -196,6 +195,8 @@ static void test_a_stand_in_stays_behind(void **state)
 
             if (rows[i].has_leaf)
                 fake_agent_set_leaf(&world.agent, &world.web);
+            else
+                fake_agent_take_leaf(&world.agent);
             hostile_displace(server_ctx, rows[i].displaced);
             if (rows[i].own_cert_cb)
                 SSL_CTX_set_tlsext_servername_callback(server_ctx, set_cert_cb);
@@ -222,7 +223,6 @@ static void test_nothing_beside_the_leaf(void **state)
 {
     size_t v;
 
-    fake_agent_set_leaf(&world.agent, &world.web);
     for (v = 0; v < 2; v++) {
         SSL_CTX *server_ctx = tls_ctx(tls_versions[v], &stand_in_ec);
         SSL_CTX *client_ctx = tls_ctx_in(elsewhere, tls_versions[v], NULL);
@@ -247,7 +247,6 @@ static void test_a_leaf_of_no_use(void **state)
 {
     size_t v;
 
-    fake_agent_set_leaf(&world.agent, &world.web);
     for (v = 0; v < 2; v++) {
         SSL_CTX *server_ctx = tls_ctx(tls_versions[v], &stand_in_ec);
         SSL_CTX *client_ctx = tls_ctx_in(elsewhere, tls_versions[v], &world.friend);
@@ -283,7 +282,6 @@ static void test_nothing_in_the_place_of_the_leaf(void **state)
 {
     size_t v;
 
-    fake_agent_set_leaf(&world.agent, &world.web);
     for (v = 0; v < 2; v++) {
         SSL_CTX *client_ctx = tls_ctx(tls_versions[v], &stand_in);
         SSL_CTX *server_ctx = tls_ctx_in(elsewhere, tls_versions[v], &world.friend);

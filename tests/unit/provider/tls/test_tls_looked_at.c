@@ -102,7 +102,6 @@ static void test_numbers_that_nobody_asked_for(void **state)
     size_t i, n;
 
     assert_ptr_not_equal(nowhere, MAP_FAILED);
-    fake_agent_set_leaf(&world.agent, &world.web);
     for (i = 0; i < 2; i++) {
         SSL_CTX *server_ctx = tls_ctx(TLS1_3_VERSION, servers[i]);
         SSL_CTX *client_ctx = tls_ctx(TLS1_3_VERSION, &world.friend);
@@ -179,7 +178,6 @@ static void test_verified_by_the_application(void **state)
     static void (*const ways[])(SSL_CTX *) = {verify_by_itself, verify_by_itself_alone};
     size_t i;
 
-    fake_agent_set_leaf(&world.agent, &world.web);
     for (i = 0; i < 2 * 2 * 2; i++) {
         int version = tls_versions[i % 2];
         bool at_once = i / 4 == 1;
@@ -197,7 +195,6 @@ static void test_asked_for_a_list_first(void **state)
 {
     size_t v;
 
-    fake_agent_set_leaf(&world.agent, &world.web);
     for (v = 0; v < 2; v++) {
         tls_outcome outcome = reach(tls_versions[v], &world.site, verify_nothing, true, false);
 
@@ -206,11 +203,6 @@ static void test_asked_for_a_list_first(void **state)
         outcome = reach(tls_versions[v], &world.stranger, verify_nothing, true, false);
         assert_refused("an impostor", &outcome);
     }
-}
-
-static int set_up(void **state)
-{
-    return tls_set_up_as("service = web");
 }
 
 int main(void)
@@ -224,5 +216,5 @@ int main(void)
         cmocka_unit_test_setup(test_asked_for_a_list_first, tls_reset),
     };
 
-    return cmocka_run_group_tests(tests, set_up, tls_tear_down);
+    return cmocka_run_group_tests(tests, tls_set_up_as_web, tls_tear_down);
 }

@@ -60,7 +60,6 @@ static void assert_nothing_changes(int at)
     tls_outcome (*const ways[])(SSL *, SSL *) = {tls_talk, tls_talk_at_once};
     size_t v, i;
 
-    fake_agent_set_leaf(&world.agent, &world.web);
     written_at = at;
     for (v = 0; v < 2; v++) {
         for (i = 0; i < 4; i++) {

@@ -111,7 +111,6 @@ static void test_stand_in(void **state)
     minted stand_in = mint_stand_in("consul:leaf/web");
     tls_outcome outcome;
 
-    fake_agent_set_leaf(&world.agent, &world.web);
     outcome = serve_once(&stand_in, &world.friend);
     assert_talked("stand-in", &outcome);
     world.agent.allow = false;

@@ -232,7 +232,6 @@ static void test_a_stand_in_of_another_type(void **state)
         mint(NULL, (mint_order){.rsa = true, .names = {{GEN_URI, "consul:leaf/web", 0}}});
     size_t v;
 
-    fake_agent_set_leaf(&world.agent, &world.web);
     for (v = 0; v < 2; v++) {
         SSL_CTX *server_ctx = tls_ctx(tls_versions[v], &stand_in);
         SSL_CTX *client_ctx = tls_ctx(tls_versions[v], &world.friend);

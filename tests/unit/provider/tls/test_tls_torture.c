@@ -368,7 +368,6 @@ static int set_up(void **state)
 {
     if (tls_set_up(state) != 0)
         return 1;
-    fake_agent_set_leaf(&world.agent, &world.web);
     stand_in = mint_stand_in("consul:leaf/web");
     impostor = mint_leaf(&world.foreign_ca, TD, "web");
     return 0;
