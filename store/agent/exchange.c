@@ -21,6 +21,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <netinet/in.h>
+
 #include <openssl/crypto.h>
 #include <openssl/ssl.h>
 
@@ -99,12 +101,26 @@ static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_so
         arg, address, socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol));
 }
 
+/* Return the own port of a TCP connection, or 0. */
+static int own_port_of(int fd)
+{
+    struct sockaddr_storage own = {0};
+    socklen_t len = sizeof(own);
+
+    if (getsockname(fd, (struct sockaddr *)&own, &len) != 0)
+        return 0;
+    if (own.ss_family == AF_INET)
+        return ntohs(((const struct sockaddr_in *)&own)->sin_port);
+    return own.ss_family == AF_INET6 ? ntohs(((const struct sockaddr_in6 *)&own)->sin6_port) : 0;
+}
+
 /* Note an unread answer. Where this process was held up itself, libcurl finds the time over and reads no answer. */
 void consul_exchange_note_close(consul_exchange *x, int fd)
 {
     char byte;
 
-    x->unread |= recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 1;
+    if (fd == x->fd || (x->own_port != 0 && own_port_of(fd) == x->own_port))
+        x->unread |= recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 1;
 }
 
 static int close_socket(void *arg, curl_socket_t fd)
@@ -113,10 +129,10 @@ static int close_socket(void *arg, curl_socket_t fd)
     return close(fd);
 }
 
-/* Check the agent's user after the connection and before the request, which has the token. */
-static int check_user(void *arg, char *agent_ip, char *own_ip, int agent_port, int own_port)
+/* Check the agent's user by a new connection, before the request, which has the token. */
+static bool is_of_right_user(consul_exchange *x, const char *agent_ip, const char *own_ip,
+                             int agent_port, int own_port)
 {
-    consul_exchange *x = arg;
     const consul_connection connection = {
         .is_unix = x->agent->address.socket_path != NULL,
         .fd = x->fd,
@@ -127,7 +143,18 @@ static int check_user(void *arg, char *agent_ip, char *own_ip, int agent_port, i
     };
 
     return consul_agent_user_check(&connection, x->agent->settings->agent_user, x->agent->user,
-                                   &x->stranger)
+                                   &x->stranger);
+}
+
+/* Note the connection, new or reused. A reused one has been looked up. */
+static int begin_request(void *arg, char *agent_ip, char *own_ip, int agent_port, int own_port)
+{
+    consul_exchange *x = arg;
+
+    x->own_port = own_port;
+    x->was_looked_up |= x->fd < 0;
+    return x->agent->settings->agent_user == NULL
+                   || is_of_right_user(x, agent_ip, own_ip, agent_port, own_port)
                ? CURL_PREREQFUNC_OK
                : CURL_PREREQFUNC_ABORT;
 }
@@ -159,8 +186,7 @@ static int set_transfer(consul_exchange *x, const consul_agent *agent,
            && SET(CURLOPT_HEADERFUNCTION, receive_header) && SET(CURLOPT_HEADERDATA, x)
            && SET(CURLOPT_OPENSOCKETFUNCTION, open_socket) && SET(CURLOPT_OPENSOCKETDATA, x)
            && SET(CURLOPT_CLOSESOCKETFUNCTION, close_socket) && SET(CURLOPT_CLOSESOCKETDATA, x)
-           && (settings->agent_user == NULL
-               || (SET(CURLOPT_PREREQFUNCTION, check_user) && SET(CURLOPT_PREREQDATA, x)))
+           && SET(CURLOPT_PREREQFUNCTION, begin_request) && SET(CURLOPT_PREREQDATA, x)
            && SET_TEXT(CURLOPT_UNIX_SOCKET_PATH, agent->address.socket_path)
            && SET_TEXT(CURLOPT_USERPWD, settings->http_auth) && consul_agent_tls_set(x);
 }

@@ -29,6 +29,7 @@ typedef struct consul_exchange {
     enum consul_token token;         /* the source of the token that was sent, if any */
     char untrusted[400];             /* the fault of the agent's certificate, in words; or "" */
     int fd;                          /* libcurl's new socket, -1 on a reused connection */
+    int own_port;                    /* of its TCP connection, new or reused; 0 before that */
     consul_error stranger;           /* the error where another user has the agent's address */
     uint64_t index;                  /* X-Consul-Index, 0 without it */
     bool writes;                     /* true where the answer may be empty */
@@ -64,7 +65,7 @@ bool consul_exchange_passes_over(consul_exchange *exchange, const struct curl_so
 curl_socket_t consul_exchange_note_socket(consul_exchange *exchange,
                                           const struct curl_sockaddr *address, int fd);
 
-/* Note that a socket of this exchange alone is about to be closed (CURLOPT_CLOSESOCKETFUNCTION). */
+/* Note that a socket, of this exchange or of another, is about to be closed (CURLOPT_CLOSESOCKETFUNCTION). */
 void consul_exchange_note_close(consul_exchange *exchange, int fd);
 
 /*

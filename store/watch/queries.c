@@ -101,21 +101,33 @@ static void did_not_begin(consul_watch_thread *r, consul_query *q)
     consul_query_end(r, q);
 }
 
-/* Close the socket of a query that has it for itself. */
-static int close_own_socket(void *arg, curl_socket_t fd)
+static int close_socket(void *arg, curl_socket_t fd)
 {
-    consul_query *q = arg;
+    consul_watch_thread *r = arg;
+    int i;
 
-    consul_exchange_note_close(&q->exchange, fd);
-    return consul_descriptors_close_socket(q->thread, fd);
+    for (i = 0; i < QUERIES; i++) {
+        if (r->queries[i].active)
+            consul_exchange_note_close(&r->queries[i].exchange, fd);
+    }
+    return consul_descriptors_close_socket(r, fd);
+}
+
+/*
+ * Return true for a query that begins on a connection of its own, and ends it. A check of the agent's user needs its
+ * descriptor. Roots ahead have a kept one, where the thread has a slot, and where its port tells it from others.
+ */
+static bool is_alone(const consul_agent *agent, const consul_watch_thread *r, const consul_query *q)
+{
+    return agent->settings->agent_user != NULL || is_probe_of(r, q)
+           || q == &r->queries[AHEAD_VERDICT]
+           || (q->ahead != NULL && (r->slot.fd < 0 || agent->address.socket_path != NULL));
 }
 
 static void begin_query(const consul_watch *watch, consul_watch_thread *r, consul_query *q)
 {
     bool is_probe = is_probe_of(r, q);
-    /* Each request checks the agent's user by the descriptor of its own connection. */
-    bool is_short = is_probe || q->ahead != NULL;
-    bool is_fresh = is_short || watch->agent->settings->agent_user != NULL;
+    long alone = is_alone(watch->agent, r, q) ? 1L : 0L;
     consul_request request = request_of(r, q);
     CURL *curl;
 
@@ -134,13 +146,10 @@ static void begin_query(const consul_watch *watch, consul_watch_thread *r, consu
     q->thread = r;
     q->active = curl_easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, open_socket) == CURLE_OK
                 && curl_easy_setopt(curl, CURLOPT_OPENSOCKETDATA, q) == CURLE_OK
-                && curl_easy_setopt(curl, CURLOPT_CLOSESOCKETFUNCTION,
-                                    is_short ? close_own_socket : consul_descriptors_close_socket)
-                       == CURLE_OK
-                && curl_easy_setopt(curl, CURLOPT_CLOSESOCKETDATA, is_short ? (void *)q : (void *)r)
-                       == CURLE_OK
-                && curl_easy_setopt(curl, CURLOPT_FORBID_REUSE, is_fresh ? 1L : 0L) == CURLE_OK
-                && curl_easy_setopt(curl, CURLOPT_FRESH_CONNECT, is_fresh ? 1L : 0L) == CURLE_OK
+                && curl_easy_setopt(curl, CURLOPT_CLOSESOCKETFUNCTION, close_socket) == CURLE_OK
+                && curl_easy_setopt(curl, CURLOPT_CLOSESOCKETDATA, r) == CURLE_OK
+                && curl_easy_setopt(curl, CURLOPT_FORBID_REUSE, alone) == CURLE_OK
+                && curl_easy_setopt(curl, CURLOPT_FRESH_CONNECT, alone) == CURLE_OK
                 /* A probe looks the name up, like the handshakes that it is for. */
                 && (!is_probe || curl_easy_setopt(curl, CURLOPT_DNS_CACHE_TIMEOUT, 0L) == CURLE_OK)
                 && curl_easy_setopt(curl, CURLOPT_TCP_KEEPALIVE, 1L) == CURLE_OK

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.consul
 
 CONFIGURED, BY_URI, STAND_IN = "configured", "by URI", "stand-in"
 KINDS = (CONFIGURED, BY_URI, STAND_IN)
-CONNECTIONS_MAX = 2  # to the agent, that a process holds
+CONNECTIONS_MAX = 3  # to the agent, that a process holds
 
 
 def start(programs, agent, kind, service="web"):
@@ -107,7 +107,7 @@ def test_an_intention_counts_for_the_next(programs, agent, service):
 
 
 def test_what_a_process_holds(programs, agent, service):
-    """No thread at first; then one, and two connections, however many handshakes there are."""
+    """No thread at first; then one, and two or three connections, however many handshakes there are."""
     server = start(programs, agent, CONFIGURED, service)
     friend = agent.leaf(f"friend-{service}").files(programs.folder, "friend")
     assert programs.talk(server, TLS13, *friend).talked
@@ -115,7 +115,7 @@ def test_what_a_process_holds(programs, agent, service):
     for _ in range(3):
         assert programs.talk(server, TLS13, *friend).talked
     assert threads(server) == 2
-    wait_until(lambda: len(connections(server, agent)) == CONNECTIONS_MAX, "both watches")
+    wait_until(lambda: len(connections(server, agent)) >= 2, "both watches")
     for _ in range(3):
         assert programs.talk(server, TLS12, *friend).talked
         assert len(connections(server, agent)) <= CONNECTIONS_MAX and threads(server) == 2

@@ -180,6 +180,8 @@ MUTATIONS = [
         ("an entry that is left is vouched for", "        if (q->entry != NULL)\n            consul_entry_stop_vouching(q->entry);\n        q->entry = entry;", "        q->entry = entry;"),
         ("an index that goes back counts", "        q->index = answer.index < q->index ? 0 : answer.index;", "        q->index = answer.index;"),
         ("a shortage of one's own is a loss", "    bool was_asked = !is_crowd && (code == CURLE_OK || q->exchange.want == 0);", "    bool was_asked = !is_crowd;"),
+        ("a thread without a slot keeps a connection", "(q->ahead != NULL && (r->slot.fd < 0 || agent", "(q->ahead != NULL && (agent"),
+        ("a watch keeps a fourth connection", "           || q == &r->queries[AHEAD_VERDICT]\n", ""),
         ),
     *of("store/watch/keep.c",
         ("a watch keeps a leaf that does not lead to the roots", "         && consul_entry_check_leaf(q->entry, leaf, roots, &stale, NULL)\n", ""),

@@ -218,6 +218,100 @@ static void test_the_thread_becomes_a_watch(void **state)
     assert_ptr_equal(f->watch->thread, thread);
 }
 
+/* Ask both, and return the connection of the request for the roots, which has this number. */
+static int connection_of(fixture *f, int number)
+{
+    int64_t since = consul_now_us();
+
+    consul_watch_ask_ahead(f->watch, f->roots, strdup(FRIEND), CONSUL_NO_DEADLINE);
+    consul_watch_await_roots(f->watch, f->roots, since, consul_deadline_after(10000));
+    knows(f, FRIEND, since);
+    return live_agent_request(f->agent, LIVE_ROOTS, number).connection;
+}
+
+/* Have the thread take a slot, and make its two queries. */
+static void watch_it(fixture *f)
+{
+    static const consul_scope scope;
+
+    consul_table_entry(f->live, CONSUL_KIND_LEAF, "web", &scope, NULL);
+    consul_watch_note_handshake(f->watch);
+    live_agent_request(f->agent, LIVE_ROOTS, 1); /* the second one waits for news */
+    live_agent_request(f->agent, LIVE_LEAF, 1);
+    live_agent_behave(f->agent, LIVE_ROOTS, LIVE_ANSWER);
+}
+
+/* A watch keeps one connection for the roots, beside its two. The question about a peer has its own. */
+static void test_a_kept_connection(void **state)
+{
+    fixture *f = *state;
+    int first;
+
+    watch_it(f);
+    first = connection_of(f, 2);
+    assert_int_equal(connection_of(f, 3), first);
+    assert_int_equal(connection_of(f, 4), first);
+    live_agent_wait_for_open(f->agent, 3);
+    assert_int_equal(live_agent_opened(f->agent), 3 + 3);
+}
+
+/* A thread without a slot may be one of very many. */
+static void test_no_connection_is_kept_without_a_slot(void **state)
+{
+    fixture *f = *state;
+    int first = connection_of(f, 0);
+
+    live_agent_wait_for_open(f->agent, 0);
+    assert_int_not_equal(connection_of(f, 1), first);
+    live_agent_wait_for_open(f->agent, 0);
+}
+
+/* An agent hangs on a kept connection as on a new one. */
+static void test_silence_on_a_kept_connection(void **state)
+{
+    fixture *f = *state;
+    consul_request request = {.path = CONSUL_AUTHORIZE_PATH};
+    int64_t since;
+    int first;
+
+    watch_it(f);
+    first = connection_of(f, 2);
+    assert_int_equal(consul_watch_agent_hangs(f->watch, &request), 0);
+    f->settings.authorize_timeout = 300;
+    live_agent_behave(f->agent, LIVE_ROOTS, LIVE_HANG);
+    since = consul_now_us();
+    consul_watch_ask_ahead(f->watch, f->roots, NULL, CONSUL_NO_DEADLINE);
+    consul_watch_await_roots(f->watch, f->roots, since, consul_deadline_after(10000));
+    assert_int_equal(live_agent_request(f->agent, LIVE_ROOTS, 3).connection, first);
+    assert_int_equal(consul_watch_agent_hangs(f->watch, &request), CONSUL_R_AGENT_TIMEOUT);
+}
+
+/* A process that was held up finds its time over, and the answer there. The agent does not hang. */
+static void test_an_answer_that_nobody_read(void **state)
+{
+    const struct timespec pause = {.tv_nsec = 1000000};
+    fixture *f = *state;
+    consul_request request = {.path = CONSUL_AUTHORIZE_PATH};
+    consul_deadline until;
+    int64_t since;
+
+    watch_it(f);
+    connection_of(f, 2);
+    f->settings.authorize_timeout = 300;
+    live_agent_behave(f->agent, LIVE_ROOTS, LIVE_HANG);
+    since = consul_now_us();
+    consul_watch_ask_ahead(f->watch, f->roots, NULL, CONSUL_NO_DEADLINE);
+    live_agent_request(f->agent, LIVE_ROOTS, 3);
+    pthread_mutex_lock(&consul_work_lock);
+    live_agent_behave(f->agent, LIVE_ROOTS, LIVE_ANSWER);
+    until = consul_deadline_after(400);
+    while (consul_now_ms() < until)
+        nanosleep(&pause, NULL);
+    pthread_mutex_unlock(&consul_work_lock);
+    consul_watch_await_roots(f->watch, f->roots, since, consul_deadline_after(10000));
+    assert_int_equal(consul_watch_agent_hangs(f->watch, &request), 0);
+}
+
 /* The end of the thread ends the wait of a handshake. */
 static void test_the_end_of_the_thread(void **state)
 {
@@ -298,6 +392,10 @@ int main(void)
         TEST(test_silence),
         TEST(test_failures),
         TEST(test_the_thread_becomes_a_watch),
+        TEST(test_a_kept_connection),
+        TEST(test_no_connection_is_kept_without_a_slot),
+        TEST(test_silence_on_a_kept_connection),
+        TEST(test_an_answer_that_nobody_read),
         TEST(test_the_end_of_the_thread),
         TEST(test_a_question_that_has_gone),
         cmocka_unit_test(test_the_end_of_all),
