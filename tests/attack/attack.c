@@ -9,8 +9,8 @@
  *     attack teeth                         see that each place and life has its effect on ordinary applications
  *     attack row "peer=none mode=peer"     one row, with a listing of its calls
  *
- * A failure is a peer let in, an allowed peer refused, a crash or a hang. It is shrunk to the fewest values
- * that are out of the ordinary, and printed once.
+ * A failure is a peer let in, an allowed peer refused, a crash or a hang. So is the handshake of another peer that ends well.
+ * A failure is shrunk to the fewest values that are out of the ordinary, and printed once.
  */
 #include "cell.h"
 #include "excuses.h"
@@ -27,10 +27,11 @@
 #define ROWS_AT_ONCE 100
 #define WHOLE 100000 /* rows, by which each exception is needed */
 
-enum verdict { PASSED, LET_IN, REFUSED, CRASHED, HUNG, DIFFERS };
+enum verdict { PASSED, LET_IN, ENDED_WELL, REFUSED, CRASHED, HUNG, DIFFERS };
 
-static const char *const verdict_texts[] = {"passed",  "let in", "an allowed peer was refused",
-                                            "crashed", "hung",   "not as without the provider"};
+static const char *const verdict_texts[] = {
+    "passed",  "let in", "a handshake ended well",     "an allowed peer was refused",
+    "crashed", "hung",   "not as without the provider"};
 
 static struct {
     enum verdict verdict;
@@ -38,6 +39,7 @@ static struct {
     long times;
 } shown[SHOWN_MAX];
 static size_t shown_count;
+static bool sees_ends = true; /* of handshakes without data; a hunt for an old hole is about data */
 static long passed, failed;
 
 static enum verdict judge(const row *r, const cell_result *result, bool counts)
@@ -55,6 +57,10 @@ static enum verdict judge(const row *r, const cell_result *result, bool counts)
         excuses_count(why, any, all);
     if (expected == EXPECT_SILENCE && any)
         return LET_IN;
+    /* Keys are of use without data, too: for EAP-TLS, say. A second handshake may fail at its begin. */
+    if (expected == EXPECT_SILENCE && sees_ends && result->outcome.app_done
+        && !result->outcome.renegotiated && oracle_fails_at_once(r))
+        return ENDED_WELL;
     return expected == EXPECT_DATA && !all ? REFUSED : PASSED;
 }
 
@@ -67,7 +73,7 @@ static bool fails_without(const row *r, enum verdict verdict)
         return false;
     if (verdict == REFUSED)
         return !result.ran || !result.outcome.app_got || !result.outcome.peer_got;
-    return verdict != LET_IN && !result.ran;
+    return verdict != LET_IN && verdict != ENDED_WELL && !result.ran;
 }
 
 /*
@@ -336,6 +342,7 @@ static int run_hunt(uint64_t seed, uint64_t count, const char *text)
         fprintf(stderr, "attack: no such row: %s\n", text);
         return 2;
     }
+    sees_ends = false;
     for (i = 0; i < count && failed == 0; i++) {
         r = row_of(seed, i);
         for (j = 0; j < AXES; j++) {

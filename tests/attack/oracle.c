@@ -439,6 +439,11 @@ bool oracle_is_touched(const row *r)
            || IS(LIFE, LIFE_RENEGOTIATED_SITE);
 }
 
+bool oracle_fails_at_once(const row *r)
+{
+    return !resumes_by_itself(r) && !(displaces_all_but_hello(r) && is_displaced(r, AXIS_HELLO));
+}
+
 enum expected oracle_expects(const row *r, bool renegotiated, const exception **why)
 {
     *why = NULL;

@@ -26,6 +26,13 @@ bool oracle_is_ordinary(const row *r);
 /* Return true for an ordinary application that the provider touches: doc/limits.md has the reasons. */
 bool oracle_is_touched(const row *r);
 
+/*
+ * Return true where the handshake of a peer that is kept out fails, too. It is stopped and ends well where the application
+ * makes its SSL resume. It also does where the verification is a server's first turn that comes to us. libssl has taken the
+ * info callback by then.
+ */
+bool oracle_fails_at_once(const row *r);
+
 /* Return what has to happen. *why is the exception that was met, or NULL. */
 enum expected oracle_expects(const row *r, bool renegotiated, const exception **why);
 

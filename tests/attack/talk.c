@@ -188,6 +188,7 @@ static talk_outcome run(SSL *peer, bool is_done, enum drive peer_drive)
     a.done = p.done = is_done;
     a.early_over = is_done || ROW_IS(&app.r, PROTOCOL, DTLS_1_2);
     take_turns(&a, &p);
+    outcome.app_done = SSL_is_init_finished(app.ssl) == 1;
     outcome.reused = SSL_session_reused(app.ssl);
     outcome.app_got = a.got;
     outcome.peer_got = p.got;

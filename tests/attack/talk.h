@@ -10,6 +10,7 @@
 /* The outcome of a talk: a line in each direction, and the errors of both. */
 typedef struct talk_outcome {
     bool app_got, peer_got; /* the other's line */
+    bool app_done;          /* its handshake, at the end of the talk */
     bool reused;            /* a session */
     int calls;              /* of the row's place */
     bool renegotiated;      /* the talk was about a second handshake, which took place */
