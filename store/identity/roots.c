@@ -9,6 +9,8 @@
 #include <openssl/crypto.h>
 #include <openssl/x509v3.h>
 
+#define DEPTH_MAX 100 /* of a chain, as OpenSSL has it by default */
+
 consul_roots *consul_roots_new(OSSL_LIB_CTX *libctx, consul_error *err)
 {
     consul_roots *roots = OPENSSL_zalloc(sizeof(*roots));
@@ -87,6 +89,26 @@ static bool are_well_formed(X509_STORE_CTX *ctx)
     return true;
 }
 
+/*
+ * Have these parameters count alone. A context has those of the process at first, and a program may replace them by lax ones
+ * (X509_VERIFY_PARAM_add0_table). Return false without memory, and for a purpose that does not exist.
+ */
+static bool set_parameters(X509_STORE_CTX *ctx, int purpose, int level)
+{
+    X509_VERIFY_PARAM *param = X509_VERIFY_PARAM_new();
+
+    if (param == NULL || !X509_VERIFY_PARAM_set_purpose(param, purpose)) {
+        X509_VERIFY_PARAM_free(param);
+        return false;
+    }
+    /* A root that Consul lists is an anchor, also where an outer CA has signed it. */
+    X509_VERIFY_PARAM_set_flags(param, X509_V_FLAG_TRUSTED_FIRST | X509_V_FLAG_PARTIAL_CHAIN);
+    X509_VERIFY_PARAM_set_depth(param, DEPTH_MAX);
+    X509_VERIFY_PARAM_set_auth_level(param, level);
+    X509_STORE_CTX_set0_param(ctx, param); /* the context's from here on */
+    return true;
+}
+
 int consul_roots_verify(const consul_roots *roots, X509 *cert, STACK_OF(X509) *untrusted,
                         int purpose, int level, STACK_OF(X509) **chain,
                         unsigned char digest[CONSUL_DIGEST_LEN], int *x509_error, consul_error *err)
@@ -95,14 +117,10 @@ int consul_roots_verify(const consul_roots *roots, X509 *cert, STACK_OF(X509) *u
     X509_STORE_CTX *ctx = X509_STORE_CTX_new_ex(roots->libctx, NULL);
     int ok = 0, error;
 
-    if (ctx == NULL || !X509_STORE_CTX_init(ctx, NULL, cert, untrusted))
+    if (ctx == NULL || !X509_STORE_CTX_init(ctx, NULL, cert, untrusted)
+        || !set_parameters(ctx, purpose, level))
         goto done;
     X509_STORE_CTX_set0_trusted_stack(ctx, roots->certs); /* borrowed by the context */
-    /* A root that Consul lists is an anchor, also where an outer CA has signed it. */
-    X509_STORE_CTX_set_flags(ctx, X509_V_FLAG_PARTIAL_CHAIN);
-    if (!X509_VERIFY_PARAM_set_purpose(X509_STORE_CTX_get0_param(ctx), purpose))
-        goto done;
-    X509_VERIFY_PARAM_set_auth_level(X509_STORE_CTX_get0_param(ctx), level);
     if (consul_verify_remembering(ctx, roots->verified, digest == NULL ? space : digest) != 1
         || !are_well_formed(ctx))
         goto done;

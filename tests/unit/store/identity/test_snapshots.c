@@ -515,6 +515,23 @@ static void test_verify_bad_ca(void **state)
     }
 }
 
+/* A program may replace OpenSSL's parameters by lax ones, for all contexts of the process. */
+static void test_verify_amid_lax_defaults(void **state)
+{
+    X509_VERIFY_PARAM *lax = X509_VERIFY_PARAM_new();
+
+    assert_non_null(lax);
+    assert_int_equal(X509_VERIFY_PARAM_set1_name(lax, "default"), 1);
+    X509_VERIFY_PARAM_set_flags(lax, X509_V_FLAG_NO_CHECK_TIME | X509_V_FLAG_IGNORE_CRITICAL
+                                         | X509_V_FLAG_ALLOW_PROXY_CERTS);
+    assert_int_equal(X509_VERIFY_PARAM_set_trust(lax, X509_TRUST_EMAIL), 1);
+    X509_VERIFY_PARAM_set_depth(lax, 100);
+    assert_int_equal(X509_VERIFY_PARAM_add0_table(lax), 1);
+    test_verify(state);
+    test_verify_bad_ca(state);
+    X509_VERIFY_PARAM_table_cleanup();
+}
+
 /* Secondary datacenters have issued leaves of empty subject from CAs of empty subject. */
 static void test_empty_names(void **state)
 {
@@ -592,10 +609,15 @@ static void test_keys_without_sizes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_references),    cmocka_unit_test(test_accessors),
-        cmocka_unit_test(test_leaf_check),    cmocka_unit_test(test_verify),
-        cmocka_unit_test(test_verify_bad_ca), cmocka_unit_test(test_empty_names),
-        cmocka_unit_test(test_next_expiry),   cmocka_unit_test(test_keys_without_sizes),
+        cmocka_unit_test(test_references),
+        cmocka_unit_test(test_accessors),
+        cmocka_unit_test(test_leaf_check),
+        cmocka_unit_test(test_verify),
+        cmocka_unit_test(test_verify_bad_ca),
+        cmocka_unit_test(test_empty_names),
+        cmocka_unit_test(test_verify_amid_lax_defaults),
+        cmocka_unit_test(test_next_expiry),
+        cmocka_unit_test(test_keys_without_sizes),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);
