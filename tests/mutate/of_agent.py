@@ -4,6 +4,10 @@
 from mutation import of, redundant
 
 MUTATIONS = [
+    *of("store/base/host_memory.c",
+        ("memory of several processes is private", "kind_of_mapping((uintptr_t)allocation) != 'p'", "false"),
+        ("functions of the host's share its memory", "kind_of_mapping((uintptr_t)allocation) != 'p'", "true"),
+        ),
     *of("store/agent/decode.c",
         ("a text is a yes", "    if (!json_is_boolean(yes)) {", "    if (yes == NULL) {"),
         ("every boolean is a yes", "        *authorized = json_is_true(yes);", "        *authorized = json_is_boolean(yes);"),

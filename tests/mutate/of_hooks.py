@@ -88,6 +88,9 @@ MUTATIONS = [
          "\n        && X509_VERIFY_PARAM_set1(X509_STORE_CTX_get0_param(ctx), SSL_get0_param(ssl)) == 1", ""),
         ),
     *of("provider/tls/govern.c",
+        ("an application does not find its mode again", "    give_back_mode(e, ssl);\n", ""),
+        ("a demand is given back as none", "endpoint_peer(e) == ENDPOINT_PEER_AUTHORIZED && endpoint_is_lenient(e)",
+         "endpoint_peer(e) == ENDPOINT_PEER_AUTHORIZED"),
         ("the mode is left as it is", "    SSL_set_verify(ssl, mode, NULL);\n"
          "    if (endpoint_presents", "    if (endpoint_presents"),
         ("an application's demand is not heard", "endpoint_set_lenient(e, SSL_get_verify_mode(ssl) == SSL_VERIFY_NONE);",
