@@ -147,22 +147,34 @@ static int give_leaf(SSL *ssl, X509 **cert, EVP_PKEY **key)
     return 1;
 }
 
+static int use_leaf(SSL *ssl, void *arg)
+{
+    return SSL_use_certificate(ssl, world.friend.cert) == 1
+           && SSL_use_PrivateKey(ssl, world.friend.key) == 1;
+}
+
+/* Nor is the leaf shown, where one of the two other callbacks is displaced, too. */
 static void test_a_late_leaf(void **state)
 {
+    static const unsigned int displaced[] = {0, HOSTILE_MESSAGE, HOSTILE_NOT_RESUMABLE};
     size_t i;
 
-    for (i = 0; i < 8; i++) {
+    for (i = 0; i < 3 * 16; i++) {
         int version = tls_versions[i & 1];
         SSL_CTX *ours = make_ctx(version, NULL, (i & 2) != 0),
                 *site = tls_ctx(version, &world.site);
         SSL *client, *server;
 
-        SSL_CTX_set_client_cert_cb(ours, give_leaf);
+        hostile_displace(ours, displaced[i / 16]);
+        if ((i & 8) == 0)
+            SSL_CTX_set_client_cert_cb(ours, give_leaf);
+        else
+            SSL_CTX_set_cert_cb(ours, use_leaf, NULL);
         SSL_CTX_set_verify(site, SSL_VERIFY_PEER, NULL);
         SSL_CTX_set_cert_verify_callback(site, accept_all, NULL);
         tls_pair(ours, site, &client, &server);
         assert_silent(client, server, client, (i & 4) != 0);
-        assert_null(SSL_get0_peer_certificate(server)); /* nor is the leaf shown */
+        assert_null(SSL_get0_peer_certificate(server));
         tls_close(client, server);
         SSL_CTX_free(ours);
         SSL_CTX_free(site);
