@@ -529,6 +529,7 @@ static void test_verify_amid_lax_defaults(void **state)
     assert_int_equal(X509_VERIFY_PARAM_add0_table(lax), 1);
     test_verify(state);
     test_verify_bad_ca(state);
+    X509_VERIFY_PARAM_set1_name(lax, NULL); /* OpenSSL does not free it */
     X509_VERIFY_PARAM_table_cleanup();
 }
 
