@@ -197,16 +197,17 @@ int consul_store_roots(consul_store *store, const consul_scope *scope, consul_as
     return *roots != NULL ? 1 : consul_error_copy(err, &why);
 }
 
-void consul_store_ask_ahead(consul_store *store, consul_asking asking)
+void consul_store_ask_ahead(consul_store *store, consul_asking asking, bool is_server)
 {
     static const consul_request authorize_request = {.path = CONSUL_AUTHORIZE_PATH};
     consul_scope scope = consul_store_scope(store, NULL);
     consul_roots *kept;
     consul_entry *of_roots;
-    char *guess;
+    char *guess = NULL;
 
-    if (consul_watch_is_busy(store->watch)
-        || (guess = consul_visitors_guess(store->visitors, asking.connection)) == NULL)
+    if (!consul_agent_load(store->agent, NULL) || consul_watch_is_busy(store->watch)
+        || (is_server
+            && (guess = consul_visitors_guess(store->visitors, asking.connection)) == NULL))
         return;
     of_roots = consul_table_entry(store->table, CONSUL_KIND_ROOTS, "", &scope, NULL);
     if (of_roots == NULL || consul_watch_agent_hangs(store->watch, &authorize_request) != 0) {
@@ -214,7 +215,9 @@ void consul_store_ask_ahead(consul_store *store, consul_asking asking)
         return;
     }
     kept = kept_roots(store, of_roots, &asking);
-    consul_watch_ask_ahead(store->watch, kept == NULL ? of_roots : NULL, guess, asking.deadline);
+    if (kept == NULL || guess != NULL)
+        consul_watch_ask_ahead(store->watch, kept == NULL ? of_roots : NULL, guess,
+                               asking.deadline);
     consul_roots_unref(kept);
 }
 

@@ -97,11 +97,11 @@ int consul_store_leaf(consul_store *store, const char *service, const consul_sco
                       consul_asking asking, consul_leaf **leaf, consul_error *err);
 
 /*
- * Have the agent asked ahead, for a server whose client has not shown its certificate yet. It is asked for the roots, and
- * about the last visitor from the same address. The answers count for the handshake of `asking`. Nothing is asked without
- * such a visitor, and in a busy process.
+ * Have the agent asked ahead, for an end whose peer has not shown its certificate yet. It is asked for the roots. For a server
+ * it is also asked about the last visitor from the same address, and for nothing without one. The answers count for the
+ * handshake of `asking`. Nothing is asked in a busy process, and for a client in its first handshake.
  */
-void consul_store_ask_ahead(consul_store *store, consul_asking asking);
+void consul_store_ask_ahead(consul_store *store, consul_asking asking, bool is_server);
 
 /* Note that a program has loaded this leaf from this store, by this URI. */
 void consul_store_note_loaded(const consul_store *store, const consul_leaf *leaf,

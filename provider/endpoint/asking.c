@@ -27,3 +27,9 @@ void endpoint_end_asking(endpoint *e, const consul_asking *asking)
     e->waited = consul_deadline_after(consul_store_settings(e->store)->authorize_timeout)
                 - asking->deadline;
 }
+
+void endpoint_ask_for_roots_ahead(endpoint *e)
+{
+    if (e->store != NULL && !e->asked)
+        consul_store_ask_ahead(e->store, endpoint_begin_asking(e), false);
+}

@@ -12,4 +12,7 @@
 consul_asking endpoint_begin_asking(endpoint *e);
 void endpoint_end_asking(endpoint *e, const consul_asking *asking);
 
+/* Have the agent asked for the roots while a server makes its messages. Nothing happens after another request, or without a store. */
+void endpoint_ask_for_roots_ahead(endpoint *e);
+
 #endif

@@ -211,7 +211,7 @@ static int get_live_leaf(endpoint *e, const SSL *ssl, consul_leaf **leaf, consul
     endpoint_end_asking(e, &asking);
     asking.connection = SSL_get_rfd(ssl);
     if (ok && SSL_is_server(ssl))
-        consul_store_ask_ahead(e->store, asking);
+        consul_store_ask_ahead(e->store, asking, true);
     return ok;
 }
 

@@ -9,6 +9,7 @@
  */
 #include "tls/govern.h"
 
+#include "endpoint/asking.h"
 #include "endpoint/certificates.h"
 #include "endpoint/info.h"
 #include "endpoint/quic.h"
@@ -115,6 +116,8 @@ static void enforce(endpoint *e, SSL *ssl)
         else
             prov_tls_stop(ssl, "the connection could not be set up for Consul Connect");
     }
+    if (!SSL_is_server(ssl) && SSL_get_state(ssl) != TLS_ST_BEFORE)
+        endpoint_ask_for_roots_ahead(e);
     if (SSL_session_reused(ssl))
         prov_tls_stop(ssl, "a resumed session or a pre-shared key is no proof of who the peer is");
     if (endpoint_peer(e) == ENDPOINT_PEER_LEFT_ALONE)

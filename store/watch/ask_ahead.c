@@ -48,7 +48,7 @@ void consul_watch_ask_ahead(consul_watch *watch, consul_entry *of_roots, char *b
     set(watch, CONSUL_AHEAD_ROOTS, roots);
     set(watch, CONSUL_AHEAD_VERDICT, verdict);
     watch->asks_ahead = true;
-    if (watch->thread == NULL && !consul_slot_is_crowd())
+    if (watch->thread == NULL && verdict != NULL && !consul_slot_is_crowd())
         consul_process_start(watch, false);
     else if (watch->thread != NULL)
         consul_thread_wake(watch->thread);

@@ -16,7 +16,7 @@
 
 /*
  * Have the thread ask for these roots, and the question with this body. Either may be NULL. It takes `body`. A process
- * without the thread starts it. Any thread may call this.
+ * without the thread starts it for a question, and asks for no roots alone. Any thread may call this.
  */
 void consul_watch_ask_ahead(consul_watch *watch, consul_entry *of_roots, char *body,
                             consul_deadline deadline);

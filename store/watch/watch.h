@@ -10,7 +10,7 @@
  * beyond, those of questions too. The thread holds three connections at most, one for each lane. The
  * first lane is for the roots. The second is for the leaf that is used most. The third is for a busy
  * process with clients. It has the intentions of the service that most clients came to. Handshakes
- * would ask about them each time. Only the processes with a slot (agent/slot.h) watch. Others ask. A
+ * would ask about them each time. In a process that is not busy, roots that are asked for ahead have its connection. Only the processes with a slot (agent/slot.h) watch. Others ask. A
  * process gives its watch up before a question goes without a connection.
  *
  * The thread also repeats the requests that the agent has left without an answer, on further

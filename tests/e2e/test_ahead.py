@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Questions ahead: a quiet server has the agent asked about its last visitor while the next client makes its messages."""
+"""Questions ahead: the agent is asked while the peer makes its messages. A quiet server has it asked about its last visitor."""
 
+import socket
 import time
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import slots
 import sources
 import stand_ins
 from fake_agent import AUTHORIZE, ROOTS
-from processes import wait_until
+from processes import Process, wait_until
 from programs import PYTHON, Server
 from test_strangers import questions
 from visitors import Hesitant, Visitor
@@ -19,6 +20,7 @@ pytestmark = pytest.mark.faults
 
 SCRIPT = Path(__file__).with_name("live_server.py")
 AGE = sources.constant("store/watch/ask_ahead.h", "CONSUL_AHEAD_AGE_US") / 1e6
+LOOK = sources.constant("store/cache/entry.c", "LOOK_AGE_US") / 1e6
 STRANGERS = 20
 
 
@@ -93,3 +95,28 @@ def test_a_stranger_brings_about_one_question(programs, own_agent, relay):
         world.hesitate(world.foe).plain.close()
     assert world.friend.visit(world.server.port).served
     assert questions(relay, mark)[AUTHORIZE] == 2
+
+
+def test_a_client_has_the_roots_before_the_certificate(programs, own_agent, relay):
+    """They are older than a look may be, and come while its server makes its messages."""
+    server = programs.start(
+        Server, [PYTHON, SCRIPT, "threads", *stand_ins.make(programs, "consul:leaf/db"), programs.folder],
+        programs.config(own_agent), programs.leaks_allowed()).ready()
+    client = programs.start(Process, [PYTHON, SCRIPT.with_name("live_client.py")],
+                            programs.config(relay, service="friend"), programs.leaks_allowed())
+
+    def is_served():
+        mark = client.size()
+        client.say(str(server.port))
+        return "SERVED" in client.wait_for(r"SERVED|REFUSED.*", mark).group()
+
+    client.wait_for("READY")
+    assert is_served() and is_served()
+    time.sleep(LOOK)
+    mark = len(relay.requests)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client.say(str(listener.getsockname()[1]))
+        with listener.accept()[0]:  # it says nothing
+            wait_until(lambda: questions(relay, mark)[ROOTS] == 1, "the request")
+        client.wait_for("REFUSED")
+    assert is_served()

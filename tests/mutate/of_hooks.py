@@ -91,6 +91,7 @@ MUTATIONS = [
         ("an application does not find its mode again", "    give_back_mode(e, ssl);\n", ""),
         ("a demand is given back as none", "endpoint_peer(e) == ENDPOINT_PEER_AUTHORIZED && endpoint_is_lenient(e)",
          "endpoint_peer(e) == ENDPOINT_PEER_AUTHORIZED"),
+        ("a client asks for roots when it needs them", "        endpoint_ask_for_roots_ahead(e);\n", "        ;\n", "test_ahead.py"),
         ("the mode is left as it is", "    SSL_set_verify(ssl, mode, NULL);\n"
          "    if (endpoint_presents", "    if (endpoint_presents"),
         ("an application's demand is not heard", "endpoint_set_lenient(e, SSL_get_verify_mode(ssl) == SSL_VERIFY_NONE);",

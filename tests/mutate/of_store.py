@@ -116,6 +116,7 @@ MUTATIONS = [
         ("a wait has no end", "    if (asks_alone && consul_now_ms() < deadline) {", "    if (asks_alone) {"),
         ),
     *of("store/watch/ask_ahead.c",
+        ("a client of one connection starts a thread", "watch->thread == NULL && verdict != NULL && ", "watch->thread == NULL && "),
         ("an answer ahead to another question counts", "        && (body == NULL || strcmp(ahead->body, body) == 0)) {", ") {"),
         ("an answer ahead to an earlier handshake counts", "ahead->asked >= since && ", ""),
         ("a hang ahead is not noted", "    if (ahead->unanswered)\n", "    if (false)\n"),

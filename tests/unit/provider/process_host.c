@@ -195,6 +195,14 @@ static void serve(void)
     CHECK(is_denied(foe));
 }
 
+/* Return true for a watch with its blocking queries. It may have kept a connection for roots that are asked for ahead. */
+static bool is_watching(void)
+{
+    int count = connections();
+
+    return threads() == 1 && (count == 2 || count == 3);
+}
+
 /* Serve until both blocking queries wait. */
 static void watch(void)
 {
@@ -202,7 +210,7 @@ static void watch(void)
 
     for (i = 0; i < 2; i++)
         serve();
-    WAIT_UNTIL(threads() == 1 && connections() == 2);
+    WAIT_UNTIL(is_watching());
 }
 
 static atomic_bool enough;
@@ -467,8 +475,9 @@ static int watch_by_generations(int generation, int most)
 
     CHECK(threads() == 0 && sockets() == 0);
     watch();
-    CHECK(most == 0 || sockets() <= most);
-    most = sockets();
+    if (most == 0)
+        most = sockets() + 1; /* as is_watching() has it */
+    CHECK(sockets() <= most);
     if (generation == 0) {
         close_contexts();
         return 0;
@@ -536,7 +545,7 @@ static int fork_in_handshakes(void)
     for (i = 0; i < FORKS; i++)
         wait_for(children[i]);
     end_to_be_busy();
-    CHECK(threads() == 1 && connections() == 2);
+    CHECK(is_watching());
     close_contexts();
     say("ENDING\n");
     return 0;
@@ -634,7 +643,7 @@ static int load_twice(void)
     serve();
     unload(one);
     serve();
-    CHECK(threads() == 1 && connections() == 2);
+    CHECK(is_watching());
     unload(three);
     serve();
     close_contexts();

@@ -386,7 +386,7 @@ static consul_asking ask_ahead_about_alice(fixture *f)
     assert_int_equal(ask_about(f, &alice), 1);
     before = atomic_load(&f->questions);
     asking = consul_asking_now();
-    consul_store_ask_ahead(f->store, asking);
+    consul_store_ask_ahead(f->store, asking, true);
     end = consul_deadline_after(60000);
     while (atomic_load(&f->questions) == before && consul_now_ms() < end)
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);

@@ -218,6 +218,18 @@ static void test_the_thread_becomes_a_watch(void **state)
     assert_ptr_equal(f->watch->thread, thread);
 }
 
+/* A client that makes one connection needs no thread, and asks by itself. */
+static void test_roots_alone_start_no_thread(void **state)
+{
+    fixture *f = *state;
+    int64_t since = consul_now_us();
+
+    consul_watch_ask_ahead(f->watch, f->roots, NULL, CONSUL_NO_DEADLINE);
+    assert_null(f->watch->thread);
+    consul_watch_await_roots(f->watch, f->roots, since, consul_deadline_after(10000));
+    assert_int_equal(live_agent_requests(f->agent, LIVE_ROOTS), 0);
+}
+
 /* Ask both, and return the connection of the request for the roots, which has this number. */
 static int connection_of(fixture *f, int number)
 {
@@ -392,6 +404,7 @@ int main(void)
         TEST(test_silence),
         TEST(test_failures),
         TEST(test_the_thread_becomes_a_watch),
+        TEST(test_roots_alone_start_no_thread),
         TEST(test_a_kept_connection),
         TEST(test_no_connection_is_kept_without_a_slot),
         TEST(test_silence_on_a_kept_connection),
