@@ -4,6 +4,7 @@
 `apachectl configtest` says nothing, as Apache loads no certificate there. Apache does not start.
 """
 
+import errno
 import re
 import socket
 from pathlib import Path
@@ -20,6 +21,7 @@ from conftest import programs_in
 
 pytestmark = pytest.mark.applications
 
+RESET = (errno.ECONNRESET, errno.EPIPE, errno.ENOTCONN)
 CULPRIT = "sevice: there is no such setting; the nearest is service"
 
 
@@ -68,13 +70,13 @@ def without_tls(port, request):
     """Return all that comes until the end, or until a reset."""
     heard = b""
     with socket.create_connection(("127.0.0.1", port), 30) as plain:
-        plain.sendall(request)
-        plain.shutdown(socket.SHUT_WR)
         try:
+            plain.sendall(request)
+            plain.shutdown(socket.SHUT_WR)
             while data := plain.recv(65536):
                 heard += data
-        except ConnectionResetError:
-            pass
+        except OSError as end:
+            assert end.errno in RESET, end
     return heard.decode(errors="replace")
 
 
