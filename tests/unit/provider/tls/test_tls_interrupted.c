@@ -32,8 +32,11 @@ static void do_meanwhile(void)
     now();
 }
 
-/* Stand in for the C library's, for libcurl. */
-__attribute__((visibility("default"))) int poll(struct pollfd *fds, nfds_t count, int timeout)
+/* Stand in for the C library's, for libcurl. A header may define it inline, so this one has another name in C. */
+__attribute__((visibility("default"))) int stand_in_for_poll(struct pollfd *fds, nfds_t count,
+                                                             int timeout) __asm__("poll");
+
+int stand_in_for_poll(struct pollfd *fds, nfds_t count, int timeout)
 {
     struct timespec time = {.tv_sec = timeout / 1000, .tv_nsec = timeout % 1000 * 1000000L};
 

@@ -99,8 +99,10 @@ static void test_denied_later(void **state)
 static void test_no_leaf(void **state)
 {
     minted stand_in = mint_stand_in("consul:leaf/web");
-    tls_outcome outcome = serve_once(&stand_in, &world.friend);
+    tls_outcome outcome;
 
+    fake_agent_take_leaf(&world.agent);
+    outcome = serve_once(&stand_in, &world.friend);
     assert_refused("no leaf", &outcome);
     assert_false(outcome.server_done || outcome.client_done);
     minted_free(&stand_in);
