@@ -52,11 +52,15 @@ def presented(outcome):
 
 
 def connections(process, agent):
-    """Return the process's TCP connections to the agent."""
+    return connections_of(process.child.pid, agent)
+
+
+def connections_of(pid, agent):
+    """Return a process's TCP connections to the agent."""
     inodes = set()
-    for fd in os.listdir(f"/proc/{process.child.pid}/fd"):
+    for fd in os.listdir(f"/proc/{pid}/fd"):
         try:
-            match = re.match(r"socket:\[(\d+)\]", os.readlink(f"/proc/{process.child.pid}/fd/{fd}"))
+            match = re.match(r"socket:\[(\d+)\]", os.readlink(f"/proc/{pid}/fd/{fd}"))
         except FileNotFoundError:
             continue
         inodes |= {match.group(1)} if match else set()

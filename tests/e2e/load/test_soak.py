@@ -26,6 +26,7 @@ from endpoints import Log, dummy_files
 from figures import publish
 from processes import Process, wait_until
 from slots import is_held_by
+from test_live import CONNECTIONS_MAX, connections_of
 from test_rotation import HASTY, reason
 from traffic import Client, new_root, start_live_server, start_nginx
 
@@ -94,8 +95,10 @@ def children(pid):
         return [int(child) for child in file.read().split()]
 
 
-def counts(pid):
-    return len(os.listdir(f"/proc/{pid}/fd")), len(os.listdir(f"/proc/{pid}/task"))
+def counts(pid, agent):
+    """Return the numbers of descriptors and threads. Connections that a watch may have or not do not count."""
+    connections = min(len(connections_of(pid, agent)), CONNECTIONS_MAX)
+    return len(os.listdir(f"/proc/{pid}/fd")) - connections, len(os.listdir(f"/proc/{pid}/task"))
 
 
 def memory(pid):
@@ -273,7 +276,7 @@ class Soak:
         seen = []
 
         def quiet():
-            seen.append({name: counts(pid) for name, pid in self.processes().items()})
+            seen.append({name: counts(pid, self.agent) for name, pid in self.processes().items()})
             return len(seen) > QUIET_POLLS and all(one == seen[-1] for one in seen[-QUIET_POLLS:])
 
         wait_until(quiet, "quiet")
@@ -325,7 +328,7 @@ def row(before, after):
     (heap, fds, threads), (heap_after, fds_after, threads_after) = before, after
     return (f"{heap['Anonymous']} → {heap_after['Anonymous']} kB "
             f"({heap_after['Rss']} resident, {heap_after['Pss']} proportional), "
-            f"{fds} → {fds_after} descriptors, {threads} → {threads_after} threads")
+            f"{fds} → {fds_after} descriptors beside connections to the agent, {threads} → {threads_after} threads")
 
 
 def test_soak(soak):
