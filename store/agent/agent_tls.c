@@ -2,6 +2,7 @@
 #include "agent/agent_tls.h"
 
 #include "base/name.h"
+#include "identity/cert.h"
 #include "identity/cert_text.h"
 
 #include <stdio.h>
@@ -9,17 +10,51 @@
 #include <time.h>
 
 #include <openssl/ssl.h>
+#include <openssl/x509v3.h>
 
 #define SET(option, value) (curl_easy_setopt(curl, (option), (value)) == CURLE_OK)
 #define SET_TEXT(option, value) ((value) == NULL || SET(option, value))
 
-/* Verify the agent's certificate as libssl does, and note what is wrong with it. */
+/*
+ * Have these parameters count alone, as for peers (identity/roots.c). libssl goes on to use the object that it has made, so
+ * no other takes its place. Return false where a part fails.
+ */
+static bool set_parameters(X509_STORE_CTX *ctx)
+{
+    X509_VERIFY_PARAM *param = X509_STORE_CTX_get0_param(ctx);
+    const SSL *ssl = X509_STORE_CTX_get_ex_data(ctx, SSL_get_ex_data_X509_STORE_CTX_idx());
+
+    X509_VERIFY_PARAM_clear_flags(param, ~0UL);
+    X509_VERIFY_PARAM_set_flags(param, X509_V_FLAG_TRUSTED_FIRST | X509_V_FLAG_PARTIAL_CHAIN);
+    X509_VERIFY_PARAM_set_depth(param, CONSUL_DEPTH_MAX);
+    X509_VERIFY_PARAM_set_auth_level(param, SSL_get_security_level(ssl));
+    return X509_VERIFY_PARAM_set_purpose(param, X509_PURPOSE_SSL_SERVER) == 1
+           && X509_VERIFY_PARAM_set_trust(param, X509_TRUST_SSL_SERVER) == 1;
+}
+
+/* Verify the chain of an agent. Set the error of the context otherwise. */
+static int verify_chain(X509_STORE_CTX *ctx)
+{
+    int ok;
+
+    if (!set_parameters(ctx)) {
+        X509_STORE_CTX_set_error(ctx, X509_V_ERR_UNSPECIFIED);
+        return 0;
+    }
+    ok = X509_verify_cert(ctx);
+    if (ok <= 0 || consul_chain_serves(X509_STORE_CTX_get0_chain(ctx), X509_PURPOSE_SSL_SERVER))
+        return ok;
+    X509_STORE_CTX_set_error(ctx, X509_V_ERR_INVALID_PURPOSE);
+    return 0;
+}
+
+/* Verify the agent's certificate, and note what is wrong with it. */
 static int verify_agent(X509_STORE_CTX *ctx, void *exchange)
 {
     consul_exchange *x = exchange;
     char issuer[200], shown[200], from[CONSUL_DATE_MAX], until[CONSUL_DATE_MAX],
         now[CONSUL_TIME_MAX];
-    int ok = X509_verify_cert(ctx), error = X509_STORE_CTX_get_error(ctx);
+    int ok = verify_chain(ctx), error = X509_STORE_CTX_get_error(ctx);
     const X509 *cert = X509_STORE_CTX_get_current_cert(ctx);
 
     if (ok > 0 || cert == NULL)

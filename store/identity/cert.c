@@ -144,6 +144,22 @@ bool consul_cert_is_well_formed(const X509 *cert)
     return true;
 }
 
+bool consul_chain_serves(const STACK_OF(X509) *chain, int purpose)
+{
+    bool of_server = purpose == X509_PURPOSE_SSL_SERVER;
+    uint32_t wanted = of_server ? XKU_SSL_SERVER | XKU_SGC : XKU_SSL_CLIENT;
+    uint32_t uses = KU_DIGITAL_SIGNATURE | KU_KEY_AGREEMENT | (of_server ? KU_KEY_ENCIPHERMENT : 0);
+    bool serves = sk_X509_num(chain) > 0;
+    int i;
+
+    ERR_set_mark();
+    serves = serves && (X509_get_key_usage(sk_X509_value(chain, 0)) & uses) != 0;
+    for (i = 0; serves && (i == 0 || i + 1 < sk_X509_num(chain)); i++)
+        serves = (X509_get_extended_key_usage(sk_X509_value(chain, i)) & wanted) != 0;
+    ERR_pop_to_mark();
+    return serves;
+}
+
 /* Store the seconds from 1970 to a date. Return false for a date that cannot be read. */
 static bool seconds_of(const ASN1_TIME *since_1970, const ASN1_TIME *date, int64_t *seconds)
 {

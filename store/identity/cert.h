@@ -47,6 +47,15 @@ void consul_cert_validity(const X509 *cert, int64_t *begins, int64_t *ends);
  */
 bool consul_cert_is_well_formed(const X509 *cert);
 
+#define CONSUL_DEPTH_MAX 100 /* certificates of a chain, as OpenSSL has it by default */
+
+/*
+ * Return true where a verified chain serves a purpose, X509_PURPOSE_SSL_CLIENT or X509_PURPOSE_SSL_SERVER. OpenSSL's own
+ * table of purposes is the process's, and a program may have written to it (X509_PURPOSE_add). The anchor of other
+ * certificates serves any purpose.
+ */
+bool consul_chain_serves(const STACK_OF(X509) *chain, int purpose);
+
 /*
  * Return the private key of an unencrypted PEM text (SEC1, PKCS#1 or PKCS#8), for EVP_PKEY_free.
  * Return NULL with an error otherwise.

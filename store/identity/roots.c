@@ -9,8 +9,6 @@
 #include <openssl/crypto.h>
 #include <openssl/x509v3.h>
 
-#define DEPTH_MAX 100 /* of a chain, as OpenSSL has it by default */
-
 consul_roots *consul_roots_new(OSSL_LIB_CTX *libctx, consul_error *err)
 {
     consul_roots *roots = OPENSSL_zalloc(sizeof(*roots));
@@ -89,6 +87,14 @@ static bool are_well_formed(X509_STORE_CTX *ctx)
     return true;
 }
 
+static bool serves(X509_STORE_CTX *ctx, int purpose)
+{
+    if (consul_chain_serves(X509_STORE_CTX_get0_chain(ctx), purpose))
+        return true;
+    X509_STORE_CTX_set_error(ctx, X509_V_ERR_INVALID_PURPOSE);
+    return false;
+}
+
 /*
  * Have these parameters count alone. A context has those of the process at first, and a program may replace them by lax ones
  * (X509_VERIFY_PARAM_add0_table). Return false without memory, and for a purpose that does not exist.
@@ -103,7 +109,7 @@ static bool set_parameters(X509_STORE_CTX *ctx, int purpose, int level)
     }
     /* A root that Consul lists is an anchor, also where an outer CA has signed it. */
     X509_VERIFY_PARAM_set_flags(param, X509_V_FLAG_TRUSTED_FIRST | X509_V_FLAG_PARTIAL_CHAIN);
-    X509_VERIFY_PARAM_set_depth(param, DEPTH_MAX);
+    X509_VERIFY_PARAM_set_depth(param, CONSUL_DEPTH_MAX);
     X509_VERIFY_PARAM_set_auth_level(param, level);
     X509_STORE_CTX_set0_param(ctx, param); /* the context's from here on */
     return true;
@@ -122,7 +128,7 @@ int consul_roots_verify(const consul_roots *roots, X509 *cert, STACK_OF(X509) *u
         goto done;
     X509_STORE_CTX_set0_trusted_stack(ctx, roots->certs); /* borrowed by the context */
     if (consul_verify_remembering(ctx, roots->verified, digest == NULL ? space : digest) != 1
-        || !are_well_formed(ctx))
+        || !are_well_formed(ctx) || !serves(ctx, purpose))
         goto done;
     if (chain != NULL && (*chain = X509_STORE_CTX_get1_chain(ctx)) == NULL)
         goto done;

@@ -533,6 +533,26 @@ static void test_verify_amid_lax_defaults(void **state)
     X509_VERIFY_PARAM_table_cleanup();
 }
 
+static int accept_any(const X509_PURPOSE *purpose, const X509 *cert, int is_ca)
+{
+    return 1;
+}
+
+/* A program may replace OpenSSL's purposes by lax ones, for all verifications of the process. */
+static void test_verify_amid_lax_purposes(void **state)
+{
+    char name[] = "any", short_names[2][16] = {"sslclient", "sslserver"};
+
+    assert_int_equal(X509_PURPOSE_add(X509_PURPOSE_SSL_CLIENT, X509_TRUST_SSL_CLIENT, 0, accept_any,
+                                      name, short_names[0], NULL),
+                     1);
+    assert_int_equal(X509_PURPOSE_add(X509_PURPOSE_SSL_SERVER, X509_TRUST_SSL_SERVER, 0, accept_any,
+                                      name, short_names[1], NULL),
+                     1);
+    test_verify(state);
+    X509_PURPOSE_cleanup();
+}
+
 /* Secondary datacenters have issued leaves of empty subject from CAs of empty subject. */
 static void test_empty_names(void **state)
 {
@@ -619,6 +639,7 @@ int main(void)
         cmocka_unit_test(test_verify_amid_lax_defaults),
         cmocka_unit_test(test_next_expiry),
         cmocka_unit_test(test_keys_without_sizes),
+        cmocka_unit_test(test_verify_amid_lax_purposes), /* last, as nothing takes that back */
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);

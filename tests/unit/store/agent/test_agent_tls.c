@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The agent's own certificate, in a program that has made OpenSSL lax for all its contexts. */
+#include "unit.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+
+#include "agent_fixture.h"
+#include "mint.h"
+
+#define NAME "agent.test"
+
+static minted ca, foreign_ca, weak_ca, narrow_ca;
+
+/* An agent that speaks HTTPS: one connection, and one answer. */
+typedef struct https_agent {
+    SSL_CTX *ctx;
+    int listener;
+    pthread_t thread;
+    char address[64];
+} https_agent;
+
+static void *answer_once(void *arg)
+{
+    static const char answer[] =
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}";
+    https_agent *agent = arg;
+    int fd = accept(agent->listener, NULL, NULL);
+    SSL *ssl = SSL_new(agent->ctx);
+    char request[4096];
+
+    if (fd >= 0 && ssl != NULL && SSL_set_fd(ssl, fd) == 1 && SSL_accept(ssl) == 1
+        && SSL_read(ssl, request, sizeof(request)) > 0)
+        SSL_write(ssl, answer, sizeof(answer) - 1);
+    SSL_free(ssl);
+    close(fd);
+    return NULL;
+}
+
+static void start(https_agent *agent, const minted *own, const minted *issuer)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof(at);
+
+    agent->ctx = SSL_CTX_new(TLS_server_method());
+    assert_non_null(agent->ctx);
+    assert_int_equal(SSL_CTX_use_certificate(agent->ctx, own->cert), 1);
+    assert_int_equal(SSL_CTX_use_PrivateKey(agent->ctx, own->key), 1);
+    assert_int_equal(SSL_CTX_add1_chain_cert(agent->ctx, issuer->cert), 1);
+    agent->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(agent->listener, (struct sockaddr *)&at, sizeof(at)), 0);
+    assert_int_equal(listen(agent->listener, 1), 0);
+    assert_int_equal(getsockname(agent->listener, (struct sockaddr *)&at, &len), 0);
+    snprintf(agent->address, sizeof(agent->address), "https://127.0.0.1:%d", ntohs(at.sin_port));
+    assert_int_equal(pthread_create(&agent->thread, NULL, answer_once, agent), 0);
+}
+
+static void stop(https_agent *agent)
+{
+    pthread_join(agent->thread, NULL);
+    close(agent->listener);
+    SSL_CTX_free(agent->ctx);
+}
+
+static void write_ca(const char *file)
+{
+    char *pem = mint_cert_pem(ca.cert);
+    FILE *out = fopen(file, "w");
+
+    assert_non_null(out);
+    assert_true(fputs(pem, out) >= 0);
+    assert_int_equal(fclose(out), 0);
+    free(pem);
+}
+
+/* Ask an agent with this certificate. Return 1 for an answer. */
+static int ask(const minted *own, const minted *issuer, consul_error *err)
+{
+    const consul_request request = {.path = PATH, .deadline = CONSUL_NO_DEADLINE};
+    char name[] = NAME, file[] = "/tmp/consul-test-ca-XXXXXX";
+    consul_settings settings = {.tls_verify = true,
+                                .ca_file = file,
+                                .tls_server_name = name,
+                                .connect_timeout = 5000,
+                                .request_timeout = 5000};
+    int fd = mkstemp(file), ok;
+    consul_answer answer;
+    consul_agent *client;
+    https_agent agent;
+
+    assert_true(fd >= 0);
+    close(fd);
+    write_ca(file);
+    start(&agent, own, issuer);
+    settings.address = agent.address;
+    client = agent_make(&settings);
+    ok = consul_agent_request(client, &request, &answer, err);
+    consul_answer_free(&answer);
+    consul_agent_free(client);
+    stop(&agent);
+    unlink(file);
+    return ok;
+}
+
+#define AT_NAME              \
+    {                        \
+        {                    \
+            GEN_DNS, NAME, 0 \
+        }                    \
+    }
+
+static const struct {
+    const char *name;
+    const minted *issuer;
+    mint_order order;
+    bool is_right;
+    const char *says; /* a part of the error */
+} rows[] = {
+    {"a good one", &ca, {.names = AT_NAME}, true, NULL},
+    {"of the usage of a server",
+     &ca,
+     {.names = AT_NAME, .ext_key_usage = "serverAuth"},
+     true,
+     NULL},
+    {"of no usage", &ca, {.names = AT_NAME, .ext_key_usage = ""}, true, NULL},
+    {"expired",
+     &ca,
+     {.names = AT_NAME, .not_before = -MINT_DAY, .not_after = -1},
+     false,
+     "expired"},
+    {"not yet valid",
+     &ca,
+     {.names = AT_NAME, .not_before = 1000, .not_after = MINT_DAY},
+     false,
+     "not yet valid"},
+    {"with an unknown critical extension",
+     &ca,
+     {.names = AT_NAME, .extensions = {"1.2.3.4=critical,ASN1:NULL"}},
+     false,
+     "critical extension"},
+    {"of another CA", &foreign_ca, {.names = AT_NAME}, false, "issuer"},
+    {"of a CA that has ended", &weak_ca, {.names = AT_NAME}, false, "expired"},
+    {"of the usage of a client",
+     &ca,
+     {.names = AT_NAME, .ext_key_usage = "clientAuth"},
+     false,
+     "purpose"},
+    {"of another use of its key",
+     &ca,
+     {.names = AT_NAME, .key_usage = "cRLSign"},
+     false,
+     "purpose"},
+    {"of a CA for another usage", &narrow_ca, {.names = AT_NAME}, false, "purpose"},
+    {"of another name", &ca, {.names = {{GEN_DNS, "web.test", 0}}}, false, "agent.test"},
+};
+
+static void test_certificates(void **state)
+{
+    size_t i;
+
+    for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        minted own = mint(rows[i].issuer, rows[i].order);
+        consul_error err = {0};
+        int ok = ask(&own, rows[i].issuer, &err);
+
+        if (ok != rows[i].is_right)
+            fail_msg("%s: got %d, %s", rows[i].name, ok, err.text);
+        if (!ok)
+            assert_error(&err, CONSUL_R_AGENT_UNREACHABLE, rows[i].says);
+        minted_free(&own);
+    }
+}
+
+static void make_lax(const char *name)
+{
+    X509_VERIFY_PARAM *lax = X509_VERIFY_PARAM_new();
+
+    assert_non_null(lax);
+    assert_int_equal(X509_VERIFY_PARAM_set1_name(lax, name), 1);
+    X509_VERIFY_PARAM_set_flags(lax, X509_V_FLAG_NO_CHECK_TIME | X509_V_FLAG_IGNORE_CRITICAL
+                                         | X509_V_FLAG_ALLOW_PROXY_CERTS);
+    assert_int_equal(X509_VERIFY_PARAM_set_purpose(lax, X509_PURPOSE_ANY), 1);
+    X509_VERIFY_PARAM_set_depth(lax, 100);
+    assert_int_equal(X509_VERIFY_PARAM_add0_table(lax), 1);
+}
+
+/* A program may replace OpenSSL's parameters by lax ones, under the names that libssl uses, too. */
+static void test_certificates_amid_lax_defaults(void **state)
+{
+    make_lax("default");
+    make_lax("ssl_server");
+    test_certificates(state);
+    X509_VERIFY_PARAM_table_cleanup();
+}
+
+static int accept_any(const X509_PURPOSE *purpose, const X509 *cert, int is_ca)
+{
+    return 1;
+}
+
+/* A program may replace OpenSSL's purposes, too. */
+static void test_certificates_amid_lax_purposes(void **state)
+{
+    char name[] = "any", short_name[] = "sslserver";
+
+    assert_int_equal(X509_PURPOSE_add(X509_PURPOSE_SSL_SERVER, X509_TRUST_SSL_SERVER, 0, accept_any,
+                                      name, short_name, NULL),
+                     1);
+    test_certificates(state);
+    X509_PURPOSE_cleanup();
+}
+
+static int set_up(void **state)
+{
+    signal(SIGPIPE, SIG_IGN); /* the agent writes to clients that have refused it */
+    ca = mint(NULL, (mint_order){.subject = "CA of agents", .ca = true});
+    foreign_ca = mint(NULL, (mint_order){.subject = "CA of agents", .ca = true});
+    weak_ca = mint(
+        &ca,
+        (mint_order){.subject = "ended", .ca = true, .not_before = -MINT_DAY, .not_after = -1});
+    narrow_ca = mint(
+        &ca, (mint_order){.subject = "narrow", .ca = true, .ext_key_usage = "emailProtection"});
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    minted_free(&ca);
+    minted_free(&foreign_ca);
+    minted_free(&weak_ca);
+    minted_free(&narrow_ca);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_certificates),
+        cmocka_unit_test(test_certificates_amid_lax_defaults),
+        cmocka_unit_test(test_certificates_amid_lax_purposes),
+    };
+
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
