@@ -95,10 +95,8 @@ def children(pid):
         return [int(child) for child in file.read().split()]
 
 
-def counts(pid, agent):
-    """Return the numbers of descriptors and threads. Connections that a watch may have or not do not count."""
-    connections = min(len(connections_of(pid, agent)), CONNECTIONS_MAX)
-    return len(os.listdir(f"/proc/{pid}/fd")) - connections, len(os.listdir(f"/proc/{pid}/task"))
+def counts(pid):
+    return len(os.listdir(f"/proc/{pid}/fd")), len(os.listdir(f"/proc/{pid}/task"))
 
 
 def memory(pid):
@@ -272,15 +270,19 @@ class Soak:
                    for name, pid in self.processes().items() if name.startswith(WATCHING))
 
     def quiet_numbers(self):
-        """Return the numbers of descriptors and threads, once they do not change any more."""
+        """Return the numbers of descriptors and threads, once they do not change any more.
+
+        A watch may have a connection to the agent more or less, so its connections do not count.
+        """
         seen = []
 
         def quiet():
-            seen.append({name: counts(pid, self.agent) for name, pid in self.processes().items()})
+            seen.append({name: counts(pid) for name, pid in self.processes().items()})
             return len(seen) > QUIET_POLLS and all(one == seen[-1] for one in seen[-QUIET_POLLS:])
 
         wait_until(quiet, "quiet")
-        return seen[-1]
+        return {name: (fds - min(len(connections_of(pid, self.agent)), CONNECTIONS_MAX), threads)
+                for (name, pid), (fds, threads) in zip(self.processes().items(), seen[-1].values())}
 
     def is_wrong(self, one):
         """Tell whether a client was wrongly let in, or wrongly refused while the agent could be asked."""
