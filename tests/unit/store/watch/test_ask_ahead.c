@@ -241,6 +241,15 @@ static int connection_of(fixture *f, int number)
     return live_agent_request(f->agent, LIVE_ROOTS, number).connection;
 }
 
+/* Wait until a query has its index. A leaf that comes before its roots is asked for again. */
+static void wait_for_news(fixture *f, enum live_what what)
+{
+    int number = 0;
+
+    while (live_agent_request(f->agent, what, number).index == 0)
+        number++;
+}
+
 /* Have the thread take a slot, and make its two queries. */
 static void watch_it(fixture *f)
 {
@@ -248,8 +257,8 @@ static void watch_it(fixture *f)
 
     consul_table_entry(f->live, CONSUL_KIND_LEAF, "web", &scope, NULL);
     consul_watch_note_handshake(f->watch);
-    live_agent_request(f->agent, LIVE_ROOTS, 1); /* the second one waits for news */
-    live_agent_request(f->agent, LIVE_LEAF, 1);
+    wait_for_news(f, LIVE_ROOTS);
+    wait_for_news(f, LIVE_LEAF);
 }
 
 /* A watch keeps one connection for the roots, beside its two. The question about a peer has its own. */
@@ -283,15 +292,17 @@ static void test_silence_on_a_kept_connection(void **state)
     fixture *f = *state;
     consul_request request = {.path = CONSUL_AUTHORIZE_PATH};
     int64_t since;
+    int first;
 
     watch_it(f);
-    connection_of(f, 2);
+    first = connection_of(f, 2);
     assert_int_equal(consul_watch_agent_hangs(f->watch, &request), 0);
     f->settings.authorize_timeout = 300;
     live_agent_behave(f->agent, LIVE_ROOTS, LIVE_HANG);
     since = consul_now_us();
     consul_watch_ask_ahead(f->watch, f->roots, NULL, CONSUL_NO_DEADLINE);
     consul_watch_await_roots(f->watch, f->roots, since, consul_deadline_after(10000));
+    assert_int_equal(live_agent_request(f->agent, LIVE_ROOTS, 3).connection, first);
     assert_int_equal(consul_watch_agent_hangs(f->watch, &request), CONSUL_R_AGENT_TIMEOUT);
 }
 
@@ -303,9 +314,10 @@ static void test_an_answer_that_nobody_read(void **state)
     consul_request request = {.path = CONSUL_AUTHORIZE_PATH};
     consul_deadline until;
     int64_t since;
+    int first;
 
     watch_it(f);
-    connection_of(f, 2);
+    first = connection_of(f, 2);
     f->settings.authorize_timeout = 300;
     live_agent_behave(f->agent, LIVE_ROOTS, LIVE_HANG);
     since = consul_now_us();
