@@ -9,6 +9,7 @@
 #include "store_fields.h"
 #include "watch/ask_ahead.h"
 #include "watch/load.h"
+#include "watch/process.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -245,11 +246,13 @@ int consul_store_authorize(consul_store *store, const consul_spiffe_id *target, 
 {
     authorize_call call = {store, target, peer_id, NULL, asking.deadline};
     consul_kept_verdict earlier, now = {.asked = consul_now_ms()};
-    target_intentions entries = intentions_of(store, target);
+    target_intentions entries;
     consul_error why = {0};
     bool is_answering;
     char *body;
 
+    consul_process_look();
+    entries = intentions_of(store, target);
     *basis = CONSUL_BASIS_KEPT;
     earlier = consul_verdicts_find(store->verdicts, target, peer_id, chain);
     is_answering = consul_watch_agent_hangs(store->watch, &authorize_request) == 0;

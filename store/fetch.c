@@ -6,6 +6,7 @@
 #include "store_fields.h"
 #include "watch/ask_ahead.h"
 #include "watch/load.h"
+#include "watch/process.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -179,6 +180,7 @@ int consul_store_roots(consul_store *store, const consul_scope *scope, consul_as
     bool lost;
 
     *roots = NULL;
+    consul_process_look();
     if (!consul_agent_load(store->agent, err)) /* before there is an entry: base/host_memory.h */
         return 0;
     consul_family_look(store->family);
@@ -205,6 +207,7 @@ void consul_store_ask_ahead(consul_store *store, consul_asking asking, bool is_s
     consul_entry *of_roots;
     char *guess = NULL;
 
+    consul_process_look();
     if (!consul_agent_load(store->agent, NULL) || consul_watch_is_busy(store->watch)
         || (is_server
             && (guess = consul_visitors_guess(store->visitors, asking.connection)) == NULL))
@@ -325,6 +328,7 @@ int consul_store_leaf(consul_store *store, const char *service, const consul_sco
     enum way way;
 
     *leaf = NULL;
+    consul_process_look();
     if (!consul_agent_load(store->agent, err)) /* likewise */
         return 0;
     consul_family_look(store->family);

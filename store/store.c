@@ -5,6 +5,7 @@
 
 #include "agent/login.h"
 #include "watch/load.h"
+#include "watch/process.h"
 
 #include <string.h>
 
@@ -78,6 +79,7 @@ int consul_store_load(consul_store *store, consul_error *err)
 
 void consul_store_note_handshake(consul_store *store)
 {
+    consul_process_look();
     consul_family_look(store->family);
     if (consul_agent_load(store->agent, NULL))
         consul_watch_note_handshake(store->watch);

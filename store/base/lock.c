@@ -17,6 +17,11 @@ void consul_unlock(void)
     pthread_mutex_unlock(&live_lock);
 }
 
+void consul_lock_renew(void)
+{
+    pthread_mutex_init(&live_lock, NULL);
+}
+
 bool consul_condition_make(pthread_cond_t *condition)
 {
     pthread_condattr_t monotonic;

@@ -16,6 +16,9 @@
 void consul_lock(void);
 void consul_unlock(void);
 
+/* Make the lock anew, in the child of a bare fork. A thread of its parent may have had it. */
+void consul_lock_renew(void);
+
 /* Make a condition to wait for. Return false where the system has no resources for it. */
 bool consul_condition_make(pthread_cond_t *condition);
 

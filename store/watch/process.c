@@ -2,6 +2,7 @@
 #include "watch/process.h"
 
 #include "agent/login.h"
+#include "base/bare_fork.h"
 #include "base/cancel.h"
 #include "base/lock.h"
 #include "cache/single_flight.h"
@@ -45,6 +46,7 @@ static void stop_all(void)
 {
     consul_watch *watch;
 
+    consul_process_look();
     pthread_mutex_lock(&consul_stop_lock);
     do {
         consul_lock();
@@ -96,7 +98,8 @@ static void after_fork_in_parent(void)
     consul_allow_cancel(state);
 }
 
-static void after_fork_in_child(void)
+/* Leave the watches of the parent behind. The lock is held. */
+static void leave_parent(void)
 {
     consul_watch *watch;
 
@@ -120,12 +123,38 @@ static void after_fork_in_child(void)
         consul_descriptors_close(r);
         consul_thread_leave_behind(r);
     }
+}
+
+static void after_fork_in_child(void)
+{
+    leave_parent();
+    consul_bare_fork_settle();
     after_fork_in_parent();
+}
+
+/* Make the locks anew, too. A thread of the parent may have had any of them. */
+void consul_process_look(void)
+{
+    int state;
+
+    if (!consul_bare_fork_begins())
+        return;
+    state = consul_forbid_cancel();
+    pthread_mutex_init(&consul_stop_lock, NULL);
+    pthread_mutex_init(&consul_work_lock, NULL);
+    consul_lock_renew();
+    consul_lock();
+    consul_family_note_fork();
+    leave_parent();
+    consul_unlock();
+    consul_bare_fork_settle();
+    consul_allow_cancel(state);
 }
 
 /* Keep the locks whole over a fork. A process without a watch uses the lock of base/lock.h, too. */
 static void keep_locks_sane_over_fork(void)
 {
+    consul_bare_fork_expect();
     pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
 }
 
@@ -154,6 +183,7 @@ void consul_process_stop(consul_watch *watch)
 {
     int state = consul_forbid_cancel();
 
+    consul_process_look();
     pthread_mutex_lock(&consul_stop_lock);
     consul_thread_stop(watch);
     log_out(watch);

@@ -19,6 +19,12 @@ void consul_process_add(consul_watch *watch);
 void consul_process_remove(consul_watch *watch);
 
 /*
+ * Leave the watches of the parent behind, where this process is the child of a bare fork. No watch vouches for its entries
+ * then, as after any fork. Each function of store.h that uses an entry calls this first. It costs no more than a look.
+ */
+void consul_process_look(void);
+
+/*
  * Start the thread of a watch, with or without a slot, unless the watch is closed or the process
  * exits. The lock of base/lock.h is held. A thread that cannot start is no error.
  */

@@ -488,6 +488,40 @@ static int watch_by_generations(int generation, int most)
     return watch_by_generations(generation - 1, most);
 }
 
+/*
+ * Fork without a call of any handler (pthread_atfork), as by the system call. The child has no thread, believes this watch
+ * as long as that lives, and has its own one afterwards. Each process ends promptly.
+ */
+static int fork_bare(void)
+{
+    int to_child[2];
+    pid_t child, grandchild, parent = getpid();
+
+    CHECK(pipe(to_child) == 0);
+    watch();
+    child = _Fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        CHECK(threads() == 0);
+        serve_without_watch();
+        if ((grandchild = _Fork()) == 0)
+            exit(0);
+        wait_for(grandchild);
+        send_to(to_child);
+        WAIT_UNTIL(getppid() != parent);
+        while (!is_watching())
+            serve();
+        close_contexts();
+        return 0;
+    }
+    receive(to_child);
+    serve();
+    CHECK(is_watching());
+    close_contexts();
+    say("ENDING\n");
+    return 0;
+}
+
 /* Fork while watching. The children rely on this watch. Once it is gone, one of them has its own. */
 static int fork_watching(void)
 {
@@ -672,6 +706,7 @@ static const struct {
     {"exit in a handler", end_by_signal, .by_hand = false},
     {"fork first", fork_first, .by_hand = false},
     {"fork watching", fork_watching, .by_hand = false},
+    {"bare fork", fork_bare, .by_hand = false},
     {"fork in handshakes", fork_in_handshakes, .by_hand = false},
     {"exec", execute, .by_hand = false},
     {"executed", executed, .by_hand = false},

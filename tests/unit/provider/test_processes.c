@@ -209,6 +209,7 @@ TEST_OF(load_twice, "load twice", false)
 #ifndef __SANITIZE_THREAD__
 TEST_OF(exit_in_a_handler, "exit in a handler", false)
 TEST_OF(fork_watching, "fork watching", false)
+TEST_OF(bare_fork, "bare fork", false)
 #endif
 
 /* A library brings TLS into a program that has none; it is loaded and unloaded twice. */
@@ -242,6 +243,7 @@ int main(void)
 #ifndef __SANITIZE_THREAD__ /* it knows no threads in a child, and no exit in a handler */
         cmocka_unit_test(test_exit_in_a_handler),
         cmocka_unit_test(test_fork_watching),
+        cmocka_unit_test(test_bare_fork),
 #endif
     };
 
