@@ -314,10 +314,9 @@ static void test_an_answer_that_nobody_read(void **state)
     consul_request request = {.path = CONSUL_AUTHORIZE_PATH};
     consul_deadline until;
     int64_t since;
-    int first;
 
     watch_it(f);
-    first = connection_of(f, 2);
+    connection_of(f, 2);
     f->settings.authorize_timeout = 300;
     live_agent_behave(f->agent, LIVE_ROOTS, LIVE_HANG);
     since = consul_now_us();
