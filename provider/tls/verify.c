@@ -322,27 +322,49 @@ int prov_verify_peer(X509_STORE_CTX *ctx, void *arg)
     return verify_in(ctx, false);
 }
 
-void prov_verify_displaced(endpoint *e, SSL *ssl, X509_STORE_CTX *theirs)
+/* Verify the peer of a displaced verification in a context of ours. */
+static void verify_anew(SSL *ssl, X509 *cert, X509_STORE_CTX *theirs)
 {
-    X509 *cert = X509_STORE_CTX_get0_cert(theirs);
     int index = SSL_get_ex_data_X509_STORE_CTX_idx();
-    X509_STORE_CTX *ctx;
+    X509_STORE_CTX *ctx = X509_STORE_CTX_new();
 
-    if (cert == NULL || (prov_tls_is_governed(e) && !endpoint_look_at_peer(e)))
+    if (ctx == NULL)
         return;
-    ctx = X509_STORE_CTX_new();
-    if (ctx != NULL
-        && X509_STORE_CTX_init(ctx, SSL_CTX_get_cert_store(SSL_get_SSL_CTX(ssl)), cert,
-                               X509_STORE_CTX_get0_untrusted(theirs))
-               == 1
+    if (X509_STORE_CTX_init(ctx, SSL_CTX_get_cert_store(SSL_get_SSL_CTX(ssl)), cert,
+                            X509_STORE_CTX_get0_untrusted(theirs))
+            == 1
         && X509_VERIFY_PARAM_set1(X509_STORE_CTX_get0_param(ctx), SSL_get0_param(ssl)) == 1
         && X509_STORE_CTX_set_ex_data(ctx, index, ssl) == 1)
         verify_in(ctx, true);
+    X509_STORE_CTX_set_ex_data(ctx, index, NULL); /* this one is no turn of the handshake */
+    X509_STORE_CTX_free(ctx);
+}
+
+/*
+ * Give a refused certificate another key, by which no peer signs. libssl then finds the signature of the handshake wrong,
+ * whatever the application says of the certificate. Only the peer's own certificate is changed. libssl has just parsed it from
+ * the handshake, and has it first in the chain.
+ */
+static void spoil_peer_key(X509 *cert, const STACK_OF(X509) *chain)
+{
+    EVP_PKEY *key = sk_X509_value(chain, 0) == cert ? EVP_EC_gen("P-256") : NULL;
+
+    if (key != NULL)
+        X509_set_pubkey(cert, key);
+    EVP_PKEY_free(key);
+}
+
+void prov_verify_displaced(endpoint *e, SSL *ssl, X509_STORE_CTX *theirs)
+{
+    X509 *cert = X509_STORE_CTX_get0_cert(theirs);
+
+    if (cert == NULL || (prov_tls_is_governed(e) && !endpoint_look_at_peer(e)))
+        return;
+    verify_anew(ssl, cert, theirs);
+    if (prov_tls_is_governed(e) && endpoint_peer(e) != ENDPOINT_PEER_AUTHORIZED)
+        spoil_peer_key(cert, X509_STORE_CTX_get0_untrusted(theirs));
     /* The refusal of an application that demands nothing has no effect. libssl looks at the mode right after this. */
     if (endpoint_peer(e) == ENDPOINT_PEER_AUTHORIZED && endpoint_is_lenient(e)
         && !SSL_is_server(ssl))
         SSL_set_verify(ssl, SSL_VERIFY_NONE, NULL);
-    if (ctx != NULL)
-        X509_STORE_CTX_set_ex_data(ctx, index, NULL); /* this one is no turn of the handshake */
-    X509_STORE_CTX_free(ctx);
 }

@@ -10,8 +10,8 @@ int prov_verify_peer(X509_STORE_CTX *ctx, void *arg);
 
 /*
  * Verify a peer that the application has verified in the place of libssl. `theirs` is the context of that, which is
- * being freed: its parameters are gone. The application's verdict is given, and libssl obeys it, too. The
- * certificate may be the reason for a client to be governed.
+ * being freed: its parameters are gone. The application's verdict is given, and libssl obeys it, too. So a refused
+ * certificate gets a key by which no peer signs. The certificate may be the reason for a client to be governed.
  */
 void prov_verify_displaced(endpoint *e, SSL *ssl, X509_STORE_CTX *theirs);
 

@@ -124,8 +124,7 @@ static bool displaces_before_it_is_given(const row *r)
 static bool displaces_info_at_the_end(const row *r)
 {
     return (is_server(r) || is_displaced(r, AXIS_SECURITY)) && IS(INFO, INFO_INSIDE)
-           && !IS(PLACE, AT_NO_PLACE) && is_displaced(r, AXIS_MESSAGE)
-           && (demands_nothing(r) || is_displaced(r, AXIS_CHECK));
+           && !IS(PLACE, AT_NO_PLACE) && is_displaced(r, AXIS_MESSAGE) && demands_nothing(r);
 }
 
 static bool is_given_late_to_client(const row *r)
@@ -186,6 +185,10 @@ static bool is_ordinary_in_time(const row *r)
         && is_server(r) && (is_given_late(r) || displaces_until_its_choice(r))
         && is_displaced(r, AXIS_SECURITY))
         return true;
+    /* Between a switch and the certificate callback, libssl asks about signature algorithms alone. */
+    if (place == AT_CERT_CB && IS(GIVEN, GIVEN_BY_SWITCH) && IS(TAKE, TAKE_CERTIFICATE)
+        && (IS(SECURITY, SECURITY_ON_CTX) || IS(PROTOCOL, TLS_1_1)))
+        return true;
     if (unasked[place] && IS(GIVEN, GIVEN_ON_REQUEST) && !is_server(r))
         return true;
     /* The callback that gives the leaf takes it back at once. */
@@ -205,8 +208,7 @@ static bool puts_its_bio_back(const row *r)
 static bool revives_after_the_end(const row *r)
 {
     return (puts_its_bio_back(r) || IS(TAKE, TAKE_SHUTDOWN)) && IS(PROTOCOL, TLS_1_3)
-           && IS(SECURITY, SECURITY_INSIDE) && !IS(PLACE, AT_NO_PLACE)
-           && (is_displaced(r, AXIS_CHECK) || demands_nothing(r));
+           && IS(SECURITY, SECURITY_INSIDE) && !IS(PLACE, AT_NO_PLACE) && demands_nothing(r);
 }
 
 /* Return true where an early write goes to a BIO that the application has put back. No message callback of ours sees it. */
@@ -441,7 +443,7 @@ bool oracle_is_touched(const row *r)
 
 bool oracle_fails_at_once(const row *r)
 {
-    return !resumes_by_itself(r) && !(displaces_all_but_hello(r) && is_displaced(r, AXIS_HELLO));
+    return !resumes_by_itself(r) && !displaces_all(r);
 }
 
 enum expected oracle_expects(const row *r, bool renegotiated, const exception **why)

@@ -161,6 +161,28 @@ static void test_verified_by_the_application(void **state)
     }
 }
 
+/*
+ * A refused client makes no keys where the verification alone is left, as its certificate has another key then. TLS 1.1 asks
+ * about no signature.
+ */
+static void test_signature_of_a_refused_client(void **state)
+{
+    SSL_CTX *server_ctx = tls_ctx(TLS1_1_VERSION, &world.web),
+            *client_ctx = tls_ctx(TLS1_1_VERSION, &world.site);
+    tls_outcome outcome;
+
+    SSL_CTX_set_security_level(client_ctx, 0);
+    SSL_CTX_set_cert_verify_callback(server_ctx, accept_all, NULL);
+    SSL_CTX_set_verify(server_ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+    hostile_displace(server_ctx, HOSTILE_ALL);
+    outcome = tls_connect(client_ctx, server_ctx);
+    assert_refused("server", &outcome);
+    assert_false(outcome.server_done);
+    assert_contains(outcome.server_errors, "bad signature");
+    SSL_CTX_free(client_ctx);
+    SSL_CTX_free(server_ctx);
+}
+
 /* The application's verdict and ours both count: a friend gets in, unless it is denied or refused. */
 static void test_friend_verified_by_the_application(void **state)
 {
@@ -353,6 +375,7 @@ int main(void)
         cmocka_unit_test_setup(test_mode_taken_in_each_step, tls_reset),
         cmocka_unit_test_setup(test_wrapped, tls_reset),
         cmocka_unit_test_setup(test_verified_by_the_application, tls_reset),
+        cmocka_unit_test(test_signature_of_a_refused_client),
         cmocka_unit_test_setup(test_friend_verified_by_the_application, tls_reset),
         cmocka_unit_test_setup(test_another_verified, tls_reset),
         cmocka_unit_test_setup(test_early, tls_reset),

@@ -14,15 +14,20 @@
 
 /* ---- a context of the application's own ---- */
 
-/* Make a context in which the application looks at its peer, with this SSL. */
-static X509_STORE_CTX *context_about(void *ssl, X509 *cert)
+/* Make a context in which the application looks at its peer, with this SSL. `chain` may be NULL. */
+static X509_STORE_CTX *context_with(void *ssl, X509 *cert, STACK_OF(X509) *chain)
 {
     X509_STORE_CTX *ctx = X509_STORE_CTX_new();
 
     assert_non_null(ctx);
-    assert_int_equal(X509_STORE_CTX_init(ctx, NULL, cert, NULL), 1);
+    assert_int_equal(X509_STORE_CTX_init(ctx, NULL, cert, chain), 1);
     assert_int_equal(X509_STORE_CTX_set_ex_data(ctx, SSL_get_ex_data_X509_STORE_CTX_idx(), ssl), 1);
     return ctx;
+}
+
+static X509_STORE_CTX *context_about(void *ssl, X509 *cert)
+{
+    return context_with(ssl, cert, NULL);
 }
 
 /* It has no SSL, and a read there crashes. */
@@ -62,6 +67,8 @@ static int look_again(int ok, X509_STORE_CTX *ctx)
     SSL *ssl = X509_STORE_CTX_get_ex_data(ctx, SSL_get_ex_data_X509_STORE_CTX_idx());
 
     X509_STORE_CTX_free(context_about(ssl, X509_STORE_CTX_get0_cert(ctx)));
+    X509_STORE_CTX_free(
+        context_with(ssl, X509_STORE_CTX_get0_cert(ctx), X509_STORE_CTX_get0_untrusted(ctx)));
     return ok;
 }
 
@@ -86,6 +93,34 @@ static void test_looked_at_once_more(void **state)
         outcome = tls_talk(client, server);
         assert_talked("looked at after the handshake", &outcome);
         tls_close(client, server);
+        SSL_CTX_free(server_ctx);
+        SSL_CTX_free(client_ctx);
+    }
+}
+
+/* Verify by another certificate, which the peer did not show. It stays as it is. */
+static int look_at_another(X509_STORE_CTX *ctx, void *arg)
+{
+    SSL *ssl = X509_STORE_CTX_get_ex_data(ctx, SSL_get_ex_data_X509_STORE_CTX_idx());
+
+    X509_STORE_CTX_free(context_with(ssl, world.stranger.cert, X509_STORE_CTX_get0_untrusted(ctx)));
+    X509_STORE_CTX_set_error(ctx, X509_V_OK);
+    return 1;
+}
+
+static void test_another_certificate(void **state)
+{
+    size_t v;
+
+    for (v = 0; v < 2; v++) {
+        SSL_CTX *server_ctx = tls_ctx(tls_versions[v], &world.web);
+        SSL_CTX *client_ctx = tls_ctx(tls_versions[v], &world.friend);
+        tls_outcome outcome;
+
+        SSL_CTX_set_cert_verify_callback(server_ctx, look_at_another, NULL);
+        outcome = tls_connect(client_ctx, server_ctx);
+        assert_refused("the other one was looked at", &outcome);
+        assert_int_equal(X509_check_private_key(world.stranger.cert, world.stranger.key), 1);
         SSL_CTX_free(server_ctx);
         SSL_CTX_free(client_ctx);
     }
@@ -211,6 +246,7 @@ int main(void)
         cmocka_unit_test_setup(test_context_that_leads_nowhere, tls_reset),
         cmocka_unit_test_setup(test_context_that_outlives_its_ssl, tls_reset),
         cmocka_unit_test_setup(test_looked_at_once_more, tls_reset),
+        cmocka_unit_test_setup(test_another_certificate, tls_reset),
         cmocka_unit_test_setup(test_numbers_that_nobody_asked_for, tls_reset),
         cmocka_unit_test_setup(test_verified_by_the_application, tls_reset),
         cmocka_unit_test_setup(test_asked_for_a_list_first, tls_reset),
