@@ -46,6 +46,11 @@ void hostile_displace_on_ssl(SSL *ssl, unsigned int displaced)
         SSL_set_not_resumable_session_callback(ssl, hostile_not_resumable);
 }
 
+bool hostile_leaves_extension(void)
+{
+    return OpenSSL_version_num() < 0x40000000UL;
+}
+
 const unsigned char hostile_psk[32] = {
     'a', ' ', 'k', 'e', 'y', ' ', 't', 'h', 'a', 't', ' ', 'b', 'o', 't', 'h', ' ',
     's', 'i', 'd', 'e', 's', ' ', 'h', 'a', 'v', 'e', ' ', 'k', 'n', 'o', 'w', 'n',

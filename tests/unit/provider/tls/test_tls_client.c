@@ -223,12 +223,6 @@ static void test_leaf_on_the_ssl(void **state)
 
 /* ---- clients that displace all of our callbacks ---- */
 
-/* Return true before OpenSSL 4, which does not take our hidden extension: see SECURITY.md, Out of scope. */
-static bool is_still_ours(void)
-{
-    return OpenSSL_version_num() < 0x40000000UL;
-}
-
 static int verified(X509_STORE_CTX *ctx, void *arg)
 {
     X509_STORE_CTX_set_error(ctx, X509_V_OK);
@@ -277,7 +271,7 @@ static void test_displaced_clients(void **state)
             SSL_CTX_set_cert_cb(client_ctx, use_leaf, NULL);
         outcome = tls_connect(client_ctx, server_ctx);
         /* With a key or anonymous, the server does not ask for the leaf that comes late. */
-        if (is_still_ours() && (!is_late || i / 2 % 3 == 0 || version == TLS1_3_VERSION))
+        if (hostile_leaves_extension() && (!is_late || i / 2 % 3 == 0 || version == TLS1_3_VERSION))
             assert_refused(ciphers[i / 2 % 3], &outcome);
         SSL_CTX_free(client_ctx);
         SSL_CTX_free(server_ctx);
@@ -323,7 +317,7 @@ static void test_a_leaf_of_the_same_key(void **state)
             SSL_CTX_set_cert_cb(client_ctx, use_same_key, NULL);
             tls_pair_with(client_ctx, server_ctx, libctx, false, &client, &server);
             outcome = tls_talk(client, server);
-            if (is_still_ours()) {
+            if (hostile_leaves_extension()) {
                 assert_refused("an ordinary server", &outcome);
                 if (tls_versions[v] == TLS1_3_VERSION)
                     assert_null(SSL_get0_peer_certificate(server));
@@ -342,7 +336,7 @@ static void test_displaced_clients_forget_sessions(void **state)
 {
     size_t v;
 
-    if (!is_still_ours())
+    if (!hostile_leaves_extension())
         skip();
     for (v = 0; v < 2; v++) {
         OSSL_LIB_CTX *libctx;
@@ -374,7 +368,7 @@ static void test_own_security_callback(void **state)
 {
     size_t v;
 
-    if (!is_still_ours())
+    if (!hostile_leaves_extension())
         skip();
     for (v = 0; v < 2; v++) {
         OSSL_LIB_CTX *libctx;
