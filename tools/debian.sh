@@ -17,7 +17,7 @@ test_packages='openssl curl python3-pytest python3-pytest-xdist python3-cryptogr
     postgresql redis-server mariadb-server-core mariadb-client-core
     lua5.4 lua-sec prosody squid-openssl openvpn nodejs
     dnsmasq-base iproute2'
-# Debian 12 alone has these under test. The trees of tools/tree are without them.
+# A released Debian has these under test. The trees of sid are without them.
 host_packages='freeradius eapoltest proftpd-core proftpd-mod-crypto
     dovecot-imapd mosquitto postfix libio-socket-ssl-perl php-cli ruby
     pgbouncer python3-twisted'

@@ -17,7 +17,7 @@ from conftest import programs_in
 
 pytestmark = [
     pytest.mark.applications,
-    pytest.mark.skipif(not applications.can_run(proftpd), reason="ProFTPD is tested on Debian 12"),
+    pytest.mark.skipif(not applications.can_run(proftpd), reason="its packages are not installed here"),
 ]
 
 DATA = bytes(range(256)) * 4096

@@ -204,7 +204,7 @@ def test_a_root_without_the_libraries(programs, agent, open_folders, settings, h
 
 
 @pytest.mark.applications
-@pytest.mark.skipif(not applications.can_run(dovecot), reason="its package is Debian 12's")
+@pytest.mark.skipif(not applications.can_run(dovecot), reason="its package is not installed here")
 def test_a_service_in_such_a_root_is_refused(module, open_folders, agent, service):
     """An ordinary client is served by the same program."""
     with programs_in(open_folders("dovecot"), module) as programs:

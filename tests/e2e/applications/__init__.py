@@ -34,7 +34,7 @@ One module may be both. Further, where it differs from the usual:
 
     KEEPS        True: a server that does not hang up after REQUEST, but waits for another one
     CORE         True: in the short run on another OpenSSL
-    DEBIAN_12    True: its packages are not installed elsewhere
+    RELEASED     True: its packages are installed on a released Debian, and not on sid
     RELOAD       the signal by which a server reads its configuration again, and what it then says
     RESUMES      False: a server that resumes no sessions even without the provider;
                  True: a client that offers them
@@ -56,6 +56,7 @@ from pathlib import Path
 from programs import openssl_version
 
 FOLDER = Path(__file__).resolve().parents[3] / "doc" / "applications"
+RELEASES = (3, 0), (3, 5)  # of Debian 12 and 13
 
 
 def documented(name, values):
@@ -87,7 +88,7 @@ def short_name(module):
 
 
 def can_run(module):
-    if getattr(module, "DEBIAN_12", False) and openssl_version() != (3, 0):
+    if getattr(module, "RELEASED", False) and openssl_version() not in RELEASES:
         return False
     is_there = getattr(module, "is_there", lambda: True)
     return is_there() and (getattr(module, "SANITIZABLE", True) or not os.environ.get("CONSUL_PROVIDER_PRELOAD"))

@@ -16,7 +16,7 @@ NAME = "FreeRADIUS"
 PORT = "2083"
 S_CLIENT = []
 ANSWER = TEXT
-DEBIAN_12 = True
+RELEASED = True
 KEEPS = True
 RESUMES = False
 

@@ -17,7 +17,7 @@ REQUEST = (b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x3c\x00\x01a"  # CONNECT, with a c
            b"\x82\x06\x00\x01" + TOPIC + b"\x00"  # SUBSCRIBE
            b"\x30" + bytes([len(TOPIC) + len(TEXT)]) + TOPIC + TEXT.encode())  # PUBLISH
 ANSWER = TEXT
-DEBIAN_12 = True
+RELEASED = True
 KEEPS = True
 RELOAD = (signal.SIGHUP, r"Reloading config")
 

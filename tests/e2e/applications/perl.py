@@ -10,7 +10,7 @@ PORT = "8443"
 S_CLIENT = []
 REQUEST = HTTP_REQUEST
 ANSWER = "hello from Perl"
-DEBIAN_12 = True
+RELEASED = True
 
 
 def start(programs, config, certificate, key):

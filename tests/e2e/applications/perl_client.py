@@ -6,7 +6,7 @@ from applications import documented, perl
 NAME = "Perl"
 SERVER = perl
 SERVED = perl.ANSWER
-DEBIAN_12 = True
+RELEASED = True
 
 
 def fetch(programs, config, server, host="localhost", ca=None):

@@ -11,7 +11,7 @@ NAME = "PgBouncer"
 PORT = "6432"
 S_CLIENT = ["-starttls", "postgres"]
 ANSWER = r"SCRAM-SHA-256"  # how it wants the password, which it asks of admitted clients only
-DEBIAN_12 = True
+RELEASED = True
 RELOAD = (signal.SIGHUP, r"got SIGHUP, re-reading config")
 
 # The user, the database, and a farewell.

@@ -7,7 +7,7 @@ from applications.postgresql import PASSWORD, USER
 NAME = "PgBouncer"
 SERVER = postgresql
 SERVED = psql.SERVED
-DEBIAN_12 = True
+RELEASED = True
 
 QUERY = "SELECT 'served by ' || split_part(version(), ' ', 1)"
 IMPATIENT = "server_login_retry = 1\nquery_wait_timeout = 5\n"
@@ -17,7 +17,7 @@ def fetch(programs, config, server):
     """Ask one of its own each time, as it keeps its connections."""
     proxy = pgbouncer.launch_as(programs, config, lambda port: documented("pgbouncer_client/pgbouncer.ini", {
         "host=db.service.consul port=5432 dbname=app":
-            f"host=localhost port={server.port} dbname=postgres user={USER} password={PASSWORD}",
+            f"host=127.0.0.1 port={server.port} dbname=postgres user={USER} password={PASSWORD}",
         pgbouncer.PORT: port,
     }) + IMPATIENT)
     try:

@@ -6,7 +6,7 @@ from applications import documented, php
 NAME = "PHP"
 SERVER = php
 SERVED = php.ANSWER
-DEBIAN_12 = True
+RELEASED = True
 
 VERIFYING = """\
     "cafile" => "{ca}",

@@ -12,7 +12,7 @@ PORT = "25"
 S_CLIENT = ["-starttls", "smtp"]
 REQUEST = b"EHLO client.example\r\nMAIL FROM:<one@client.example>\r\nQUIT\r\n"
 ANSWER = r"250 2\.1\.0 Ok"  # without TLS a STARTTLS is demanded here
-DEBIAN_12 = True
+RELEASED = True
 SHUT = True
 RELOAD = (signal.SIGHUP, r"reload -- version")
 
@@ -28,6 +28,7 @@ daemon_directory = {sbin}
 maillog_file = /dev/stdout
 myhostname = web.example
 inet_interfaces = 127.0.0.1
+smtpd_forbid_unauth_pipelining = no
 """
 MASTER = """\
 127.0.0.1:{port} inet n - y - - smtpd

@@ -2,8 +2,10 @@
 """PostgreSQL: a process for each connection, forked before its TLS."""
 
 import os
+import re
 import shutil
 import signal
+import subprocess
 from pathlib import Path
 
 from applications import documented
@@ -38,6 +40,12 @@ def binary(name):
     path = found[-1] if found else shutil.which(name)
     assert path, f"PostgreSQL's {name} is not installed: run tools/setup"
     return path
+
+
+def major():
+    """Return the first number of its version, like 17."""
+    text = subprocess.run([binary("postgres"), "--version"], capture_output=True, text=True, check=True).stdout
+    return int(re.search(r"\d+", text)[0])
 
 
 def as_user(*argv):

@@ -15,7 +15,7 @@ NAME = "ProFTPD"
 PORT = "21"
 S_CLIENT = ["-starttls", "ftp"]
 ANSWER = f"230 {TEXT}"
-DEBIAN_12 = True
+RELEASED = True
 
 PACKAGE = "/etc/proftpd/proftpd.conf"
 USER, PASSWORD = "api", "secret"

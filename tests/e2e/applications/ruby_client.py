@@ -6,7 +6,7 @@ from applications import documented, ruby
 NAME = "Ruby"
 SERVER = ruby
 SERVED = ruby.ANSWER
-DEBIAN_12 = True
+RELEASED = True
 
 
 def fetch(programs, config, server, host="localhost", ca=None):

@@ -11,7 +11,7 @@ S_CLIENT = []
 REQUEST = HTTP_REQUEST
 ANSWER = "hello from Twisted"
 RESUMES = False
-DEBIAN_12 = True
+RELEASED = True
 
 
 def start(programs, config, certificate, key):

@@ -7,7 +7,7 @@ from applications.urllib_client import RESOLVER
 NAME = "Twisted"
 SERVER = twisted
 SERVED = twisted.ANSWER
-DEBIAN_12 = True
+RELEASED = True
 
 USUAL = """\
 ssl.trustRootFromCertificates(
