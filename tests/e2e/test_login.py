@@ -23,6 +23,7 @@ from visitors import Visitor
 pytestmark = pytest.mark.consul
 
 METHOD = "workloads"
+NO_FAREWELL = 56  # of a newer curl, where a server closes without a close_notify
 
 
 class Workloads:
@@ -247,7 +248,7 @@ def test_curl_over_https(programs, open_folders, guarded_by_tls, service):
     workloads.issue(api)
     client = programs.config(None, service=api, outbound="require", **settings)
     done = programs.run(["curl", "-sk", "--http0.9", f"https://127.0.0.1:{server.port}/"], config=client)
-    assert done.code == 0 and "GET / HTTP" in done.stdout, done
+    assert done.code in (0, NO_FAREWELL) and "GET / HTTP" in done.stdout, done
     assert len(workloads.tokens) == 1
     server.signal(signal.SIGTERM)
     assert server.wait() == 0

@@ -301,7 +301,7 @@ def test_the_audit_joins_with_the_access_log(web, agent):
     wait_until(lambda: len(web.accesses()) >= whole, "the access log")
     assert Counter(web.accesses()) == Counter(web.audit())
     if web.name != "apache":  # it names no connection that the provider can name, too
-        assert len(set(web.audit())) == whole
+        assert len(set(web.audit()[before:])) == whole - before  # an earlier port may come again
 
 
 def test_a_balancer_and_more_requests(programs, agent, service):

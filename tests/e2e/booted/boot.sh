@@ -49,6 +49,8 @@ ip link set lo up
 # None of the host's own units start: each is started by the test.
 rm -rf "$root"/etc/systemd/system/*.wants "$root"/etc/systemd/system/default.target "$root"/var/log/journal
 : >"$root/etc/fstab"
+mkdir -p "$root/etc/systemd/system.conf.d" # tests start a unit as often as they like
+printf '[Manager]\nDefaultStartLimitIntervalSec=0\n' >"$root/etc/systemd/system.conf.d/limits.conf"
 # Credentials are mounts, which each unit is to see.
 mount --make-rshared "$root"
 exec env -i container=lxc PATH=/usr/sbin:/usr/bin:/sbin:/bin chroot "$root" /lib/systemd/systemd \
