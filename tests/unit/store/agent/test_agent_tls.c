@@ -64,7 +64,7 @@ static void start(https_agent *agent, const minted *own, const minted *issuer)
     assert_int_equal(pthread_create(&agent->thread, NULL, answer_once, agent), 0);
 }
 
-static void stop(https_agent *agent)
+static void end(https_agent *agent)
 {
     pthread_join(agent->thread, NULL);
     close(agent->listener);
@@ -106,7 +106,7 @@ static int ask(const minted *own, const minted *issuer, consul_error *err)
     ok = consul_agent_request(client, &request, &answer, err);
     consul_answer_free(&answer);
     consul_agent_free(client);
-    stop(&agent);
+    end(&agent);
     unlink(file);
     return ok;
 }
