@@ -149,16 +149,30 @@ static bool report_environment(cli_chain *chain, const cli_process *process)
                       process->pid, conf);
 }
 
-/* Return true where the process shows that it refuses all TLS, and why. */
-static bool refuses_all(long pid, char refusal[PROV_BOARD_TEXT])
+/* Return true where the process shows itself, and the reason why it refuses all TLS, or no text. */
+static bool shows_itself(long pid, char refusal[PROV_BOARD_TEXT])
 {
+    bool found;
     cli_boards boards;
 
     *refusal = '\0';
-    if (cli_boards_find(&boards, pid, NULL) && boards.count > 0)
+    found = cli_boards_find(&boards, pid, NULL) && boards.count > 0;
+    if (found)
         OPENSSL_strlcpy(refusal, boards.list[0].board.head.refusal, PROV_BOARD_TEXT);
     cli_boards_free(&boards);
-    return *refusal != '\0';
+    return found;
+}
+
+/*
+ * Return true where a second OpenSSL of the system came with libcurl, and the module works with the program's. In a program
+ * that the module is not for both are there, too. Such a process does not show itself.
+ */
+static bool has_two_of_the_system(long pid, const findings *f)
+{
+    char refusal[PROV_BOARD_TEXT];
+
+    return f->module != NULL && !is_bundled(f->libcrypto) && !is_bundled(f->other_libcrypto)
+           && shows_itself(pid, refusal);
 }
 
 static bool judge(cli_chain *chain, const cli_process *process)
@@ -174,7 +188,8 @@ static bool judge(cli_chain *chain, const cli_process *process)
         return cli_broken(chain, CLI_LINK_PROCESS, "have one file and one path load the module",
                           "process %ld maps a second copy of the module: %s and %s", process->pid,
                           f.module, f.second_module);
-    if (f.other_libcrypto != NULL || (f.module == NULL && is_bundled(f.libcrypto)))
+    if (f.other_libcrypto != NULL ? !has_two_of_the_system(process->pid, &f)
+                                  : f.module == NULL && is_bundled(f.libcrypto))
         return cli_broken(chain, CLI_LINK_PROCESS,
                           "have the program take the system's libssl and libcrypto",
                           "process %ld has a bundled OpenSSL: %s%s%s", process->pid, f.libcrypto,
@@ -192,11 +207,13 @@ static bool judge(cli_chain *chain, const cli_process *process)
                           "process %ld is governed by another file: OPENSSL_CONF is %s",
                           process->pid, conf);
     }
-    if (refuses_all(process->pid, refusal))
+    if (shows_itself(process->pid, refusal) && *refusal != '\0')
         return cli_broken(chain, CLI_LINK_PROCESS, "mend the file, and start the program again",
                           "process %ld refuses all TLS: %s", process->pid, refusal);
-    return cli_ok(chain, CLI_LINK_PROCESS, "%ld (%s) maps %s, with %s", process->pid,
-                  process->paths[0], f.module, f.libcrypto);
+    return cli_ok(chain, CLI_LINK_PROCESS, "%ld (%s) maps %s, with %s%s%s", process->pid,
+                  process->paths[0], f.module, f.libcrypto,
+                  f.other_libcrypto == NULL ? "" : " and ",
+                  f.other_libcrypto == NULL ? "" : f.other_libcrypto);
 }
 
 bool cli_check_process(cli_chain *chain)

@@ -14,8 +14,9 @@ import endpoints
 from applications import apache, curl, haproxy, nginx, python_ssl, short_name
 from applications.common import TEXT
 from conftest import programs_in
-from consul_tls import good
-from programs import others_differ
+from consul_tls import check, good
+from processes import Process
+from programs import TLS13, others_differ
 
 OLDER = "CONSUL_PROVIDER_OLDER_MODULE"
 
@@ -84,3 +85,19 @@ def test_a_libcurl_of_another_openssl_asks_by_http(programs, agent, service):
     config, _ = closed(programs, agent, programs.module, "tls=true")
     result = programs.storeutl("consul:roots", config=config)
     assert result.code != 0 and "HTTPS to the agent needs libcurl on the OpenSSL of this program" in result.stderr, result
+
+
+def test_check_knows_a_libcurl_of_another_openssl(anyhow, agent, service):
+    """Two OpenSSLs in a server that works are no fault. In a program that the module is not for they are one."""
+    config = anyhow.config(agent, service=service)
+    server = anyhow.server("-nocert", config=config)
+    friend = agent.leaf("friend").files(anyhow.folder, "friend")
+    assert anyhow.talk(server, TLS13, *friend).talked
+    libraries = Path(f"/proc/{server.child.pid}/maps").read_text()
+    assert "libcrypto.so.3" in libraries and "libcrypto.so.4" in libraries
+    check(anyhow, config, "--pid", server.child.pid).is_good("process")
+
+    script = "import ssl, sys; ssl.RAND_status(); print('ready', flush=True); sys.stdin.read()"
+    process = anyhow.start(Process, ["/usr/bin/python3", "-c", script], config, anyhow.leaks_allowed())
+    process.wait_for("ready")
+    assert "process" in check(anyhow, config, "--pid", process.child.pid).broken
