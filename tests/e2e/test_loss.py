@@ -3,6 +3,7 @@
 
 import fcntl
 import os
+import re
 import resource
 import signal
 import socket
@@ -73,7 +74,8 @@ def test_a_server_without_descriptors(programs, own_agent, start):
     wait_until(lambda: all(is_accepted(one, pid) for one in held), "the stranger's connections")
     old = leave_descriptors(pid, 1)
     assert not friend.visit(port, WORD).served
-    assert "could not open a socket: Too many open files" in log.read_text()
+    newer_curl = "Out of memory"  # of libcurl 8.23, which takes a descriptor before that of the socket
+    assert re.search(f"could not open a socket: Too many open files|authorize: {newer_curl}", log.read_text())
     resource.prlimit(pid, resource.RLIMIT_NOFILE, old)
     own_agent.allow("friend", "web")
     wait_until(lambda: friend.visit(port, WORD).served, "the friend")
