@@ -11,6 +11,7 @@
 
 #include "endpoint/asking.h"
 #include "endpoint/certificates.h"
+#include "endpoint/handshake.h"
 #include "endpoint/info.h"
 #include "endpoint/quic.h"
 #include "endpoint/report.h"
@@ -35,6 +36,8 @@
 #define FAILED "SSLERR"
 #define SENT_CLIENT_KEY "TWCKE"
 #define READ_CLIENT_KEY "TRCKE"
+#define SENT_SERVER_HELLO "TWSH"
+#define READ_SERVER_HELLO "TRSH"
 
 bool prov_tls_is_in_state(const SSL *ssl, const char *name)
 {
@@ -60,13 +63,24 @@ static void close_other_ways(SSL *ssl)
 {
     set_options(ssl,
                 SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION | PROV_NO_TX_CERTIFICATE_COMPRESSION);
-    SSL_set_num_tickets(ssl, 0);
     SSL_set_max_early_data(ssl, 0); /* it is skipped then, as RFC 8446, 4.2.10, has it */
     SSL_set_psk_server_callback(ssl, NULL);
     SSL_set_psk_client_callback(ssl, NULL);
     SSL_set_psk_find_session_callback(ssl, NULL);
     SSL_set_psk_use_session_callback(ssl, NULL);
     SSL_set_session_secret_cb(ssl, NULL, NULL);
+}
+
+/*
+ * Have a server of TLS 1.3 or QUIC write a ticket at the end, unless its client is authorized. libssl asks us about the ticket
+ * (hooks.c), and our no ends the handshake. On QUIC a client's data comes in the same step, before any other stop. An
+ * authorized client gets no ticket.
+ */
+static void end_by_ticket(const endpoint *e, SSL *ssl)
+{
+    bool is_admitted = endpoint_peer(e) == ENDPOINT_PEER_AUTHORIZED && !endpoint_is_stopped(e);
+
+    SSL_set_num_tickets(ssl, is_admitted ? 0 : 1);
 }
 
 /*
@@ -103,6 +117,7 @@ static void enforce(endpoint *e, SSL *ssl)
     if (SSL_get_verify_mode(ssl) != mode)
         endpoint_set_lenient(e, SSL_get_verify_mode(ssl) == SSL_VERIFY_NONE);
     SSL_set_verify(ssl, mode, NULL);
+    end_by_ticket(e, ssl);
     if (endpoint_presents_live_leaf(e))
         SSL_set_cert_cb(
             ssl, SSL_is_server(ssl) ? prov_tls_on_certificate : prov_tls_on_client_certificate,
@@ -255,28 +270,33 @@ static void notice_alert(endpoint *e, const SSL *ssl, bool sent, int alert)
 
 /*
  * Return the endpoint. It is armed where a handshake begins or ends. So it is in the step after a callback has given it
- * another certificate. The end would be too late. A server of TLS 1.2 has sent a ticket by then. A client has sent its leaf,
- * and may have taken it back.
+ * another certificate. The same holds after the next handshake has its random number. The end would be too late. A server of
+ * TLS 1.2 has sent a ticket by then. A client has sent its leaf, and may have taken it back. Keys of a resumed session are in use.
  */
 static endpoint *find_and_arm(SSL *ssl, int where)
 {
     endpoint *e;
+    bool has_changed;
 
     if (where == SSL_CB_HANDSHAKE_START)
         return prov_tls_arm(ssl);
     if (where == SSL_CB_HANDSHAKE_DONE)
         return prov_tls_arm_anew(ssl);
     e = endpoint_get(ssl);
-    return e != NULL && (where & SSL_CB_LOOP) != 0 && endpoint_rule(e) == ENDPOINT_LEFT_ALONE
-                   && endpoint_has_another_certificate(e, ssl)
-               ? prov_tls_arm(ssl)
-               : e;
+    if (e == NULL || (where & SSL_CB_LOOP) == 0)
+        return e;
+    has_changed = endpoint_rule(e) == ENDPOINT_LEFT_ALONE ? endpoint_has_another_certificate(e, ssl)
+                                                          : !endpoint_is_same_handshake(e, ssl);
+    return has_changed ? prov_tls_arm(ssl) : e;
 }
 
-/* Return true where both ends have made their master secret, up to TLS 1.2, and nothing of it yet. */
+/* Return true where both ends have their master secret, up to TLS 1.2, and nothing of it yet. A resumed session brings it. */
 static bool has_new_secret(const SSL *ssl)
 {
-    return prov_tls_is_in_state(ssl, SENT_CLIENT_KEY) || prov_tls_is_in_state(ssl, READ_CLIENT_KEY);
+    return prov_tls_is_in_state(ssl, SENT_CLIENT_KEY) || prov_tls_is_in_state(ssl, READ_CLIENT_KEY)
+           || (SSL_session_reused(ssl)
+               && (prov_tls_is_in_state(ssl, SENT_SERVER_HELLO)
+                   || prov_tls_is_in_state(ssl, READ_SERVER_HELLO)));
 }
 
 /*
@@ -338,6 +358,8 @@ static void on_info(const SSL *s, int where, int value)
     /* It may have displaced us; and the next step may be the CertificateRequest. */
     if (!endpoint_is_telling_info(e)) /* also where it is left alone: its leaf may come later */
         prov_tls_watch_end(e, ssl);
-    if (is_governed && (where & SSL_CB_LOOP) != 0 && SSL_is_server(ssl))
+    if (is_governed && (where & SSL_CB_LOOP) != 0 && SSL_is_server(ssl)) {
         SSL_set_verify(ssl, PROV_SERVER_VERIFY_MODE, NULL);
+        end_by_ticket(e, ssl);
+    }
 }

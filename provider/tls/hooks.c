@@ -9,15 +9,17 @@
  *     not_resumable  server, after cipher and certificate are chosen
  *     cert_verify    both sides, in place of libssl's own verification (verify.c)
  *     extension      client, while its ClientHello is made
+ *     ticket         server, while a ticket of TLS 1.3 is made
  *     freed          both sides, when the context of any verification is freed; the place to verify a peer
  *                    where the application has displaced cert_verify
  *
- * An application may displace any of them by its own, except the last two. So each of them is enough for the
+ * An application may displace any of them by its own, except the last three. So each of them is enough for the
  * turns after it. Each sets up the last stop, at which the peer has to have been authorized (govern.c).
  */
 #include "tls/hooks.h"
 
 #include "endpoint/endpoint.h"
+#include "endpoint/quic.h"
 #include "instance/crypto.h"
 #include "instance/instances.h"
 #include "report/board.h"
@@ -35,7 +37,8 @@
 
 #include <openssl/crypto.h>
 
-#define EXTENSION 65401 /* for private use, RFC 8446; never sent */
+#define EXTENSION 65401        /* for private use, RFC 8446; never sent */
+#define TICKET_EXTENSION 65402 /* likewise */
 #define WITH_HIDDEN_HELLO \
     0x40000000UL /* from 4.0 on, an extension that is left out of one ends it */
 
@@ -91,8 +94,10 @@ static void on_message(int write_p, int version, int content_type, const void *b
         prov_tls_finish(e, ssl);
 }
 
+/* Forbid a session of TLS 1.2. A server of TLS 1.3 writes no ticket to a client that it admits, and has to ask us else. */
 static int on_new_session(SSL *ssl, int is_forward_secure)
 {
+    bool has_late_ticket = SSL_version(ssl) == TLS1_3_VERSION || endpoint_is_quic(ssl);
     endpoint *e = prov_tls_arm_anew(ssl);
 
     if (!prov_tls_is_governed(e))
@@ -100,7 +105,7 @@ static int on_new_session(SSL *ssl, int is_forward_secure)
     prov_tls_replace_chosen(e, ssl);
     if (!prov_tls_authenticates(SSL_get_pending_cipher(ssl)))
         prov_tls_stop(ssl, "the cipher authenticates no peer; choose one with certificates");
-    return 1;
+    return !has_late_ticket;
 }
 
 /*
@@ -116,6 +121,21 @@ static int on_client_extension(SSL *ssl, unsigned int type, unsigned int context
     if (e != NULL && !prov_tls_is_secured(ssl))
         prov_tls_watch_end(e, ssl);
     return 0;
+}
+
+/*
+ * Leave our extension out of a ticket; or end the handshake where the client is not authorized. The application cannot remove
+ * it. A server that has displaced all other callbacks is found here, as long as it writes tickets.
+ */
+static int on_ticket(SSL *ssl, unsigned int type, unsigned int context, const unsigned char **out,
+                     size_t *out_len, X509 *cert, size_t index, int *alert, void *arg)
+{
+    endpoint *e = prov_tls_arm_anew(ssl);
+
+    *alert = SSL_AD_ACCESS_DENIED;
+    if (e == NULL)
+        return consul_store_in_request() ? 0 : -1;
+    return prov_tls_stop_unverified(ssl) ? -1 : 0;
 }
 
 /*
@@ -175,6 +195,8 @@ static void on_ssl_ctx_new(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int inde
     SSL_CTX_set_msg_callback(ctx, on_message);
     SSL_CTX_set_not_resumable_session_callback(ctx, on_new_session);
     SSL_CTX_set_cert_verify_callback(ctx, prov_verify_peer, NULL);
+    SSL_CTX_add_custom_ext(ctx, TICKET_EXTENSION, SSL_EXT_TLS1_3_NEW_SESSION_TICKET, on_ticket,
+                           NULL, NULL, NULL, NULL);
     if (OpenSSL_version_num() < WITH_HIDDEN_HELLO)
         SSL_CTX_add_custom_ext(ctx, EXTENSION, SSL_EXT_CLIENT_HELLO, on_client_extension, NULL,
                                NULL, NULL, NULL);

@@ -192,6 +192,9 @@ static void run_in_surroundings(const row *r, uint64_t seed)
 static const char *const once_open[] = {
     "governed=demand-alone protocol=TLSv1.1 given=client-hello security=ssl message=ssl "
     "session=context check=openssl mode=demand look=revives",
+    "message=context take=all place=info life=renegotiating peer=denied",
+    "message=context take=all place=between life=renegotiating drive=data peer=denied",
+    "message=context take=all place=info life=renegotiating look=revives peer=denied",
     "role=client check=context ciphers=rsa-first look=revives peer=site-rsa",
     "protocol=TLSv1.1 check=roots look=revives peer=subject",
     "role=client protocol=TLSv1.3 given=client-cert-cb security=context check=openssl look=revives "

@@ -100,11 +100,11 @@ HOLES = (
     hole("a switch to a Connect certificate is not expected", "given=switch life=cache protocol=TLSv1.2",
          (SECURITY, "\n            || atomic_load_explicit(&may_switch, memory_order_relaxed)))", "))")),
     hole("a certificate that comes in the handshake is seen at its end", "given=late-switch security=context message=context session=ssl life=resumed",
-         (GOVERN, "&& endpoint_has_another_certificate(e, ssl)\n", "&& false\n")),
+         (GOVERN, "? endpoint_has_another_certificate(e, ssl)\n", "? false\n")),
     hole("a client shows its leaf to any server", "role=client given=cert-cb place=info info=inside call=eighth-on message=context check=ssl",
          (SECURITY, " || is_sent_unverified(ssl);", ";")),
     hole("a client takes its leaf back before the end", "role=client given=client-cert-cb security=ssl message=removed take=certificate place=new-session life=async",
-         (GOVERN, "(where & SSL_CB_LOOP) != 0 && endpoint_rule(e)", "where == SSL_CB_ACCEPT_LOOP && endpoint_rule(e)"), LATE_LEAF),
+         (GOVERN, "(where & SSL_CB_LOOP) == 0)\n        return e;", "where != SSL_CB_ACCEPT_LOOP)\n        return e;"), LATE_LEAF),
     hole("a client takes a server without a certificate", "role=client security=ssl message=removed info=inside place=new-session mode=accept ciphers=all life=async peer=none",
          ("provider/tls/guard.c", "op == SSL_SECOP_CIPHER_CHECK && e != NULL", "false && e != NULL"), SPOILT_KEYS),
     # Connections that go on after their failure.

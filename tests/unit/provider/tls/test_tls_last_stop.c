@@ -316,6 +316,72 @@ static void test_early(void **state)
     SSL_CTX_free(server_ctx);
 }
 
+/* ---- a ticket, which a server of TLS 1.3 is kept from writing ---- */
+
+static void demand_nothing_and_write_none(int write_p, int version, int content_type,
+                                          const void *buf, size_t len, SSL *ssl, void *arg)
+{
+    SSL_set_verify(ssl, SSL_VERIFY_NONE, NULL);
+    SSL_set_num_tickets(ssl, 0);
+}
+
+static BIO *bio_of_server; /* as it was at first */
+
+/* Take back what a stop does at the end. */
+static void revive(const SSL *s, int where, int value)
+{
+    SSL *ssl = (SSL *)s;
+
+    if (where == SSL_CB_HANDSHAKE_START)
+        bio_of_server = SSL_get_wbio(ssl);
+    if (where != SSL_CB_HANDSHAKE_DONE)
+        return;
+    SSL_set_shutdown(ssl, 0);
+    if (SSL_get_wbio(ssl) != bio_of_server && BIO_up_ref(bio_of_server))
+        SSL_set0_wbio(ssl, bio_of_server);
+}
+
+static tls_outcome meet_by_tickets(const minted *server, const minted *client, bool all_displaced)
+{
+    SSL_CTX *server_ctx = tls_ctx(TLS1_3_VERSION, server), *client_ctx;
+    OSSL_LIB_CTX *libctx;
+    tls_outcome outcome;
+
+    client_ctx = tls_ctx_elsewhere(TLS1_3_VERSION, client, &libctx);
+    if (all_displaced)
+        hostile_displace(server_ctx, HOSTILE_ALL);
+    else
+        SSL_CTX_set_msg_callback(server_ctx, demand_nothing_and_write_none);
+    SSL_CTX_set_info_callback(server_ctx, revive);
+    outcome = tls_connect(client_ctx, server_ctx);
+    SSL_CTX_free(client_ctx);
+    SSL_CTX_free(server_ctx);
+    OSSL_LIB_CTX_free(libctx);
+    return outcome;
+}
+
+/* The handshake itself fails, and so nothing of it can be taken back. */
+static void test_tickets(void **state)
+{
+    tls_outcome outcome = meet_by_tickets(&world.web, NULL, false);
+
+    assert_refused("no certificate", &outcome);
+    assert_false(outcome.server_done);
+    outcome = meet_by_tickets(&world.web, &world.friend, false);
+    assert_talked("a friend", &outcome);
+}
+
+/* Find a server that has displaced all others of our callbacks, and demands nothing. An ordinary one goes on. */
+static void test_tickets_alone(void **state)
+{
+    tls_outcome outcome = meet_by_tickets(&world.web, NULL, true);
+
+    assert_refused("no certificate", &outcome);
+    assert_false(outcome.server_done);
+    outcome = meet_by_tickets(&world.site, NULL, true);
+    assert_talked("an ordinary server", &outcome);
+}
+
 /* ---- a session of an ordinary server, before SNI makes it a Connect one ---- */
 
 static int switch_ctx(SSL *ssl, int *alert, void *connect_ctx)
@@ -379,6 +445,8 @@ int main(void)
         cmocka_unit_test_setup(test_friend_verified_by_the_application, tls_reset),
         cmocka_unit_test_setup(test_another_verified, tls_reset),
         cmocka_unit_test_setup(test_early, tls_reset),
+        cmocka_unit_test_setup(test_tickets, tls_reset),
+        cmocka_unit_test_setup(test_tickets_alone, tls_reset),
         cmocka_unit_test_setup(test_resumed_before_a_switch, tls_reset),
     };
 

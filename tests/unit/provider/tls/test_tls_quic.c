@@ -281,6 +281,37 @@ static void test_displaced_clients(void **state)
     assert_int_equal(failures, 0);
 }
 
+static void verify_none_on_message(int write_p, int version, int content_type, const void *buf,
+                                   size_t len, SSL *ssl, void *arg)
+{
+    SSL_set_verify(ssl, SSL_VERIFY_NONE, NULL);
+}
+
+/*
+ * The verify mode may be gone just before an empty Certificate is read. The client's data comes with the end of its handshake,
+ * and so in the same step of the server.
+ */
+static void test_servers_without_a_mode(void **state)
+{
+    quic_party server;
+    tls_outcome outcome;
+
+    failures = 0;
+    for (spare = 1; spare < HOSTILE_ALL; spare <<= 1) {
+        if (spare == HOSTILE_MESSAGE)
+            continue;
+        server = quic_server(&world.web, false);
+        displace(server.ctx);
+        SSL_CTX_set_msg_callback(server.ctx, verify_none_on_message);
+        outcome = serve(&server, NULL);
+        note(is_silent(&outcome), "a client without a certificate got in", &outcome);
+        outcome = serve(&server, &world.friend);
+        note(outcome.server_got && outcome.client_got, "a friend was refused", &outcome);
+        quic_free(&server);
+    }
+    assert_int_equal(failures, 0);
+}
+
 /* ---- an application that writes under all numbers of ex_data ---- */
 
 #define NUMBERS 64
@@ -348,6 +379,7 @@ int main(void)
         cmocka_unit_test_setup(test_both_ends, tls_reset),
         cmocka_unit_test_setup(test_sessions, tls_reset),
         cmocka_unit_test_setup(test_displaced_servers, tls_reset),
+        cmocka_unit_test_setup(test_servers_without_a_mode, tls_reset),
         cmocka_unit_test_setup(test_displaced_clients, tls_reset),
         cmocka_unit_test_setup(test_overwritten_servers, tls_reset),
         cmocka_unit_test_setup(test_overwritten_clients, tls_reset),
