@@ -93,6 +93,9 @@ int consul_agent_tls_set(consul_exchange *x)
     /* Set both where either is configured. The other would have the system's CAs by default. */
     bool own_cas = settings->ca_file != NULL || settings->ca_path != NULL;
 
+    /* Read the file anew for each connection. The multi handle of a watch keeps it for a day, since libcurl 7.87. */
+    if (own_cas)
+        curl_easy_setopt(curl, CURLOPT_CA_CACHE_TIMEOUT, 0L);
     /* The call fails where libcurl has no OpenSSL. The keys are not logged then. */
     curl_easy_setopt(curl, CURLOPT_SSL_CTX_FUNCTION, prepare_tls);
     curl_easy_setopt(curl, CURLOPT_SSL_CTX_DATA, x);

@@ -284,6 +284,22 @@ void tls_pair_with(SSL_CTX *client_ctx, SSL_CTX *server_ctx, OSSL_LIB_CTX *elsew
     SSL_set_accept_state(*server);
 }
 
+tls_outcome tls_serve(SSL_CTX *server_ctx, int version, const minted *client_identity)
+{
+    OSSL_LIB_CTX *libctx;
+    SSL_CTX *client_ctx = tls_ctx_elsewhere(version, client_identity, &libctx);
+    SSL *client, *server;
+    tls_outcome outcome;
+
+    tls_pair_with(client_ctx, server_ctx, libctx, true, &client, &server);
+    outcome = tls_talk(client, server);
+    tls_close(client, server);
+    SSL_CTX_free(server_ctx);
+    SSL_CTX_free(client_ctx);
+    OSSL_LIB_CTX_free(libctx);
+    return outcome;
+}
+
 void tls_pair(SSL_CTX *client_ctx, SSL_CTX *server_ctx, SSL **client, SSL **server)
 {
     tls_pair_with(client_ctx, server_ctx, NULL, false, client, server);

@@ -77,6 +77,9 @@ void tls_pair(SSL_CTX *client_ctx, SSL_CTX *server_ctx, SSL **client, SSL **serv
 void tls_pair_with(SSL_CTX *client_ctx, SSL_CTX *server_ctx, OSSL_LIB_CTX *elsewhere,
                    bool client_is_elsewhere, SSL **client, SSL **server);
 
+/* Let a server meet a client with this certificate (or NULL), which the provider does not reach. It frees the server's context. */
+tls_outcome tls_serve(SSL_CTX *server_ctx, int version, const minted *client_identity);
+
 /* Append this thread's errors to a text. A side takes its own at once, as both sides share the queue. */
 void tls_take_errors(char *errors, size_t size);
 

@@ -44,21 +44,9 @@ int stand_in_for_poll(struct pollfd *fds, nfds_t count, int timeout)
     return ppoll(fds, count, timeout < 0 ? NULL : &time, NULL);
 }
 
-static tls_outcome serve(int version, const minted *own)
+static tls_outcome serve(int version, const minted *client)
 {
-    OSSL_LIB_CTX *libctx;
-    SSL_CTX *server_ctx = tls_ctx(version, &world.web);
-    SSL_CTX *client_ctx = tls_ctx_elsewhere(version, own, &libctx);
-    SSL *client, *server;
-    tls_outcome outcome;
-
-    tls_pair_with(client_ctx, server_ctx, libctx, true, &client, &server);
-    outcome = tls_talk(client, server);
-    tls_close(client, server);
-    SSL_CTX_free(server_ctx);
-    SSL_CTX_free(client_ctx);
-    OSSL_LIB_CTX_free(libctx);
-    return outcome;
+    return tls_serve(tls_ctx(version, &world.web), version, client);
 }
 
 /* ---- another handshake ---- */

@@ -24,21 +24,11 @@ static int give_site(SSL *ssl, void *arg)
 /* Let an allowed client talk to a server. Without a certificate, the server is given an ordinary one in the handshake. */
 static tls_outcome serve(int version, const minted *own)
 {
-    OSSL_LIB_CTX *libctx;
     SSL_CTX *server_ctx = tls_ctx(version, own);
-    SSL_CTX *client_ctx = tls_ctx_elsewhere(version, &world.friend, &libctx);
-    SSL *client, *server;
-    tls_outcome outcome;
 
     if (own == NULL)
         SSL_CTX_set_cert_cb(server_ctx, give_site, NULL);
-    tls_pair_with(client_ctx, server_ctx, libctx, true, &client, &server);
-    outcome = tls_talk(client, server);
-    tls_close(client, server);
-    SSL_CTX_free(server_ctx);
-    SSL_CTX_free(client_ctx);
-    OSSL_LIB_CTX_free(libctx);
-    return outcome;
+    return tls_serve(server_ctx, version, &world.friend);
 }
 
 /* Such a server is stopped before it has its client verified, or goes on without a certificate of the mesh. */

@@ -14,6 +14,7 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
+#include "agent/exchange.h"
 #include "agent_fixture.h"
 #include "mint.h"
 
@@ -71,9 +72,9 @@ static void end(https_agent *agent)
     SSL_CTX_free(agent->ctx);
 }
 
-static void write_ca(const char *file)
+static void write_ca(const char *file, const minted *one)
 {
-    char *pem = mint_cert_pem(ca.cert);
+    char *pem = mint_cert_pem(one->cert);
     FILE *out = fopen(file, "w");
 
     assert_non_null(out);
@@ -99,7 +100,7 @@ static int ask(const minted *own, const minted *issuer, consul_error *err)
 
     assert_true(fd >= 0);
     close(fd);
-    write_ca(file);
+    write_ca(file, &ca);
     start(&agent, own, issuer);
     settings.address = agent.address;
     client = agent_make(&settings);
@@ -180,6 +181,65 @@ static void test_certificates(void **state)
     }
 }
 
+/* Run a request on this handle, as a watch does. Return 1 for an answer. */
+static int ask_on(CURLM *multi, const consul_agent *client)
+{
+    const consul_request request = {.path = PATH, .deadline = CONSUL_NO_DEADLINE};
+    consul_exchange exchange;
+    consul_answer answer;
+    consul_error err = {0};
+    const CURLMsg *message;
+    int running = 1, left, ok;
+
+    assert_true(consul_exchange_prepare(&exchange, client, &request, &err));
+    assert_int_equal(curl_multi_add_handle(multi, exchange.curl), CURLM_OK);
+    while (curl_multi_perform(multi, &running) == CURLM_OK && running > 0
+           && curl_multi_poll(multi, NULL, 0, 1000, NULL) == CURLM_OK)
+        ;
+    message = curl_multi_info_read(multi, &left);
+    assert_non_null(message);
+    ok = consul_exchange_finish(&exchange, message->data.result, &answer, &err);
+    curl_multi_remove_handle(multi, exchange.curl);
+    consul_answer_free(&answer);
+    consul_exchange_clear(&exchange);
+    return ok;
+}
+
+/* A CA that is taken out of its file counts no more, for a watch that goes on, too. */
+static void test_a_file_that_is_replaced(void **state)
+{
+    char name[] = NAME, file[] = "/tmp/consul-test-ca-XXXXXX";
+    consul_settings settings = {.tls_verify = true,
+                                .ca_file = file,
+                                .tls_server_name = name,
+                                .connect_timeout = 5000,
+                                .request_timeout = 5000};
+    minted own = mint(&ca, (mint_order){.names = {{GEN_DNS, NAME, 0}}});
+    int fd = mkstemp(file), i;
+    CURLM *multi = NULL;
+
+    assert_true(fd >= 0);
+    close(fd);
+    for (i = 0; i < 2; i++) {
+        consul_agent *client;
+        https_agent agent;
+
+        write_ca(file, i == 0 ? &ca : &foreign_ca);
+        start(&agent, &own, &ca);
+        settings.address = agent.address;
+        client = agent_make(&settings);
+        if (multi == NULL)
+            multi = curl_multi_init();
+        assert_non_null(multi);
+        assert_int_equal(ask_on(multi, client), i == 0);
+        consul_agent_free(client);
+        end(&agent);
+    }
+    curl_multi_cleanup(multi);
+    unlink(file);
+    minted_free(&own);
+}
+
 static void make_lax(const char *name)
 {
     X509_VERIFY_PARAM *lax = X509_VERIFY_PARAM_new();
@@ -245,6 +305,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_certificates),
+        cmocka_unit_test(test_a_file_that_is_replaced),
         cmocka_unit_test(test_certificates_amid_lax_defaults),
         cmocka_unit_test(test_certificates_amid_lax_purposes),
     };
