@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Check that the exceptions of tests/attack/oracle.c and those of the pages are the same, by their names.
+"""Check that the exceptions of tests/attack and those of the pages are the same, by their names.
 
 SECURITY.md lists the ways in, and doc/limits.md the refusals. A name stands in bold.
 """
@@ -8,14 +8,14 @@ import re
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-LISTS = (("oracle_ways_in", "SECURITY.md", "- An application that works against", "  A single other callback is enough"),
-         ("oracle_refusals", "doc/limits.md", "## Applications with callbacks", "## Time, users"))
+LISTS = (("ways_in", "SECURITY.md", "- An application that works against", "  A single other callback is enough"),
+         ("refusals", "doc/limits.md", "## Applications with callbacks", "## Time, users"))
 
 
 def in_oracle(name):
     """Return the names of a list of the oracle."""
-    text = (ROOT / "tests/attack/oracle.c").read_text()
-    body = re.search(rf"^const exception {name}\[\] = \{{(.*?)^    \{{0\}}\}};", text, re.M | re.S)[1]
+    text = (ROOT / f"tests/attack/{name}.c").read_text()
+    body = re.search(rf"^const exception oracle_{name}\[\] = \{{(.*?)^    \{{0\}}\}};", text, re.M | re.S)[1]
     return set(re.findall(r'\{"([^"]+)",', body))
 
 

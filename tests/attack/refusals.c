@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The refusals of allowed peers, each with its rows. */
+#include "oracle.h"
+#include "traits.h"
+
+#define IS(axis, value) ROW_IS(r, axis, value)
+
+/* Return true where OpenSSL verifies the peer by the application's CAs, and it has none. */
+static bool verifies_by_its_cas(const row *r)
+{
+    return IS(CHECK, CHECK_REMOVED) || row_is_never_given(r); /* and then it has no leaf */
+}
+
+static bool looks_for_a_host(const row *r)
+{
+    return IS(TAKE, TAKE_HOST) && !IS(PLACE, AT_NO_PLACE);
+}
+
+/* Return true where two callbacks are displaced that a certificate given late needs. */
+static bool is_given_late_without(const row *r)
+{
+    bool is_late = row_is_given_late(r) || IS(GIVEN, GIVEN_IN_HELLO);
+
+    return row_is_server(r) && is_late
+           && (row_is_displaced(r, AXIS_SESSION) || IS(TAKE, TAKE_SESSION) || IS(TAKE, TAKE_ALL))
+           && (row_is_displaced(r, AXIS_MESSAGE) || row_is_displaced(r, AXIS_SECURITY));
+}
+
+/* Return true where a session of another server was resumed before the leaf came. */
+static bool has_resumed_before_the_leaf(const row *r)
+{
+    return row_is_server(r) && row_has_session_of_others(r) && row_is_given_late(r);
+}
+
+/* Return true where a server takes the mode back before it asks for a certificate. */
+static bool takes_mode_in_hello(const row *r)
+{
+    bool in_hello = IS(INFO, INFO_INSIDE) || IS(PLACE, AT_ADDED) || IS(PLACE, AT_SESSION_ID);
+
+    if (IS(PROTOCOL, TLS_1_3))
+        in_hello = IS(INFO, INFO_INSIDE) && row_is_displaced(r, AXIS_MESSAGE);
+    return row_is_server(r) && row_takes_mode(r) && in_hello;
+}
+
+/* Return true where the verification is the first to find the server governed, with another certificate. */
+static bool is_found_late(const row *r)
+{
+    return row_displaces_all_but_hello(r) && row_is_displaced(r, AXIS_HELLO)
+           && (r->value[AXIS_GOVERNED] >= BY_STAND_IN);
+}
+
+/* Return true for a client that sends early data. */
+static bool sends_early(const row *r)
+{
+    return !row_is_server(r) && IS(PROTOCOL, TLS_1_3) && IS(DRIVE, DRIVE_EARLY)
+           && row_has_session(r);
+}
+
+/* Return true for an open connection, which does not become Connect by another handshake. */
+static bool was_open(const row *r)
+{
+    return IS(LIFE, LIFE_RENEGOTIATED_SITE);
+}
+
+const exception oracle_refusals[] = {
+    {"the application verifies its peers by its own CAs", "doc/limits.md", verifies_by_its_cas},
+    {"the application looks for a host name", "doc/limits.md, Host names", looks_for_a_host},
+    {"the application looks at another certificate within its handshake", "doc/limits.md",
+     row_looks_at_another},
+    {"a client is given its leaf when it is asked for it", "doc/limits.md",
+     row_is_given_late_to_client},
+    {"the certificate comes late, and two callbacks are displaced", "doc/limits.md",
+     is_given_late_without},
+    {"a server takes the mode back while it makes its ServerHello", "doc/limits.md",
+     takes_mode_in_hello},
+    {"a server writes before the client's certificate is there", "doc/limits.md, Sessions",
+     row_writes_too_early},
+    {"the application replaces its leaf", "doc/limits.md", row_replaces_leaf},
+    {"a server of TLS is found to be governed by the verification alone", "doc/limits.md",
+     is_found_late},
+    {"a client sends early data", "doc/limits.md, Sessions", sends_early},
+    {"a session of another server is resumed before the certificate comes",
+     "doc/limits.md, Sessions", has_resumed_before_the_leaf},
+    {"the application makes its SSL resume a session or a secret", "doc/limits.md, Sessions",
+     row_resumes_by_itself},
+    {"an ordinary connection is open", "doc/limits.md", was_open},
+    {"a client on OpenSSL 4 displaces the security callback", "doc/limits.md",
+     row_is_without_extension},
+    {0}};
