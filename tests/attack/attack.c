@@ -192,6 +192,11 @@ static void run_in_surroundings(const row *r, uint64_t seed)
 static const char *const once_open[] = {
     "governed=demand-alone protocol=TLSv1.1 given=client-hello security=ssl message=ssl "
     "session=context check=openssl mode=demand look=revives",
+    "protocol=TLSv1.3 take=mode place=message look=revives peer=none",
+    "message=context take=all place=security life=cache look=revives peer=purpose",
+    "governed=empty-service message=context take=all place=security life=cache look=revives drive=data",
+    "role=client protocol=TLSv1.3 security=context info=inside place=keylog life=ticket-keys "
+    "drive=early peer=self-signed",
     "message=context take=all place=info life=renegotiating peer=denied",
     "message=context take=all place=between life=renegotiating drive=data peer=denied",
     "message=context take=all place=info life=renegotiating look=revives peer=denied",

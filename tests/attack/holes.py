@@ -40,7 +40,8 @@ def hole(name, values, *edits):
 HOOKS, GOVERN, SECURITY = "provider/tls/hooks.c", "provider/tls/govern.c", "provider/tls/security.c"
 VERIFY, NAMES, RULE = "provider/tls/verify.c", "provider/tls/peer_names.c", "provider/endpoint/rule.c"
 
-LAST_STOP = ((GOVERN, "    if (!endpoint_may_finish(e, ssl))\n", "    if (false)\n"),
+TICKET = (HOOKS, "    return prov_tls_stop_unverified(ssl) ? -1 : 0;", "    return 0;")
+LAST_STOP = (TICKET, (GOVERN, "    if (!endpoint_may_finish(e, ssl))\n", "    if (false)\n"),
              ("provider/tls/guard.c", "op == SSL_SECOP_SIGALG_CHECK && prov_tls_stop_unverified(ssl)", "false"),
              (SECURITY, "        refused = prov_tls_stop_unverified(ssl);\n", ""))
 
@@ -49,6 +50,8 @@ LATE_LEAF = ("provider/tls/guard.c", "    if (op == SSL_SECOP_EE_KEY && shows_le
              "    (void)shows_leaf_too_early;\n")
 SPOILT_KEYS = (GOVERN, "    SSL_SESSION_set1_master_key(SSL_get_session(ssl), secret, sizeof(secret));\n",
                "    (void)secret;\n")
+
+SPOILT_CERTIFICATE = (VERIFY, "        spoil_peer_key(cert, X509_STORE_CTX_get0_untrusted(theirs));\n", "        (void)spoil_peer_key;\n")
 
 HOLES = (
     # Settings that were without effect.
@@ -83,9 +86,10 @@ HOLES = (
     hole("an early write goes out", "drive=early protocol=TLSv1.3",
          (GOVERN, "    endpoint_hold_back(e, ssl);\n}", "}")),
     hole("a write that makes the handshake goes on", "drive=data protocol=TLSv1.3 security=inside check=inside place=message",
-         (GOVERN, "    if (endpoint_is_stopped(e))\n        endpoint_cut_off(e, ssl);\n    else if", "    if")),
+         (GOVERN, "    if (endpoint_is_stopped(e))\n        endpoint_cut_off(e, ssl);\n    else if", "    if"), SPOILT_CERTIFICATE, TICKET),
     hole("an info callback unsets ours, inside a call by ours", "role=client given=client-cert-cb place=info info=inside call=eighth-on message=context",
-         (GOVERN, "    if (!endpoint_is_telling_info(e)) /* also where it is left alone: its leaf may come later */\n", "    if (false)\n")),
+         (GOVERN, "    if (!endpoint_is_telling_info(e)) /* also where it is left alone: its leaf may come later */\n", "    if (false)\n"),
+         SPOILT_CERTIFICATE),
     hole("an info callback that calls ours has no end", "info=wrapped",
          ("provider/endpoint/info.c", "    else if (e->telling == 1 && e->next_info != NULL)\n        next = of_ctx;\n",
           "    else\n        next = e->next_info != NULL ? e->next_info : of_ctx;\n")),
@@ -109,11 +113,17 @@ HOLES = (
          ("provider/tls/guard.c", "op == SSL_SECOP_CIPHER_CHECK && e != NULL", "false && e != NULL"), SPOILT_KEYS),
     # Connections that go on after their failure.
     hole("a connection before TLS 1.2 goes on after its end", "look=revives protocol=TLSv1.1", SPOILT_KEYS),
-    hole("a client with an RSA key exchange goes on after its end", "look=revives role=client ciphers=rsa-first peer=site-rsa", SPOILT_KEYS),
+    hole("a server of TLS 1.1 that is given its leaf in its hello goes on",
+         "given=client-hello security=ssl message=ssl session=context check=openssl look=revives protocol=TLSv1.1", SPOILT_CERTIFICATE),
+    hole("a client with an RSA key exchange goes on after its end", "look=revives role=client ciphers=rsa-first peer=site-rsa", SPOILT_KEYS,
+         SPOILT_CERTIFICATE),
+    hole("a client without a certificate goes on", "protocol=TLSv1.3 take=mode place=message peer=none", TICKET),
     hole("a client resumes, and goes on", "look=revives role=client protocol=TLSv1.3 security=context message=context life=ticket-keys name=service",
          ("provider/tls/guard.c", "(SSL_session_reused(s) && prov_tls_stop_unverified(ssl))", "false")),
     hole("a client is given its leaf on request, and goes on", "look=revives role=client given=client-cert-cb protocol=TLSv1.3 security=context",
          LATE_LEAF),
+    hole("a client sends early data to a stranger", "role=client protocol=TLSv1.3 security=context info=inside place=keylog drive=early",
+         (GOVERN, "    if (is_written && is_early(e, ssl))\n", "    if (false && is_early(e, ssl))\n")),
     hole("a server takes back that it may not write early", "drive=early protocol=TLSv1.3 take=shutdown place=between",
          ("provider/endpoint/stop.c", "SSL_SENT_SHUTDOWN);\n    endpoint_swallow(e, ssl);\n", "SSL_SENT_SHUTDOWN);\n"),
          (GOVERN, "    if (is_written)\n        endpoint_swallow(e, ssl);\n", "    if (is_written)\n        return;\n")),

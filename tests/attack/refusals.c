@@ -42,11 +42,16 @@ static bool takes_mode_in_hello(const row *r)
     return row_is_server(r) && row_takes_mode(r) && in_hello;
 }
 
-/* Return true where the verification is the first to find the server governed, with another certificate. */
+/*
+ * Return true where the verification or the ticket is the first to find the server governed. It has another certificate then, or
+ * has not asked its client for one.
+ */
 static bool is_found_late(const row *r)
 {
+    if (row_resumes_without(r) && IS(PROTOCOL, TLS_1_3))
+        return true;
     return row_displaces_all_but_hello(r) && row_is_displaced(r, AXIS_HELLO)
-           && (r->value[AXIS_GOVERNED] >= BY_STAND_IN);
+           && (r->value[AXIS_GOVERNED] >= BY_STAND_IN || IS(PROTOCOL, TLS_1_3));
 }
 
 /* Return true for a client that sends early data. */
@@ -76,7 +81,7 @@ const exception oracle_refusals[] = {
     {"a server writes before the client's certificate is there", "doc/limits.md, Sessions",
      row_writes_too_early},
     {"the application replaces its leaf", "doc/limits.md", row_replaces_leaf},
-    {"a server of TLS is found to be governed by the verification alone", "doc/limits.md",
+    {"a server is found to be governed by the verification or the ticket alone", "doc/limits.md",
      is_found_late},
     {"a client sends early data", "doc/limits.md, Sessions", sends_early},
     {"a session of another server is resumed before the certificate comes",

@@ -142,3 +142,9 @@ bool row_resumes_by_itself(const row *r)
            || (row_is_server(r) && row_has_session(r)
                && row_is_never_given(r)); /* it has nothing else */
 }
+
+bool row_resumes_without(const row *r)
+{
+    return row_is_server(r) && row_has_session_of_others(r) && row_is_displaced(r, AXIS_SECURITY)
+           && row_is_displaced(r, AXIS_MESSAGE) && row_is_displaced(r, AXIS_HELLO);
+}

@@ -58,4 +58,7 @@ bool row_looks_at_another(const row *r);
 /* Return true where the application makes its SSL resume the session of others, or a secret. */
 bool row_resumes_by_itself(const row *r);
 
+/* Return true where only the session callback is left, and a session of another server is resumed. */
+bool row_resumes_without(const row *r);
+
 #endif

@@ -82,16 +82,6 @@ static bool puts_its_bio_back(const row *r)
            || ((IS(TAKE, TAKE_BIO) || IS(TAKE, TAKE_ALL)) && !IS(PLACE, AT_NO_PLACE));
 }
 
-/*
- * Return true where a connection of TLS 1.3 is revived after its end. Its security callback is displaced again after each of
- * our turns, and the peer's signature is not asked about.
- */
-static bool revives_after_the_end(const row *r)
-{
-    return (puts_its_bio_back(r) || IS(TAKE, TAKE_SHUTDOWN)) && IS(PROTOCOL, TLS_1_3)
-           && IS(SECURITY, SECURITY_INSIDE) && !IS(PLACE, AT_NO_PLACE) && row_demands_nothing(r);
-}
-
 /* Return true where an early write goes to a BIO that the application has put back. No message callback of ours sees it. */
 static bool writes_early_to_its_bio(const row *r)
 {
@@ -107,13 +97,6 @@ static bool is_not_asked(const row *r)
                || row_has_session(r)
                || (row_is_second_handshake(r)
                    && row_replaces_leaf(r))); /* it resumes the first one */
-}
-
-/* Return true where only the session callback is left, and a session of another server is resumed. */
-static bool resumes_without(const row *r)
-{
-    return row_is_server(r) && row_has_session_of_others(r) && row_is_displaced(r, AXIS_SECURITY)
-           && row_is_displaced(r, AXIS_MESSAGE) && row_is_displaced(r, AXIS_HELLO);
 }
 
 /* Return true for a server with an ordinary certificate until after the look-up of a session of others. */
@@ -139,8 +122,6 @@ const exception oracle_ways_in[] = {
      displaces_info_at_the_end},
     {"early data is written to a BIO that the application has put back",
      "SECURITY.md, Out of scope", writes_early_to_its_bio},
-    {"a connection of TLS 1.3 is revived after its end", "SECURITY.md, Out of scope",
-     revives_after_the_end},
     {"a server displaces callbacks in its handshake before it is given its leaf",
      "SECURITY.md, Out of scope", displaces_before_it_is_given},
     {"a client displaces security and message when it is given its leaf",
@@ -148,7 +129,7 @@ const exception oracle_ways_in[] = {
     {"another certificate takes the leaf's place before the handshake", "SECURITY.md, The promise",
      is_ordinary_in_time},
     {"the session callback alone is left, and a session of another server is resumed",
-     "SECURITY.md, Out of scope", resumes_without},
+     "SECURITY.md, Out of scope", row_resumes_without},
     {"a session of another server is resumed before the certificate comes",
      "doc/limits.md, Sessions", resumes_before_the_switch},
     {"the callback that gives the leaf is displaced", "SECURITY.md, The promise",
