@@ -240,7 +240,7 @@ static void test_a_file_that_is_replaced(void **state)
     minted_free(&own);
 }
 
-static void make_lax(const char *name)
+static X509_VERIFY_PARAM *make_lax(const char *name)
 {
     X509_VERIFY_PARAM *lax = X509_VERIFY_PARAM_new();
 
@@ -251,14 +251,17 @@ static void make_lax(const char *name)
     assert_int_equal(X509_VERIFY_PARAM_set_purpose(lax, X509_PURPOSE_ANY), 1);
     X509_VERIFY_PARAM_set_depth(lax, 100);
     assert_int_equal(X509_VERIFY_PARAM_add0_table(lax), 1);
+    return lax;
 }
 
 /* A program may replace OpenSSL's parameters by lax ones, under the names that libssl uses, too. */
 static void test_certificates_amid_lax_defaults(void **state)
 {
-    make_lax("default");
-    make_lax("ssl_server");
+    X509_VERIFY_PARAM *of_all = make_lax("default"), *of_servers = make_lax("ssl_server");
+
     test_certificates(state);
+    X509_VERIFY_PARAM_set1_name(of_all, NULL); /* OpenSSL does not free it */
+    X509_VERIFY_PARAM_set1_name(of_servers, NULL);
     X509_VERIFY_PARAM_table_cleanup();
 }
 
