@@ -83,16 +83,24 @@ static void write_ca(const char *file, const minted *one)
     free(pem);
 }
 
+/* Return settings for an agent of that name, by the CA in this file. */
+static consul_settings settings_with(char *ca_file)
+{
+    static char name[] = NAME;
+
+    return (consul_settings){.tls_verify = true,
+                             .ca_file = ca_file,
+                             .tls_server_name = name,
+                             .connect_timeout = 5000,
+                             .request_timeout = 5000};
+}
+
 /* Ask an agent with this certificate. Return 1 for an answer. */
 static int ask(const minted *own, const minted *issuer, consul_error *err)
 {
     const consul_request request = {.path = PATH, .deadline = CONSUL_NO_DEADLINE};
-    char name[] = NAME, file[] = "/tmp/consul-test-ca-XXXXXX";
-    consul_settings settings = {.tls_verify = true,
-                                .ca_file = file,
-                                .tls_server_name = name,
-                                .connect_timeout = 5000,
-                                .request_timeout = 5000};
+    char file[] = "/tmp/consul-test-ca-XXXXXX";
+    consul_settings settings = settings_with(file);
     int fd = mkstemp(file), ok;
     consul_answer answer;
     consul_agent *client;
@@ -208,12 +216,8 @@ static int ask_on(CURLM *multi, const consul_agent *client)
 /* A CA that is taken out of its file counts no more, for a watch that goes on, too. */
 static void test_a_file_that_is_replaced(void **state)
 {
-    char name[] = NAME, file[] = "/tmp/consul-test-ca-XXXXXX";
-    consul_settings settings = {.tls_verify = true,
-                                .ca_file = file,
-                                .tls_server_name = name,
-                                .connect_timeout = 5000,
-                                .request_timeout = 5000};
+    char file[] = "/tmp/consul-test-ca-XXXXXX";
+    consul_settings settings = settings_with(file);
     minted own = mint(&ca, (mint_order){.names = {{GEN_DNS, NAME, 0}}});
     int fd = mkstemp(file), i;
     CURLM *multi = NULL;
