@@ -35,6 +35,10 @@ class Listing(FakeAgent):
         headers = self.headers(kind, request)
         return value({"web": list(self.rows)}, **headers)
 
+    def without_index(self, connection):
+        """Show them at once, as an agent of which no query can wait for a change."""
+        value({"web": list(self.rows)})(connection)
+
 
 def show(world, rows):
     """Show them, and return once the watch of a busy server has heard of it."""
@@ -91,8 +95,9 @@ def test_no_watch_any_more(world, listing):
     """The list is asked for again before it refuses any client."""
     listing.rows = [row("friend", ALLOW, JWT)]
     wait_until(lambda: not world.served(), "the list")
-    listing.watchable = False
-    listing.change(INTENTIONS)
+    listing.answer(INTENTIONS, listing.without_index)
+    listing.await_told(INTENTIONS, lambda: listing.change(INTENTIONS), world.served)
+    assert not world.served()
     listing.rows = []
     wait_until(world.served, "the friend")
 
