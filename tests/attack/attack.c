@@ -14,6 +14,7 @@
  */
 #include "cell.h"
 #include "excuses.h"
+#include "once_open.h"
 #include "oracle.h"
 
 #include <stdio.h>
@@ -93,14 +94,15 @@ static bool differs(const row *r, const cell_result *result)
                || plain.outcome.reused != result->outcome.reused);
 }
 
-static enum verdict try(const row *r, bool counts)
+/* Run a row, and set its result. Return the verdict. */
+static enum verdict try(const row *r, bool counts, cell_result *result)
 {
-    cell_result result = cell_run(r, false, false);
-    enum verdict verdict = judge(r, &result, counts);
+    enum verdict verdict;
 
-    if (verdict == PASSED && differs(r, &result))
+    *result = cell_run(r, false, false);
+    verdict = judge(r, result, counts);
+    if (verdict == PASSED && differs(r, result))
         return DIFFERS;
-
     return verdict != PASSED && fails_without(r, verdict) ? PASSED : verdict;
 }
 
@@ -108,6 +110,7 @@ static enum verdict try(const row *r, bool counts)
 static row shrink(row r, enum verdict verdict)
 {
     bool shrunk = true;
+    cell_result result;
     int i;
 
     while (shrunk) {
@@ -116,7 +119,7 @@ static row shrink(row r, enum verdict verdict)
             row smaller = r;
 
             smaller.value[i] = 0;
-            if (r.value[i] != 0 && try(&smaller, false) == verdict) {
+            if (r.value[i] != 0 && try(&smaller, false, &result) == verdict) {
                 r = smaller;
                 shrunk = true;
             }
@@ -125,24 +128,25 @@ static row shrink(row r, enum verdict verdict)
     return r;
 }
 
-static void show(const row *r, enum verdict verdict)
+static void show(const row *r, enum verdict verdict, const cell_result *result)
 {
-    cell_result result = cell_run(r, false, false);
+    const talk_outcome *o = &result->outcome;
     char text[ROW_TEXT_MAX];
 
     row_print(r, text);
     printf("%s: attack row \"%s\"%s%s\n  app: %d %s\n  peer: %d %s\n", verdict_texts[verdict], text,
-           result.outcome.reused ? ", resumed" : "",
-           result.outcome.renegotiated ? ", renegotiated" : "", result.outcome.app_got,
-           result.outcome.app_errors, result.outcome.peer_got, result.outcome.peer_errors);
+           o->reused ? ", resumed" : "", o->renegotiated ? ", renegotiated" : "", o->app_got,
+           o->app_errors, o->peer_got, o->peer_errors);
     if (verdict == CRASHED)
-        printf("  status %#x\n", (unsigned int)result.status);
+        printf("  status %#x\n", (unsigned int)result->status);
     fflush(stdout);
 }
 
-static void note_failure(const row *r, enum verdict verdict)
+/* Shrink a failure and show it. A failure that does not come again is shown as it was. */
+static void note_failure(const row *r, enum verdict verdict, const cell_result *first)
 {
     row small = shrink(*r, verdict);
+    cell_result again;
     size_t i;
 
     for (i = 0; i < shown_count; i++) {
@@ -152,23 +156,28 @@ static void note_failure(const row *r, enum verdict verdict)
         }
     }
     if (shown_count < SHOWN_MAX) {
-        shown[shown_count].r = small;
+        bool comes_again = try(&small, false, &again) == verdict;
+
+        shown[shown_count].r = comes_again ? small : *r;
         shown[shown_count].verdict = verdict;
         shown[shown_count++].times = 1;
-        show(&small, verdict);
+        if (!comes_again)
+            printf("only once, ");
+        show(comes_again ? &small : r, verdict, comes_again ? &again : first);
     }
 }
 
 static void run(const row *r)
 {
-    enum verdict verdict = try(r, true);
+    cell_result result;
+    enum verdict verdict = try(r, true, &result);
 
     if (verdict == PASSED) {
         passed++;
         return;
     }
     failed++;
-    note_failure(r, verdict);
+    note_failure(r, verdict, &result);
 }
 
 /* ---- the three ways to run ---- */
@@ -188,51 +197,12 @@ static void run_in_surroundings(const row *r, uint64_t seed)
     run(&part);
 }
 
-/* Rows that once let a peer in. The last four still do: `oracle_ways_in` were told too narrowly. */
-static const char *const once_open[] = {
-    "governed=demand-alone protocol=TLSv1.1 given=client-hello security=ssl message=ssl "
-    "session=context check=openssl mode=demand look=revives",
-    "protocol=TLSv1.3 take=mode place=message look=revives peer=none",
-    "message=context take=all place=security life=cache look=revives peer=purpose",
-    "governed=empty-service message=context take=all place=security life=cache look=revives drive=data",
-    "role=client protocol=TLSv1.3 security=context info=inside place=keylog life=ticket-keys "
-    "drive=early peer=self-signed",
-    "message=context take=all place=info life=renegotiating peer=denied",
-    "message=context take=all place=between life=renegotiating drive=data peer=denied",
-    "message=context take=all place=info life=renegotiating look=revives peer=denied",
-    "role=client check=context ciphers=rsa-first look=revives peer=site-rsa",
-    "protocol=TLSv1.1 check=roots look=revives peer=subject",
-    "role=client protocol=TLSv1.3 given=client-cert-cb security=context check=openssl look=revives "
-    "name=other-service",
-    "role=client protocol=TLSv1.3 security=context place=message life=ticket-keys look=revives "
-    "name=service peer=denied",
-    "protocol=TLSv1.3 take=shutdown place=between drive=early peer=odd-id",
-    "protocol=TLSv1.3 message=context take=shutdown place=between drive=early peer=odd-id",
-    "protocol=TLSv1.3 look=revives drive=early peer=claimant",
-    "given=client-hello security=context session=context take=certificate "
-    "place=extension-added peer=none",
-    "role=client governed=service check=roots peer=odd-id",
-    "given=late-switch security=context message=context session=ssl life=resumed peer=none",
-    "given=switch message=inside place=alpn life=cache peer=other-service",
-    "role=client given=client-cert-cb security=ssl message=context info=inside place=info "
-    "call=eighth-on peer=self-signed",
-    "role=client given=cert-cb message=context check=ssl info=inside place=info call=eighth-on "
-    "peer=claimant",
-    "role=client given=client-cert-cb security=ssl message=removed take=certificate "
-    "place=new-session life=async name=other-service",
-    "role=client security=ssl message=removed info=inside place=new-session mode=accept ciphers=all "
-    "life=async peer=none",
-    "security=context hello=ssl message=ssl session=removed mode=once life=cleared-site peer=expired",
-    "role=client given=client-cert-cb take=certificate place=extension-added peer=named",
-    "given=cert-cb take=ctx place=servername peer=other-service",
-    "protocol=TLSv1.1 given=switch take=certificate place=cert-cb peer=self-signed"};
-
 static void run_once_open(void)
 {
     size_t i;
     row r;
 
-    for (i = 0; i < sizeof(once_open) / sizeof(once_open[0]); i++) {
+    for (i = 0; once_open[i] != NULL; i++) {
         if (!row_parse(&r, once_open[i]))
             abort();
         run(&r);
@@ -377,7 +347,7 @@ static int run_one(const char *text)
     }
     result = cell_run(&r, false, true);
     verdict = judge(&r, &result, false);
-    show(&r, verdict);
+    show(&r, verdict, &result);
     cell_stop();
     return verdict != PASSED;
 }

@@ -36,7 +36,8 @@ int tls_set_up_as(const char *more)
     fake_agent_start(&world.agent);
     /* Long enough for a busy machine: no test waits for it to pass. */
     snprintf(settings, sizeof(settings),
-             "address = %s\nauthorize_timeout = 60s\nrequest_timeout = 60s\n%s",
+             "address = %s\nconnect_timeout = 60s\nauthorize_timeout = 60s\n"
+             "request_timeout = 60s\n%s",
              world.agent.address, more);
     world.config = config_file_write(settings, NULL);
     setenv("OPENSSL_CONF", world.config.path, 1);
