@@ -29,12 +29,13 @@ import propagation  # noqa: E402
 import quiet  # noqa: E402
 import report  # noqa: E402
 import sidecar  # noqa: E402
+import since  # noqa: E402
 import start  # noqa: E402
 from agent import Agent  # noqa: E402
 from peers import Runtime  # noqa: E402
 from programs import Programs  # noqa: E402
 
-TOPICS = ("start", "instructions", "board", "fresh", "quiet", "steady", "sidecar", "library", "database", "propagation")
+TOPICS = ("start", "instructions", "board", "fresh", "quiet", "steady", "sidecar", "library", "database", "propagation", "since")
 PAGE = ROOT / "doc" / "cost.md"
 DOCUMENT = ROOT / "doc" / "cost"  # the tables, and the charts that the page shows
 TELEMETRY = {"prometheus_retention_time": "10m", "disable_hostname": True}
@@ -54,17 +55,20 @@ def arguments():
     parser.add_argument("--tree", type=Path, help="that tree")
     parser.add_argument("--quick", action="store_true", help="only to see that everything works")
     parser.add_argument("--document", action="store_true", help="write tables and charts into doc/cost, too")
+    parser.add_argument("--since", type=Path, help="an earlier tree with builds of the same names, to compare with")
     parser.add_argument("--onto", type=Path, help="the bench.json of an earlier run: its other topics are kept")
-    usual = [topic for topic in TOPICS if topic != "library" or library.is_there()]
-    parser.add_argument("--topics", default=",".join(usual), help=f"of {', '.join(TOPICS)}")
+    usual = [topic for topic in TOPICS if topic != "since" and (topic != "library" or library.is_there())]
+    parser.add_argument("--topics", help=f"of {', '.join(TOPICS)}")
     for name, value in FULL.items():
         parser.add_argument("--" + name.replace("_", "-"), type=type(value))
     options = parser.parse_args()
+    if options.since and (options.document or options.onto):
+        parser.error("a comparison with an earlier tree is no part of doc/cost")
     for name, value in (QUICK if options.quick else FULL).items():
         if getattr(options, name) is None:
             setattr(options, name, value)
     options.threads = [int(count) for count in options.threads.split(",")]
-    options.topics = options.topics.split(",")
+    options.topics = options.topics.split(",") if options.topics else ["since"] if options.since else usual
     return options
 
 
@@ -85,23 +89,38 @@ class Bench:
         stack.callback(self.agent.stop)
         self.agent.wait_for_roots()
 
-        def runtime(build, tree=None):
-            programs = Programs(folder, build / "provider" / "consul.so", None, folder / "reports")
+        def programs_with(build):
+            files = Path(tempfile.mkdtemp(dir=folder))  # each counts its files by itself
+            files.chmod(0o755)
+            programs = Programs(files, build / "provider" / "consul.so", None, folder / "reports")
             stack.callback(programs.close)
-            return Runtime(build, programs, tree)
+            return programs
 
+        def runtime(build, tree=None):
+            if options.since:
+                self.earlier.append(programs_with(options.since.resolve() / "build" / build.name))
+            return Runtime(build, programs_with(build), tree)
+
+        self.earlier = []  # the same programs with the earlier module, of each runtime
         self.runtimes = [runtime(self.build)]
         self.programs = self.runtimes[0].programs
         if options.newer:
             self.runtimes.append(runtime(options.newer.resolve(), options.tree.resolve()))
         self.results = {"machine": machine(self.runtimes, self.agent)}
 
+    def earlier_stand_in(self, sides):
+        """Return the files of a stand-in as the earlier tree has it."""
+        return (*since.make_stand_in(self.earlier[0], self.options.since), sides.stand_in[-1])
+
     def handshakes(self, topic):
         options, found = self.options, {}
         sides = handshakes.Sides(self.programs, self.agent)
         try:
-            for runtime in self.runtimes:
-                if topic == "instructions":
+            for number, runtime in enumerate(self.runtimes):
+                if topic == "since":
+                    found[runtime.version] = since.measure(
+                        runtime, self.earlier[number], sides, self.earlier_stand_in(sides), options)
+                elif topic == "instructions":
                     few = max(2, options.handshakes // 4)
                     mutual, public = handshakes.instructions(runtime, sides, few, few + options.handshakes)
                     self.results.setdefault("public", {})[runtime.version] = public
@@ -147,14 +166,14 @@ def onto(earlier, results, topics):
     return {**earlier, "machine": {**earlier["machine"], "anew": dates}}
 
 
-def write(results, figures):
+def write(results, figures, name):
     """Write the results and figures so far."""
     figures.mkdir(exist_ok=True)
-    (figures / "bench.json").write_text(json.dumps(results, indent=1))
+    (figures / f"{name}.json").write_text(json.dumps(results, indent=1))
     text = report.markdown(results)
-    (figures / "bench.md").write_text(text)
-    for name, chart in report.charts(results).items():
-        (figures / f"bench-{name}.svg").write_text(chart)
+    (figures / f"{name}.md").write_text(text)
+    for chart, drawn in report.charts(results).items():
+        (figures / f"{name}-{chart}.svg").write_text(drawn)
     return text
 
 
@@ -177,7 +196,7 @@ def main():
             began = time.monotonic()
             try:
                 bench.results[topic] = bench.measure(topic)
-                text = write(bench.results, bench.build / "figures")
+                text = write(bench.results, bench.build / "figures", "since" if options.since else "bench")
             except AssertionError:  # the others are worth having all the same
                 traceback.print_exc()
                 failed.append(topic)

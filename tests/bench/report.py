@@ -6,6 +6,7 @@ import statistics
 import database
 import plots
 import quiet
+import since
 import start
 from figures import line, percentile
 from handshakes import CASES, FIRST, MUTUAL, PUBLIC_CHAINS, VERSIONS
@@ -103,6 +104,20 @@ def steady_tables(results):
         yield table(f"CPU time of one, server + client, in µs, OpenSSL {name}", ("TLS", "threads", *CASES), cells(
             lambda row, _: " + ".join(f"{1e6 * statistics.median(one[end] for one in row['rounds']):.0f}"
                                       for end in ("server cpu", "client cpu"))))
+
+
+def since_tables(results):
+    of = {name: found["instructions"] for name, found in results["since"].items()}
+    yield table("Instructions of a handshake, since an earlier tree", ("OpenSSL", "TLS", "", "before", "now", "of before"), [
+        (name, row["version"], row["what"], *(f"{row[tree] / 1e6:.3f} M" for tree in (since.BEFORE, since.NOW)),
+         f"{row[since.NOW] / row[since.BEFORE]:.4f}") for name, rows in of.items() for row in rows])
+    of = {name: found["time"] for name, found in results["since"].items()}
+    yield table("Time and CPU time, since an earlier tree", (
+        "OpenSSL", "TLS", "threads", "ours", "before, of plain", "now, of plain", "CPU time before, µs", "now"), [
+        (name, row["version"], row["threads"], row["case"],
+         *(spread([took for took, _ in row[tree]], "{:.2f}") for tree in (since.BEFORE, since.NOW)),
+         *(spread([1e6 * cpu for _, cpu in row[tree]]) for tree in (since.BEFORE, since.NOW)))
+        for name, rows in of.items() for row in rows], "All side by side, in the median of the rounds.")
 
 
 def lock_table(results):
@@ -299,7 +314,7 @@ def promises(results):
 
 SECTIONS = {"start": start_table, "instructions": instruction_tables, "board": board_table, "steady": steady_tables, "locks": lock_table, "fresh": fresh_table, "quiet": quiet_table,
             "sidecar": sidecar_table, "library": library_table, "database": database_table,
-            "propagation": propagation_table}
+            "propagation": propagation_table, "since": since_tables}
 
 
 def markdown(results):
