@@ -22,6 +22,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
+#define DEEPER_MAX 32
 #define OUTSIDE __attribute__((visibility("default")))
 
 /* Allocate as the leak checker does, whose names stand behind those of this file. */
@@ -120,6 +121,25 @@ void shim_refuse_connections(bool refuse)
     atomic_store(&refuses, refuse);
 }
 
+/*
+ * Return true for a failure in many others on the stack, until the first of them is over. OpenSSL 3.6
+ * raises an error where it has no memory for a thread's first error. It would do so until the stack is full.
+ */
+static bool is_without_an_end(void)
+{
+    static _Thread_local uintptr_t first_frame, last_frame;
+    static _Thread_local int deeper;
+    uintptr_t frame = (uintptr_t)__builtin_frame_address(0);
+
+    if (deeper > DEEPER_MAX && frame < first_frame)
+        return true;
+    deeper = frame < last_frame ? deeper + 1 : 0;
+    if (deeper == 0)
+        first_frame = frame;
+    last_frame = frame;
+    return false;
+}
+
 static bool fails(enum kind kind, const void *caller, int error)
 {
     site *sites;
@@ -135,7 +155,7 @@ static bool fails(enum kind kind, const void *caller, int error)
         sites[number] = sites_look();
         atomic_store(&paused, false);
     }
-    if (kind != failing || number < first_failing || number > last_failing)
+    if (kind != failing || number < first_failing || number > last_failing || is_without_an_end())
         return false;
     atomic_fetch_add(&failed, 1);
     errno = error;
