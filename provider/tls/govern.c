@@ -157,11 +157,9 @@ static void forbid_resumption(endpoint *e, SSL *ssl)
         prov_tls_stop(ssl, "the connection could not be set up without resumption");
 }
 
-static void on_info(const SSL *s, int where, int value);
-
 void prov_tls_watch_end(endpoint *e, SSL *ssl)
 {
-    endpoint_displace_info(e, ssl, on_info);
+    endpoint_displace_info(e, ssl, prov_tls_on_info);
     prov_tls_guard(e, ssl);
 }
 
@@ -336,7 +334,7 @@ static void give_back_mode(const endpoint *e, SSL *ssl)
         SSL_set_verify(ssl, SSL_VERIFY_NONE, NULL);
 }
 
-static void on_info(const SSL *s, int where, int value)
+void prov_tls_on_info(const SSL *s, int where, int value)
 {
     SSL *ssl = (SSL *)s; /* const here only because most callbacks just look */
     endpoint *e = find_and_arm(ssl, where);
@@ -361,7 +359,7 @@ static void on_info(const SSL *s, int where, int value)
     else if (is_governed && (where & SSL_CB_EXIT) != 0 && prov_tls_is_in_state(ssl, FAILED)
              && endpoint_is_quic(ssl))
         prov_tls_log_noted_alert(e, ssl);
-    endpoint_tell_info(e, ssl, where, value, on_info);
+    endpoint_tell_info(e, ssl, where, value, prov_tls_on_info);
     if (endpoint_is_held_back(e))
         hold_back(e, ssl);
     /* It may have displaced us; and the next step may be the CertificateRequest. */

@@ -31,6 +31,12 @@ endpoint *prov_tls_arm_anew(SSL *ssl);
 /* Set up the last stop also for an endpoint that is left alone so far. Repeated calls are cheap. */
 void prov_tls_watch_end(endpoint *e, SSL *ssl);
 
+/*
+ * Be the last stop, as the info callback of an SSL. The first call for an SSL sets this up for all further ones, and calls
+ * the application's.
+ */
+void prov_tls_on_info(const SSL *s, int where, int value);
+
 /* Return true if the SSL is in the state of that name, SSL_state_string(3). */
 bool prov_tls_is_in_state(const SSL *ssl, const char *name);
 

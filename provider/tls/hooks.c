@@ -6,6 +6,7 @@
  *     security       both sides, before anything else of a handshake, and all through it
  *     client_hello   server, before a session is looked up
  *     message        both sides, with each handshake message
+ *     info           both sides, before each step, where the application has displaced security
  *     not_resumable  server, after cipher and certificate are chosen
  *     cert_verify    both sides, in place of libssl's own verification (verify.c)
  *     extension      client, while its ClientHello is made
@@ -108,6 +109,13 @@ static int on_new_session(SSL *ssl, int is_forward_secure)
     return !has_late_ticket;
 }
 
+/* Do the work of the security callback where the application has displaced that: set up the last stop. */
+static void on_info(const SSL *ssl, int where, int value)
+{
+    if (!prov_tls_is_secured(ssl))
+        prov_tls_on_info(ssl, where, value);
+}
+
 /*
  * Leave our extension out of a ClientHello, and arm. The application cannot remove it. A client that has displaced
  * the other callbacks may be given its leaf later. Its last stop is set up all the same.
@@ -193,6 +201,7 @@ static void on_ssl_ctx_new(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int inde
     prov_tls_secure(ctx);
     SSL_CTX_set_client_hello_cb(ctx, on_client_hello, NULL);
     SSL_CTX_set_msg_callback(ctx, on_message);
+    SSL_CTX_set_info_callback(ctx, on_info);
     SSL_CTX_set_not_resumable_session_callback(ctx, on_new_session);
     SSL_CTX_set_cert_verify_callback(ctx, prov_verify_peer, NULL);
     SSL_CTX_add_custom_ext(ctx, TICKET_EXTENSION, SSL_EXT_TLS1_3_NEW_SESSION_TICKET, on_ticket,

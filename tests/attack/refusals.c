@@ -51,6 +51,7 @@ static bool is_found_late(const row *r)
     if (row_resumes_without(r) && IS(PROTOCOL, TLS_1_3))
         return true;
     return row_displaces_all_but_hello(r) && row_is_displaced(r, AXIS_HELLO)
+           && row_is_displaced(r, AXIS_INFO)
            && (r->value[AXIS_GOVERNED] >= BY_STAND_IN || IS(PROTOCOL, TLS_1_3));
 }
 
@@ -89,6 +90,6 @@ const exception oracle_refusals[] = {
     {"the application makes its SSL resume a session or a secret", "doc/limits.md, Sessions",
      row_resumes_by_itself},
     {"an ordinary connection is open", "doc/limits.md", was_open},
-    {"a client on OpenSSL 4 displaces the security callback", "doc/limits.md",
+    {"a client on OpenSSL 4 displaces security and info", "doc/limits.md",
      row_is_without_extension},
     {0}};

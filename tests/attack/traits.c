@@ -21,7 +21,8 @@ bool row_is_displaced(const row *r, int which)
     static const enum place own[AXES] = {[AXIS_HELLO] = AT_HELLO,
                                          [AXIS_MESSAGE] = AT_MESSAGE,
                                          [AXIS_SESSION] = AT_RESUMABLE,
-                                         [AXIS_CHECK] = AT_CHECK};
+                                         [AXIS_CHECK] = AT_CHECK,
+                                         [AXIS_INFO] = AT_INFO};
 
     if (own[which] != AT_NO_PLACE && r->value[AXIS_PLACE] == own[which])
         return true;
@@ -29,6 +30,11 @@ bool row_is_displaced(const row *r, int which)
         return true;
     if (which == AXIS_SECURITY && IS(SECURITY, SECURITY_REMOVED)) /* it has no NULL */
         return false;
+    /* The SSL has none by itself, and then its context's is called. A wrapper has to be there before. */
+    if (which == AXIS_INFO && IS(INFO, INFO_REMOVED))
+        return false;
+    if (which == AXIS_INFO && IS(INFO, INFO_WRAPPED))
+        return IS(PLACE, AT_SSL) || IS(PLACE, AT_BETWEEN) || IS(PLACE, AT_COOKIE);
     return r->value[which] != 0 && (r->value[which] != SECURITY_INSIDE || !IS(PLACE, AT_NO_PLACE));
 }
 
@@ -71,6 +77,7 @@ bool row_displaces_all(const row *r)
     bool comes_without = IS(PEER, PEER_KEY) || (IS(PEER, PEER_NONE) && !IS(MODE, MODE_DEMAND));
 
     return row_displaces_all_but_hello(r) && row_is_displaced(r, AXIS_HELLO)
+           && row_is_displaced(r, AXIS_INFO)
            && (row_demands_nothing(r) || comes_without || row_writes_too_early(r));
 }
 
@@ -125,7 +132,7 @@ bool row_is_never_given(const row *r)
 bool row_is_without_extension(const row *r)
 {
     return !row_is_server(r) && OpenSSL_version_num() >= 0x40000000UL
-           && row_is_displaced(r, AXIS_SECURITY);
+           && row_is_displaced(r, AXIS_SECURITY) && row_is_displaced(r, AXIS_INFO);
 }
 
 bool row_looks_at_another(const row *r)
@@ -146,5 +153,6 @@ bool row_resumes_by_itself(const row *r)
 bool row_resumes_without(const row *r)
 {
     return row_is_server(r) && row_has_session_of_others(r) && row_is_displaced(r, AXIS_SECURITY)
-           && row_is_displaced(r, AXIS_MESSAGE) && row_is_displaced(r, AXIS_HELLO);
+           && row_is_displaced(r, AXIS_MESSAGE) && row_is_displaced(r, AXIS_HELLO)
+           && row_is_displaced(r, AXIS_INFO);
 }

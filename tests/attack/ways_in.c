@@ -8,7 +8,7 @@
 /* Return true where three callbacks are displaced inside of the handshake, before the leaf is given. */
 static bool displaces_before_it_is_given(const row *r)
 {
-    return row_displaces_all_but_hello(r) && row_is_given_late(r)
+    return row_displaces_all_but_hello(r) && row_is_displaced(r, AXIS_INFO) && row_is_given_late(r)
            && (IS(SECURITY, SECURITY_INSIDE) || IS(MESSAGE, MESSAGE_INSIDE));
 }
 
@@ -24,13 +24,15 @@ static bool displaces_info_at_the_end(const row *r)
 static bool displaces_while_it_is_given(const row *r)
 {
     return row_is_given_late_to_client(r) && IS(SECURITY, SECURITY_INSIDE)
-           && row_is_displaced(r, AXIS_SECURITY) && row_is_displaced(r, AXIS_MESSAGE);
+           && row_is_displaced(r, AXIS_SECURITY) && row_is_displaced(r, AXIS_MESSAGE)
+           && row_is_displaced(r, AXIS_INFO);
 }
 
 /* Return true where no callback of ours comes before a server's choice. The message callback comes before the client hello one. */
 static bool displaces_until_its_choice(const row *r)
 {
     return row_is_server(r) && row_is_displaced(r, AXIS_SECURITY) && row_is_displaced(r, AXIS_HELLO)
+           && row_is_displaced(r, AXIS_INFO)
            && (row_is_displaced(r, AXIS_MESSAGE) || IS(GIVEN, GIVEN_IN_HELLO));
 }
 
@@ -124,7 +126,7 @@ const exception oracle_ways_in[] = {
      "SECURITY.md, Out of scope", writes_early_to_its_bio},
     {"a server displaces callbacks in its handshake before it is given its leaf",
      "SECURITY.md, Out of scope", displaces_before_it_is_given},
-    {"a client displaces security and message when it is given its leaf",
+    {"a client displaces security, message and info when it is given its leaf",
      "SECURITY.md, Out of scope", displaces_while_it_is_given},
     {"another certificate takes the leaf's place before the handshake", "SECURITY.md, The promise",
      is_ordinary_in_time},
@@ -137,6 +139,6 @@ const exception oracle_ways_in[] = {
     {"a client is never asked for its leaf", "doc/limits.md", is_not_asked},
     {"a client by peer resumes a session with an ordinary server", "doc/settings.md",
      resumes_outside},
-    {"a client on OpenSSL 4 displaces security and message", "SECURITY.md, Out of scope",
+    {"a client on OpenSSL 4 displaces security, message and info", "SECURITY.md, Out of scope",
      is_without_extension_and_message},
     {0}};

@@ -271,7 +271,7 @@ static void test_displaced_clients(void **state)
             SSL_CTX_set_cert_cb(client_ctx, use_leaf, NULL);
         outcome = tls_connect(client_ctx, server_ctx);
         /* With a key or anonymous, the server does not ask for the leaf that comes late. */
-        if (hostile_leaves_extension() && (!is_late || i / 2 % 3 == 0 || version == TLS1_3_VERSION))
+        if (!is_late || i / 2 % 3 == 0 || version == TLS1_3_VERSION)
             assert_refused(ciphers[i / 2 % 3], &outcome);
         SSL_CTX_free(client_ctx);
         SSL_CTX_free(server_ctx);
@@ -317,11 +317,9 @@ static void test_a_leaf_of_the_same_key(void **state)
             SSL_CTX_set_cert_cb(client_ctx, use_same_key, NULL);
             tls_pair_with(client_ctx, server_ctx, libctx, false, &client, &server);
             outcome = tls_talk(client, server);
-            if (hostile_leaves_extension()) {
-                assert_refused("an ordinary server", &outcome);
-                if (tls_versions[v] == TLS1_3_VERSION)
-                    assert_null(SSL_get0_peer_certificate(server));
-            }
+            assert_refused("an ordinary server", &outcome);
+            if (tls_versions[v] == TLS1_3_VERSION)
+                assert_null(SSL_get0_peer_certificate(server));
             tls_close(client, server);
             SSL_CTX_free(client_ctx);
             SSL_CTX_free(server_ctx);
@@ -336,8 +334,6 @@ static void test_displaced_clients_forget_sessions(void **state)
 {
     size_t v;
 
-    if (!hostile_leaves_extension())
-        skip();
     for (v = 0; v < 2; v++) {
         OSSL_LIB_CTX *libctx;
         SSL_CTX *server_ctx = outside_server(tls_versions[v], "ECDSA", &libctx);
@@ -368,8 +364,6 @@ static void test_own_security_callback(void **state)
 {
     size_t v;
 
-    if (!hostile_leaves_extension())
-        skip();
     for (v = 0; v < 2; v++) {
         OSSL_LIB_CTX *libctx;
         SSL_CTX *server_ctx = tls_ctx_elsewhere(tls_versions[v], &world.web, &libctx);

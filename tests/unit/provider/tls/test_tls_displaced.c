@@ -265,9 +265,8 @@ static const displacement displacements[] = {
 };
 
 /*
- * Displacements that leave no place to us but the verification. They are for clients only. A server
- * that then asks for no certificate has nothing to verify. No library can prevent that in its own
- * process (SECURITY.md).
+ * Displacements that leave no place to us but the verification, and the info callback of the context. A server that displaces
+ * this one, too, and asks for no certificate has nothing to verify. No library can prevent that in its own process (SECURITY.md).
  */
 static const displacement total_displacements[] = {
     ROW(all_but_cert_verify),
@@ -368,6 +367,25 @@ static void test_servers(void **state)
     assert_int_equal(failures, 0);
 }
 
+/* The info callback of the context is left, and no other that comes without a client's certificate. */
+static void test_servers_totally_displaced(void **state)
+{
+    size_t i, v;
+
+    failures = 0;
+    for (i = 0; i < sizeof(total_displacements) / sizeof(total_displacements[0]); i++) {
+        try_to_get_in(&total_displacements[i]);
+        for (v = 0; v < 2; v++) {
+            tls_outcome outcome =
+                talk(tls_versions[v], &world.friend, NULL, &world.web, &total_displacements[i]);
+
+            note(has_talked(&outcome), tls_versions[v], total_displacements[i].name,
+                 "a friend did not get in", &outcome);
+        }
+    }
+    assert_int_equal(failures, 0);
+}
+
 static void test_clients(void **state)
 {
     size_t i, v;
@@ -433,13 +451,14 @@ static int change_context(SSL *ssl, void *arg)
 }
 
 /*
- * The server learns in its certificate callback that it is governed, and one of our callbacks is
- * left.
+ * The server learns in its certificate callback that it is governed. The application has left one of our callbacks, or that for info.
  */
 static void test_leaf_given_late(void **state)
 {
     static const displacement rows[] = {ROW(all_but_security), ROW(all_but_client_hello),
-                                        ROW(all_but_message), ROW(all_but_not_resumable)};
+                                        ROW(all_but_message), ROW(all_but_not_resumable),
+                                        ROW(all_not_asking)};
+    enum { COUNT_OF_ROWS = sizeof(rows) / sizeof(rows[0]) };
     static const struct {
         const char *what;
         int (*apply)(SSL *, void *);
@@ -450,12 +469,12 @@ static void test_leaf_given_late(void **state)
     size_t i, v, way, own;
 
     failures = 0;
-    for (i = 0; i < 4 * 3 * 2 * 2; i++) {
-        const displacement *row = &rows[i % 4];
+    for (i = 0; i < COUNT_OF_ROWS * 3 * 2 * 2; i++) {
+        const displacement *row = &rows[i % COUNT_OF_ROWS];
         SSL_CTX *server, *client;
         tls_outcome outcome;
 
-        way = i / 4 % 3, own = i / 12 % 2, v = i / 24;
+        way = i / COUNT_OF_ROWS % 3, own = i / COUNT_OF_ROWS / 3 % 2, v = i / COUNT_OF_ROWS / 6;
         server = tls_ctx(tls_versions[v], own ? &world.site : NULL);
         client = tls_ctx(tls_versions[v], NULL);
         late = tls_ctx(tls_versions[v], &world.web);
@@ -576,6 +595,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_ordinary_servers, tls_reset),
         cmocka_unit_test_setup(test_servers, tls_reset),
+        cmocka_unit_test_setup(test_servers_totally_displaced, tls_reset),
         cmocka_unit_test_setup(test_clients, tls_reset),
         cmocka_unit_test_setup(test_clients_totally_displaced, tls_reset),
         cmocka_unit_test_setup(test_leaf_given_late, tls_reset),
