@@ -52,7 +52,8 @@ bool oracle_is_touched(const row *r)
     bool has_none_at_first = !IS(GIVEN, GIVEN_ON_CTX) && !IS(GIVEN, GIVEN_BESIDE);
 
     return (row_is_server(r) && has_none_at_first
-            && (row_has_session(r) || IS(PEER, PEER_KEY) || row_resumes_by_itself(r)))
+            && (row_has_session(r) || IS(PEER, PEER_KEY) || row_resumes_by_itself(r)
+                || IS(PLACE, AT_SESSION_ID)))
            || (row_goes_by_peer(r)
                && (row_has_session(r) || row_is_second_handshake(r) || row_looks_at_another(r)))
            || IS(LIFE, LIFE_RENEGOTIATED_SITE);
