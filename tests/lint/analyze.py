@@ -3,12 +3,13 @@
 """Run static analyzers over store/, provider/ and cli/, and show what they find.
 
 The analyzers are gcc's (-fanalyzer), clang's (by clang-tidy), clang-tidy's own checks, and cppcheck. Each check that is
-left out stands here with the reason. A single place is excused by a comment there. Usage: analyze.py <gcc's build>
-<clang's build>
+left out stands here with the reason. A single place is excused by a comment there. semgrep has our own rules, for what no
+compiler knows (rules.yaml); cli/ is a program of its own, and is left alone. Usage: analyze.py <gcc's build> <clang's build>
 """
 import concurrent.futures
 import json
 import pathlib
+import re
 import shlex
 import subprocess
 import sys
@@ -92,6 +93,34 @@ def cppcheck(entries, folder):
                 f"-j{JOBS}", "--error-exitcode=1", f"--include={macros}", *(f"--suppress={name}" for name in SUPPRESSED)], ROOT)
 
 
+SEMGREP = ROOT / "build/setup/semgrep/semgrep/bin/semgrep-core"
+RULES, SAMPLES = (pathlib.Path(__file__).with_name(name) for name in ("rules.yaml", "rules.c"))
+
+
+def matches(path):
+    """Return [(line, rule, message)] of semgrep's matches in a file. A part that it cannot parse has none."""
+    done = subprocess.run([SEMGREP, "-rules", RULES, "-lang", "c", "-json_nodots", path], capture_output=True, text=True)
+    if done.returncode:
+        return [(1, "semgrep", done.stderr[-1000:])]
+    return sorted((one["start"]["line"], one["check_id"], one["extra"].get("message", ""))
+                  for one in json.loads(done.stdout)["results"])
+
+
+def semgrep(path):
+    found = matches(ROOT / path)
+    return bool(found), "\n".join(f"{path}:{line}: warning: {message} [{rule}]" for line, rule, message in found)
+
+
+def semgrep_samples():
+    """See that each rule finds its own places, and nothing else."""
+    lines = SAMPLES.read_text().splitlines()
+    wanted = {(number, rule) for number, line in enumerate(lines, 1) for rule in re.findall(r"; /\* ([\w-]+) \*/$", line)}
+    found = {(line, rule) for line, rule, _ in matches(SAMPLES)}
+    rules = set(re.findall(r"^  - id: (.*)$", RULES.read_text(), re.M))
+    wrong = [f"line {line} and {rule}" for line, rule in sorted(wanted ^ found)] + sorted(rules - {rule for _, rule in wanted})
+    return bool(wrong), f"{SAMPLES.name}: warning: not as its comments say: {', '.join(wrong)}" if wrong else ""
+
+
 def report(name, results, began):
     """Show the findings of an analyzer. Return true without any."""
     bad = [text for code, text in results if code or "warning:" in text]
@@ -110,6 +139,9 @@ def main():
             good.append(report(name, list(pool.map(check, of.values())), began))
         began = time.monotonic()
         good.append(report("cppcheck", [cppcheck(entries, folder)], began))
+        began = time.monotonic()
+        library = [path for path in entries if not path.startswith("cli/")]
+        good.append(report("semgrep", [semgrep_samples(), *pool.map(semgrep, library)], began))
     return 0 if all(good) else 1
 
 
