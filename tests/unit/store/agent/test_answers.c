@@ -139,7 +139,8 @@ static void test_insisting(void **state)
     f->reply = (http_reply){.status = 429, .body = "Rate limit reached, try again later"};
     request.deadline = consul_deadline_after(500);
     assert_int_equal(agent_ask(f, &request, &answer, &err), 0);
-    assert_true(consul_now_ms() <= request.deadline);
+    /* All tries would take two seconds more at least. A busy machine may take some of that. */
+    assert_true(consul_now_ms() <= request.deadline + 1000);
     assert_error(&err, CONSUL_R_AGENT_REFUSED, "HTTP status 429: Rate limit reached");
     assert_true(answer.limited);
     consul_answer_free(&answer);
