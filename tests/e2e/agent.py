@@ -145,8 +145,19 @@ class Agent:
         except (OSError, AgentError):
             return None
 
+    def can_sign(self):
+        """Return true once it signs, and where its ACLs give no token the right to ask yet."""
+        try:
+            return self.leaf("harness")
+        except AgentError as error:
+            return error.status == 403
+        except OSError:
+            return None
+
     def wait_for_roots(self):
+        """Wait for its roots, and for leaves. A leader lists a root some moments before it signs."""
         wait_until(self.has_roots, f"CA roots at {self.address}")
+        wait_until(self.can_sign, f"leaves from {self.address}")
 
     def stop(self):
         self.process.kill()
@@ -184,6 +195,7 @@ class Agent:
                 return None
 
         self.token = wait_until(made, "the ACL system")["SecretID"]
+        wait_until(self.can_sign, f"leaves from {self.address}")
 
     def make_token(self, name, rules):
         self.put("/v1/acl/policy", {"Name": name, "Rules": rules})
