@@ -34,6 +34,7 @@ class Request:
     target: str  # as it came, not decoded
     headers: dict
     body: bytes
+    stopping: threading.Event = field(default_factory=threading.Event)  # of the agent, as of its connection
 
     @property
     def path(self):
@@ -46,6 +47,15 @@ class Request:
     @property
     def json(self):
         return json.loads(self.body)
+
+    @property
+    def waits(self):
+        """True for a request of a watch, the only one that waits for changes."""
+        return self.query.get("wait", "1us") != "1us"
+
+    @property
+    def index(self):
+        return int(self.query.get("index", 0))
 
 
 @dataclass
@@ -65,7 +75,7 @@ class Connection:
             name, _, value = line.decode("latin-1").partition(":")
             headers[name.strip().lower()] = value.strip()
         body = stream.read(int(headers.get("content-length", "0")))
-        self.request = Request(method, target, headers, body)
+        self.request = Request(method, target, headers, body, self.stopping)
         return self.request
 
 
@@ -194,18 +204,23 @@ class FakeAgent:
             self.changed.notify_all()
 
     def await_told(self, kind, change, meanwhile=lambda: None):
-        """Make a change, and return once a watch has heard of it: then it asks again.
+        """Make a change, and return once a watch has heard of it: then it waits from that index on.
 
+        Any further question is no sign. The watch may ask it because the wait of an earlier one has ended.
         A process that is not busy does not ask for all kinds. `meanwhile` may keep it busy.
         """
-        heard = len(self.seen(kind))
         change()
 
         def is_told():
             meanwhile()
-            return len(self.seen(kind)) > heard
+            asked = [request for request in self.seen(kind) if request.waits]
+            return asked and asked[-1].index >= self.newest(kind, asked[-1])
 
-        wait_until(is_told, f"another question for {kind}")
+        wait_until(is_told, f"a question for {kind} with the index of the change")
+
+    def newest(self, kind, _):
+        """Return the present index of an answer."""
+        return self.indexes[kind]
 
     def vanish(self):
         """Vanish as if the network dropped all packets, silently."""
@@ -317,11 +332,11 @@ class FakeAgent:
         """Return the headers of a blocking query, after a change or at the end of its wait."""
         if not self.watchable:
             return {}
-        index = int(request.query.get("index", 0))
+        index = request.index
         wait = seconds(request.query.get("wait", "0ms"))
         with self.changed:
             self.changed.wait_for(
-                lambda: self.indexes[kind] != index or self.stopping.is_set(), wait if index else 0)
+                lambda: self.indexes[kind] != index or request.stopping.is_set(), wait if index else 0)
             return {"X_Consul_Index": str(self.indexes[kind])}
 
     def usual(self, kind, request):

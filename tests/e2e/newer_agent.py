@@ -51,7 +51,7 @@ class NewerAgent(FakeAgent):
 
     def headers(self, kind, request):
         if "index" in request.query and seconds(request.query.get("wait", "600s")) > self.write_timeout:
-            self.stopping.wait(self.write_timeout)
+            request.stopping.wait(self.write_timeout)
             raise OSError("the write timeout")  # the connection ends without a byte
         return super().headers(kind, request)
 

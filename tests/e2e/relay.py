@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A relay between a process and its real agent, which answers some requests itself, or late."""
 
+import dataclasses
 import urllib.error
+import urllib.parse
 import urllib.request
 
 from agent import LOCAL
@@ -22,6 +24,11 @@ class Relay(FakeAgent):
     def answer_all(self, answer, *kinds):
         for kind in kinds:
             self.answer(kind, answer)
+
+    def newest(self, kind, request):
+        query = {name: text for name, text in request.query.items() if name not in ("index", "wait")}
+        plain = dataclasses.replace(request, target=f"{request.path}?{urllib.parse.urlencode(query)}")
+        return int(self.ask(plain)[2])
 
     def usual(self, kind, request):
         def answer(connection):
