@@ -55,14 +55,19 @@ def test_serials_are_spelled_as_consul_does(programs, fake, serial, spelling):
 
 
 def test_every_connection_is_asked_about(programs, fake, version):
-    """Each has one question. Other requests are only for a handshake's or the watch's own needs."""
+    """Each has one question, but for one ahead: a slow host may see its answer too late, and ask again.
+
+    Other requests are only for a handshake's or the watch's own needs.
+    """
     friend = fake.authority.service("friend").files(programs.folder, "friend")
     server = programs.connect_server("web", config=programs.config(fake))
     fake.requests.clear()
-    for _ in range(3):
+    for number in range(1, 3):
         assert programs.talk(server, version, *friend).talked
+        assert len(fake.seen(AUTHORIZE)) == number
+    assert programs.talk(server, version, *friend).talked
     questions, roots, leaves = (fake.seen(kind) for kind in (AUTHORIZE, ROOTS, LEAF))
-    assert len(questions) == 3
+    assert 3 <= len(questions) <= 3 + 1
     assert len(leaves) <= 3 + 1 and len(roots) <= 3 + 1
     others = len(fake.requests) - len(questions) - len(roots) - len(leaves)
     assert others == len(fake.seen(INTENTIONS)) <= 2

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The knowledge that the processes of a server share. One process watches, and its siblings rely on it while it lives."""
 
+import contextlib
 import os
 import signal
 import socket
+import ssl
 import threading
 import time
 from pathlib import Path
@@ -36,6 +38,8 @@ class Family:
             Server, [PYTHON, SCRIPT, "siblings", *stand_ins.make(programs, "consul:leaf/web"), programs.folder],
             config, programs.leaks_allowed()).ready()
         self.friend = Visitor(programs.folder, agent.leaf("friend"), "friend")
+        self.guest = Visitor(programs.folder, agent.leaf("friend"), "guest")  # knows by its handshake that it is let in
+        self.guest.context.maximum_version = ssl.TLSVersion.TLSv1_2
         agent.leaf("web")  # else the agent has none yet, and is asked once more
 
     def serves(self, visitor):
@@ -44,7 +48,7 @@ class Family:
     def stay(self):
         """Return a connection that stays, so that its process does. It is of a family that has served before."""
         assert self.serves(self.friend)
-        return self.friend.context.wrap_socket(socket.create_connection(("127.0.0.1", self.server.port), PATIENCE))
+        return self.guest.context.wrap_socket(socket.create_connection(("127.0.0.1", self.server.port), PATIENCE))
 
     def watched(self, *kinds):
         """Return connections of which one has a process that watches. Only one in two seconds is to try."""
@@ -77,7 +81,7 @@ def test_children_rely_on_a_siblings_watch(programs, own_agent, relay):
 
 
 def pid_of_watcher(family):
-    """Return the pid of the child with a second thread."""
+    """Return the pid of a child with a second thread."""
     parent = family.server.child.pid
     for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split():
         try:
@@ -88,13 +92,22 @@ def pid_of_watcher(family):
     return None
 
 
+def kill_watcher(family):
+    """Kill a watcher without a moment to say that it ends. Return false without one."""
+    pid = pid_of_watcher(family)
+    with contextlib.suppress(ProcessLookupError):
+        if pid:
+            os.kill(pid, signal.SIGKILL)
+    return pid is not None
+
+
 @pytest.mark.faults
 def test_a_killed_watcher_is_believed_no_more(programs, own_agent, relay):
     """SIGKILL gives a process no moment to say that it ends."""
     family = Family(programs, relay)
     kept = family.watched(ROOTS, LEAF)
-    os.kill(pid_of_watcher(family), signal.SIGKILL)
-    wait_until(lambda: pid_of_watcher(family) is None, "its end")
+    assert pid_of_watcher(family)
+    wait_until(lambda: not kill_watcher(family), "its end, and that of any that was about to watch")
     mark = len(relay.requests)
     assert family.serves(family.friend)
     assert questions(relay, mark)[LEAF] >= 1

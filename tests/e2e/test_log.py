@@ -7,6 +7,7 @@ import pytest
 
 import nginx
 from ca import Authority, self_signed
+from processes import wait_until
 from programs import VERSIONS
 
 LINE = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ (\S+)\[(\d+)\]: consul: (.*)$"
@@ -75,6 +76,7 @@ def test_workers_that_have_dropped_their_privileges_write_on(programs, agent, se
     assert log.exists()
     for _ in range(3):
         programs.openssl("s_client", "-connect", f"127.0.0.1:{server.ports[0]}", stdin=b"Q\n")
+    wait_until(lambda: len(lines(log)) >= 3, "the lines")  # each comes behind the alert
     assert [program for program, _ in lines(log)] == 3 * ["nginx"]
 
 
