@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Ways in which a real agent is lost, one class each: how it begins, and how it ends."""
 
+import contextlib
 import signal
 import socket
 from pathlib import Path
@@ -83,6 +84,16 @@ def hang(process):
     tasks = Path(f"/proc/{process.child.pid}/task")
     wait_until(lambda: all(
         (task / "stat").read_text().rpartition(")")[2].split()[0] == "T" for task in tasks.iterdir()), "its threads")
+
+
+@contextlib.contextmanager
+def hung(agent):
+    """Stop an agent for a time, as Hung does."""
+    hang(agent.process)
+    try:
+        yield
+    finally:
+        agent.process.signal(signal.SIGCONT)
 
 
 class Stopped(Outage):

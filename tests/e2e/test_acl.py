@@ -89,7 +89,7 @@ def test_connect_disabled(programs, make_agent, uri):
 
 def test_secrets_stay_secret(programs, fake, token):
     """The errors of a store and of a handshake do not show them. s_server's own debugging does not, either."""
-    fake_settings = {"token": token, "http_auth": f"user:word-{WRONG_TOKEN}", "request_timeout": "500ms"}
+    fake_settings = {"token": token, "http_auth": f"user:word-{WRONG_TOKEN}"}
     config = programs.config(fake, **fake_settings)
     key_words = ["PRIVATE KEY", fake.leaf()["PrivateKeyPEM"].splitlines()[1], token, WRONG_TOKEN]
     server = programs.connect_server("web", "-state", "-msg", config=config)

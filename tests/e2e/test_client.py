@@ -8,7 +8,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 
 from ca import Authority, build, common_name, ec_key, key_pem, pem, self_signed, service_uri, Identity
-from programs import SHORT_TIMEOUTS, SLACK, TLS12, TLS13, VERSIONS
+from programs import SHORT, SHORT_TIMEOUTS, SLACK, TLS12, TLS13, VERSIONS
 
 pytestmark = pytest.mark.core
 
@@ -171,7 +171,7 @@ def test_with_the_agent_stopped_nobody_is_trusted(programs, make_agent, tmp_path
     assert outcome.silent, outcome
     assert own.address in outcome.client
     assert heard(outcome) == INTERNAL_ERROR
-    assert outcome.elapsed < 0.5 + SLACK
+    assert outcome.elapsed < SHORT + SLACK
 
 
 def test_early_data_is_not_sent_on_an_old_session(programs, agent, service):

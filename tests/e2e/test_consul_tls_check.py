@@ -14,6 +14,7 @@ from ca import TRADITIONAL, ec_key, self_signed
 from consul_tls import Chain, check, run
 from fake_agent import INTENTIONS, ROOTS, text, value
 from processes import wait_until
+from programs import AS_SHIPPED
 from tls_agent import TlsAgent
 
 WRONG_TOKEN = "deadbeef-0000-4000-8000-00000badc0de"
@@ -214,7 +215,7 @@ def test_a_module_on_noexec(programs, agent, service):
     ("upstreams = nowhere", "there is no section of that name"),
 ])
 def test_a_wrong_setting(programs, agent, line, words):
-    config = programs.config(agent)
+    config = programs.config(agent, **AS_SHIPPED)
     config.write_text(config.read_text().rstrip("\n") + "\n" + line + "\n")
     check(programs, config).breaks("settings", words, cure="mend that setting")
 

@@ -4,7 +4,6 @@
 import json
 import os
 import re
-import signal
 import socket
 import ssl
 import subprocess
@@ -13,11 +12,12 @@ from pathlib import Path
 import pytest
 
 import nginx
+import outages
 import slots
 import stand_ins
 from ca import Authority, TRADITIONAL, key_pem, self_signed
 from processes import wait_until
-from programs import TLS13
+from programs import SHORT_TIMEOUTS, TLS13
 from test_log import LINE
 from visitors import Visitor
 
@@ -133,15 +133,12 @@ def test_the_life_of_a_server(own_agent, log, served):
 
 
 def test_a_hung_agent_is_lost(own_agent, log, served):
-    visit = served(authorize_timeout="500ms", request_timeout="500ms")
+    visit = served(**SHORT_TIMEOUTS)
     assert visit() and visit()
-    own_agent.process.signal(signal.SIGSTOP)
-    try:
+    with outages.hung(own_agent):
         friend = served.friend
         assert not friend.visit(served.server.port, GET, SERVED).served
         wait_until(lambda: log.has("the agent is lost"), "the line")
-    finally:
-        own_agent.process.signal(signal.SIGCONT)
     wait_until(visit, "its return")
     log.event("agent_lost", "^the agent is lost: ", level="warning")
     log.event("agent_back", "^the agent answers again", level="info")
@@ -169,7 +166,8 @@ def test_a_leaf_near_its_end(own_agent, log, served, stepped):
     )
     for hours, event, level, text in ends:
         log.lacks(text)
-        clock.write_text(f"{int(hours * HOUR)}\n")
+        clock.with_suffix(".new").write_text(f"{int(hours * HOUR)}\n")
+        clock.with_suffix(".new").rename(clock)  # at once, as the program reads it all the time
         visits = [visit(), visit()]
         assert (hours < 72) or not any(visits)
         line = log.event(event, text, service="web", level=level)

@@ -11,7 +11,7 @@ from fake_agent import AUTHORIZE, ROOTS, TRUST_DOMAIN, FakeAgent, raw, silent, v
 from faults import FAULTS, TIME
 from newer_agent import NewerAgent
 from processes import Process, wait_until
-from programs import PYTHON, Server, SHORT_TIMEOUTS, SLACK, TLS12, TLS13, reasons
+from programs import PYTHON, Server, SHORT, SHORT_TIMEOUTS, SLACK, TLS12, TLS13, reasons
 
 pytestmark = pytest.mark.faults
 
@@ -41,7 +41,7 @@ def refused(outcome, cause, alert=INTERNAL_ERROR):
     said = reasons(outcome.server)
     assert len(said) == 1, outcome
     assert re.search(cause, said[0]), outcome
-    assert outcome.elapsed < 0.5 + SLACK
+    assert outcome.elapsed < SHORT + SLACK
     return said[0]
 
 
@@ -228,5 +228,5 @@ def test_a_client_refuses_a_server_it_can_not_verify(programs, fake):
         outcome = programs.talk(server, TLS13, *client, config=config)
         assert outcome.silent, f"{fault}: {outcome}"
         assert any(re.search(cause, line) for line in reasons(outcome.client)), f"{fault}: {outcome}"
-        assert outcome.elapsed < 0.5 + SLACK
+        assert outcome.elapsed < SHORT + SLACK
     assert fake.seen(AUTHORIZE) == []

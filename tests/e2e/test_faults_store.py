@@ -8,7 +8,7 @@ import pytest
 
 from fake_agent import LEAF, ROOTS, FakeAgent, closed_port, redirect
 from faults import FAULTS, TIME
-from programs import SHORT_TIMEOUTS, SLACK
+from programs import SHORT, SHORT_TIMEOUTS, SLACK
 
 pytestmark = pytest.mark.faults
 
@@ -35,7 +35,7 @@ def test_a_bad_answer_is_one_error(programs, fake, kind, fault):
     result = fails(programs, fake, URIS[kind], cause)
     assert fake.address in result.reasons[0]
     assert kind in result.reasons[0]
-    assert result.elapsed < 0.5 + SLACK
+    assert result.elapsed < SHORT + SLACK
 
 
 @pytest.mark.parametrize("fault", ["500", "no body", "closed", "silence"])
@@ -64,7 +64,7 @@ def test_nobody_accepts(programs, uri):
         crowd = [connecting(address) for _ in range(4)]
         try:
             result = fails(programs, "%s:%d" % address, uri, TIME, connect_timeout="300ms")
-            assert result.elapsed < 0.5 + SLACK
+            assert result.elapsed < SHORT + SLACK
         finally:
             for one in crowd:
                 one.close()

@@ -154,7 +154,7 @@ def test_files_outside_of_the_root_are_a_refusal_with_a_reason(open_programs, tl
 
 def test_an_agent_that_hangs_does_not_hold_up_each_client(open_programs, fake):
     """One client waits for the agent. The next ones do not, until some seconds later."""
-    haproxy = Service(open_programs, "web", address=fake.address, authorize_timeout="500ms", request_timeout="500ms")
+    haproxy = Service(open_programs, "web", address=fake.address, authorize_timeout="1s", request_timeout="1s")
     friend = fake.authority.issue([service_uri(TRUST_DOMAIN, "friend")]).files(open_programs.folder, "friend")
     assert haproxy.serves(friend), haproxy.log.text()
     fake.answer(AUTHORIZE, silent)

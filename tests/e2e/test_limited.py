@@ -12,7 +12,7 @@ import pytest
 import outages
 import stand_ins
 from processes import wait_until
-from programs import PYTHON, Server
+from programs import AS_SHIPPED, PYTHON, Server
 from relay import Relay
 from visitors import Visitor
 
@@ -56,7 +56,7 @@ class Subject:
     def __init__(self, programs, outage, open_folders, policy="refuse"):
         self.relay, self.log = outage.relay, programs.path("connect.log")
         self.friend = Visitor(programs.folder, outage.elsewhere.leaf("friend"), "friend")
-        config = programs.config(outage.address, on_agent_loss=policy, log=self.log)
+        config = programs.config(outage.address, on_agent_loss=policy, log=self.log, **AS_SHIPPED)
         self.process = programs.start(
             Server, [PYTHON, SCRIPT, "one", *stand_ins.make(programs, "consul:leaf/web"), open_folders("empty")],
             config, programs.leaks_allowed()).ready()

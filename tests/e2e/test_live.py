@@ -3,10 +3,10 @@
 
 import os
 import re
-import signal
 
 import pytest
 
+import outages
 import stand_ins
 from ca import Authority, TRADITIONAL, ec_key, key_pem
 from processes import wait_until
@@ -16,6 +16,8 @@ pytestmark = pytest.mark.consul
 
 CONFIGURED, BY_URI, STAND_IN = "configured", "by URI", "stand-in"
 KINDS = (CONFIGURED, BY_URI, STAND_IN)
+AUTHORIZE_TIMEOUT = 3  # seconds: longer than a client takes to start and end on a busy host
+LATE = 2  # visits: a busy host may hold up a watch that the agent has told
 CONNECTIONS_MAX = 3  # to the agent, that a process holds
 
 
@@ -55,8 +57,8 @@ def connections(process, agent):
     return connections_of(process.child.pid, agent)
 
 
-def connections_of(pid, agent):
-    """Return a process's TCP connections to the agent."""
+def inodes_of(pid):
+    """Return the numbers of a process's sockets. It may open and close some meanwhile."""
     inodes = set()
     for fd in os.listdir(f"/proc/{pid}/fd"):
         try:
@@ -64,6 +66,12 @@ def connections_of(pid, agent):
         except FileNotFoundError:
             continue
         inodes |= {match.group(1)} if match else set()
+    return inodes
+
+
+def connections_of(pid, agent):
+    """Return a process's TCP connections to the agent."""
+    inodes = inodes_of(pid)
     port = "%04X" % int(agent.address.rpartition(":")[2])
     rows = [line.split() for line in open("/proc/net/tcp") if ":" in line]
     return [row for row in rows if row[2].endswith(":" + port) and row[3] == "01" and row[9] in inodes]
@@ -85,14 +93,18 @@ def test_a_rotated_authority(programs, own_agent, kind):
     rotate(own_agent)
     assert programs.talk(server, TLS13, *friend).talked
 
+    late = []
+
     def renewed():
         served = own_agent.leaf("web").certificate
         outcome = programs.talk(server, TLS13, "-showcerts", *friend)
         assert outcome.talked, outcome
-        assert served == old or presented(outcome)[0] == served
-        return served != old
+        is_renewed = served != old
+        late.extend([outcome] if is_renewed and presented(outcome)[0] != served else [])
+        return is_renewed and presented(outcome)[0] == served
 
     wait_until(renewed, "the new leaf")
+    assert len(late) <= LATE, late
     new_friend = own_agent.leaf("new-friend").files(programs.folder, "new-friend")
     for version in VERSIONS:
         for client in (friend, new_friend):
@@ -176,18 +188,16 @@ def test_an_agent_that_is_gone(programs, own_agent, policy):
 @pytest.mark.parametrize("policy", ["refuse", "last-known"])
 def test_an_agent_that_hangs(programs, own_agent, policy):
     """One handshake waits for it; the others are decided at once, and its first answer ends that."""
-    server = programs.server("-nocert", config=programs.config(own_agent, service="web", on_agent_loss=policy))
+    server = programs.server("-nocert", config=programs.config(
+        own_agent, service="web", on_agent_loss=policy, authorize_timeout=f"{AUTHORIZE_TIMEOUT}s"))
     friend = own_agent.leaf("friend").files(programs.folder, "friend")
     for _ in range(3):
         assert programs.talk(server, TLS13, *friend).talked
-    own_agent.process.signal(signal.SIGSTOP)
-    try:
+    with outages.hung(own_agent):
         outcomes = [programs.talk(server, TLS13, *friend) for _ in range(20)]
-    finally:
-        own_agent.process.signal(signal.SIGCONT)
     assert all(o.talked if policy == "last-known" else o.refused for o in outcomes), outcomes
     # Each of them also starts and ends a client.
-    assert sum(o.elapsed >= 1 for o in outcomes) <= 2, [o.elapsed for o in outcomes]
+    assert sum(o.elapsed >= AUTHORIZE_TIMEOUT for o in outcomes) <= 2, [o.elapsed for o in outcomes]
     wait_until(lambda: programs.talk(server, TLS13, *friend).talked, "an answer")
     own_agent.deny("friend", "web")
     assert programs.talk(server, TLS13, *friend).refused

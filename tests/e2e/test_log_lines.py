@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The number of lines in the log: one for a refusal, and none otherwise."""
 
-import signal
 import socket
 import ssl
 from pathlib import Path
@@ -9,10 +8,11 @@ from pathlib import Path
 import pytest
 
 import nginx
+import outages
 import stand_ins
 from applications import lighttpd
 from processes import wait_until
-from programs import PYTHON, Server
+from programs import AS_SHIPPED, PYTHON, Server
 from test_log import lines
 from visitors import PATIENCE, Visitor
 
@@ -40,9 +40,9 @@ def start_python(programs, config, files, folder):
 class Watched:
     """A server that is the service web, its log, and its clients."""
 
-    def __init__(self, programs, agent, start, folder):
+    def __init__(self, programs, agent, start, folder, **settings):
         self.log = programs.path("refusals")
-        config = programs.config(agent, log=self.log)
+        config = programs.config(agent, log=self.log, **settings)
         self.process, self.port = start(programs, config, stand_ins.make(programs, "consul:leaf/web"), folder)
         self.friend = Visitor(programs.folder, agent.leaf("friend"), "friend")
         self.nobody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -74,14 +74,11 @@ def start(request):
 
 def test_one_line_for_one_cause(programs, own_agent, start, open_folders):
     """A server with callbacks of its own may be asked for its leaf more than once. It still logs once."""
-    server = Watched(programs, own_agent, start, open_folders("empty"))
-    own_agent.process.signal(signal.SIGSTOP)
-    try:
+    server = Watched(programs, own_agent, start, open_folders("empty"), **AS_SHIPPED)
+    with outages.hung(own_agent):
         for number in range(1, VISITS + 1):
             assert not server.friend.visit(server.port, GET).served
             assert len(server.lines()) == number, server.lines()
-    finally:
-        own_agent.process.signal(signal.SIGCONT)
 
 
 def test_a_health_check_is_no_line(programs, own_agent, start, open_folders):

@@ -18,15 +18,17 @@ import outages
 import stand_ins
 from fake_agent import AUTHORIZE, INTENTIONS, raw, reset, silent
 from processes import wait_until
-from programs import PYTHON, Server
+from programs import AS_SHIPPED, PYTHON, Server
 from test_decisions import NO, World
 from test_decisions_attacked import HOUR, SteppedWorld
+from test_live import inodes_of
 from visitors import Visitor
 
 pytestmark = pytest.mark.faults
 
 LAST_KNOWN = {"on_agent_loss": "last-known"}
 DIALED = "rpc error getting client: failed to get conn: dial tcp 10.0.0.1:8300: "  # by an agent, its server
+LISTENS = "0A"  # a state in /proc/net/tcp
 HELD = 5  # connections of a stranger
 WORD = b"GET /hello HTTP/1.0\r\n\r\n"
 
@@ -72,6 +74,7 @@ def test_a_server_without_descriptors(programs, own_agent, start):
     own_agent.deny("friend", "web")
     held = [socket.create_connection(("127.0.0.1", port)) for _ in range(HELD)]
     wait_until(lambda: all(is_accepted(one, pid) for one in held), "the stranger's connections")
+    wait_until(lambda: len(accepted(port, pid)) == HELD, "the end of the friend's connections")
     old = leave_descriptors(pid, 1)
     assert not friend.visit(port, WORD).served
     newer_curl = "Out of memory"  # of libcurl 8.23, which takes a descriptor before that of the socket
@@ -83,13 +86,20 @@ def test_a_server_without_descriptors(programs, own_agent, start):
         one.close()
 
 
+def sockets(pid, has):
+    """Return a process's TCP sockets whose rows in /proc/net/tcp fit."""
+    rows = [line.split() for line in open("/proc/net/tcp") if ":" in line]
+    return inodes_of(pid) & {row[9] for row in rows if has(row)}
+
+
+def accepted(port, pid):
+    """Return the connections to a port that the process holds."""
+    return sockets(pid, lambda row: row[1].endswith(":%04X" % port) and row[3] != LISTENS)
+
+
 def is_accepted(one, pid):
     """Return true where this process has a descriptor of the other end."""
-    local = "%04X" % one.getsockname()[1]
-    rows = [line.split() for line in open("/proc/net/tcp")]
-    inodes = {f"socket:[{row[9]}]" for row in rows if row[2].endswith(":" + local)}
-    links = Path(f"/proc/{pid}/fd").iterdir()
-    return inodes & {os.readlink(link) for link in links if link.is_symlink()}
+    return sockets(pid, lambda row: row[2].endswith(":%04X" % one.getsockname()[1]))
 
 
 class Resolver:
@@ -119,7 +129,7 @@ def resolver(programs):
 def server_by_name(programs, fake, resolver):
     """Start a server that knows its agent by name. Return it, a friend of it, and its log."""
     log = programs.path("connect.log")
-    config = programs.config(f"agent.test:{fake.port}", log=log, **LAST_KNOWN)
+    config = programs.config(f"agent.test:{fake.port}", log=log, **AS_SHIPPED, **LAST_KNOWN)
     server = live_server(programs, config, "one", resolver.env)
     friend = Visitor(programs.folder, fake.authority.service("friend"), "friend")
     assert all(friend.visit(server.port).served for _ in range(3))
@@ -131,9 +141,9 @@ def test_a_resolver_that_hangs(programs, fake, resolver):
     server, friend, log = server_by_name(programs, fake, resolver)
     resolver.hold()
     assert not friend.visit(server.port).served
-    began = time.monotonic()
-    assert not any(friend.visit(server.port).served for _ in range(5))
-    assert time.monotonic() - began < 2
+    visits = [friend.visit(server.port) for _ in range(5)]
+    assert not any(visit.served for visit in visits)
+    assert sum(visit.elapsed >= 1 for visit in visits) <= 1, visits  # a busy host may hold one up
     assert "agent unreachable:" in log.read_text() and "took too long to look up" in log.read_text()
     resolver.release()
     wait_until(lambda: friend.visit(server.port).served, "an answer")
@@ -199,7 +209,7 @@ def test_what_the_agent_says(programs, fake, status, text, is_loss):
 
 def test_a_hang_that_becomes_a_crowd(programs, fake):
     """An agent that hung once is there, though another user has then taken its connections."""
-    server = live_server(programs, programs.config(fake, **LAST_KNOWN), "one")
+    server = live_server(programs, programs.config(fake, **AS_SHIPPED, **LAST_KNOWN), "one")
     friend = Visitor(programs.folder, fake.authority.service("friend"), "friend")
     assert friend.visit(server.port).served
     for answer, is_loss in ((silent, True), (reset, False)):
@@ -211,7 +221,7 @@ def test_a_hang_that_becomes_a_crowd(programs, fake):
 
 def test_an_answer_that_is_not_read_in_time(programs, fake):
     """The server itself was held up, and the agent has said no meanwhile."""
-    server = live_server(programs, programs.config(fake, **LAST_KNOWN), "one")
+    server = live_server(programs, programs.config(fake, **AS_SHIPPED, **LAST_KNOWN), "one")
     friend = Visitor(programs.folder, fake.authority.service("friend"), "friend")
     assert all(friend.visit(server.port).served for _ in range(3))
 
@@ -231,7 +241,7 @@ def test_what_a_watch_has_reported(programs, fake):
     """Intentions have changed since the friend was admitted: that is known, though the agent is lost."""
     fake.watchable = True
     world = World(programs, fake, "web", fake.authority.service("friend"), watch_wait="1s", **LAST_KNOWN).settle()
-    world.change(meanwhile=world.keep_busy(fake.authority.service("other")))
+    world.change()
     fake.stop()
     assert not any(world.served() for _ in range(3))
     fake.start()

@@ -7,7 +7,7 @@ from ca import Authority
 from fake_agent import AUTHORIZE, LEAF, ROOTS, TRUST_DOMAIN
 from newer_agent import NewerAgent
 from processes import wait_until
-from programs import TLS12, TLS13
+from programs import AS_SHIPPED, TLS12, TLS13
 
 pytestmark = [pytest.mark.faults, pytest.mark.parametrize("fake", [NewerAgent], indirect=True)]
 
@@ -84,7 +84,7 @@ def test_one_leaf_for_all_datacenters(programs, fake):
 def test_it_is_limited(programs, fake, friend, kind, status):
     """limits.request_limits is no loss, and no matter of tokens."""
     fake.limit(kind, status)
-    server = programs.server("-nocert", config=programs.config(fake, service="web", on_agent_loss="last-known"))
+    server = programs.server("-nocert", config=programs.config(fake, service="web", on_agent_loss="last-known", **AS_SHIPPED))
     outcome = programs.talk(server, TLS13, *friend)
     assert outcome.refused and "limits.request_limits" in outcome.server and "token needs" not in outcome.server, outcome
     fake.answer(kind, None)

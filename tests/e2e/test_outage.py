@@ -17,7 +17,7 @@ from ca import Authority
 from load import figures
 from outages import ANSWERING, GONE, OUTAGES
 from processes import PATIENCE, Process, wait_until
-from programs import PYTHON, Server
+from programs import AS_SHIPPED, PYTHON, Server
 from visitors import Visit, Visitor
 
 pytestmark = [pytest.mark.faults, pytest.mark.consul]
@@ -26,8 +26,8 @@ FOLDER = Path(__file__).parent
 DOCUMENT = FOLDER.parents[1] / "doc" / "live" / "outage.md"
 TITLE = "Outages"
 REFUSE, LAST_KNOWN = POLICIES = ("refuse", "last-known")
-AT_ONCE = 2.5  # seconds: one wait of authorize_timeout that had begun before, and a busy machine
-LONGEST = 2.5  # seconds that a handshake may take: authorize_timeout is 1 s
+AT_ONCE = 4  # seconds: one wait of authorize_timeout that had begun before, and a busy machine
+LONGEST = 4  # seconds that a handshake may take on a busy machine: authorize_timeout is 1 s, and request_timeout 5 s
 
 # Clients of the service web. A friend was admitted before, a former one too but is denied meanwhile, and a foe was
 # denied before. A stranger was never seen before, and a foreign one is the friend's namesake of another authority.
@@ -79,7 +79,7 @@ class Subject:
     def __init__(self, programs, open_folders, outage, kind, policy):
         self.kind, self.policy = kind, policy
         self.log = programs.path(f"{kind}-{policy}.connect")
-        config = programs.config(outage.address, on_agent_loss=policy, log=self.log, **outage.settings)
+        config = programs.config(outage.address, on_agent_loss=policy, log=self.log, **AS_SHIPPED, **outage.settings)
         identity = stand_ins.make(programs, "consul:leaf/web")
         self.process = programs.start(
             Server, [PYTHON, FOLDER / "live_server.py", kind, *identity, open_folders("empty")], config,
@@ -104,7 +104,7 @@ class ClientSubject(Subject):
     def __init__(self, programs, outage):
         self.kind, self.policy = "client", "any"
         self.log = programs.path("client.connect")
-        config = programs.config(outage.address, service="api", log=self.log, **outage.settings)
+        config = programs.config(outage.address, service="api", log=self.log, **AS_SHIPPED, **outage.settings)
         self.process = programs.start(Process, [PYTHON, FOLDER / "live_client.py"], config, programs.leaks_allowed())
         self.process.wait_for("READY")
 

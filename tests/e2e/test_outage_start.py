@@ -9,7 +9,7 @@ import pytest
 import outages
 import stand_ins
 from processes import PATIENCE, wait_until
-from programs import SLACK, TLS12, TLS13
+from programs import AS_SHIPPED, SLACK, TLS12, TLS13
 
 pytestmark = pytest.mark.faults
 
@@ -35,7 +35,7 @@ def come_back(outage):
 @pytest.mark.parametrize("program", ["s_server", "s_client"])
 def test_by_uri(programs, outage, program):
     """Without its leaf it cannot start, and ends with one reason. Started again, it serves."""
-    config = programs.config(outage.address)
+    config = programs.config(outage.address, **AS_SHIPPED)
     where = ["-accept", "127.0.0.1:0"] if program == "s_server" else ["-connect", "127.0.0.1:1"]
     result = programs.openssl(
         program, *where, "-cert", "consul:leaf/web", "-key", "consul:leaf/web", config=config, stdin=b"")
@@ -52,12 +52,13 @@ def test_by_configuration(programs, outage, kind):
     """It starts at once and refuses with the reason. It serves later without another start."""
     began = time.monotonic()
     log = programs.path("connect.log")
+    settings = {"log": log, **AS_SHIPPED}
     if kind == "configured":
-        server = programs.server("-nocert", config=programs.config(outage.address, service="web", log=log))
+        server = programs.server("-nocert", config=programs.config(outage.address, service="web", **settings))
     else:
         certificate, key = stand_ins.make(programs, "consul:leaf/web")
         began = time.monotonic()
-        server = programs.server("-cert", certificate, "-key", key, config=programs.config(outage.address, log=log))
+        server = programs.server("-cert", certificate, "-key", key, config=programs.config(outage.address, **settings))
     assert time.monotonic() - began < SLACK
     for version in (TLS13, TLS12):
         outcome = programs.talk(server, version, *outage.friend)

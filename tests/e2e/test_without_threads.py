@@ -76,7 +76,7 @@ def test_an_agent_by_its_name(open_programs, agent, service):
 
 def test_a_hang_is_remembered_for_a_time(open_programs, fake):
     """One handshake waits for the agent, and the others do not until some seconds later."""
-    config = open_programs.config(fake, authorize_timeout="500ms", request_timeout="500ms")
+    config = open_programs.config(fake, authorize_timeout="1s", request_timeout="1s")
     host = start(open_programs, config, "web")
     friend = fake.authority.issue([service_uri(TRUST_DOMAIN, "friend")]).files(open_programs.folder, "friend")
     assert host.serves(friend), host.output()

@@ -25,6 +25,7 @@ from conftest import programs_in
 from endpoints import Log, dummy_files
 from figures import publish
 from processes import Process, wait_until
+from programs import AS_SHIPPED
 from slots import is_held_by
 from test_live import CONNECTIONS_MAX, connections_of
 from test_rotation import HASTY, reason
@@ -124,7 +125,7 @@ class Soak:
 
     def config(self, service=None):
         settings = {"service": service} if service else {}
-        return self.programs.config(self.agent, log=self.log.path, **settings)
+        return self.programs.config(self.agent, log=self.log.path, **AS_SHIPPED, **settings)
 
     def start_servers(self, folder):
         files = dummy_files(self.programs)
