@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Processes that have lost the agent try it again less and less often, and not in step."""
 
+import statistics
 import time
 from collections import defaultdict
 from pathlib import Path
@@ -59,10 +60,11 @@ def test_retries(programs, open_folders, outage):
     wait_until(tries.are_enough, "each watch to have tried again several times")
     outage.relay.answer_all(None, ROOTS, LEAF)
     assert all(friend.visit(server.port).served for server in servers)  # the pauses do not matter
-    for some in tries.times.values():
-        for number, (before, after) in enumerate(zip(some[:PAUSES], some[1:])):
-            most = FIRST_PAUSE * 2**number
-            assert 0.45 * most < after - before < most + 1, some  # a busy machine adds some
+    for number in range(PAUSES):
+        most = FIRST_PAUSE * 2**number
+        pauses = [some[number + 1] - some[number] for some in tries.times.values()]
+        assert min(pauses) > 0.45 * most, pauses
+        assert statistics.median(pauses) < most + 1, pauses  # a busy host adds some, and to some of them much
     for kind in (ROOTS, LEAF):
         last = [some[PAUSES] - some[0] for (_, path), some in tries.times.items() if kind in path]
         assert len(last) == PROCESSES and max(last) - min(last) > APART, last
