@@ -13,6 +13,9 @@ typedef struct peer_check {
     bool by_peer;        /* the peer's certificate decided that it is governed */
     bool is_displaced;   /* the application has verified the peer in the place of libssl */
     X509_STORE_CTX *ctx; /* libssl's: the peer's certificates, and where the result goes */
+    /* Its certificates, borrowed, as a callback of the application may put others there. `cert` is NULL with a raw key. */
+    X509 *cert;
+    STACK_OF(X509) *untrusted;
     consul_roots *roots;
     STACK_OF(X509) *chain;                   /* verified */
     unsigned char digest[CONSUL_DIGEST_LEN]; /* of that */

@@ -34,7 +34,7 @@ int prov_peer_verify_names(peer_check *check, consul_error *err)
 {
     bool is_server = SSL_is_server(check->ssl);
     const char *sni = SSL_get_servername(check->ssl, TLSEXT_NAMETYPE_host_name);
-    enum consul_names names = consul_cert_names(X509_STORE_CTX_get0_cert(check->ctx), &check->id);
+    enum consul_names names = consul_cert_names(check->cert, &check->id);
 
     check->x509_error = is_server ? X509_V_ERR_CERT_REJECTED : X509_V_ERR_HOSTNAME_MISMATCH;
     if (wants_name(check))

@@ -94,7 +94,7 @@ static int spoil_session(peer_check *check, consul_error *err)
  */
 static int judge_by_peer(peer_check *check, consul_error *err)
 {
-    const X509 *cert = X509_STORE_CTX_get0_cert(check->ctx);
+    const X509 *cert = check->cert;
 
     check->by_peer = true;
     if (cert == NULL || !consul_cert_claims_trust_domain(cert, NULL))
@@ -110,10 +110,44 @@ static int judge_by_peer(peer_check *check, consul_error *err)
     return spoil_session(check, err); /* resumed, it could not be told from one of ours */
 }
 
+static int try_chain(peer_check *check, X509 *cert, consul_error *why)
+{
+    int purpose = SSL_is_server(check->ssl) ? X509_PURPOSE_SSL_CLIENT : X509_PURPOSE_SSL_SERVER;
+
+    *why = (consul_error){0};
+    return consul_roots_verify(check->roots, cert, check->untrusted, purpose,
+                               SSL_get_security_level(check->ssl), &check->chain, check->digest,
+                               &check->x509_error, why);
+}
+
+static bool has_no_issuer(int x509_error)
+{
+    return x509_error == X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT
+           || x509_error == X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY
+           || x509_error == X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE
+           || x509_error == X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT
+           || x509_error == X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN
+           || x509_error == X509_V_ERR_CERT_SIGNATURE_FAILURE;
+}
+
+/* Return true where a root of the mesh has issued the peer's certificate, whatever else is wrong with that. */
+static bool leads_to_our_roots(peer_check *check)
+{
+    int before = check->x509_error;
+    consul_error why;
+    bool leads = try_chain(check, check->cert, &why) || !has_no_issuer(check->x509_error);
+
+    sk_X509_pop_free(check->chain, X509_free);
+    check->chain = NULL;
+    check->x509_error = before;
+    return leads;
+}
+
 /*
  * Return true if the mesh has issued the certificate of a server that was left to the application. The
  * chain tells, after the application's CAs have verified it: Consul's roots may be among them. Consul signs
- * URIs in which the leaf alone does not show it: spiffe://x@..., or spiffe:/agent/...
+ * URIs in which the leaf alone does not show it: spiffe://x@..., or spiffe:/agent/... The application's verify callback may have
+ * replaced the chain. So a leaf with such a URI is looked at by itself.
  */
 static bool is_issued_by_the_mesh(peer_check *check, consul_error *err)
 {
@@ -122,6 +156,8 @@ static bool is_issued_by_the_mesh(peer_check *check, consul_error *err)
     bool by_a_mesh = check->roots != NULL; /* by the leaf's word: the roots were asked for */
     int i;
 
+    if (!check->is_displaced && check->cert != NULL)
+        by_a_mesh |= consul_cert_may_be_of_a_mesh(check->cert);
     for (i = 1; !by_a_mesh && i < sk_X509_num(chain); i++)
         by_a_mesh = consul_cert_claims_trust_domain(sk_X509_value(chain, i), NULL);
     if (!by_a_mesh)
@@ -135,22 +171,12 @@ static bool is_issued_by_the_mesh(peer_check *check, consul_error *err)
             || consul_cert_claims_trust_domain(cert, consul_roots_trust_domain(check->roots)))
             return true;
     }
-    return false;
-}
-
-static int try_chain(peer_check *check, X509 *cert, consul_error *why)
-{
-    int purpose = SSL_is_server(check->ssl) ? X509_PURPOSE_SSL_CLIENT : X509_PURPOSE_SSL_SERVER;
-
-    *why = (consul_error){0};
-    return consul_roots_verify(check->roots, cert, X509_STORE_CTX_get0_untrusted(check->ctx),
-                               purpose, SSL_get_security_level(check->ssl), &check->chain,
-                               check->digest, &check->x509_error, why);
+    return check->cert != NULL && leads_to_our_roots(check);
 }
 
 static int verify_chain(peer_check *check, consul_error *err)
 {
-    X509 *cert = X509_STORE_CTX_get0_cert(check->ctx);
+    X509 *cert = check->cert;
     consul_error why;
 
     /* A raw public key (RFC 7250) comes without a certificate. */
@@ -174,7 +200,7 @@ static int verify_identity(peer_check *check, consul_error *err)
     char text[2 * CONSUL_NAME_MAX + 64];
 
     check->x509_error = X509_V_ERR_CERT_REJECTED;
-    if (!consul_spiffe_id_of_cert(X509_STORE_CTX_get0_cert(check->ctx), &check->id, err))
+    if (!consul_spiffe_id_of_cert(check->cert, &check->id, err))
         return 0;
     if (strcmp(check->id.trust_domain, consul_roots_trust_domain(check->roots)) == 0) {
         consul_store_note_peer(endpoint_store(check->end));
@@ -215,9 +241,8 @@ static int authorize(peer_check *check, consul_error *err)
                                 own->uri, consul_roots_trust_domain(check->roots));
     asking = endpoint_begin_asking(check->end);
     asking.connection = SSL_get_rfd(check->ssl);
-    ok = consul_store_authorize(endpoint_store(check->end), own,
-                                X509_STORE_CTX_get0_cert(check->ctx), check->digest, &check->id,
-                                asking, &basis, err);
+    ok = consul_store_authorize(endpoint_store(check->end), own, check->cert, check->digest,
+                                &check->id, asking, &basis, err);
     endpoint_end_asking(check->end, &asking);
     endpoint_set_basis(check->end, basis);
     if (ok)
@@ -283,12 +308,12 @@ static int verify(peer_check *check, consul_error *err)
     ERR_pop_to_mark();
     ok = ok && prov_callback_hear_success(check, err);
     if (ok) {
-        endpoint_authorize(check->end, X509_STORE_CTX_get0_cert(ctx));
+        endpoint_authorize(check->end, check->cert);
         endpoint_count_admitted(check->end, check->ssl);
         X509_STORE_CTX_set_error(ctx, check->application_error);
     } else {
         prov_callback_hear_refusal(check, err);
-        endpoint_report_peer(check->end, check->ssl, err, X509_STORE_CTX_get0_cert(ctx));
+        endpoint_report_peer(check->end, check->ssl, err, check->cert);
     }
     /* A callback of the application's may have changed the mode by which libssl obeys us. */
     prov_tls_arm(check->ssl);
@@ -307,6 +332,8 @@ static int verify_in(X509_STORE_CTX *ctx, bool is_displaced)
     }
     memset(check, 0, offsetof(peer_check, id));
     check->ctx = ctx;
+    check->cert = X509_STORE_CTX_get0_cert(ctx);
+    check->untrusted = X509_STORE_CTX_get0_untrusted(ctx);
     check->is_displaced = is_displaced;
     check->ssl = X509_STORE_CTX_get_ex_data(ctx, SSL_get_ex_data_X509_STORE_CTX_idx());
     check->x509_error = X509_V_ERR_UNSPECIFIED;

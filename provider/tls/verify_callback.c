@@ -9,11 +9,9 @@
 /* Hand over the chain to the application's callback: the verified chain, or the certificate alone. */
 static int hand_over_chain(peer_check *check)
 {
-    X509 *cert = X509_STORE_CTX_get0_cert(check->ctx);
-
-    if (check->chain == NULL && cert != NULL && (check->chain = sk_X509_new_null()) != NULL
-        && X509_up_ref(cert) && !sk_X509_push(check->chain, cert))
-        X509_free(cert);
+    if (check->chain == NULL && check->cert != NULL && (check->chain = sk_X509_new_null()) != NULL
+        && X509_up_ref(check->cert) && !sk_X509_push(check->chain, check->cert))
+        X509_free(check->cert);
     X509_STORE_CTX_set0_verified_chain(check->ctx, check->chain); /* the context's from here on */
     check->chain = NULL;
     return sk_X509_num(X509_STORE_CTX_get0_chain(check->ctx)) > 0;

@@ -31,7 +31,9 @@ void app_enter(void)
 int app_accept(int ok, X509_STORE_CTX *store)
 {
     X509_STORE_CTX_set_error(store, X509_V_OK);
+    app.verifying = store;
     app_at(AT_VERIFY, X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx()));
+    app.verifying = NULL;
     return 1;
 }
 

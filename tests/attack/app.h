@@ -18,10 +18,11 @@ typedef struct application {
     SSL *ssl;         /* the one in question, or NULL */
     minted own;       /* its certificate: of the mesh, or a stand-in; empty for an ordinary one */
     BIO *rbio, *wbio; /* borrowed: those that the SSL had at first */
-    X509_STORE_CTX *look; /* it outlives its SSL; or NULL */
-    SSL_SESSION *stored;  /* in the cache that it shares with another process, or NULL */
-    int calls;            /* of the place so far, in this handshake */
-    int all_calls;        /* of the place, in all */
+    X509_STORE_CTX *verifying; /* borrowed: the context of a verification under way, or NULL */
+    X509_STORE_CTX *look;      /* it outlives its SSL; or NULL */
+    SSL_SESSION *stored;       /* in the cache that it shares with another process, or NULL */
+    int calls;                 /* of the place so far, in this handshake */
+    int all_calls;             /* of the place, in all */
 } application;
 
 extern application app;

@@ -71,8 +71,10 @@ HOLES = (
     hole("a client of the mesh is any user", "peer=subject",
          (NAMES, "    if (is_server && names > CONSUL_NAMES_HOSTS)", "    if (false)")),
     hole("a leaf that the mesh has issued, without an ID of it", "role=client peer=odd-id governed=service",
-         (VERIFY, "            return true;\n    }\n    return false;\n}\n\nstatic int try_chain",
-          "            return false;\n    }\n    return false;\n}\n\nstatic int try_chain")),
+         (VERIFY, "            return true;\n    }\n    return check->cert != NULL && leads_to_our_roots(check);\n",
+          "            return false;\n    }\n    return false && leads_to_our_roots(check);\n")),
+    hole("the same, where a verify callback replaces the chain", "role=client peer=odd-id governed=service take=chain place=verify",
+         (VERIFY, "    return check->cert != NULL && leads_to_our_roots(check);\n", "    return false && leads_to_our_roots(check);\n")),
     hole("the same, verified in a context of the application's own", "role=client peer=odd-id governed=service check=roots",
          ("provider/endpoint/stop.c", "!consul_cert_may_be_of_a_mesh(cert)", "!consul_cert_claims_trust_domain(cert, NULL)")),
     # An SSL that is used again.

@@ -39,5 +39,6 @@ const char *const once_open[] = {
     "security=context hello=ssl message=ssl session=removed mode=once life=cleared-site peer=expired",
     "role=client given=client-cert-cb take=certificate place=extension-added peer=named",
     "given=cert-cb take=ctx place=servername peer=other-service",
+    "role=client governed=service take=chain place=verify peer=odd-id",
     "protocol=TLSv1.1 given=switch take=certificate place=cert-cb peer=self-signed",
     NULL};

@@ -87,7 +87,9 @@ static void at_info(const SSL *ssl, int where, int value)
 
 static int at_check(X509_STORE_CTX *store, void *arg)
 {
+    app.verifying = store;
     app_at(AT_CHECK, X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx()));
+    app.verifying = NULL;
     return app_accept_all(store, arg);
 }
 

@@ -88,6 +88,9 @@
     X(TAKE_SITE, "site")         /* the same, with its mode and new parameters */     \
     X(TAKE_LEVEL, "level")       /* security level 0 */                               \
     X(TAKE_EARLY, "early")       /* early data is accepted */                         \
+    X(TAKE_RETRY, "retry")       /* SSL_set_retry_verify */                           \
+    X(TAKE_RESULT, "result")     /* of its verification, and the certificate */       \
+    X(TAKE_CHAIN, "chain")       /* of that */                                        \
     X(TAKE_ALL, "all")
 
 /* The place in which it does so. */

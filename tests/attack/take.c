@@ -218,6 +218,39 @@ static void take_level(SSL *ssl)
         CALL(SSL_set_cipher_list(ssl, "aNULL:PSK:ALL"));
 }
 
+static void take_retry(SSL *ssl)
+{
+    CALL(SSL_set_retry_verify(ssl));
+}
+
+/* Change the result of a verification under way, and all that is known of the chain. */
+static void take_result(SSL *ssl)
+{
+    X509_STORE_CTX *store = app.verifying;
+
+    CALL(SSL_set_verify_result(ssl, X509_V_OK));
+    if (store == NULL)
+        return;
+    CALL(X509_STORE_CTX_set_error(store, X509_V_OK));
+    CALL(X509_STORE_CTX_set_cert(store, world.friend.cert));
+}
+
+/* Replace the verified chain, at its last certificate. libcrypto goes through it before. */
+static void take_chain(SSL *ssl)
+{
+    STACK_OF(X509) *chain = sk_X509_new_null();
+
+    assert_non_null(chain);
+    if (app.verifying == NULL || X509_STORE_CTX_get_error_depth(app.verifying) != 0
+        || !X509_up_ref(X509_STORE_CTX_get0_cert(app.verifying))) {
+        sk_X509_free(chain);
+        return;
+    }
+    sk_X509_push(chain, X509_STORE_CTX_get0_cert(app.verifying));
+    app_list("chain = the certificate alone");
+    CALL(X509_STORE_CTX_set0_verified_chain(app.verifying, chain));
+}
+
 static void take_nothing(SSL *ssl)
 {
 }
@@ -247,6 +280,9 @@ static void (*const takers[])(SSL *) = {
     [TAKE_SITE] = take_site,
     [TAKE_LEVEL] = take_level,
     [TAKE_EARLY] = take_early,
+    [TAKE_RETRY] = take_retry,
+    [TAKE_RESULT] = take_result,
+    [TAKE_CHAIN] = take_chain,
     [TAKE_ALL] = take_all,
 };
 

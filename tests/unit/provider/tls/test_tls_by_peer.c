@@ -152,6 +152,60 @@ static void test_pretenders(void **state)
     }
 }
 
+/* Leave the leaf alone of the verified chain. */
+static int shorten_chain(int ok, X509_STORE_CTX *ctx)
+{
+    STACK_OF(X509) *chain = sk_X509_new_null();
+
+    if (X509_STORE_CTX_get_error_depth(ctx) != 0) {
+        sk_X509_free(chain);
+        return ok;
+    }
+    assert_true(X509_up_ref(X509_STORE_CTX_get0_cert(ctx)));
+    assert_true(sk_X509_push(chain, X509_STORE_CTX_get0_cert(ctx)));
+    X509_STORE_CTX_set0_verified_chain(ctx, chain);
+    return ok;
+}
+
+/* The verify callback of an application changes the chain, which would show the mesh. Another mesh is left to it. */
+static void test_a_chain_of_the_application(void **state)
+{
+    minted one =
+        mint(&world.ca, (mint_order){.names = {{GEN_URI, "spiffe:/agent/client/dc/dc1/id/1", 0}}});
+    minted past = mint(&world.ca, (mint_order){.names = {{GEN_URI, OTHER_SERVICE, 0}},
+                                               .not_before = -MINT_DAY,
+                                               .not_after = -60});
+    minted other = mint(&world.foreign_ca, (mint_order){.names = {{GEN_URI, OTHER_SERVICE, 0}}});
+    const struct {
+        const minted *shown, *ca;
+        bool is_left_alone;
+    } rows[] = {
+        {&one, &world.ca, false}, {&past, &world.ca, false}, {&other, &world.foreign_ca, true}};
+    size_t i;
+
+    for (i = 0; i < 3 * 2; i++) {
+        OSSL_LIB_CTX *libctx;
+        SSL_CTX *server_ctx = tls_ctx_elsewhere(tls_versions[i % 2], rows[i / 2].shown, &libctx);
+        SSL_CTX *client_ctx = tls_ctx(tls_versions[i % 2], NULL);
+        tls_outcome outcome;
+
+        SSL_CTX_set_verify(client_ctx, SSL_VERIFY_PEER, shorten_chain);
+        X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(client_ctx), X509_V_FLAG_NO_CHECK_TIME);
+        assert_true(X509_STORE_add_cert(SSL_CTX_get_cert_store(client_ctx), rows[i / 2].ca->cert));
+        outcome = tls_connect(client_ctx, server_ctx);
+        if (rows[i / 2].is_left_alone)
+            assert_talked("another mesh", &outcome);
+        else
+            assert_refused("a leaf of the mesh", &outcome);
+        SSL_CTX_free(client_ctx);
+        SSL_CTX_free(server_ctx);
+        OSSL_LIB_CTX_free(libctx);
+    }
+    minted_free(&one);
+    minted_free(&past);
+    minted_free(&other);
+}
+
 /* A root of the mesh need not say whose it is. A leaf of another mesh under it is held to ours, which lists the root. */
 static void test_a_root_without_an_id(void **state)
 {
@@ -297,6 +351,7 @@ int main(void)
         cmocka_unit_test_setup(test_before_the_first_roots, tls_reset),
         cmocka_unit_test_setup(test_own_mesh, tls_reset),
         cmocka_unit_test_setup(test_pretenders, tls_reset),
+        cmocka_unit_test_setup(test_a_chain_of_the_application, tls_reset),
         cmocka_unit_test_setup(test_a_root_without_an_id, tls_reset),
         cmocka_unit_test_setup(test_sessions, tls_reset),
         cmocka_unit_test_setup(test_ordinary, tls_reset),
