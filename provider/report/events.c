@@ -99,20 +99,24 @@ static void tell_lost(const consul_event *event)
 {
     prov_family *family = prov_family_memory();
     char message[CONSUL_ERROR_TEXT_MAX + 64];
+    int64_t lost = 0;
 
-    if (event->began < atomic_load(&family->back) || atomic_exchange(&family->lost, true))
+    if (event->began < atomic_load(&family->back)
+        || !atomic_compare_exchange_strong(&family->lost, &lost, event->began))
         return;
     snprintf(message, sizeof(message), "the agent is lost: %s", event->text);
     prov_log(
         &(prov_record){.level = CONSUL_LOG_WARNING, .event = "agent_lost", .message = message});
 }
 
-static void tell_back(void)
+/* Tell that the agent answers again, unless the request began before the one that has lost it. */
+static void tell_back(const consul_event *event)
 {
     prov_family *family = prov_family_memory();
+    int64_t lost = atomic_load_explicit(&family->lost, memory_order_relaxed);
 
-    if (!atomic_load_explicit(&family->lost, memory_order_relaxed)
-        || !atomic_exchange(&family->lost, false))
+    if (lost == 0 || event->began < lost
+        || !atomic_compare_exchange_strong(&family->lost, &lost, 0))
         return;
     atomic_store(&family->back, consul_now_ms());
     prov_log(&(prov_record){
@@ -157,7 +161,7 @@ static void on_event(const consul_event *event)
         tell_lost(event);
         break;
     case CONSUL_EVENT_AGENT_BACK:
-        tell_back();
+        tell_back(event);
         break;
     case CONSUL_EVENT_LAST_KNOWN:
         tell_last_known(event);

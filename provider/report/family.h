@@ -20,11 +20,11 @@ typedef struct prov_family_set {
 } prov_family_set;
 
 typedef struct prov_family {
-    _Atomic int64_t spent_until;            /* of the allowance, in milliseconds */
-    atomic_ulong left_out;                  /* lines beyond the allowance */
-    atomic_uint governed;                   /* handshakes up to the line of the start */
-    atomic_bool lost;                       /* the agent is, */
-    _Atomic int64_t back;                   /* or has been back since, in milliseconds; or 0 */
+    _Atomic int64_t spent_until; /* of the allowance, in milliseconds */
+    atomic_ulong left_out;       /* lines beyond the allowance */
+    atomic_uint governed;        /* handshakes up to the line of the start */
+    _Atomic int64_t lost; /* begin of the request that lost the agent, in milliseconds; or 0 */
+    _Atomic int64_t back; /* the agent has been back since, in milliseconds; or 0 */
     prov_family_set sets[PROV_FAMILY_SETS]; /* the statements */
 } prov_family;
 
