@@ -44,10 +44,10 @@ class Log:
     def objects(self):
         return [json.loads(line) for line in self.path.read_text().splitlines()]
 
-    def event(self, event, text, **fields):
-        """Return the one line that says this; of a JSON line its event and its fields are checked."""
+    def event(self, event, text, most=1, **fields):
+        """Return the first line that says this, of so many at most. Of a JSON line the event and the fields are checked."""
         found = [number for number, line in enumerate(self.texts()) if re.search(text, line)]
-        assert len(found) == 1, (text, self.path.read_text())
+        assert 1 <= len(found) <= most, (text, self.path.read_text())
         if self.form == "json":
             line = self.objects()[found[0]]
             assert line["event"] == event and line["time"] and line["pid"] and line["program"], line
@@ -129,7 +129,8 @@ def test_the_life_of_a_server(own_agent, log, served):
     own_agent.launch()
     wait_until(lambda: own_agent.signs("friend"), "a leaf")
     wait_until(lambda: visit() is not None and log.has("answers again"), "its return")
-    log.event("agent_back", "^the agent answers again", level="info")
+    # A leader that lists its root some moments before it signs is lost again in between.
+    log.event("agent_back", "^the agent answers again", most=2, level="info")
 
 
 def test_a_hung_agent_is_lost(own_agent, log, served):
