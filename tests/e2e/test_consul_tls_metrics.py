@@ -156,7 +156,7 @@ def test_an_address_of_ipv6(programs):
             probe.bind(("::1", 0))
         except OSError:
             pytest.skip("this host has no IPv6")
-        port = probe.getsockname()[1]
+    port, = free_ports(1)
     exporter(programs, f"[::1]:{port}")
     with socket.create_connection(("::1", port), PATIENCE) as other:
         other.sendall(GET)

@@ -50,9 +50,10 @@ def start_nginx(programs, config, identities):
 
 def start_lighttpd(programs, config, identities):
     """Start lighttpd. Its tickets are by one key for all its ports."""
-    public_port, = free_ports(1)
+    ports = []
 
     def make(folder, port):
+        ports[:] = [port, *free_ports(1)]
         for name, text in (("connect", CONNECT), ("public", PUBLIC)):
             (folder / name).mkdir()
             (folder / name / "index.html").write_text(text)
@@ -60,11 +61,11 @@ def start_lighttpd(programs, config, identities):
         file = folder / "lighttpd.conf"
         file.write_text(LIGHTTPD.format(
             folder=folder, port=port, certificate=certificate, key=key,
-            public_port=public_port, public=public, public_key=public_key))
+            public_port=ports[1], public=public, public_key=public_key))
         return [program("lighttpd"), "-D", "-f", file]
 
     process = launch(programs, config, make, lighttpd.READY)
-    process.ports = [process.port, public_port]
+    process.ports = ports
     return process
 
 

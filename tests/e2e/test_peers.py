@@ -115,12 +115,12 @@ def normal(facts):
 
 
 def start_nginx(programs, agent, config, certificate, key, echo):
-    other, = free_ports(1)
-    access = programs.path("access")
+    access, ports = programs.path("access"), []
 
     def make(folder, port):
+        ports[:] = [port, *free_ports(1)]
         text = documented("nginx/web.conf", {
-            "listen 8443 ssl;": f"listen 127.0.0.1:{port} ssl; listen 127.0.0.1:{other} ssl;",
+            "listen 8443 ssl;": f"listen 127.0.0.1:{port} ssl; listen 127.0.0.1:{ports[1]} ssl;",
             "/etc/consul-provider/web.pem": certificate,
             "/etc/consul-provider/web.key": key,
             "root /var/www/html;": f"location / {{ proxy_pass http://127.0.0.1:{echo}; }}\n"
@@ -138,7 +138,7 @@ def start_nginx(programs, agent, config, certificate, key, echo):
         return argv
 
     process = launch(programs, config, make, nginx.READY)
-    return Web("nginx", process, [process.port, other], access.read_text)
+    return Web("nginx", process, ports, access.read_text)
 
 
 def start_apache(programs, agent, config, certificate, key, echo):
