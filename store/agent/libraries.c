@@ -17,6 +17,7 @@
 
 #include <curl/curl.h>
 #include <jansson.h>
+#include <openssl/crypto.h>
 
 #undef curl_easy_getinfo
 #undef curl_easy_setopt
@@ -187,14 +188,30 @@ static void have_jansson_cleanse(void)
         jansson.json_set_alloc_funcs(malloc, consul_cleansing_free);
 }
 
+/*
+ * Have libcurl's OpenSSL begin now, if libcurl brings another one along. OpenSSL 3 takes itself down in a handler of exit.
+ * The handler that ends our threads is installed later, and so comes first. Does what libcurl would do later.
+ */
+static void begin_other_openssl(void)
+{
+    void *found = dlsym(curl_library, "OPENSSL_init_crypto");
+    __typeof__(OPENSSL_init_crypto) *ours = OPENSSL_init_crypto, *theirs;
+
+    memcpy(&theirs, &found, sizeof(theirs));
+    if (theirs != NULL && theirs != ours)
+        theirs(OPENSSL_INIT_LOAD_CRYPTO_STRINGS, NULL); /* without an option it does nothing */
+}
+
 static void load(void)
 {
     _Static_assert(sizeof(curl) == COUNT(curl_names) * sizeof(void *), "a pointer for each name");
     curl_library = fill(&curl, curl_names, COUNT(curl_names), LIBCURL, curl_flags());
     fill(&jansson, jansson_names, COUNT(jansson_names), LIBJANSSON, RTLD_NOW | RTLD_LOCAL);
-    dlerror(); /* the host finds no error of ours */
-    if (trouble.reason == 0)
+    if (trouble.reason == 0) {
         have_jansson_cleanse();
+        begin_other_openssl();
+    }
+    dlerror(); /* the host finds no error of ours */
 }
 
 static void load_once(void)

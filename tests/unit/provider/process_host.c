@@ -12,6 +12,7 @@
 #include "unit.h"
 
 #include <dirent.h>
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <libgen.h>
 #include <limits.h>
@@ -320,6 +321,53 @@ static int end_by_cleanup(void)
     return 0;
 }
 #endif
+
+#if OPENSSL_VERSION_MAJOR >= 4
+static bool is_ending;
+
+static void begin_to_end(void)
+{
+    is_ending = true;
+}
+
+static void end_other_openssl(void)
+{
+    CHECK(is_ending);
+}
+
+/* See an OpenSSL 3 of libcurl's take itself down after handlers of exit that are installed from now on. */
+static void look_at_other_openssl(void)
+{
+    void *other = dlopen("libcrypto.so.3", RTLD_NOW | RTLD_NOLOAD);
+    void *found[] = {other == NULL ? NULL : dlsym(other, "OPENSSL_init_crypto"),
+                     other == NULL ? NULL : dlsym(other, "OPENSSL_atexit")};
+    int (*begin)(uint64_t options, const void *settings), (*at_exit)(void (*handler)(void));
+
+    memcpy(&begin, &found[0], sizeof(begin));
+    memcpy(&at_exit, &found[1], sizeof(at_exit));
+    if (begin == NULL || at_exit == NULL)
+        return;
+    atexit(begin_to_end);
+    CHECK(begin(OPENSSL_INIT_LOAD_CRYPTO_STRINGS, NULL) == 1); /* as libcurl does */
+    CHECK(at_exit(end_other_openssl) == 1);
+}
+#else
+static void look_at_other_openssl(void)
+{
+}
+#endif
+
+/* End without ever a request. */
+static int end_without_request(void)
+{
+    SSL_CTX *ctx = SSL_CTX_new(TLS_method());
+
+    CHECK(ctx != NULL);
+    SSL_CTX_free(ctx);
+    look_at_other_openssl();
+    say("ENDING\n");
+    return 0;
+}
 
 /* End without ever a watch: everything was loaded by URI. */
 static int end_without_watch(void)
@@ -700,6 +748,7 @@ static const struct {
     {"exit in a thread", end_in_thread, .by_hand = false},
     {"cleanup", end_by_cleanup, .by_hand = false},
     {"no handshake", end_without_watch, .by_hand = false},
+    {"no request", end_without_request, .by_hand = true},
     {"exit while busy", end_while_busy, .keeps_libcrypto = true},
     {"_exit while busy", end_at_once_while_busy, .by_hand = false},
     {"exit while waiting", end_while_waiting, .by_hand = false},

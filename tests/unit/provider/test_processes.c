@@ -196,6 +196,7 @@ TEST_OF(exit_at_once, "_exit", false)
 TEST_OF(exit_in_a_thread, "exit in a thread", false)
 TEST_OF(cleanup, "cleanup", false)
 TEST_OF(no_handshake, "no handshake", false)
+TEST_OF(no_request, "no request", false)
 TEST_OF(exit_while_busy, "exit while busy", false)
 TEST_OF(exit_at_once_while_busy, "_exit while busy", false)
 TEST_OF(exit_while_waiting, "exit while waiting", false)
@@ -230,6 +231,7 @@ int main(void)
         cmocka_unit_test(test_exit_in_a_thread),
         cmocka_unit_test(test_cleanup),
         cmocka_unit_test(test_no_handshake),
+        cmocka_unit_test(test_no_request),
         cmocka_unit_test(test_exit_while_busy),
         cmocka_unit_test(test_exit_at_once_while_busy),
         cmocka_unit_test(test_exit_while_waiting),
