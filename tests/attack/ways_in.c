@@ -17,7 +17,7 @@ static bool displaces_info_at_the_end(const row *r)
 {
     return (row_is_server(r) || row_is_displaced(r, AXIS_SECURITY)) && IS(INFO, INFO_INSIDE)
            && !IS(PLACE, AT_NO_PLACE) && row_is_displaced(r, AXIS_MESSAGE)
-           && row_demands_nothing(r);
+           && (row_demands_nothing(r) || row_writes_too_early(r));
 }
 
 /* Return true where a client displaces two callbacks when it gives its leaf, after the verification. */
