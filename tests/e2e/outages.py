@@ -241,6 +241,7 @@ class Relayed(Alone):
 
 class Slow(Relayed):
     title = "slow, each answer after 100 ms"
+    settings = {"authorize_timeout": "3s"}  # a child asks for three answers, and a busy host may hold it up
     leaves = ANSWERING
 
     def interfere(self):

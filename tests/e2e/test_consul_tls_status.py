@@ -176,7 +176,7 @@ def test_nginx_under_load(programs, own_agent):
             assert visits[-1].served
 
     def is_watched():
-        visit(10)
+        visit(60)  # enough to be busy, also where a look takes a second
         found = [p for p in busy_ones(programs, server) if lanes_of(p).get("intentions", {}).get("index")]
         return found if board(programs, server)["admitted_by"]["kept verdict"] > 0 else []
 

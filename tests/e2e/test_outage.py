@@ -79,7 +79,7 @@ class Subject:
     def __init__(self, programs, open_folders, outage, kind, policy):
         self.kind, self.policy = kind, policy
         self.log = programs.path(f"{kind}-{policy}.connect")
-        config = programs.config(outage.address, on_agent_loss=policy, log=self.log, **AS_SHIPPED, **outage.settings)
+        config = programs.config(outage.address, on_agent_loss=policy, log=self.log, **{**AS_SHIPPED, **outage.settings})
         identity = stand_ins.make(programs, "consul:leaf/web")
         self.process = programs.start(
             Server, [PYTHON, FOLDER / "live_server.py", kind, *identity, open_folders("empty")], config,
@@ -104,7 +104,7 @@ class ClientSubject(Subject):
     def __init__(self, programs, outage):
         self.kind, self.policy = "client", "any"
         self.log = programs.path("client.connect")
-        config = programs.config(outage.address, service="api", log=self.log, **AS_SHIPPED, **outage.settings)
+        config = programs.config(outage.address, service="api", log=self.log, **{**AS_SHIPPED, **outage.settings})
         self.process = programs.start(Process, [PYTHON, FOLDER / "live_client.py"], config, programs.leaks_allowed())
         self.process.wait_for("READY")
 

@@ -53,7 +53,7 @@ class Shop:
 
     def __init__(self, programs, outage, policy):
         self.log = programs.path("nginx.connect")
-        config = programs.config(outage.address, on_agent_loss=policy, log=self.log, **AS_SHIPPED, **outage.settings)
+        config = programs.config(outage.address, on_agent_loss=policy, log=self.log, **{**AS_SHIPPED, **outage.settings})
         self.process = nginx.start(programs, *stand_ins.make(programs, "consul:leaf/web"), ["hello"], config)
         self.friend = Visitor(programs.folder, outage.local.leaf("friend"), "friend")
 
