@@ -84,7 +84,7 @@ class World:
         return self.questions() == before
 
     def settle(self):
-        wait_until(self.unasked, "a decision that is known")
+        wait_until(self.unasked, "a decision that is known", poll=0)  # a pause would make a slow server quiet
         return self
 
     def asks_seldom(self, visit):
