@@ -14,6 +14,7 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
+#include "agent/curl_tls.h"
 #include "agent/exchange.h"
 #include "agent_fixture.h"
 #include "mint.h"
@@ -286,6 +287,8 @@ static void test_certificates_amid_lax_purposes(void **state)
     X509_PURPOSE_cleanup();
 }
 
+#define SKIPPED 77 /* to meson */
+
 static int set_up(void **state)
 {
     signal(SIGPIPE, SIG_IGN); /* the agent writes to clients that have refused it */
@@ -317,5 +320,7 @@ int main(void)
         cmocka_unit_test(test_certificates_amid_lax_purposes),
     };
 
+    if (!consul_curl_tls_is_ours()) /* skipped within a test, an agent would go on without its memory */
+        return SKIPPED;
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
