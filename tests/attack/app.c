@@ -43,6 +43,11 @@ int app_accept_all(X509_STORE_CTX *store, void *arg)
     return 1;
 }
 
+bool app_waits(void)
+{
+    return ROW_IS(&app.r, DRIVE, DRIVE_WAIT) && app.waits++ % 2 == 0;
+}
+
 /* ---- its certificate ---- */
 
 static minted load_by_uri(void)
@@ -106,18 +111,20 @@ int app_give(SSL *ssl)
 static int give_in_cert_cb(SSL *ssl, void *arg)
 {
     app_at(AT_CERT_CB, ssl);
-    return app_give(ssl);
+    return app_waits() ? -1 : app_give(ssl);
 }
 
 static int switch_in_cert_cb(SSL *ssl, void *arg)
 {
     app_at(AT_CERT_CB, ssl);
-    return CALL(SSL_set_SSL_CTX(ssl, app.ctx)) != NULL;
+    return app_waits() ? -1 : CALL(SSL_set_SSL_CTX(ssl, app.ctx)) != NULL;
 }
 
 static int give_on_request(SSL *ssl, X509 **cert, EVP_PKEY **key)
 {
     app_at(AT_CLIENT_CERT, ssl);
+    if (app_waits())
+        return -1;
     if (app.own.cert == NULL)
         return 0;
     X509_up_ref(app.own.cert);

@@ -21,6 +21,7 @@ typedef struct application {
     X509_STORE_CTX *verifying; /* borrowed: the context of a verification under way, or NULL */
     X509_STORE_CTX *look;      /* it outlives its SSL; or NULL */
     SSL_SESSION *stored;       /* in the cache that it shares with another process, or NULL */
+    int waits;                 /* calls of app_waits */
     int calls;                 /* of the place so far, in this handshake */
     int all_calls;             /* of the place, in all */
 } application;
@@ -48,6 +49,9 @@ void app_ask_for_name(SSL *ssl);
 
 /* Give the certificate to an SSL. */
 int app_give(SSL *ssl);
+
+/* Return true where a callback that may wait is to do so: at each other call. */
+bool app_waits(void);
 
 /* Do in the place of the row what it does there. */
 void app_at(enum place place, SSL *ssl);

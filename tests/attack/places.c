@@ -15,7 +15,7 @@ static int at_hello(SSL *ssl, int *alert, void *arg)
     if (ROW_IS(&app.r, GIVEN, GIVEN_IN_HELLO) && app.own.cert != NULL)
         app_give(ssl);
     app_at(AT_HELLO, ssl);
-    return SSL_CLIENT_HELLO_SUCCESS;
+    return app_waits() ? SSL_CLIENT_HELLO_RETRY : SSL_CLIENT_HELLO_SUCCESS;
 }
 
 static int at_name(SSL *ssl, int *alert, void *arg)
@@ -65,13 +65,13 @@ static void at_keylog(const SSL *ssl, const char *line)
 static int at_cert_cb(SSL *ssl, void *arg)
 {
     app_at(AT_CERT_CB, ssl);
-    return 1;
+    return app_waits() ? -1 : 1;
 }
 
 static int at_client_cert(SSL *ssl, X509 **cert, EVP_PKEY **key)
 {
     app_at(AT_CLIENT_CERT, ssl);
-    return 0;
+    return app_waits() ? -1 : 0;
 }
 
 static void at_message(int write_p, int version, int content_type, const void *buf, size_t len,

@@ -48,10 +48,11 @@ static bool takes_mode_in_hello(const row *r)
  */
 static bool is_found_late(const row *r)
 {
-    if (row_resumes_without(r) && IS(PROTOCOL, TLS_1_3))
+    bool is_late = IS(SECURITY, SECURITY_INSIDE) || row_is_displaced(r, AXIS_INFO);
+
+    if (row_looks_up_before_us(r) && (IS(SECURITY, SECURITY_INSIDE) || IS(PROTOCOL, TLS_1_3)))
         return true;
-    return row_displaces_all_but_hello(r) && row_is_displaced(r, AXIS_HELLO)
-           && row_is_displaced(r, AXIS_INFO)
+    return row_displaces_all_but_hello(r) && row_is_displaced(r, AXIS_HELLO) && is_late
            && (r->value[AXIS_GOVERNED] >= BY_STAND_IN || IS(PROTOCOL, TLS_1_3));
 }
 

@@ -183,7 +183,8 @@
     X(DRIVE_HANDSHAKE, "handshake")                                           \
     X(DRIVE_DATA, "data")     /* SSL_write and SSL_read alone */              \
     X(DRIVE_EARLY, "early")   /* SSL_read_early_data, SSL_write_early_data */ \
-    X(DRIVE_NARROW, "narrow") /* by a pipe of a few bytes */
+    X(DRIVE_NARROW, "narrow") /* by a pipe of a few bytes */                  \
+    X(DRIVE_WAIT, "wait")     /* its callbacks for certificates and hellos wait at first */
 
 /* The host name that the client asks for. */
 #define NAMES(X)                                        \

@@ -238,17 +238,18 @@ static void take_result(SSL *ssl)
 /* Replace the verified chain, at its last certificate. libcrypto goes through it before. */
 static void take_chain(SSL *ssl)
 {
-    STACK_OF(X509) *chain = sk_X509_new_null();
+    X509_STORE_CTX *store = app.verifying;
+    STACK_OF(X509) *chain;
+    X509 *cert = store == NULL ? NULL : X509_STORE_CTX_get0_cert(store);
 
-    assert_non_null(chain);
-    if (app.verifying == NULL || X509_STORE_CTX_get_error_depth(app.verifying) != 0
-        || !X509_up_ref(X509_STORE_CTX_get0_cert(app.verifying))) {
-        sk_X509_free(chain);
+    if (cert == NULL || X509_STORE_CTX_get_error_depth(store) != 0)
         return;
-    }
-    sk_X509_push(chain, X509_STORE_CTX_get0_cert(app.verifying));
+    chain = sk_X509_new_null();
+    assert_non_null(chain);
+    assert_true(X509_up_ref(cert));
+    sk_X509_push(chain, cert);
     app_list("chain = the certificate alone");
-    CALL(X509_STORE_CTX_set0_verified_chain(app.verifying, chain));
+    CALL(X509_STORE_CTX_set0_verified_chain(store, chain));
 }
 
 static void take_nothing(SSL *ssl)

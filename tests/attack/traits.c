@@ -137,7 +137,8 @@ bool row_is_without_extension(const row *r)
 
 bool row_looks_at_another(const row *r)
 {
-    return IS(LOOK, LOOK_AT_FRIEND) && !IS(PLACE, AT_NO_PLACE);
+    return (IS(LOOK, LOOK_AT_FRIEND) && !IS(PLACE, AT_NO_PLACE))
+           || (IS(TAKE, TAKE_RESULT) && IS(PLACE, AT_CHECK));
 }
 
 bool row_resumes_by_itself(const row *r)
@@ -150,9 +151,13 @@ bool row_resumes_by_itself(const row *r)
                && row_is_never_given(r)); /* it has nothing else */
 }
 
-bool row_resumes_without(const row *r)
+bool row_looks_up_before_us(const row *r)
 {
     return row_is_server(r) && row_has_session_of_others(r) && row_is_displaced(r, AXIS_SECURITY)
-           && row_is_displaced(r, AXIS_MESSAGE) && row_is_displaced(r, AXIS_HELLO)
-           && row_is_displaced(r, AXIS_INFO);
+           && row_is_displaced(r, AXIS_MESSAGE) && row_is_displaced(r, AXIS_HELLO);
+}
+
+bool row_resumes_without(const row *r)
+{
+    return row_looks_up_before_us(r) && row_is_displaced(r, AXIS_INFO);
 }

@@ -58,6 +58,9 @@ bool row_looks_at_another(const row *r);
 /* Return true where the application makes its SSL resume the session of others, or a secret. */
 bool row_resumes_by_itself(const row *r);
 
+/* Return true where a session of another server may be looked up before a callback of ours comes. */
+bool row_looks_up_before_us(const row *r);
+
 /* Return true where only the session callback is left, and a session of another server is resumed. */
 bool row_resumes_without(const row *r);
 
