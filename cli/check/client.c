@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "check/client.h"
 
+#include "base/clock.h"
+
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -35,6 +37,27 @@ static void set_patience(int fd, int milliseconds)
     setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
 }
 
+/*
+ * Repeat a step until it ends, or the patience does, and return its result. A signal interrupts a step: SIGCONT, say, after a
+ * stop of the process.
+ */
+static int repeat(int (*step)(SSL *), SSL *ssl, int patience)
+{
+    consul_deadline until = consul_deadline_after(patience);
+    int result = step(ssl);
+
+    while (result <= 0 && (SSL_want_read(ssl) || SSL_want_write(ssl)) && consul_now_ms() < until)
+        result = step(ssl);
+    return result;
+}
+
+static int read_byte(SSL *ssl)
+{
+    char byte;
+
+    return SSL_read(ssl, &byte, 1);
+}
+
 static void note_error(cli_visit *visit, SSL *ssl, int result)
 {
     unsigned long code = ERR_peek_last_error();
@@ -49,10 +72,9 @@ static void note_error(cli_visit *visit, SSL *ssl, int result)
 }
 
 /* Wait for the judgement: from TLS 1.3 on it follows the client's own handshake. */
-static void await_judgement(cli_visit *visit, SSL *ssl)
+static void await_judgement(cli_visit *visit, SSL *ssl, int patience)
 {
-    char byte;
-    int result = SSL_read(ssl, &byte, 1);
+    int result = repeat(read_byte, ssl, patience);
 
     visit->admitted = result > 0 || SSL_get_error(ssl, result) == SSL_ERROR_WANT_READ;
     if (!visit->admitted)
@@ -77,12 +99,12 @@ void cli_visit_make(cli_visit *visit, int fd, const consul_leaf *leaf, const cha
     SSL_set_cert_cb(ssl, give_leaf, &d);
     if (name != NULL)
         SSL_set_tlsext_host_name(ssl, name);
-    result = SSL_connect(ssl);
+    result = repeat(SSL_connect, ssl, patience);
     visit->cert = SSL_get1_peer_certificate(ssl);
     visit->chain = X509_chain_up_ref(SSL_get_peer_cert_chain(ssl));
     visit->connected = visit->cert != NULL;
     if (result == 1)
-        await_judgement(visit, ssl);
+        await_judgement(visit, ssl, patience);
     else
         note_error(visit, ssl, result);
     visit->demanded = d.seen;
