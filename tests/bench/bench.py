@@ -130,9 +130,6 @@ class Bench:
                     found[runtime.version] = board.measure(runtime, sides, few, few + options.handshakes)
                 elif topic == "quiet":
                     found[runtime.version] = quiet.measure(runtime, sides, options.visits)
-                    with quiet.cores_awake():
-                        self.results.setdefault("awake", {})[runtime.version] = quiet.measure(
-                            runtime, sides, options.visits)
                 elif topic == "fresh":
                     of = handshakes.fresh(runtime, sides, 2 * options.rounds)
                     found[runtime.version] = {", ".join(map(str, key)): values for key, values in of.items()}

@@ -1,31 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """One handshake with a quiet server. A client comes each 2.5 seconds, so no kept decision and no kept roots count."""
 
-import os
-import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
 
 from handshakes import CASES, SERVER_THREADS
 from peers import Server, load
 
 RATE = 0.4  # visits a second, fewer than kept roots and verdicts last
 NAMES = ("plain", "ours, server only", "ours, both sides", "ours, server only, asking")
-
-
-@contextmanager
-def cores_awake():
-    """Keep each core from sleeping, by a program that runs where nothing else wants to."""
-    def idle():
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-
-    with ExitStack() as stack:
-        for _ in range(os.cpu_count()):
-            spinner = stack.enter_context(subprocess.Popen([sys.executable, "-c", "while True: pass"], preexec_fn=idle))
-            stack.callback(spinner.kill)
-        yield
 
 
 def measure(runtime, sides, visits):

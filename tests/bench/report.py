@@ -132,15 +132,12 @@ QUIET = [case for case in quiet.NAMES if case != "plain"]
 
 
 def quiet_table(results):
-    runs = {"may sleep": results["quiet"], "awake": results.get("awake", {})}
-    rows = [(name, cores, *(f"{1000 * of[case]['median']:.2f}" for case in quiet.NAMES),
+    rows = [(name, *(f"{1000 * of[case]['median']:.2f}" for case in quiet.NAMES),
              *(f"{of[case]['median'] / of['plain']['median']:.2f}" for case in QUIET))
-            for cores, found in runs.items() for name, of in found.items()]
-    yield table("A handshake with a quiet server, in ms", (
-        "OpenSSL", "cores", *quiet.NAMES, *(f"{case}, of plain" for case in QUIET)), rows,
-        "A connection, a request and its answer, TLS 1.3, in the median. The client comes each "
-        f"{1 / quiet.RATE:.1f} seconds. *Asking* is a process that may not watch. A core that is *awake* has a program in the "
-        "background, which runs where nothing else wants to. So no thread waits until its core wakes.")
+            for name, of in results["quiet"].items()]
+    yield table("A handshake with a quiet server, in ms", ("OpenSSL", *quiet.NAMES, *(f"{case}, of plain" for case in QUIET)),
+                rows, "A connection, a request and its answer, TLS 1.3, in the median. The client comes each "
+                f"{1 / quiet.RATE:.1f} seconds. *Asking* is a process that may not watch.")
 
 
 def fresh_table(results):
