@@ -24,6 +24,8 @@ typedef struct peer_check {
     /* Not set at first: they are long, and a peer that is left to the application needs neither. */
     consul_spiffe_id id;  /* the peer's */
     consul_spiffe_id own; /* room for this end's */
+    consul_error why;     /* likewise for the reason of an attempt */
+    consul_error err;     /* the reason of a refusal */
 } peer_check;
 
 #endif

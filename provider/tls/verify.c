@@ -110,14 +110,15 @@ static int judge_by_peer(peer_check *check, consul_error *err)
     return spoil_session(check, err); /* resumed, it could not be told from one of ours */
 }
 
-static int try_chain(peer_check *check, X509 *cert, consul_error *why)
+/* Verify the peer's chain. Without success the reason is in `why` of the check. */
+static int try_chain(peer_check *check)
 {
     int purpose = SSL_is_server(check->ssl) ? X509_PURPOSE_SSL_CLIENT : X509_PURPOSE_SSL_SERVER;
 
-    *why = (consul_error){0};
-    return consul_roots_verify(check->roots, cert, check->untrusted, purpose,
+    check->why = (consul_error){0};
+    return consul_roots_verify(check->roots, check->cert, check->untrusted, purpose,
                                SSL_get_security_level(check->ssl), &check->chain, check->digest,
-                               &check->x509_error, why);
+                               &check->x509_error, &check->why);
 }
 
 static bool has_no_issuer(int x509_error)
@@ -134,8 +135,7 @@ static bool has_no_issuer(int x509_error)
 static bool leads_to_our_roots(peer_check *check)
 {
     int before = check->x509_error;
-    consul_error why;
-    bool leads = try_chain(check, check->cert, &why) || !has_no_issuer(check->x509_error);
+    bool leads = try_chain(check) || !has_no_issuer(check->x509_error);
 
     sk_X509_pop_free(check->chain, X509_free);
     check->chain = NULL;
@@ -176,21 +176,17 @@ static bool is_issued_by_the_mesh(peer_check *check, consul_error *err)
 
 static int verify_chain(peer_check *check, consul_error *err)
 {
-    X509 *cert = check->cert;
-    consul_error why;
-
     /* A raw public key (RFC 7250) comes without a certificate. */
-    if (cert == NULL)
+    if (check->cert == NULL)
         return prov_peer_refuse(check, X509_V_ERR_CERT_REJECTED, err,
                                 CONSUL_R_PEER_CERTIFICATE_MISSING,
                                 "a raw public key is no certificate");
-    if (try_chain(check, cert, &why))
+    if (try_chain(check))
         return 1;
-    if (may_be_of_a_newer_root(check, cert) && get_newer_roots(check)
-        && try_chain(check, cert, &why))
+    if (may_be_of_a_newer_root(check, check->cert) && get_newer_roots(check) && try_chain(check))
         return 1;
-    consul_error_copy(err, &why);
-    return consul_spiffe_id_of_cert(cert, &check->id, NULL)
+    consul_error_copy(err, &check->why);
+    return consul_spiffe_id_of_cert(check->cert, &check->id, NULL)
                ? consul_error_prefix(err, "a certificate of \"%s\": ", check->id.uri)
                : 0;
 }
@@ -323,7 +319,6 @@ static int verify(peer_check *check, consul_error *err)
 static int verify_in(X509_STORE_CTX *ctx, bool is_displaced)
 {
     peer_check *check = OPENSSL_malloc(sizeof(*check));
-    consul_error err = {0};
     int ok;
 
     if (check == NULL) { /* the peer is not authorized, and a governed connection is stopped */
@@ -337,7 +332,8 @@ static int verify_in(X509_STORE_CTX *ctx, bool is_displaced)
     check->is_displaced = is_displaced;
     check->ssl = X509_STORE_CTX_get_ex_data(ctx, SSL_get_ex_data_X509_STORE_CTX_idx());
     check->x509_error = X509_V_ERR_UNSPECIFIED;
-    ok = verify(check, &err);
+    check->err = (consul_error){0};
+    ok = verify(check, &check->err);
     sk_X509_pop_free(check->chain, X509_free);
     consul_roots_unref(check->roots);
     OPENSSL_free(check);

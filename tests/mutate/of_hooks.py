@@ -5,7 +5,7 @@ from mutation import Mutation, of, redundant
 
 MUTATIONS = [
     Mutation("a raw public key passes", "provider/tls/verify.c",
-             "if (cert == NULL)\n        return prov_peer_refuse(check, X509_V_ERR_CERT_REJECTED",
+             "if (check->cert == NULL)\n        return prov_peer_refuse(check, X509_V_ERR_CERT_REJECTED",
              "if (cert == NULL)\n        return 1 | prov_peer_refuse(check, X509_V_ERR_CERT_REJECTED", since=(3, 2)),
     *of("provider/tls/verify_callback.c",
         ("the application's no is not heard", "        if (tell(check, 1, depth))\n            continue;",
@@ -40,13 +40,14 @@ MUTATIONS = [
         ("a leaf with an odd URI is not looked at by itself", "        by_a_mesh |= consul_cert_may_be_of_a_mesh(check->cert);\n", "        by_a_mesh |= false;\n"),
         ("an expired leaf of the mesh is another's", " || !has_no_issuer(check->x509_error);", " || (false && has_no_issuer(check->x509_error));"),
         ("any purpose will do", "X509_PURPOSE_SSL_CLIENT : X509_PURPOSE_SSL_SERVER", "X509_PURPOSE_ANY : X509_PURPOSE_ANY"),
-        ("no newer root is looked for", "if (may_be_of_a_newer_root(check, cert) && get_newer_roots(check)",
+        ("no newer root is looked for", "if (may_be_of_a_newer_root(check, check->cert) && get_newer_roots(check)",
          "if (false && get_newer_roots(check)"),
         ("a stranger has the agent asked", "return check->x509_error != X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT\n"
          "           &&", "return true\n           ||"),
-        ("the chain's failure admits", "    consul_error_copy(err, &why);\n    return consul_spiffe_id_of_cert(cert, &check->id, NULL)\n"
-         "               ?", "    return consul_spiffe_id_of_cert(cert, &check->id, NULL)\n               ? 1 :"
-         " consul_spiffe_id_of_cert(cert, &check->id, NULL)\n               ?"),
+        ("the chain's failure admits", "    consul_error_copy(err, &check->why);\n"
+         "    return consul_spiffe_id_of_cert(check->cert, &check->id, NULL)\n               ?",
+         "    return consul_spiffe_id_of_cert(check->cert, &check->id, NULL)\n               ? 1 :"
+         " consul_spiffe_id_of_cert(check->cert, &check->id, NULL)\n               ?"),
         ("another trust domain passes",
          "if (strcmp(check->id.trust_domain, consul_roots_trust_domain(check->roots)) == 0) {", "if (true) {"),
         ("a client presents no live leaf", "if (!endpoint_present_leaf(check->end, check->ssl, err))\n        return 0;\n"
