@@ -109,7 +109,7 @@ static void tell_lost(const consul_event *event)
         &(prov_record){.level = CONSUL_LOG_WARNING, .event = "agent_lost", .message = message});
 }
 
-/* Tell that the agent answers again, unless the request began before the one that has lost it. */
+/* Tell that the agent answers again. A request from before the loss does not count. */
 static void tell_back(const consul_event *event)
 {
     prov_family *family = prov_family_memory();

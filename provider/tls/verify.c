@@ -131,7 +131,7 @@ static bool has_no_issuer(int x509_error)
            || x509_error == X509_V_ERR_CERT_SIGNATURE_FAILURE;
 }
 
-/* Return true where a root of the mesh has issued the peer's certificate, whatever else is wrong with that. */
+/* Return true where a root of the mesh has issued the peer's certificate. It may have other faults. */
 static bool leads_to_our_roots(peer_check *check)
 {
     int before = check->x509_error;

@@ -4,6 +4,7 @@
 #include <stddef.h>
 
 const char *const once_open[] = {
+    "role=client governed=service take=chain place=verify peer=odd-id",
     "governed=demand-alone protocol=TLSv1.1 given=client-hello security=ssl message=ssl "
     "session=context check=openssl mode=demand look=revives",
     "protocol=TLSv1.3 take=mode place=message look=revives peer=none",
@@ -39,6 +40,5 @@ const char *const once_open[] = {
     "security=context hello=ssl message=ssl session=removed mode=once life=cleared-site peer=expired",
     "role=client given=client-cert-cb take=certificate place=extension-added peer=named",
     "given=cert-cb take=ctx place=servername peer=other-service",
-    "role=client governed=service take=chain place=verify peer=odd-id",
     "protocol=TLSv1.1 given=switch take=certificate place=cert-cb peer=self-signed",
     NULL};

@@ -62,6 +62,8 @@ def arguments():
     for name, value in FULL.items():
         parser.add_argument("--" + name.replace("_", "-"), type=type(value))
     options = parser.parse_args()
+    if "since" in (options.topics or "").split(",") and not options.since:
+        parser.error("the topic since needs an earlier tree")
     if options.since and (options.document or options.onto):
         parser.error("a comparison with an earlier tree is no part of doc/cost")
     for name, value in (QUICK if options.quick else FULL).items():

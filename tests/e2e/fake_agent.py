@@ -50,7 +50,7 @@ class Request:
 
     @property
     def waits(self):
-        """True for a request of a watch, the only one that waits for changes."""
+        """Return true for a request of a watch. No other request waits for changes."""
         return self.query.get("wait", "1us") != "1us"
 
     @property
