@@ -417,6 +417,7 @@ static int end_while_waiting(void)
     wait_for_driver();
     CHECK(pthread_create(&thread, NULL, ask_in_vain, NULL) == 0);
     wait_for_driver();
+    WAIT_UNTIL(all_others_sleep()); /* the driver may have seen an earlier question ahead */
     say("ENDING\n");
     exit(0);
 }
@@ -432,7 +433,8 @@ static pthread_t main_thread;
 static void *interrupt(void *arg)
 {
     wait_for_driver();
-    pause_a_little(); /* it has sent its question: until it waits for the answer, too */
+    /* It has sent its question: until it waits for the answer, too. */
+    WAIT_UNTIL(all_others_sleep());
     pthread_kill(main_thread, SIGUSR1);
     return NULL;
 }
@@ -547,6 +549,8 @@ static int fork_bare(void)
 
     CHECK(pipe(to_child) == 0);
     watch();
+    /* The child would have a lock, of the allocator say, from a thread at work. */
+    WAIT_UNTIL(all_others_sleep());
     child = _Fork();
     CHECK(child >= 0);
     if (child == 0) {
