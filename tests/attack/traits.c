@@ -137,7 +137,11 @@ bool row_is_without_extension(const row *r)
 
 bool row_looks_at_another(const row *r)
 {
-    return (IS(LOOK, LOOK_AT_FRIEND) && !IS(PLACE, AT_NO_PLACE))
+    /* The SSL still has its last peer's certificate when its next handshake begins. */
+    bool is_of_the_last =
+        IS(LOOK, LOOK_INSIDE) && (IS(LIFE, LIFE_CLEARED) || IS(LIFE, LIFE_REUSED));
+
+    return ((IS(LOOK, LOOK_AT_FRIEND) || is_of_the_last) && !IS(PLACE, AT_NO_PLACE))
            || (IS(TAKE, TAKE_RESULT) && IS(PLACE, AT_CHECK));
 }
 
