@@ -117,6 +117,12 @@ void endpoint_look_at_all_next(endpoint *e)
     e->ctx = NULL; /* no SSL has that one */
 }
 
+bool endpoint_has_another_certificate(const endpoint *e, const SSL *ssl)
+{
+    return e->ctx != SSL_get_SSL_CTX(ssl) || e->current != SSL_get_certificate(ssl)
+           || e->key != SSL_get_privatekey(ssl); /* it may come after a look at its certificate */
+}
+
 /*
  * Compare the certificates of the SSL with those that were seen. Within a handshake the current certificate and key are enough. A
  * certificate or key that an SSL is given becomes the current one, and so does the choice of libssl. An application can
@@ -127,7 +133,7 @@ bool endpoint_look_at_certificates(endpoint *e, SSL *ssl, bool at_all)
     X509 *certs[ENDPOINT_CERTS_MAX], *current = SSL_get_certificate(ssl);
     const EVP_PKEY *key = SSL_get_privatekey(ssl);
     const SSL_CTX *ctx = SSL_get_SSL_CTX(ssl);
-    bool same = e->ctx == ctx && e->current == current && e->key == key;
+    bool same = !endpoint_has_another_certificate(e, ssl);
     size_t i, count;
 
     if (same && !at_all)
@@ -149,11 +155,6 @@ bool endpoint_look_at_certificates(endpoint *e, SSL *ssl, bool at_all)
     e->key = key;
     e->ctx = ctx;
     return true;
-}
-
-bool endpoint_has_another_certificate(const endpoint *e, const SSL *ssl)
-{
-    return e->ctx != SSL_get_SSL_CTX(ssl) || e->current != SSL_get_certificate(ssl);
 }
 
 bool endpoint_knows_as_ordinary(const endpoint *e, const X509 *cert)

@@ -45,7 +45,7 @@ const consul_spiffe_id *endpoint_identity(const endpoint *e, const SSL *ssl,
 /* Return true if the SSL had a certificate with a key when it was judged. */
 bool endpoint_has_certificates(const endpoint *e);
 
-/* Return true if the SSL has another certificate or context than when it was judged. */
+/* Return true if the SSL has another certificate, key or context than when it was judged. */
 bool endpoint_has_another_certificate(const endpoint *e, const SSL *ssl);
 
 /* Free all of them, with the endpoint. */

@@ -124,10 +124,10 @@ static int give_key(SSL *ssl, void *arg)
 /* OpenSSL lists no certificate without its key. The leaf is there from the start, and its key comes in the handshake. */
 static void test_a_key_that_comes_later(void **state)
 {
-    static const unsigned int displaced[] = {0, HOSTILE_SECURITY};
+    static const unsigned int displaced[] = {0, HOSTILE_SECURITY, HOSTILE_ALL};
     size_t i, v;
 
-    for (i = 0; i < 2; i++) {
+    for (i = 0; i < sizeof(displaced) / sizeof(displaced[0]); i++) {
         for (v = 0; v < 2; v++) {
             SSL_CTX *server_ctx = tls_ctx(tls_versions[v], NULL);
             SSL_CTX *client_ctxs[] = {tls_ctx_in(elsewhere, tls_versions[v], NULL),
