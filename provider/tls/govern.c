@@ -108,6 +108,15 @@ static bool forget_sessions(SSL *ssl)
     return true;
 }
 
+/* Have a client write no early data. The session that its ClientHello offers cannot be forgotten any more. */
+static void forbid_early_data(const SSL *ssl)
+{
+    SSL_SESSION *session = SSL_get_session(ssl);
+
+    if (session != NULL && SSL_SESSION_get_max_early_data(session) != 0)
+        SSL_SESSION_set_max_early_data(session, 0);
+}
+
 /* Set up a governed connection for its handshake, or stop it where it is too late. */
 static void enforce(endpoint *e, SSL *ssl)
 {
@@ -131,8 +140,10 @@ static void enforce(endpoint *e, SSL *ssl)
         else
             prov_tls_stop(ssl, "the connection could not be set up for Consul Connect");
     }
-    if (!SSL_is_server(ssl) && SSL_get_state(ssl) != TLS_ST_BEFORE)
+    if (!SSL_is_server(ssl) && SSL_get_state(ssl) != TLS_ST_BEFORE) {
+        forbid_early_data(ssl);
         endpoint_ask_for_roots_ahead(e);
+    }
     if (SSL_session_reused(ssl))
         prov_tls_stop(ssl, "a resumed session or a pre-shared key is no proof of who the peer is");
     if (endpoint_peer(e) == ENDPOINT_PEER_LEFT_ALONE)
@@ -234,20 +245,11 @@ void prov_tls_finish(endpoint *e, SSL *ssl)
         acknowledge_at_once(ssl);
 }
 
-/* Return true where a client writes early data, to a server that has not been verified in this handshake. */
-static bool is_early(const endpoint *e, const SSL *ssl)
-{
-    return prov_tls_is_governed(e) && !SSL_is_server(ssl) && !SSL_is_init_finished(ssl)
-           && !endpoint_may_finish(e, ssl);
-}
-
 /* Repeat the stop, which an application may have taken back. libssl looks at the shutdown and the BIO after this. */
 void prov_tls_notice_data(SSL *ssl, bool is_written)
 {
     endpoint *e = endpoint_find(ssl);
 
-    if (is_written && is_early(e, ssl))
-        prov_tls_stop(ssl, "a resumed session or a pre-shared key is no proof of who the peer is");
     if (e == NULL || !(endpoint_is_stopped(e) || (is_written && endpoint_is_held_back(e))))
         return;
     if (is_written)

@@ -97,7 +97,7 @@ MUTATIONS = [
          "\n        && X509_VERIFY_PARAM_set1(X509_STORE_CTX_get0_param(ctx), SSL_get0_param(ssl)) == 1", ""),
         ),
     *of("provider/tls/govern.c",
-        ("a client's early data goes out", "    if (is_written && is_early(e, ssl))\n", "    if (false && is_early(e, ssl))\n"),
+        ("a client's early data goes out", "        forbid_early_data(ssl);\n", "        (void)forbid_early_data;\n"),
         ("an application does not find its mode again", "    give_back_mode(e, ssl);\n", ""),
         ("a demand is given back as none", "endpoint_peer(e) == ENDPOINT_PEER_AUTHORIZED && endpoint_is_lenient(e)",
          "endpoint_peer(e) == ENDPOINT_PEER_AUTHORIZED"),
