@@ -104,8 +104,13 @@ static minted make_own(const row *r)
 
 int app_give(SSL *ssl)
 {
-    return CALL(SSL_use_certificate(ssl, app.own.cert)) == 1
-           && CALL(SSL_use_PrivateKey(ssl, app.own.key)) == 1;
+    if (CALL(SSL_use_certificate(ssl, app.own.cert)) != 1)
+        return 0;
+    if (ROW_IS(&app.r, BETWEEN, BETWEEN_CHAIN))
+        CALL(SSL_add1_chain_cert(ssl, world.ca.cert));
+    if (ROW_IS(&app.r, BETWEEN, BETWEEN_LIST))
+        sk_SSL_CIPHER_free(CALL(SSL_get1_supported_ciphers(ssl)));
+    return CALL(SSL_use_PrivateKey(ssl, app.own.key)) == 1;
 }
 
 static int give_in_cert_cb(SSL *ssl, void *arg)

@@ -139,6 +139,13 @@ static void show(const row *r, enum verdict verdict, const cell_result *result)
            o->app_errors, o->peer_got, o->peer_errors);
     if (verdict == CRASHED)
         printf("  status %#x\n", (unsigned int)result->status);
+    if (verdict == DIFFERS) {
+        cell_result plain = cell_run(r, true, false);
+
+        printf("  without the provider: app: %d %s%s\n  peer: %d %s\n", plain.outcome.app_got,
+               plain.outcome.app_errors, plain.outcome.reused ? ", resumed" : "",
+               plain.outcome.peer_got, plain.outcome.peer_errors);
+    }
     fflush(stdout);
 }
 
@@ -347,6 +354,8 @@ static int run_one(const char *text)
     }
     result = cell_run(&r, false, true);
     verdict = judge(&r, &result, false);
+    if (verdict == PASSED && differs(&r, &result))
+        verdict = DIFFERS;
     show(&r, verdict, &result);
     cell_stop();
     return verdict != PASSED;

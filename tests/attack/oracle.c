@@ -53,7 +53,7 @@ bool oracle_is_touched(const row *r)
 
     return (row_is_server(r) && has_none_at_first
             && (row_has_session(r) || IS(PEER, PEER_KEY) || row_resumes_by_itself(r)
-                || IS(PLACE, AT_SESSION_ID)))
+                || IS(PLACE, AT_SESSION_ID) || IS(PLACE, AT_TICKET) || IS(PLACE, AT_TICKET_KEY)))
            || (row_goes_by_peer(r)
                && (row_has_session(r) || row_is_second_handshake(r) || row_looks_at_another(r)))
            || IS(LIFE, LIFE_RENEGOTIATED_SITE);

@@ -46,6 +46,12 @@
     X(GIVEN_IN_CERT_CB, "cert-cb")                                                    \
     X(GIVEN_ON_REQUEST, "client-cert-cb") /* of a client */
 
+/* The thing that it does between the certificate and its key, when its SSL gets them. Both ask the security callback. */
+#define BETWEENS(X)                                                 \
+    X(BETWEEN_NOTHING, "nothing")                                   \
+    X(BETWEEN_CHAIN, "chain") /* as with a file of a whole chain */ \
+    X(BETWEEN_LIST, "ciphers")
+
 /* Whether and where it displaces one of our callbacks. "Inside" is the place of the axis `place`. */
 #define DISPLACED(P, X)      \
     X(P##_LEFT, "left")      \
@@ -219,6 +225,7 @@
     X(GOVERNED, "governed", GOVERNS)    \
     X(PROTOCOL, "protocol", PROTOCOLS)  \
     X(GIVEN, "given", GIVENS)           \
+    X(BETWEEN, "between", BETWEENS)     \
     X(SECURITY, "security", SECURITIES) \
     X(HELLO, "hello", HELLOS)           \
     X(MESSAGE, "message", MESSAGES)     \
@@ -241,6 +248,7 @@ enum role { ROLES(CONSTANT) };
 enum governs { GOVERNS(CONSTANT) };
 enum protocol { PROTOCOLS(CONSTANT) };
 enum given { GIVENS(CONSTANT) };
+enum between { BETWEENS(CONSTANT) };
 enum security { SECURITIES(CONSTANT) };
 enum hello { HELLOS(CONSTANT) };
 enum message { MESSAGES(CONSTANT) };

@@ -56,6 +56,7 @@ static bool is_ordinary_in_time(const row *r)
         [AT_PARSED] = true, [AT_STATUS] = true,  [AT_KEYLOG] = true,
         [AT_VERIFY] = true, [AT_CHECK] = true,   [AT_PSK] = true};
     enum place place = r->value[AXIS_PLACE];
+    bool is_given = row_is_given_late(r) || IS(GIVEN, GIVEN_IN_HELLO);
 
     if (!row_replaces_leaf(r) || r->value[AXIS_GOVERNED] >= BY_SERVICE)
         return false;
@@ -65,9 +66,12 @@ static bool is_ordinary_in_time(const row *r)
         return true;
     /* Our session callback would have come next. A switch brings the other context's security callback. */
     if ((place == AT_RESUMABLE || (place == AT_STATUS && row_is_displaced(r, AXIS_SESSION)))
-        && row_is_server(r) && (row_is_given_late(r) || displaces_until_its_choice(r))
-        && row_is_displaced(r, AXIS_SECURITY))
+        && row_is_server(r) && (is_given || displaces_until_its_choice(r))
+        && (row_is_displaced(r, AXIS_SECURITY)
+            || (IS(GIVEN, GIVEN_BY_LATE_SWITCH) && IS(PROTOCOL, TLS_1_3))))
         return true;
+    if (early[place] && IS(GIVEN, GIVEN_IN_HELLO) && row_is_displaced(r, AXIS_SECURITY))
+        return row_is_server(r);
     /* Between a switch and the certificate callback, libssl asks about signature algorithms alone. */
     if (place == AT_CERT_CB && IS(GIVEN, GIVEN_BY_SWITCH) && IS(TAKE, TAKE_CERTIFICATE)
         && (IS(SECURITY, SECURITY_ON_CTX) || IS(PROTOCOL, TLS_1_1)))
