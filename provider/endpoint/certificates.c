@@ -25,6 +25,7 @@ void endpoint_free_certificates(endpoint *e)
         X509_free(e->seen[--e->seen_count]);
     X509_free(e->current);
     X509_free(e->leaf);
+    X509_free(e->shown);
     consul_leaf_unref(e->ours);
     free_stand_in(e);
 }
@@ -176,10 +177,16 @@ bool endpoint_is_ours(const endpoint *e, const X509 *cert)
     return e->ours != NULL && cert == consul_leaf_cert(e->ours);
 }
 
+void endpoint_note_shown(endpoint *e, X509 *cert)
+{
+    if (e->shown == NULL && cert != NULL && X509_up_ref(cert))
+        e->shown = cert;
+}
+
 const consul_spiffe_id *endpoint_identity(const endpoint *e, const SSL *ssl,
                                           consul_spiffe_id *space, consul_error *err)
 {
-    const X509 *current = SSL_get_certificate(ssl);
+    const X509 *current = e->shown != NULL ? e->shown : SSL_get_certificate(ssl);
 
     if (endpoint_is_ours(e, current))
         return consul_leaf_id(e->ours);
@@ -237,6 +244,15 @@ int endpoint_present_leaf(endpoint *e, SSL *ssl, consul_error *err)
                          "OpenSSL does not accept the leaf of \"%s\"",
                          consul_leaf_id(leaf)->service);
     return ok == 1;
+}
+
+void endpoint_withdraw_leaf(endpoint *e, SSL *ssl)
+{
+    if (endpoint_has_identity(e) || !endpoint_is_ours(e, SSL_get_certificate(ssl)))
+        return;
+    SSL_certs_clear(ssl);
+    consul_leaf_unref(e->ours);
+    e->ours = NULL;
 }
 
 bool endpoint_has_certificates(const endpoint *e)

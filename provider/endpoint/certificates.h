@@ -36,7 +36,17 @@ bool endpoint_has_identity(const endpoint *e);
 int endpoint_present_leaf(endpoint *e, SSL *ssl, consul_error *err);
 
 /*
- * Return the Connect identity of this end, as its presented certificate has it; NULL on failure. Borrowed:
+ * Take the live leaf of the last handshake off an SSL that is used again. Its next server may be an ordinary one. It stays
+ * where a certificate of the application makes the SSL Connect. To be called before the handshake.
+ */
+void endpoint_withdraw_leaf(endpoint *e, SSL *ssl);
+
+/* Note the certificate that a server shows in this handshake. The first one counts. The client knows no other. */
+void endpoint_note_shown(endpoint *e, X509 *cert);
+
+/*
+ * Return the Connect identity of this end, as its presented certificate has it; NULL on failure. A server's is that of
+ * the certificate that it has shown. Borrowed:
  * from the live leaf, until another is presented, or from `space`.
  */
 const consul_spiffe_id *endpoint_identity(const endpoint *e, const SSL *ssl,

@@ -70,6 +70,13 @@ static enum endpoint_rule rule_of_server(const endpoint *e)
                                                                          : ENDPOINT_LEFT_ALONE;
 }
 
+bool endpoint_names_service(endpoint *e, SSL *ssl)
+{
+    e->has_wanted = false;
+    e->host_is_service = false;
+    return e->store != NULL && look_at_hosts(e, ssl);
+}
+
 static enum endpoint_rule rule_of_client(endpoint *e, SSL *ssl)
 {
     enum consul_demand outbound = CONSUL_DEMAND_OFF;
@@ -81,7 +88,7 @@ static enum endpoint_rule rule_of_client(endpoint *e, SSL *ssl)
         outbound = consul_store_settings(e->store)->outbound;
     if (!endpoint_has_identity(e) && outbound == CONSUL_DEMAND_OFF)
         return ENDPOINT_LEFT_ALONE;
-    names_service = e->store != NULL && look_at_hosts(e, ssl);
+    names_service = endpoint_names_service(e, ssl);
     if (endpoint_has_identity(e) || names_service || outbound == CONSUL_DEMAND_REQUIRE)
         return ENDPOINT_GOVERNED;
     return ENDPOINT_BY_PEER;
@@ -107,8 +114,6 @@ static void begin(endpoint *e, bool goes_on)
     e->reported = false;
     e->noted = false;
     e->admitted = false;
-    e->has_wanted = false;
-    e->host_is_service = false;
     e->prepared = false;
     e->saw_message = false;
     e->awaits_certificate = false;
@@ -117,6 +122,8 @@ static void begin(endpoint *e, bool goes_on)
     e->looked_at = false;
     X509_free(e->authorized);
     e->authorized = NULL;
+    X509_free(e->shown);
+    e->shown = NULL;
     e->begun = true;
 }
 
@@ -141,6 +148,8 @@ enum endpoint_rule endpoint_judge(endpoint *e, SSL *ssl)
 
     if (changed && e->held_back)
         endpoint_release(e, ssl);
+    if (is_new)
+        endpoint_withdraw_leaf(e, ssl);
     if (changed)
         begin(e, !is_new && !e->looked_at);
     changed |= endpoint_look_at_certificates(e, ssl, changed);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tls/guard.h"
 
+#include "endpoint/certificates.h"
 #include "endpoint/rule.h"
 #include "endpoint/security.h"
 #include "tls/stop.h"
@@ -32,15 +33,25 @@ bool prov_tls_authenticates(const SSL_CIPHER *cipher)
     return nid != NID_auth_null && nid != NID_auth_psk && nid != NID_auth_srp;
 }
 
+void prov_tls_note_shown(endpoint *e, const SSL *ssl, X509 *cert)
+{
+    if (SSL_is_server(ssl) && prov_tls_sends_certificate(ssl))
+        endpoint_note_shown(e, cert);
+}
+
 /*
  * Return true, and stop the connection, if a client is about to show its leaf to an unverified server. It may have been given
- * the leaf just now.
+ * the leaf just now. Or the live leaf was put there for the server of another handshake.
  */
-static bool shows_leaf_too_early(endpoint *e, SSL *ssl)
+static bool shows_leaf_too_early(endpoint *e, SSL *ssl, const X509 *cert)
 {
     if (e == NULL || SSL_is_server(ssl) || !prov_tls_sends_certificate(ssl))
         return false;
     endpoint_judge(e, ssl);
+    if (endpoint_is_ours(e, cert) && endpoint_peer(e) != ENDPOINT_PEER_AUTHORIZED) {
+        prov_tls_stop(ssl, "the live leaf is for servers of the mesh");
+        return true;
+    }
     return prov_tls_stop_unverified(ssl);
 }
 
@@ -52,8 +63,10 @@ static int on_question(const SSL *s, const SSL_CTX *ctx, int op, int bits, int n
 
     if (op == SSL_SECOP_SIGALG_CHECK && prov_tls_stop_unverified(ssl))
         return 0;
-    if (op == SSL_SECOP_EE_KEY && shows_leaf_too_early(e, ssl))
+    if (op == SSL_SECOP_EE_KEY && shows_leaf_too_early(e, ssl, other))
         return 0;
+    if (op == SSL_SECOP_EE_KEY && e != NULL)
+        prov_tls_note_shown(e, ssl, other);
     if (op == SSL_SECOP_CIPHER_CHECK && e != NULL && endpoint_rule(e) == ENDPOINT_GOVERNED
         && (!prov_tls_authenticates(other)
             || (SSL_session_reused(s) && prov_tls_stop_unverified(ssl))))

@@ -208,8 +208,10 @@ static int on_security(const SSL *s, const SSL_CTX *ctx, int op, int bits, int n
         refused =
             ssl == NULL ? refuses_all_tls() : comes_too_late(ssl, other) || is_sent_unverified(ssl);
         e = ssl == NULL ? NULL : endpoint_find(ssl);
-        if (e != NULL)
+        if (e != NULL) {
             endpoint_note_security_call(e, ssl, 0);
+            prov_tls_note_shown(e, ssl, other);
+        }
         break;
     default:
         break;

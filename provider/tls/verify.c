@@ -13,6 +13,7 @@
 #include "endpoint/certificates.h"
 #include "endpoint/endpoint.h"
 #include "endpoint/report.h"
+#include "endpoint/rule.h"
 #include "instance/instances.h"
 #include "tls/govern.h"
 #include "tls/peer_names.h"
@@ -281,6 +282,10 @@ static int verify(peer_check *check, consul_error *err)
         X509_STORE_CTX_set_error(ctx, X509_V_ERR_UNSPECIFIED);
         return 0;
     }
+    /* The application may have set the name in the handshake. OpenSSL, too, looks at it now. */
+    if (check->end != NULL && endpoint_rule(check->end) != ENDPOINT_LEFT_ALONE
+        && !SSL_is_server(check->ssl) && endpoint_names_service(check->end, check->ssl))
+        endpoint_govern(check->end);
     /* Errors of attempts on the way leave no traces. The errors raised below stay. */
     ERR_set_mark();
     if (check->end != NULL && endpoint_rule(check->end) == ENDPOINT_BY_PEER)

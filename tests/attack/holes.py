@@ -46,7 +46,7 @@ LAST_STOP = (TICKET, (GOVERN, "    if (!endpoint_may_finish(e, ssl))\n", "    if
              (SECURITY, "        refused = prov_tls_stop_unverified(ssl);\n", ""))
 
 # No question about a leaf that a client is about to show.
-LATE_LEAF = ("provider/tls/guard.c", "    if (op == SSL_SECOP_EE_KEY && shows_leaf_too_early(e, ssl))\n        return 0;\n",
+LATE_LEAF = ("provider/tls/guard.c", "    if (op == SSL_SECOP_EE_KEY && shows_leaf_too_early(e, ssl, other))\n        return 0;\n",
              "    (void)shows_leaf_too_early;\n")
 SPOILT_KEYS = (GOVERN, "    SSL_SESSION_set1_master_key(SSL_get_session(ssl), secret, sizeof(secret));\n",
                "    (void)secret;\n")
