@@ -177,10 +177,13 @@ bool endpoint_is_ours(const endpoint *e, const X509 *cert)
     return e->ours != NULL && cert == consul_leaf_cert(e->ours);
 }
 
-void endpoint_note_shown(endpoint *e, X509 *cert)
+bool endpoint_note_shown(endpoint *e, X509 *cert)
 {
-    if (e->shown == NULL && cert != NULL && X509_up_ref(cert))
+    if (e->leaf != NULL && !endpoint_is_ours(e, cert) && !consul_cert_claims_connect(cert))
+        cert = e->leaf; /* an ordinary certificate beside the leaf, which may be taken away */
+    if (e->shown == NULL && X509_up_ref(cert))
         e->shown = cert;
+    return e->shown == cert;
 }
 
 const consul_spiffe_id *endpoint_identity(const endpoint *e, const SSL *ssl,

@@ -41,8 +41,11 @@ int endpoint_present_leaf(endpoint *e, SSL *ssl, consul_error *err);
  */
 void endpoint_withdraw_leaf(endpoint *e, SSL *ssl);
 
-/* Note the certificate that a server shows in this handshake. The first one counts. The client knows no other. */
-void endpoint_note_shown(endpoint *e, X509 *cert);
+/*
+ * Note the certificate that a server shows in this handshake. Return false for another one than the first: the one that the
+ * client was shown is not known then.
+ */
+bool endpoint_note_shown(endpoint *e, X509 *cert);
 
 /*
  * Return the Connect identity of this end, as its presented certificate has it; NULL on failure. A server's is that of

@@ -72,9 +72,13 @@ static enum endpoint_rule rule_of_server(const endpoint *e)
 
 bool endpoint_names_service(endpoint *e, SSL *ssl)
 {
-    e->has_wanted = false;
+    consul_service before = e->wanted;
+
     e->host_is_service = false;
-    return e->store != NULL && look_at_hosts(e, ssl);
+    if (e->store != NULL && look_at_hosts(e, ssl))
+        return true;
+    e->wanted = before; /* a name that was asked for counts to the end */
+    return e->has_wanted;
 }
 
 static enum endpoint_rule rule_of_client(endpoint *e, SSL *ssl)
@@ -114,6 +118,8 @@ static void begin(endpoint *e, bool goes_on)
     e->reported = false;
     e->noted = false;
     e->admitted = false;
+    e->has_wanted = false;
+    e->host_is_service = false;
     e->prepared = false;
     e->saw_message = false;
     e->awaits_certificate = false;
@@ -148,7 +154,8 @@ enum endpoint_rule endpoint_judge(endpoint *e, SSL *ssl)
 
     if (changed && e->held_back)
         endpoint_release(e, ssl);
-    if (is_new)
+    /* A server may have been given its leaf for this handshake before. */
+    if (is_new || (changed && !SSL_is_server(ssl)))
         endpoint_withdraw_leaf(e, ssl);
     if (changed)
         begin(e, !is_new && !e->looked_at);

@@ -8,7 +8,10 @@
 /* Bring its rule up to date with the SSL's state, certificates and host name. */
 enum endpoint_rule endpoint_judge(endpoint *e, SSL *ssl);
 
-/* Look again at the host names that a client asks for, and return true if they name a Consul service. */
+/*
+ * Look again at the host names that a client asks for. Return true if they name a Consul service, or did before in this
+ * handshake.
+ */
 bool endpoint_names_service(endpoint *e, SSL *ssl);
 
 #endif

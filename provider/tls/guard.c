@@ -33,10 +33,13 @@ bool prov_tls_authenticates(const SSL_CIPHER *cipher)
     return nid != NID_auth_null && nid != NID_auth_psk && nid != NID_auth_srp;
 }
 
-void prov_tls_note_shown(endpoint *e, const SSL *ssl, X509 *cert)
+bool prov_tls_shows_another(endpoint *e, SSL *ssl, X509 *cert)
 {
-    if (SSL_is_server(ssl) && prov_tls_sends_certificate(ssl))
-        endpoint_note_shown(e, cert);
+    if (cert == NULL || !SSL_is_server(ssl) || !prov_tls_sends_certificate(ssl)
+        || endpoint_note_shown(e, cert) || endpoint_rule(e) != ENDPOINT_GOVERNED)
+        return false;
+    prov_tls_stop(ssl, "the application replaces its leaf while it is shown");
+    return true;
 }
 
 /*
@@ -65,8 +68,8 @@ static int on_question(const SSL *s, const SSL_CTX *ctx, int op, int bits, int n
         return 0;
     if (op == SSL_SECOP_EE_KEY && shows_leaf_too_early(e, ssl, other))
         return 0;
-    if (op == SSL_SECOP_EE_KEY && e != NULL)
-        prov_tls_note_shown(e, ssl, other);
+    if (op == SSL_SECOP_EE_KEY && e != NULL && prov_tls_shows_another(e, ssl, other))
+        return 0;
     if (op == SSL_SECOP_CIPHER_CHECK && e != NULL && endpoint_rule(e) == ENDPOINT_GOVERNED
         && (!prov_tls_authenticates(other)
             || (SSL_session_reused(s) && prov_tls_stop_unverified(ssl))))

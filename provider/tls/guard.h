@@ -16,8 +16,11 @@ void prov_tls_guard(endpoint *e, SSL *ssl);
 /* Return true while libssl makes the message with the certificate of this end. From 3.2 on it may be a compressed one. */
 bool prov_tls_sends_certificate(const SSL *ssl);
 
-/* Note the certificate that a server is about to show. Its client is judged as one of this service. */
-void prov_tls_note_shown(endpoint *e, const SSL *ssl, X509 *cert);
+/*
+ * Note the certificate that a server is about to show, as its client is judged for this service. Return true, and stop the
+ * connection, if the server has been about to show another one.
+ */
+bool prov_tls_shows_another(endpoint *e, SSL *ssl, X509 *cert);
 
 /* Return true if this cipher has its peers authenticate by certificates. */
 bool prov_tls_authenticates(const SSL_CIPHER *cipher);

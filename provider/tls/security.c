@@ -210,7 +210,7 @@ static int on_security(const SSL *s, const SSL_CTX *ctx, int op, int bits, int n
         e = ssl == NULL ? NULL : endpoint_find(ssl);
         if (e != NULL) {
             endpoint_note_security_call(e, ssl, 0);
-            prov_tls_note_shown(e, ssl, other);
+            refused = refused || prov_tls_shows_another(e, ssl, other);
         }
         break;
     default:

@@ -102,6 +102,66 @@ static void test_the_shown_leaf_decides(void **state)
     }
 }
 
+static SSL *serving;
+
+static int replace_in_store(int ok, X509_STORE_CTX *ctx)
+{
+    SSL_use_certificate(serving, open_rsa.cert);
+    return ok;
+}
+
+/* libssl verifies a server's own chain right before it asks about the certificate. Then another one would be noted. */
+static void test_no_other_leaf_while_it_is_shown(void **state)
+{
+    size_t i, v;
+
+    for (i = 0; i < 2; i++) {
+        for (v = 0; v < 2; v++) {
+            SSL_CTX *server_ctx = tls_ctx(tls_versions[v], &world.web);
+            SSL_CTX *client_ctx = tls_ctx_in(elsewhere, tls_versions[v], &world.friend);
+            SSL *client;
+            tls_outcome outcome;
+
+            X509_STORE_set_verify_cb(SSL_CTX_get_cert_store(server_ctx), replace_in_store);
+            hostile_displace(server_ctx, i == 0 ? 0 : HOSTILE_SECURITY);
+            tls_pair_with(client_ctx, server_ctx, elsewhere, true, &client, &serving);
+            outcome = tls_talk(client, serving);
+            assert_refused("replaced while it is shown", &outcome);
+            tls_close(client, serving);
+            SSL_CTX_free(client_ctx);
+            SSL_CTX_free(server_ctx);
+        }
+    }
+}
+
+/* A server shows an ordinary certificate, and has the leaf of web beside it. */
+static void test_the_leaf_beside_decides(void **state)
+{
+    static const char *const denied[] = {"\"Target\":\"web\"", NULL};
+    size_t v;
+
+    for (v = 0; v < 2; v++) {
+        SSL_CTX *server_ctx = tls_ctx(tls_versions[v], &world.web);
+        SSL_CTX *client_ctx = tls_ctx_in(elsewhere, tls_versions[v], &world.friend);
+        SSL *client, *server;
+        tls_outcome outcome;
+
+        tls_use(server_ctx, &world.site_rsa);
+        assert_int_equal(SSL_CTX_set1_sigalgs_list(client_ctx, "rsa_pss_rsae_sha256"), 1);
+        assert_int_equal(SSL_CTX_set1_client_sigalgs_list(client_ctx, "ECDSA+SHA256"), 1);
+        world.agent.denied = denied;
+        tls_pair_with(client_ctx, server_ctx, elsewhere, true, &client, &server);
+        talk_for_a_flight(client, server);
+        replace_with_key(server);
+        outcome = tls_talk(client, server);
+        assert_refused("the leaf beside is replaced", &outcome);
+        assert_contains(outcome.server_errors, "may not connect to \"web\"");
+        tls_close(client, server);
+        SSL_CTX_free(client_ctx);
+        SSL_CTX_free(server_ctx);
+    }
+}
+
 /* ---- the name of a server ---- */
 
 static void no_change(SSL *client)
@@ -118,12 +178,26 @@ static void ask_for_site(SSL *client)
     assert_int_equal(SSL_set1_host(client, "www.example"), 1);
 }
 
+static void ask_for_nobody(SSL *client)
+{
+    assert_int_equal(SSL_set1_host(client, NULL), 1);
+    assert_int_equal(SSL_set_tlsext_host_name(client, NULL), 1);
+}
+
+static void say_db(SSL *client)
+{
+    assert_int_equal(SSL_set_tlsext_host_name(client, "db.service.consul"), 1);
+}
+
 static void ask_for_friend(SSL *client)
 {
     assert_int_equal(SSL_set1_host(client, "friend.service.consul"), 1);
 }
 
-/* The name counts that is there when the server is verified, as with OpenSSL. The server is the friend. */
+/*
+ * The name counts that is there when the server is verified, as with OpenSSL. A name that is taken back counts all the same. The
+ * server is the friend.
+ */
 static void test_the_last_name_counts(void **state)
 {
     static const struct {
@@ -135,6 +209,8 @@ static void test_the_last_name_counts(void **state)
         {"the friend, then another service", ask_for_friend, ask_for_db, false},
         {"the friend, then a site", ask_for_friend, ask_for_site, false},
         {"another service, then the friend", ask_for_db, ask_for_friend, true},
+        {"another service, then nobody", ask_for_db, ask_for_nobody, false},
+        {"another service by SNI, then nobody", say_db, ask_for_nobody, false},
         {"nobody, then another service", no_change, ask_for_db, false},
         {"nobody, then the friend", no_change, ask_for_friend, true},
     };
@@ -191,6 +267,10 @@ static void test_a_late_name_governs(void **state)
 
 /* ---- the live leaf of a client ---- */
 
+static void no_info(const SSL *ssl, int where, int value)
+{
+}
+
 static int accept_all(int ok, X509_STORE_CTX *ctx)
 {
     return 1;
@@ -221,6 +301,8 @@ static tls_outcome meet_site(int version, unsigned int displaced, const minted *
     assert_non_null(SSL_get0_peer_certificate(server));
     SSL_shutdown(client);
     assert_int_equal(SSL_clear(client), 1);
+    if (displaced == HOSTILE_ALL) /* our first turn comes late then */
+        SSL_set_info_callback(client, no_info);
     if (added != NULL) {
         assert_int_equal(SSL_use_certificate(client, added->cert), 1);
         assert_int_equal(SSL_use_PrivateKey(client, added->key), 1);
@@ -241,12 +323,12 @@ static tls_outcome meet_site(int version, unsigned int displaced, const minted *
 
 static void test_a_site_sees_no_leaf(void **state)
 {
-    static const unsigned int displaced[] = {0, HOSTILE_SECURITY};
+    static const unsigned int displaced[] = {0, HOSTILE_SECURITY, HOSTILE_ALL};
     tls_outcome outcome;
     X509 *shown;
     size_t i, v;
 
-    for (i = 0; i < 2; i++) {
+    for (i = 0; i < sizeof(displaced) / sizeof(displaced[0]); i++) {
         for (v = 0; v < 2; v++) {
             outcome = meet_site(tls_versions[v], displaced[i], NULL, &shown);
             assert_talked("a site", &outcome);
@@ -283,6 +365,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_the_shown_leaf_decides, tls_reset),
+        cmocka_unit_test_setup(test_no_other_leaf_while_it_is_shown, tls_reset),
+        cmocka_unit_test_setup(test_the_leaf_beside_decides, tls_reset),
         cmocka_unit_test_setup(test_the_last_name_counts, tls_reset),
         cmocka_unit_test_setup(test_a_late_name_governs, tls_reset),
         cmocka_unit_test_setup(test_a_site_sees_no_leaf, tls_reset),
