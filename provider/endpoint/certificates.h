@@ -42,7 +42,7 @@ int endpoint_present_leaf(endpoint *e, SSL *ssl, consul_error *err);
 void endpoint_withdraw_leaf(endpoint *e, SSL *ssl);
 
 /*
- * Note the certificate that a server shows in this handshake. Return false for another one than the first: the one that the
+ * Note the certificate that a server shows in this handshake. Beside an ordinary one its leaf is noted. Return false for another one than the first: the one that the
  * client was shown is not known then.
  */
 bool endpoint_note_shown(endpoint *e, X509 *cert);

@@ -42,18 +42,19 @@ bool prov_tls_shows_another(endpoint *e, SSL *ssl, X509 *cert)
     return true;
 }
 
-/*
- * Return true, and stop the connection, if a client is about to show its leaf to an unverified server. It may have been given
- * the leaf just now. Or the live leaf was put there for the server of another handshake.
- */
-static bool shows_leaf_too_early(endpoint *e, SSL *ssl, const X509 *cert)
+bool prov_tls_shows_leaf_too_early(endpoint *e, SSL *ssl, const X509 *cert)
 {
-    if (e == NULL || SSL_is_server(ssl) || !prov_tls_sends_certificate(ssl))
+    bool is_live;
+
+    if (SSL_is_server(ssl) || !prov_tls_sends_certificate(ssl))
         return false;
-    endpoint_judge(e, ssl);
-    if (endpoint_is_ours(e, cert) && endpoint_peer(e) != ENDPOINT_PEER_AUTHORIZED) {
-        prov_tls_stop(ssl, "the live leaf is for servers of the mesh");
-        return true;
+    if (e != NULL) {
+        is_live = endpoint_is_ours(e, cert); /* of the last handshake, it may be withdrawn now */
+        endpoint_judge(e, ssl);
+        if (is_live && endpoint_peer(e) != ENDPOINT_PEER_AUTHORIZED) {
+            prov_tls_stop(ssl, "the live leaf is for servers of the mesh");
+            return true;
+        }
     }
     return prov_tls_stop_unverified(ssl);
 }
@@ -66,7 +67,7 @@ static int on_question(const SSL *s, const SSL_CTX *ctx, int op, int bits, int n
 
     if (op == SSL_SECOP_SIGALG_CHECK && prov_tls_stop_unverified(ssl))
         return 0;
-    if (op == SSL_SECOP_EE_KEY && shows_leaf_too_early(e, ssl, other))
+    if (op == SSL_SECOP_EE_KEY && prov_tls_shows_leaf_too_early(e, ssl, other))
         return 0;
     if (op == SSL_SECOP_EE_KEY && e != NULL && prov_tls_shows_another(e, ssl, other))
         return 0;

@@ -18,9 +18,15 @@ bool prov_tls_sends_certificate(const SSL *ssl);
 
 /*
  * Note the certificate that a server is about to show, as its client is judged for this service. Return true, and stop the
- * connection, if the server has been about to show another one.
+ * connection, if a governed server has been about to show another one.
  */
 bool prov_tls_shows_another(endpoint *e, SSL *ssl, X509 *cert);
+
+/*
+ * Return true, and stop the connection, if a client is about to show its leaf to an unverified server. It may have been given
+ * the leaf just now. Or the live leaf was put there for the server of another handshake.
+ */
+bool prov_tls_shows_leaf_too_early(endpoint *e, SSL *ssl, const X509 *cert);
 
 /* Return true if this cipher has its peers authenticate by certificates. */
 bool prov_tls_authenticates(const SSL_CIPHER *cipher);

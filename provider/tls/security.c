@@ -121,12 +121,6 @@ static bool __attribute__((noinline)) comes_too_late(SSL *ssl, X509 *cert)
     return true;
 }
 
-/* Return true, and stop the connection, if a governed client is about to show its leaf to an unverified server. */
-static bool is_sent_unverified(SSL *ssl)
-{
-    return !SSL_is_server(ssl) && prov_tls_sends_certificate(ssl) && prov_tls_stop_unverified(ssl);
-}
-
 /*
  * Return true if an application asks for a list before it connects. An SSL whose method has both ends is
  * not known to be client or server then. A server is asked again after its ClientHello.
@@ -205,9 +199,10 @@ static int on_security(const SSL *s, const SSL_CTX *ctx, int op, int bits, int n
     case SSL_SECOP_EE_KEY:
         if (ssl == NULL)
             note_certificate(ctx, other);
-        refused =
-            ssl == NULL ? refuses_all_tls() : comes_too_late(ssl, other) || is_sent_unverified(ssl);
+        refused = ssl == NULL ? refuses_all_tls() : comes_too_late(ssl, other);
         e = ssl == NULL ? NULL : endpoint_find(ssl);
+        if (ssl != NULL && !refused)
+            refused = prov_tls_shows_leaf_too_early(e, ssl, other);
         if (e != NULL) {
             endpoint_note_security_call(e, ssl, 0);
             refused = refused || prov_tls_shows_another(e, ssl, other);

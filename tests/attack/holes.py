@@ -46,8 +46,7 @@ LAST_STOP = (TICKET, (GOVERN, "    if (!endpoint_may_finish(e, ssl))\n", "    if
              (SECURITY, "        refused = prov_tls_stop_unverified(ssl);\n", ""))
 
 # No question about a leaf that a client is about to show.
-LATE_LEAF = ("provider/tls/guard.c", "    if (op == SSL_SECOP_EE_KEY && shows_leaf_too_early(e, ssl, other))\n        return 0;\n",
-             "    (void)shows_leaf_too_early;\n")
+LATE_LEAF = ("provider/tls/guard.c", "    if (op == SSL_SECOP_EE_KEY && prov_tls_shows_leaf_too_early(e, ssl, other))\n        return 0;\n", "")
 SPOILT_KEYS = (GOVERN, "    SSL_SESSION_set1_master_key(SSL_get_session(ssl), secret, sizeof(secret));\n",
                "    (void)secret;\n")
 
@@ -108,7 +107,7 @@ HOLES = (
     hole("a certificate that comes in the handshake is seen at its end", "given=late-switch security=context message=context session=ssl life=resumed",
          (GOVERN, "? endpoint_has_another_certificate(e, ssl)\n", "? false\n")),
     hole("a client shows its leaf to any server", "role=client given=cert-cb place=info info=inside call=eighth-on message=context check=ssl",
-         (SECURITY, " || is_sent_unverified(ssl);", ";")),
+         (SECURITY, "        if (ssl != NULL && !refused)\n", "        if (false)\n")),
     hole("a client takes its leaf back before the end", "role=client given=client-cert-cb security=ssl message=removed take=certificate place=new-session life=async",
          (GOVERN, "(where & SSL_CB_LOOP) == 0)\n        return e;", "where != SSL_CB_ACCEPT_LOOP)\n        return e;"), LATE_LEAF),
     hole("a client takes a server without a certificate", "role=client security=ssl message=removed info=inside place=new-session mode=accept ciphers=all life=async peer=none",

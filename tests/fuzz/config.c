@@ -33,13 +33,17 @@ static bool has_word(const uint8_t *data, size_t size, const char *word)
     return memmem(data, size, word, strlen(word)) != NULL;
 }
 
-/* Return true where the word of a token stands in its row alone. Other rows are shown. */
+/*
+ * Return true where the word of a token stands in its row alone. Other rows are shown. OpenSSL joins a line to the one before, after
+ * a backslash or a NUL byte.
+ */
 static bool is_secret(const uint8_t *data, size_t size)
 {
     const uint8_t *row = memmem(data, size, "\ntoken = " SECRET, strlen("\ntoken = " SECRET));
     const uint8_t *word = memmem(data, size, SECRET, strlen(SECRET));
 
-    return row != NULL && word == row + strlen("\ntoken = ")
+    return row != NULL && (row == data || row[-1] != '\\') && memchr(data, 0, size) == NULL
+           && word == row + strlen("\ntoken = ")
            && !has_word(word + 1, size - (size_t)(word + 1 - data), SECRET);
 }
 
