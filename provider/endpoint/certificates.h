@@ -42,15 +42,14 @@ int endpoint_present_leaf(endpoint *e, SSL *ssl, consul_error *err);
 void endpoint_withdraw_leaf(endpoint *e, SSL *ssl);
 
 /*
- * Note the certificate that a server shows in this handshake. Beside an ordinary one its leaf is noted. Return false for another one than the first: the one that the
- * client was shown is not known then.
+ * Note the certificate that a server shows in this handshake, or its leaf where it shows an ordinary certificate. Return false
+ * for another certificate than the first. The application has replaced it then, while libssl made the message.
  */
 bool endpoint_note_shown(endpoint *e, X509 *cert);
 
 /*
- * Return the Connect identity of this end, as its presented certificate has it; NULL on failure. A server's is that of
- * the certificate that it has shown. Borrowed:
- * from the live leaf, until another is presented, or from `space`.
+ * Return the Connect identity of this end, as its presented certificate has it; NULL on failure. A server has presented the
+ * certificate that was noted. Borrowed: from the live leaf, until another is presented, or from `space`.
  */
 const consul_spiffe_id *endpoint_identity(const endpoint *e, const SSL *ssl,
                                           consul_spiffe_id *space, consul_error *err);

@@ -42,7 +42,7 @@ struct endpoint {
     bool unusable;       /* the second of these */
     enum endpoint_rule rule;
     enum endpoint_peer peer;
-    X509 *shown; /* by a server to its client; the leaf beside an ordinary certificate; or NULL */
+    X509 *shown;             /* see endpoint_note_shown; or NULL */
     bool looked_at;          /* the peer was verified by us, with whichever result */
     X509 *authorized;        /* the certificate of the peer that was authorized, or NULL */
     bool reported;           /* the cause of its refusal */

@@ -245,11 +245,23 @@ void prov_tls_finish(endpoint *e, SSL *ssl)
         acknowledge_at_once(ssl);
 }
 
+/*
+ * Return true where a client writes early data, to a server that has not been verified in this handshake. An application may
+ * allow its session early data again, after forbid_early_data.
+ */
+static bool is_early(const endpoint *e, const SSL *ssl)
+{
+    return prov_tls_is_governed(e) && !SSL_is_server(ssl) && !SSL_is_init_finished(ssl)
+           && !endpoint_may_finish(e, ssl);
+}
+
 /* Repeat the stop, which an application may have taken back. libssl looks at the shutdown and the BIO after this. */
 void prov_tls_notice_data(SSL *ssl, bool is_written)
 {
     endpoint *e = endpoint_find(ssl);
 
+    if (is_written && is_early(e, ssl))
+        prov_tls_stop(ssl, "a resumed session or a pre-shared key is no proof of who the peer is");
     if (e == NULL || !(endpoint_is_stopped(e) || (is_written && endpoint_is_held_back(e))))
         return;
     if (is_written)

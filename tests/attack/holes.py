@@ -123,7 +123,7 @@ HOLES = (
          ("provider/tls/guard.c", "(SSL_session_reused(s) && prov_tls_stop_unverified(ssl))", "false")),
     hole("a client is given its leaf on request, and goes on", "look=revives role=client given=client-cert-cb protocol=TLSv1.3 security=context",
          LATE_LEAF),
-    hole("a client sends early data to a stranger", "role=client protocol=TLSv1.3 security=context info=inside place=info drive=early life=ticket-keys",
+    hole("a client sends early data to a stranger", "role=client protocol=TLSv1.3 security=context message=removed info=inside place=info drive=early life=ticket-keys",
          (GOVERN, "        forbid_early_data(ssl);\n", "        (void)forbid_early_data;\n")),
     hole("a server takes back that it may not write early", "drive=early protocol=TLSv1.3 take=shutdown place=between",
          ("provider/endpoint/stop.c", "SSL_SENT_SHUTDOWN);\n    endpoint_swallow(e, ssl);\n", "SSL_SENT_SHUTDOWN);\n"),

@@ -10,8 +10,8 @@ const char *const once_open[] = {
     "protocol=TLSv1.3 take=mode place=message look=revives peer=none",
     "message=context take=all place=security life=cache look=revives peer=purpose",
     "governed=empty-service message=context take=all place=security life=cache look=revives drive=data",
-    "role=client protocol=TLSv1.3 security=context info=inside place=info call=fourth-on "
-    "life=ticket-keys drive=early peer=subject",
+    "role=client protocol=TLSv1.3 security=context message=removed info=inside place=info call=fourth-on "
+    "mode=accept life=ticket-keys drive=early name=other-service",
     "message=context take=all place=info life=renegotiating peer=denied",
     "message=context take=all place=between life=renegotiating drive=data peer=denied",
     "message=context take=all place=info life=renegotiating look=revives peer=denied",
