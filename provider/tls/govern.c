@@ -224,11 +224,13 @@ static void acknowledge_at_once(const SSL *ssl)
 
 /*
  * Keep a governed server from writing until its client is authorized. A server that looks for early data
- * could write before the client's certificate has come (SSL_write_early_data).
+ * could write before the client's certificate has come (SSL_write_early_data). A client may write where it resumes a
+ * session of an ordinary server.
  */
 static void hold_back(endpoint *e, SSL *ssl)
 {
-    if (endpoint_rule(e) == ENDPOINT_LEFT_ALONE)
+    if (endpoint_rule(e) == ENDPOINT_LEFT_ALONE
+        || (!SSL_is_server(ssl) && endpoint_may_finish(e, ssl)))
         return;
     endpoint_hold_back(e, ssl);
 }
@@ -270,7 +272,7 @@ void prov_tls_notice_data(SSL *ssl, bool is_written)
         prov_tls_stop(ssl, "the connection was stopped before");
 }
 
-/* "Done" is told of a server, too, that looks for early data before the client's certificate. */
+/* "Done" is told, too, where a server looks for early data before the client's certificate, and where a client writes some. */
 static void notice_end(endpoint *e, SSL *ssl)
 {
     if (strcmp(SSL_state_string(ssl), "TED") == 0) {

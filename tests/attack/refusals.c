@@ -56,11 +56,11 @@ static bool is_found_late(const row *r)
            && (r->value[AXIS_GOVERNED] >= BY_STAND_IN || IS(PROTOCOL, TLS_1_3));
 }
 
-/* Return true for a client that sends early data. */
+/* Return true for a client that sends early data. By its peer, a session of an ordinary server is as without us. */
 static bool sends_early(const row *r)
 {
     return !row_is_server(r) && IS(PROTOCOL, TLS_1_3) && IS(DRIVE, DRIVE_EARLY)
-           && row_has_session(r);
+           && row_has_session(r) && !(row_goes_by_peer(r) && row_has_session_of_others(r));
 }
 
 /* Return true for an open connection, which does not become Connect by another handshake. */

@@ -58,25 +58,34 @@ static int in_its_own_context(X509_STORE_CTX *theirs, void *arg)
 
 typedef int verify_fn(X509_STORE_CTX *ctx, void *arg);
 
-/* Connect to a server without the provider, which shows this certificate and asks for one. */
-static tls_outcome dial(int version, const minted *shown, const minted *ca, verify_fn *verify)
+static void trust(SSL_CTX *ctx, const minted *ca)
+{
+    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
+    assert_true(X509_STORE_add_cert(SSL_CTX_get_cert_store(ctx), ca->cert));
+}
+
+/* Connect to a server without the provider, which shows this certificate and asks for one. Free the context. */
+static tls_outcome dial_by(SSL_CTX *client_ctx, int version, const minted *shown)
 {
     OSSL_LIB_CTX *libctx;
     SSL_CTX *server_ctx = tls_ctx_elsewhere(version, shown, &libctx);
-    SSL_CTX *client_ctx = tls_ctx(version, NULL);
-    tls_outcome outcome;
+    tls_outcome outcome = tls_connect(client_ctx, server_ctx);
 
-    if (verify != NULL)
-        SSL_CTX_set_cert_verify_callback(client_ctx, verify, NULL);
-    if (ca != NULL) {
-        SSL_CTX_set_verify(client_ctx, SSL_VERIFY_PEER, NULL);
-        assert_true(X509_STORE_add_cert(SSL_CTX_get_cert_store(client_ctx), ca->cert));
-    }
-    outcome = tls_connect(client_ctx, server_ctx);
     SSL_CTX_free(client_ctx);
     SSL_CTX_free(server_ctx);
     OSSL_LIB_CTX_free(libctx);
     return outcome;
+}
+
+static tls_outcome dial(int version, const minted *shown, const minted *ca, verify_fn *verify)
+{
+    SSL_CTX *client_ctx = tls_ctx(version, NULL);
+
+    if (verify != NULL)
+        SSL_CTX_set_cert_verify_callback(client_ctx, verify, NULL);
+    if (ca != NULL)
+        trust(client_ctx, ca);
+    return dial_by(client_ctx, version, shown);
 }
 
 /* The trust domain is not known before the first roots: any leaf may be of this mesh. */
@@ -184,22 +193,17 @@ static void test_a_chain_of_the_application(void **state)
     size_t i;
 
     for (i = 0; i < 3 * 2; i++) {
-        OSSL_LIB_CTX *libctx;
-        SSL_CTX *server_ctx = tls_ctx_elsewhere(tls_versions[i % 2], rows[i / 2].shown, &libctx);
         SSL_CTX *client_ctx = tls_ctx(tls_versions[i % 2], NULL);
         tls_outcome outcome;
 
         SSL_CTX_set_verify(client_ctx, SSL_VERIFY_PEER, shorten_chain);
         X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(client_ctx), X509_V_FLAG_NO_CHECK_TIME);
         assert_true(X509_STORE_add_cert(SSL_CTX_get_cert_store(client_ctx), rows[i / 2].ca->cert));
-        outcome = tls_connect(client_ctx, server_ctx);
+        outcome = dial_by(client_ctx, tls_versions[i % 2], rows[i / 2].shown);
         if (rows[i / 2].is_left_alone)
             assert_talked("another mesh", &outcome);
         else
             assert_refused("a leaf of the mesh", &outcome);
-        SSL_CTX_free(client_ctx);
-        SSL_CTX_free(server_ctx);
-        OSSL_LIB_CTX_free(libctx);
     }
     minted_free(&one);
     minted_free(&past);
@@ -228,15 +232,45 @@ static void test_a_root_without_an_id(void **state)
     minted_free(&root);
 }
 
-/* Talk with an earlier session, or NULL, and return the next one. `*reused` is true where it was resumed. */
-static SSL_SESSION *resume(SSL_CTX *client_ctx, SSL_CTX *server_ctx, SSL_SESSION *session,
-                           bool *reused)
+/* The server does not send the certificate between its leaf and the root. The application alone has it. */
+static void test_a_chain_that_is_not_sent(void **state)
+{
+    minted root = mint(NULL, (mint_order){.subject = "root", .ca = true});
+    minted issuer = mint(&root, (mint_order){.subject = "issuer", .ca = true});
+    minted one =
+        mint(&issuer, (mint_order){.names = {{GEN_URI, OTHER_SERVICE, 0}, {GEN_DNS, SITE, 0}}});
+    size_t i;
+
+    for (i = 0; i < 2 * 2; i++) {
+        SSL_CTX *client_ctx = tls_ctx(tls_versions[i % 2], NULL);
+        tls_outcome outcome;
+
+        trust(client_ctx, &root);
+        trust(client_ctx, &issuer);
+        fake_agent_reset(&world.agent, TD, i < 2 ? &world.ca : &root, NULL);
+        outcome = dial_by(client_ctx, tls_versions[i % 2], &one);
+        if (i < 2)
+            assert_talked("another mesh", &outcome);
+        else
+            assert_refused("a root that is listed", &outcome);
+    }
+    minted_free(&one);
+    minted_free(&issuer);
+    minted_free(&root);
+}
+
+/*
+ * Talk with an earlier session, or NULL, to a server that the provider does not reach. Return the next session. `*reused` is
+ * true where the earlier one was resumed.
+ */
+static SSL_SESSION *resume(SSL_CTX *client_ctx, SSL_CTX *server_ctx, OSSL_LIB_CTX *elsewhere,
+                           SSL_SESSION *session, bool *reused)
 {
     SSL_SESSION *next;
     SSL *client, *server;
     tls_outcome outcome;
 
-    tls_pair(client_ctx, server_ctx, &client, &server);
+    tls_pair_with(client_ctx, server_ctx, elsewhere, false, &client, &server);
     if (session != NULL)
         assert_true(SSL_set_session(client, session));
     outcome = tls_talk(client, server);
@@ -251,11 +285,12 @@ static SSL_SESSION *resume(SSL_CTX *client_ctx, SSL_CTX *server_ctx, SSL_SESSION
 static void test_sessions(void **state)
 {
     minted other_ca = mint_ca(OTHER_TD), other = mint_leaf(&other_ca, OTHER_TD, "web");
-    const minted *shown[] = {&world.site, &other}, *cas[] = {&world.site, &other_ca};
+    const minted *shown[] = {&world.site, &other, &world.friend};
+    const minted *cas[] = {&world.site, &other_ca, &world.ca};
     size_t v, i;
 
     for (v = 0; v < 2; v++) {
-        for (i = 0; i < 2; i++) {
+        for (i = 0; i < 3; i++) {
             OSSL_LIB_CTX *libctx;
             SSL_CTX *server_ctx = tls_ctx_elsewhere(tls_versions[v], shown[i], &libctx);
             SSL_CTX *client_ctx = tls_ctx(tls_versions[v], NULL);
@@ -264,8 +299,8 @@ static void test_sessions(void **state)
 
             SSL_CTX_set_verify(client_ctx, SSL_VERIFY_PEER, NULL);
             X509_STORE_add_cert(SSL_CTX_get_cert_store(client_ctx), cas[i]->cert);
-            first = resume(client_ctx, server_ctx, NULL, &reused);
-            second = resume(client_ctx, server_ctx, first, &reused);
+            first = resume(client_ctx, server_ctx, libctx, NULL, &reused);
+            second = resume(client_ctx, server_ctx, libctx, first, &reused);
             assert_int_equal(reused, shown[i] == &world.site);
             SSL_SESSION_free(first);
             SSL_SESSION_free(second);
@@ -276,6 +311,57 @@ static void test_sessions(void **state)
     }
     minted_free(&other);
     minted_free(&other_ca);
+}
+
+/* Return a session with this server, which was made where the provider does not reach. */
+static SSL_SESSION *session_from_elsewhere(SSL_CTX *server_ctx, OSSL_LIB_CTX *libctx)
+{
+    SSL_CTX *client_ctx = tls_ctx_in(libctx, TLS1_3_VERSION, NULL);
+    OSSL_LIB_CTX *usual = OSSL_LIB_CTX_set0_default(libctx);
+    SSL_SESSION *session;
+    bool reused;
+
+    session = resume(client_ctx, server_ctx, libctx, NULL, &reused);
+    OSSL_LIB_CTX_set0_default(usual);
+    SSL_CTX_free(client_ctx);
+    return session;
+}
+
+/* Early data goes out as without the provider, where the session is of an ordinary site. A mesh gets none. */
+static void test_early_data(void **state)
+{
+    const minted *shown[] = {&world.site, &world.stranger};
+    char line[8];
+    size_t i, len;
+
+    for (i = 0; i < 2; i++) {
+        OSSL_LIB_CTX *libctx;
+        SSL_CTX *server_ctx = tls_ctx_elsewhere(TLS1_3_VERSION, shown[i], &libctx);
+        SSL_CTX *client_ctx = tls_ctx(TLS1_3_VERSION, NULL);
+        SSL_SESSION *session;
+        SSL *client, *server;
+        tls_outcome outcome;
+
+        SSL_CTX_set_max_early_data(server_ctx, 4096);
+        session = session_from_elsewhere(server_ctx, libctx);
+        tls_pair_with(client_ctx, server_ctx, libctx, false, &client, &server);
+        assert_true(SSL_set_session(client, session));
+        SSL_write_early_data(client, "early", 5, &len);
+        assert_int_equal(SSL_read_early_data(server, line, sizeof(line), &len),
+                         i == 0 ? SSL_READ_EARLY_DATA_SUCCESS : SSL_READ_EARLY_DATA_ERROR);
+        SSL_do_handshake(client);
+        SSL_read_early_data(server, line, sizeof(line), &len);
+        outcome = tls_talk(client, server);
+        if (i == 0)
+            assert_talked("a site", &outcome);
+        else
+            assert_refused("a session with a mesh", &outcome);
+        tls_close(client, server);
+        SSL_SESSION_free(session);
+        SSL_CTX_free(client_ctx);
+        SSL_CTX_free(server_ctx);
+        OSSL_LIB_CTX_free(libctx);
+    }
 }
 
 static void test_ordinary(void **state)
@@ -353,7 +439,9 @@ int main(void)
         cmocka_unit_test_setup(test_pretenders, tls_reset),
         cmocka_unit_test_setup(test_a_chain_of_the_application, tls_reset),
         cmocka_unit_test_setup(test_a_root_without_an_id, tls_reset),
+        cmocka_unit_test_setup(test_a_chain_that_is_not_sent, tls_reset),
         cmocka_unit_test_setup(test_sessions, tls_reset),
+        cmocka_unit_test_setup(test_early_data, tls_reset),
         cmocka_unit_test_setup(test_ordinary, tls_reset),
         cmocka_unit_test_setup(test_another_in_a_second_handshake, tls_reset),
     };

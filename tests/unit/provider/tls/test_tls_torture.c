@@ -16,6 +16,7 @@
 #include <openssl/store.h>
 #include <openssl/x509v3.h>
 
+#include "hostile.h"
 #include "tls.h"
 
 #include "agent/decode.h"
@@ -70,7 +71,8 @@ static void plain_free(void *ptr, const char *file, int line)
 
 /* ---- one handshake ---- */
 
-enum arm { ARM_SERVER, ARM_CLIENT };
+/* The other server has callbacks of its own in the place of ours, for security and info. */
+enum arm { ARM_SERVER, ARM_OTHER_SERVER, ARM_CLIENT };
 
 typedef struct torture_case {
     const char *name;
@@ -85,6 +87,7 @@ static const torture_case cases[] = {
     {"denied", &world.web, &world.friend, ARM_SERVER, false},
     {"foreign", &world.web, &world.stranger, ARM_SERVER, true},
     {"nobody", &world.web, NULL, ARM_SERVER, true},
+    {"nobody, and other callbacks", &world.web, NULL, ARM_OTHER_SERVER, true},
     {"denied by a stand-in", &stand_in, &world.friend, ARM_SERVER, false},
     {"foreign to a stand-in", &stand_in, &world.stranger, ARM_SERVER, true},
     {"nobody to a stand-in", &stand_in, NULL, ARM_SERVER, true},
@@ -107,6 +110,10 @@ static void take_turn(SSL *ssl, const char *line, bool armed, bool *got)
     }
     plan.armed = false;
     ERR_clear_error();
+}
+
+static void look_on(const SSL *ssl, int where, int value)
+{
 }
 
 /* Make a context like tls_ctx, without a failed test where it fails. */
@@ -135,17 +142,21 @@ static SSL_CTX *make_ctx(int version, const minted *own, bool armed)
 /* Return true where data comes through in this case, with the failures of the plan. */
 static bool comes_through(const torture_case *one, int version)
 {
-    SSL_CTX *server_ctx = make_ctx(version, one->server, one->arm == ARM_SERVER);
+    SSL_CTX *server_ctx = make_ctx(version, one->server, one->arm != ARM_CLIENT);
     SSL_CTX *client_ctx = make_ctx(version, one->client, one->arm == ARM_CLIENT);
     bool server_got = false, client_got = false;
     SSL *server, *client;
     int round;
 
+    if (one->arm == ARM_OTHER_SERVER && server_ctx != NULL) {
+        hostile_displace(server_ctx, HOSTILE_SECURITY);
+        SSL_CTX_set_info_callback(server_ctx, look_on);
+    }
     if (server_ctx != NULL && client_ctx != NULL) {
         tls_pair(client_ctx, server_ctx, &client, &server);
         for (round = 0; round < ROUNDS; round++) {
             take_turn(client, "ping", one->arm == ARM_CLIENT, &client_got);
-            take_turn(server, "pong", one->arm == ARM_SERVER, &server_got);
+            take_turn(server, "pong", one->arm != ARM_CLIENT, &server_got);
         }
         SSL_free(client);
         SSL_free(server);
