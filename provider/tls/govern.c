@@ -272,7 +272,7 @@ void prov_tls_notice_data(SSL *ssl, bool is_written)
         prov_tls_stop(ssl, "the connection was stopped before");
 }
 
-/* "Done" is told, too, where a server looks for early data before the client's certificate, and where a client writes some. */
+/* "Done" is told, too, of a server that looks for early data, and of a client that writes some. */
 static void notice_end(endpoint *e, SSL *ssl)
 {
     if (strcmp(SSL_state_string(ssl), "TED") == 0) {

@@ -214,7 +214,6 @@ static void test_sessions_of_friends(void **state)
     }
 }
 
-/* A session from before the context had its leaf is not resumed, either. */
 /* A session that no other handshake may resume takes no place in the server's cache. */
 static void test_no_session_is_kept(void **state)
 {
@@ -232,6 +231,7 @@ static void test_no_session_is_kept(void **state)
     }
 }
 
+/* A session from before the context had its leaf is not resumed, either. */
 static void test_sessions_from_before(void **state)
 {
     size_t i, v;
