@@ -9,19 +9,9 @@
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 
-/* Look in the section only, as a provider's is read. NCONF_get_string looks above all sections, too. */
 const char *cli_conf_value(const cli_conf *conf, const char *section, const char *name)
 {
-    STACK_OF(CONF_VALUE) *rows = NCONF_get_section(conf->file.conf, section);
-    int i;
-
-    for (i = 0; i < sk_CONF_VALUE_num(rows); i++) {
-        const CONF_VALUE *row = sk_CONF_VALUE_value(rows, i);
-
-        if (strcmp(row->name, name) == 0)
-            return row->value;
-    }
-    return NULL;
+    return config_file_value(&conf->file, section, name);
 }
 
 static bool is_section(const cli_conf *conf, const char *name)

@@ -262,7 +262,7 @@ static int check_other(const config_check *check, const char *section, const cha
 static const char *identity(const config_check *check, const CONF_VALUE *row)
 {
     const char *dot = strchr(row->name, '.');
-    const char *said = NCONF_get_string(check->file.conf, row->value, "identity");
+    const char *said = config_file_value(&check->file, row->value, "identity");
 
     return said != NULL ? said : dot == NULL ? row->name : dot + 1;
 }

@@ -169,6 +169,20 @@ const char *config_file_twice(const config_file *file, const char *section)
     return NULL;
 }
 
+const char *config_file_value(const config_file *file, const char *section, const char *name)
+{
+    STACK_OF(CONF_VALUE) *rows = NCONF_get_section(file->conf, section);
+    int i;
+
+    for (i = 0; i < sk_CONF_VALUE_num(rows); i++) {
+        const CONF_VALUE *row = sk_CONF_VALUE_value(rows, i);
+
+        if (strcmp(row->name, name) == 0)
+            return row->value;
+    }
+    return NULL;
+}
+
 typedef struct visit {
     const char *name;
     config_file_fn *each;

@@ -23,6 +23,12 @@ void config_file_close(config_file *file);
 /* Return the name of a row that this section has more than once, or NULL. Borrowed from the file. */
 const char *config_file_twice(const config_file *file, const char *section);
 
+/*
+ * Return the value of a row of this section, or NULL. Borrowed from the file. NCONF_get_string looks above all sections,
+ * too, and a provider's section is not read that way.
+ */
+const char *config_file_value(const config_file *file, const char *section, const char *name);
+
 /* Call this with the value of every row of that name, in whatever section, until one returns 0. */
 typedef int config_file_fn(const char *value, void *arg);
 int config_file_each(const config_file *file, const char *name, config_file_fn *each, void *arg);

@@ -42,6 +42,8 @@ MUTATIONS = [
         ("a setting may stand among the providers", "        if (makes_a_service(row->name))\n", "        if (false)\n"),
         ("a provider may have two sections", "        if (*ours != NULL || (twice != NULL && strcmp(twice, row->name) == 0))\n", "        if (false)\n"),
         ("a file that is passed over does not matter", "        if (ok && check.section != NULL && *check.file.passed_over != '\\0')\n", "        if (false)\n"),
+        ("an identity above all sections counts", "    const char *said = config_file_value(&check->file, row->value, \"identity\");",
+         "    const char *said = NCONF_get_string(check->file.conf, row->value, \"identity\");"),
         ("a secret is shown", "    const char *shown = secret ? \"(secret)\" : row->value;", "    const char *shown = row->value;"),
         ),
     *of("provider/config/config.c",

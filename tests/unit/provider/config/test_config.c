@@ -128,6 +128,9 @@ static const struct {
     {HEAD US "token = hidden\n[hidden]\na = b\n",
      "[us] token = (secret): OpenSSL takes the value for the section [(secret)]"},
     {ROWS "db.internal = db?x=y\n", "[rows] db.internal = db?x=y: \"db?x=y\" is not <service>"},
+    {"identity = x\n" HEAD US "srvc = web\n", "[us] srvc: there is no such setting"},
+    {"identity = x\n" HEAD US "service = web\n[web]\n", "rename that section"},
+    {"identity = x\n" HEAD US "service = web\n", NULL},
     /* another application's */
     {"nodejs_conf = openssl_init\n" HEAD US "sevice = web\n", "the nearest is service"},
     {HEAD "[us]\nmodule = MODULE\nactivate = 1\n[node]\nproviders = their_providers\n"
