@@ -27,18 +27,6 @@ static consul_descriptor own_stderr = {.fd = -1}; /* known again, and never clos
 
 /* ---- a file ---- */
 
-/* Return a descriptor beyond those of the host's standard files, which may be closed; or -1. */
-static int above_stderr(int opened)
-{
-    int higher;
-
-    if (opened < 0 || opened > STDERR_FILENO)
-        return opened;
-    higher = fcntl(opened, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-    close(opened);
-    return higher;
-}
-
 /* Return true for a folder in which another user than root and this one can put files. */
 static bool is_shared(const struct stat *folder)
 {
@@ -89,7 +77,7 @@ static bool open_file(void)
     *slash = '/';
     if (folder < 0)
         return false;
-    opened = above_stderr(open_in(folder, slash + 1));
+    opened = consul_descriptor_above_stderr(open_in(folder, slash + 1));
     error = errno;
     close(folder);
     errno = error;
@@ -215,7 +203,8 @@ static bool write_quietly(int descriptor, const char *line, size_t len)
 static bool open_syslog(void)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int s = above_stderr(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    int s = consul_descriptor_above_stderr(
+        socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
 
     if (s < 0)
         return false;

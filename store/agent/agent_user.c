@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/agent_user.h"
 
+#include "base/descriptor.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/inet_diag.h>
@@ -110,7 +112,8 @@ static bool find_user(int kernel, const consul_connection *connection, uid_t *ui
 static bool find_tcp_user(const consul_connection *connection, uid_t *uid)
 {
     struct timeval patience = {.tv_sec = KERNEL_ANSWER_MS / 1000};
-    int kernel = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
+    int kernel = consul_descriptor_above_stderr(
+        socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_SOCK_DIAG));
     struct sockaddr_nl address = {.nl_family = AF_NETLINK};
     bool ok = kernel >= 0
               && setsockopt(kernel, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) == 0

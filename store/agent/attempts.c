@@ -2,6 +2,7 @@
 #include "agent/attempts.h"
 
 #include "base/clock.h"
+#include "base/descriptor.h"
 #include "base/lock.h"
 
 #include <arpa/inet.h>
@@ -47,7 +48,9 @@ static int try(const struct sockaddr *address, int type)
 {
     socklen_t len =
         address->sa_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
-    int fd = socket(address->sa_family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), error;
+    int fd = consul_descriptor_above_stderr(
+        socket(address->sa_family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    int error;
 
     if (fd < 0)
         return errno;

@@ -8,6 +8,7 @@
 #include "agent/hint.h"
 #include "agent/outcome.h"
 #include "agent/url.h"
+#include "base/descriptor.h"
 #include "base/event.h"
 
 #include <errno.h>
@@ -92,13 +93,15 @@ curl_socket_t consul_exchange_note_socket(consul_exchange *x, const struct curl_
     return fd;
 }
 
-/* Open a socket that no executed program inherits. */
+/* Open a socket that no executed program inherits. No standard file has its number. */
 static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 {
     if (consul_exchange_passes_over(arg, address))
         return CURL_SOCKET_BAD;
     return consul_exchange_note_socket(
-        arg, address, socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol));
+        arg, address,
+        consul_descriptor_above_stderr(
+            socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol)));
 }
 
 /* Return the own port of a TCP connection, or 0. */

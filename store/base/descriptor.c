@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/descriptor.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -16,6 +17,18 @@ bool consul_descriptor_take(consul_descriptor *d, int fd)
     d->dev = about.st_dev;
     d->ino = about.st_ino;
     return true;
+}
+
+int consul_descriptor_above_stderr(int opened)
+{
+    consul_descriptor low;
+    int higher;
+
+    if (opened < 0 || opened > STDERR_FILENO || !consul_descriptor_take(&low, opened))
+        return opened;
+    higher = fcntl(opened, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    consul_descriptor_close(&low);
+    return higher;
 }
 
 bool consul_descriptor_is_ours(const consul_descriptor *d)

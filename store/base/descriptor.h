@@ -22,6 +22,13 @@ extern const consul_descriptor consul_no_descriptor;
 /* Take a descriptor that has just been opened. Return false for a number without an open file. */
 bool consul_descriptor_take(consul_descriptor *d, int fd);
 
+/*
+ * Return a descriptor beyond those of the standard files, in the place of one that has just been opened. A host may
+ * have closed its standard files, and go on to write to their numbers. Its text must not become part of a request.
+ * Return -1 without one, with the errno.
+ */
+int consul_descriptor_above_stderr(int opened);
+
 /* Return true while the number still leads to the file that was opened. */
 bool consul_descriptor_is_ours(const consul_descriptor *d);
 

@@ -74,7 +74,8 @@ curl_socket_t consul_descriptors_open_socket(void *arg, curlsocktype purpose,
                                              struct curl_sockaddr *address)
 {
     consul_watch_thread *r = arg;
-    int fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+    int fd = consul_descriptor_above_stderr(
+        socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol));
     size_t i;
 
     for (i = 0; i < SOCKETS_MAX; i++) {

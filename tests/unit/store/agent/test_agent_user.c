@@ -3,8 +3,11 @@
 #include "unit.h"
 
 #include <arpa/inet.h>
+#include <dlfcn.h>
+#include <limits.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "agent/agent_user.h"
@@ -14,6 +17,23 @@ typedef struct fixture {
     int listener, client;
     consul_connection connection;
 } fixture;
+
+static int lowest_connected; /* the lowest descriptor with a connection to the kernel */
+
+typedef int connector(int, __CONST_SOCKADDR_ARG, socklen_t);
+
+/* In place of the C library's: note the descriptor. */
+__attribute__((visibility("default"))) int connect(int fd, __CONST_SOCKADDR_ARG address,
+                                                   socklen_t len)
+{
+    static connector *libcs;
+
+    if (libcs == NULL)
+        *(void **)&libcs = dlsym(RTLD_NEXT, "connect");
+    if (address.__sockaddr__->sa_family == AF_NETLINK && fd < lowest_connected)
+        lowest_connected = fd;
+    return libcs(fd, address, len);
+}
 
 static int port_of(int fd)
 {
@@ -146,6 +166,25 @@ static void test_a_connection_that_is_gone(void **state)
     assert_contains(err.text, "the kernel does not know");
 }
 
+/* A daemon has closed its standard files, and goes on to write to their numbers. */
+static void test_no_text_of_the_host_reaches_the_kernel(void **state)
+{
+    fixture *f = *state;
+    pid_t child = fork();
+    consul_error err = {0};
+    int status, known;
+
+    if (child == 0) {
+        lowest_connected = INT_MAX;
+        close_range(STDIN_FILENO, STDERR_FILENO, 0);
+        known = consul_agent_user_check(&f->connection, "me", getuid(), &err);
+        _exit(known == 1 && lowest_connected > STDERR_FILENO && lowest_connected != INT_MAX ? 0
+                                                                                            : 1);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
 static void test_values(void **state)
 {
     static const char *const wrong[] = {"",   "-1",          "4294967295", "99999999999",
@@ -173,6 +212,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_accepted_or_not, set_up_6, tear_down),
         cmocka_unit_test_setup_teardown(test_another_host, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_connection_that_is_gone, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_no_text_of_the_host_reaches_the_kernel, set_up,
+                                        tear_down),
         cmocka_unit_test(test_values),
     };
 

@@ -5,10 +5,12 @@
 #include <arpa/inet.h>
 #include <dlfcn.h>
 #include <errno.h>
+#include <limits.h>
 #include <linux/filter.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "agent/attempts.h"
@@ -63,6 +65,23 @@ __attribute__((visibility("default"))) int socket(int family, int type, int prot
     if (sockets_left > 0 && (type & SOCK_STREAM) != 0)
         sockets_left--;
     return libcs(family, type, protocol);
+}
+
+static int lowest_connected; /* the lowest descriptor with a TCP connection, or with an attempt */
+
+typedef int connector(int, __CONST_SOCKADDR_ARG, socklen_t);
+
+/* In place of the C library's: note the descriptor. */
+__attribute__((visibility("default"))) int connect(int fd, __CONST_SOCKADDR_ARG address,
+                                                   socklen_t len)
+{
+    static connector *libcs;
+
+    if (libcs == NULL)
+        *(void **)&libcs = dlsym(RTLD_NEXT, "connect");
+    if (address.__sockaddr__->sa_family == AF_INET && fd < lowest_connected)
+        lowest_connected = fd;
+    return libcs(fd, address, len);
 }
 
 static const struct sockaddr *address_of(const char *host, int port)
@@ -161,6 +180,41 @@ static void test_no_program_inherits_a_socket(void **state)
     assert_int_equal(inheritable, 0);
 }
 
+/* Make a request without standard files, in a child. Return true where it had no connection by one of their numbers. */
+static bool ask_without_files(agent_fixture *f, int outcome)
+{
+    pid_t child = fork();
+    int status, ok;
+
+    if (child == 0) {
+        consul_error err = {0};
+
+        lowest_connected = INT_MAX;
+        close_range(STDIN_FILENO, STDERR_FILENO, 0);
+        ok = ask(f, &err);
+        _exit(ok == outcome && lowest_connected > STDERR_FILENO && lowest_connected != INT_MAX ? 0
+                                                                                               : 1);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return status == 0;
+}
+
+/* A daemon has closed its standard files, and goes on to write to their numbers. */
+static void test_no_text_of_the_host_reaches_the_agent(void **state)
+{
+    assert_true(ask_without_files(*state, 1));
+}
+
+/* Likewise where the addresses of an agent that does not listen are tried one by one. */
+static void test_no_text_of_the_host_reaches_an_address_that_is_tried(void **state)
+{
+    agent_fixture *f = *state;
+
+    dead_count = 2;
+    snprintf(f->address, sizeof(f->address), "agent.test:1"); /* no program listens there */
+    assert_true(ask_without_files(f, 0));
+}
+
 /* The agent may be at an address for which this process has no socket. */
 static void test_a_shortage_after_a_refusal(void **state)
 {
@@ -189,6 +243,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_the_dead_one_alone, agent_set_up, agent_tear_down),
         cmocka_unit_test_setup_teardown(test_no_program_inherits_a_socket, agent_set_up,
                                         agent_tear_down),
+        cmocka_unit_test_setup_teardown(test_no_text_of_the_host_reaches_the_agent, agent_set_up,
+                                        agent_tear_down),
+        cmocka_unit_test_setup_teardown(test_no_text_of_the_host_reaches_an_address_that_is_tried,
+                                        agent_set_up, agent_tear_down),
         cmocka_unit_test_setup_teardown(test_a_shortage_after_a_refusal, agent_set_up,
                                         agent_tear_down),
     };

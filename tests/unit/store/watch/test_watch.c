@@ -2,6 +2,7 @@
 /* The watch: its start and its end, its requests, and the entries that it vouches for. */
 #include "agent/slot.h"
 #include "base/lock.h"
+#include "watch/descriptors.h"
 #include "watch/load.h"
 #include "watch/process.h"
 #include "watch/thread.h"
@@ -897,6 +898,26 @@ static void test_closed_descriptors(void **state)
     }
 }
 
+/* A daemon closes its standard files, and goes on to write to their numbers. */
+static void test_no_text_of_the_host_reaches_the_agent(void **state)
+{
+    struct curl_sockaddr address = {.family = AF_INET, .socktype = SOCK_STREAM};
+    pid_t child = fork();
+    int status;
+
+    if (child == 0) {
+        consul_watch_thread thread = {0};
+
+        consul_descriptors_init(&thread);
+        close_range(STDIN_FILENO, STDERR_FILENO, 0);
+        _exit(consul_descriptors_open_socket(&thread, CURLSOCKTYPE_IPCXN, &address) > STDERR_FILENO
+                  ? 0
+                  : 1);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
 static atomic_bool may_end;
 
 static void *close_watch(void *arg)
@@ -1002,6 +1023,7 @@ int main(void)
         TEST(test_fork_while_it_works),
         TEST(test_descriptors_end_with_exec),
         TEST(test_closed_descriptors),
+        cmocka_unit_test(test_no_text_of_the_host_reaches_the_agent),
         TEST(test_two_that_end_it),
         TEST(test_cancelled_threads),
         TEST(test_an_agent_that_panics),
