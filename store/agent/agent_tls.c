@@ -4,6 +4,7 @@
 #include "base/name.h"
 #include "identity/cert.h"
 #include "identity/cert_text.h"
+#include "identity/spiffe.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -42,6 +43,11 @@ static int verify_chain(X509_STORE_CTX *ctx)
         return 0;
     }
     ok = X509_verify_cert(ctx);
+    /* The CA of agents may be Connect's, and each service has a leaf of that. */
+    if (ok > 0 && !consul_cert_may_be_of_an_agent(X509_STORE_CTX_get0_cert(ctx))) {
+        X509_STORE_CTX_set_error(ctx, X509_V_ERR_APPLICATION_VERIFICATION);
+        return 0;
+    }
     if (ok <= 0 || consul_chain_serves(X509_STORE_CTX_get0_chain(ctx), X509_PURPOSE_SSL_SERVER))
         return ok;
     X509_STORE_CTX_set_error(ctx, X509_V_ERR_INVALID_PURPOSE);
@@ -59,7 +65,10 @@ static int verify_agent(X509_STORE_CTX *ctx, void *exchange)
 
     if (ok > 0 || cert == NULL)
         return ok;
-    if (error == X509_V_ERR_CERT_HAS_EXPIRED || error == X509_V_ERR_CERT_NOT_YET_VALID) {
+    if (error == X509_V_ERR_APPLICATION_VERIFICATION) {
+        snprintf(x->untrusted, sizeof(x->untrusted),
+                 "it is a leaf of the mesh, and not an agent's");
+    } else if (error == X509_V_ERR_CERT_HAS_EXPIRED || error == X509_V_ERR_CERT_NOT_YET_VALID) {
         consul_cert_date(X509_get0_notBefore(cert), from);
         consul_cert_date(X509_get0_notAfter(cert), until);
         consul_time_text(time(NULL), now);

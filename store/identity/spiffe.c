@@ -244,3 +244,26 @@ bool consul_cert_may_be_of_a_mesh(const X509 *cert)
 {
     return any_uri_claims(cert, "spiffe:", claims_anything, NULL);
 }
+
+static bool starts_with(const unsigned char *text, size_t len, const char *start)
+{
+    return len >= strlen(start) && memcmp(text, start, strlen(start)) == 0;
+}
+
+/* Return true where Consul issues no such URI to an agent. An agent's path is [/ap/P]/agent/..., and no service's begins so. */
+static bool is_not_an_agent(const unsigned char *id, size_t len, const char *trust_domain)
+{
+    const unsigned char *end = id + len, *path;
+
+    if (!starts_with(id, len, "//"))
+        return true;
+    path = memchr(id + 2, '/', len - 2);
+    if (path != NULL && starts_with(path, (size_t)(end - path), "/ap/"))
+        path = memchr(path + 4, '/', (size_t)(end - path) - 4);
+    return path == NULL || !starts_with(path, (size_t)(end - path), "/agent/");
+}
+
+bool consul_cert_may_be_of_an_agent(const X509 *cert)
+{
+    return !any_uri_claims(cert, "spiffe:", is_not_an_agent, NULL);
+}

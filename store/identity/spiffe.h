@@ -53,4 +53,10 @@ bool consul_cert_claims_trust_domain(const X509 *cert, const char *trust_domain)
  */
 bool consul_cert_may_be_of_a_mesh(const X509 *cert);
 
+/*
+ * Return true where a certificate may be an agent's. It has no such URI, or an agent's alone, as Consul issues it by
+ * auto_encrypt or auto_config. A service can have Consul sign any DNS name and address for its leaf.
+ */
+bool consul_cert_may_be_of_an_agent(const X509 *cert);
+
 #endif

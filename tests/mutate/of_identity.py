@@ -5,6 +5,8 @@ from mutation import of, redundant
 
 MUTATIONS = [
     *of("store/identity/spiffe.c",
+        ("an agent in a partition is none", "    if (path != NULL && starts_with(path, (size_t)(end - path), \"/ap/\"))\n", "    if (false)\n"),
+        ("an ID without a trust domain is an agent's", "    if (!starts_with(id, len, \"//\"))\n", "    if (false)\n"),
         ("a CA is a leaf", "    if ((X509_get_extension_flags(x) & (EXFLAG_CA | EXFLAG_INVALID)) != 0)", "    if (false)"),
         ("a signer of certificates is a leaf", "(KU_KEY_CERT_SIGN | KU_CRL_SIGN)) != 0 || ", "0u) != 0 || "),
         ("a leaf needs no signature", " || (usage & KU_DIGITAL_SIGNATURE) == 0)", ")"),

@@ -20,6 +20,7 @@
 #include "mint.h"
 
 #define NAME "agent.test"
+#define ID "spiffe://11111111-2222-3333-4444-555555555555.consul"
 
 static minted ca, foreign_ca, weak_ca, narrow_ca;
 
@@ -170,6 +171,43 @@ static const struct {
      false,
      "purpose"},
     {"of a CA for another usage", &narrow_ca, {.names = AT_NAME}, false, "purpose"},
+    {"of an agent, by auto_encrypt",
+     &ca,
+     {.names = {{GEN_DNS, NAME, 0}, {GEN_URI, ID "/agent/client/dc/dc1/id/1", 0}}},
+     true,
+     NULL},
+    {"of an agent in a partition",
+     &ca,
+     {.names = {{GEN_DNS, NAME, 0}, {GEN_URI, ID "/ap/p/agent/client/dc/dc1/id/1", 0}}},
+     true,
+     NULL},
+    {"of a service",
+     &ca,
+     {.names = {{GEN_DNS, NAME, 0}, {GEN_URI, ID "/ns/default/dc/dc1/svc/evil", 0}}},
+     false,
+     "leaf of the mesh"},
+    {"of a service in a partition",
+     &ca,
+     {.names = {{GEN_DNS, NAME, 0}, {GEN_URI, ID "/ap/agent/ns/default/dc/dc1/svc/evil", 0}}},
+     false,
+     "leaf of the mesh"},
+    {"of a gateway",
+     &ca,
+     {.names = {{GEN_DNS, NAME, 0}, {GEN_URI, ID "/gateway/mesh/dc/dc1", 0}}},
+     false,
+     "leaf of the mesh"},
+    {"without a trust domain",
+     &ca,
+     {.names = {{GEN_DNS, NAME, 0}, {GEN_URI, "spiffe:/x/agent/client/dc/dc1/id/1", 0}}},
+     false,
+     "leaf of the mesh"},
+    {"of an agent and of a service",
+     &ca,
+     {.names = {{GEN_DNS, NAME, 0},
+                {GEN_URI, ID "/agent/client/dc/dc1/id/1", 0},
+                {GEN_URI, "SPIFFE://evil", 0}}},
+     false,
+     "leaf of the mesh"},
     {"of another name", &ca, {.names = {{GEN_DNS, "web.test", 0}}}, false, "agent.test"},
 };
 
