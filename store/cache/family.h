@@ -6,6 +6,7 @@
  * Trust: a process uses the memory only while it is of the user that has made it. So a child that has another user
  * neither believes nor tells. A sibling of the same user that is taken over can tell a lie. It has the same token, asks
  * for the same leaf and takes connections of the same service. It can therefore admit any peer to that service anyway.
+ * A child of another user that is taken over can tell a lie, too, as it has inherited the memory. SECURITY.md says so.
  * The key of a leaf is in the memory. Each of these processes has the token for it anyway.
  *
  * Each process may end at any moment. So there is no lock, and each member is atomic. A seal covers an answer. A reader
