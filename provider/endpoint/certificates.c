@@ -23,9 +23,9 @@ void endpoint_free_certificates(endpoint *e)
 {
     while (e->seen_count > 0)
         X509_free(e->seen[--e->seen_count]);
-    X509_free(e->current);
-    X509_free(e->leaf);
-    X509_free(e->shown);
+    endpoint_drop(&e->current);
+    endpoint_drop(&e->leaf);
+    endpoint_drop(&e->shown);
     consul_leaf_unref(e->ours);
     free_stand_in(e);
 }
@@ -53,6 +53,17 @@ static void take_stand_in(endpoint *e, const consul_uri *uri)
     e->leaf = NULL;
 }
 
+/* Take a certificate that is a stand-in, and return true. Return false for another one. */
+static bool take_if_stand_in(endpoint *e, const X509 *cert)
+{
+    consul_uri uri;
+    bool is_one = consul_cert_stands_in(cert, &uri);
+
+    if (is_one)
+        take_stand_in(e, &uri);
+    return is_one;
+}
+
 /* List the certificates that this SSL may present. OpenSSL can be asked for the current one only. */
 static size_t list_certificates(SSL *ssl, X509 *certs[ENDPOINT_CERTS_MAX])
 {
@@ -64,7 +75,7 @@ static size_t list_certificates(SSL *ssl, X509 *certs[ENDPOINT_CERTS_MAX])
          more == 1 && count < ENDPOINT_CERTS_MAX;
          more = SSL_set_current_cert(ssl, SSL_CERT_SET_NEXT))
         certs[count++] = SSL_get_certificate(ssl);
-    if (current != NULL)
+    if (current != NULL && SSL_get_certificate(ssl) != current)
         SSL_select_current_cert(ssl, current);
     return count;
 }
@@ -87,16 +98,14 @@ bool endpoint_ssl_has(SSL *ssl, const X509 *cert)
 static void find_identity(endpoint *e, X509 *const certs[], size_t count, const X509 *current)
 {
     X509 *leaf = NULL;
-    consul_uri uri;
     size_t i;
 
     for (i = 0; i < count; i++) {
         X509 *cert = certs[i];
 
-        if (endpoint_is_ours(e, cert))
+        if (endpoint_is_ours(e, cert) || consul_cert_is_plain(cert))
             continue;
-        if (consul_cert_stands_in(cert, &uri)) {
-            take_stand_in(e, &uri);
+        if (take_if_stand_in(e, cert)) {
             leaf = NULL;
             break;
         }
@@ -124,38 +133,57 @@ bool endpoint_has_another_certificate(const endpoint *e, const SSL *ssl)
            || e->key != SSL_get_privatekey(ssl); /* it may come after a look at its certificate */
 }
 
-/*
- * Compare the certificates of the SSL with those that were seen. Within a handshake the current certificate and key are enough. A
- * certificate or key that an SSL is given becomes the current one, and so does the choice of libssl. An application can
- * make another one the current one again. So a server is looked at as a whole after its choice: see prov_tls_arm_anew.
- */
-bool endpoint_look_at_certificates(endpoint *e, SSL *ssl, bool at_all)
+/* Keep the certificates that were seen. */
+static void keep_seen(endpoint *e, X509 *const certs[], size_t count)
 {
-    X509 *certs[ENDPOINT_CERTS_MAX], *current = SSL_get_certificate(ssl);
-    const EVP_PKEY *key = SSL_get_privatekey(ssl);
-    const SSL_CTX *ctx = SSL_get_SSL_CTX(ssl);
-    bool same = !endpoint_has_another_certificate(e, ssl);
-    size_t i, count;
+    size_t i;
 
-    if (same && !at_all)
-        return false;
-    count = list_certificates(ssl, certs);
-    if (same && e->seen_count == count && memcmp(e->seen, certs, count * sizeof(certs[0])) == 0)
-        return false;
-    find_identity(e, certs, count, current);
     for (i = 0; i < count; i++)
         X509_up_ref(certs[i]);
     while (e->seen_count > 0)
         X509_free(e->seen[--e->seen_count]);
     memcpy(e->seen, certs, count * sizeof(certs[0]));
     e->seen_count = count;
-    if (current != NULL)
-        X509_up_ref(current);
-    X509_free(e->current);
-    e->current = current;
-    e->key = key;
-    e->ctx = ctx;
+}
+
+/*
+ * Compare all certificates of the SSL with those that were seen; `same` if the current one is. Not inlined, as most calls of
+ * endpoint_look_at_certificates would pay for this frame.
+ */
+static bool __attribute__((noinline)) look_at_all(endpoint *e, SSL *ssl, bool same)
+{
+    X509 *certs[ENDPOINT_CERTS_MAX], *current = SSL_get_certificate(ssl);
+    size_t count = list_certificates(ssl, certs);
+    bool are_same = e->seen_count == count && memcmp(e->seen, certs, count * sizeof(certs[0])) == 0;
+
+    if (same && are_same)
+        return false;
+    find_identity(e, certs, count, current);
+    if (!are_same)
+        keep_seen(e, certs, count);
+    if (e->current != current) {
+        if (current != NULL)
+            X509_up_ref(current);
+        endpoint_drop(&e->current);
+        e->current = current;
+    }
+    e->key = SSL_get_privatekey(ssl);
+    e->ctx = SSL_get_SSL_CTX(ssl);
     return true;
+}
+
+/*
+ * Look at all certificates where the current one is another one. Within a handshake the current certificate and key are enough. A
+ * certificate or key that an SSL is given becomes the current one, and so does the choice of libssl. An application can
+ * make another one the current one again. So a server is looked at as a whole after its choice: see prov_tls_arm_anew.
+ */
+bool endpoint_look_at_certificates(endpoint *e, SSL *ssl, bool at_all)
+{
+    bool same = !endpoint_has_another_certificate(e, ssl);
+
+    if (same && !at_all)
+        return false;
+    return look_at_all(e, ssl, same);
 }
 
 bool endpoint_knows_as_ordinary(const endpoint *e, const X509 *cert)

@@ -25,6 +25,10 @@ struct endpoint {
     X509 *leaf;                 /* a Connect leaf, presented as it is */
     const consul_uri *stand_in; /* the URI of a stand-in, or by which `leaf` was loaded */
 
+    char other_host[64]; /* a host name that asks for no service, if it has room */
+    unsigned
+        other_host_of; /* the instances that say so, see prov_instances_generation; 0 for none */
+
     /* Of the handshake that is going on: */
     bool begun; /* the fields below are set */
     bool stopped;
@@ -54,5 +58,13 @@ struct endpoint {
     consul_service wanted;
     bool host_is_service; /* the SPIFFE ID answers the host check that was left to OpenSSL */
 };
+
+/* Free a certificate. It is NULL mostly, which X509_free finds out late. */
+static inline void endpoint_drop(X509 **cert)
+{
+    if (*cert != NULL)
+        X509_free(*cert);
+    *cert = NULL;
+}
 
 #endif

@@ -2,7 +2,6 @@
 #include "base/name.h"
 
 #include <string.h>
-#include <strings.h>
 
 #define LABEL_MAX 63 /* RFC 1035 2.3.4 */
 
@@ -71,10 +70,12 @@ bool consul_host_is_valid(const char *host)
 
 const unsigned char *consul_find_word(const unsigned char *data, size_t len, const char *word)
 {
-    size_t word_len = strlen(word);
+    size_t word_len = strlen(word), i;
 
     for (; len >= word_len; data++, len--) {
-        if (strncasecmp((const char *)data, word, word_len) == 0)
+        for (i = 0; i < word_len && consul_lower((char)data[i]) == word[i]; i++)
+            ;
+        if (i == word_len)
             return data;
     }
     return NULL;

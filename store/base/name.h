@@ -46,8 +46,8 @@ char consul_lower(char c);
 void consul_lower_case(char *text);
 
 /*
- * Return the first place of `word` in `data`, or NULL. The case does not count. `data` may be
- * binary.
+ * Return the first place of `word` in `data`, or NULL. The case of A-Z does not count. `word` is in lower case, and `data` may
+ * be binary.
  */
 const unsigned char *consul_find_word(const unsigned char *data, size_t len, const char *word);
 

@@ -216,6 +216,8 @@ static bool any_uri_claims(const X509 *cert, const char *scheme, claim_fn *claim
         const unsigned char *data = ASN1_STRING_get0_data(value);
         const unsigned char *end = data + ASN1_STRING_length(value);
 
+        if (data == end || memchr(data, ':', (size_t)(end - data)) == NULL)
+            continue; /* each scheme has a colon; most names have none */
         while ((data = consul_find_word(data, (size_t)(end - data), scheme)) != NULL) {
             data += strlen(scheme);
             if (claims(data, (size_t)(end - data), trust_domain))

@@ -142,6 +142,28 @@ bool consul_key_stands_in(const EVP_PKEY *key)
     return same;
 }
 
+/* Return true for bytes in which a name may be a URI, in whatever form. A URI has a colon, and its tag comes before it. */
+static bool may_have_uri(const unsigned char *bytes, size_t len)
+{
+    return len != 0
+           && (memchr(bytes, ':', len) != NULL || memchr(bytes, URI_TAG, len) != NULL
+               || memchr(bytes, URI_TAG | V_ASN1_CONSTRUCTED, len) != NULL);
+}
+
+bool consul_cert_is_plain(const X509 *cert)
+{
+    const ASN1_OBJECT *names = OBJ_nid2obj(NID_subject_alt_name);
+    int index = -1;
+
+    while ((index = X509_get_ext_by_OBJ(cert, names, index)) >= 0) {
+        const ASN1_OCTET_STRING *value = X509_EXTENSION_get_data(X509_get_ext(cert, index));
+
+        if (may_have_uri(ASN1_STRING_get0_data(value), (size_t)ASN1_STRING_length(value)))
+            return false;
+    }
+    return !has_the_key(cert);
+}
+
 /*
  * Search the bytes, and do not decode them, which would take memory. Without memory, a stand-in
  * must not look like an ordinary certificate.

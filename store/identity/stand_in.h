@@ -17,6 +17,12 @@
  */
 bool consul_cert_stands_in(const X509 *cert, consul_uri *uri);
 
+/*
+ * Return true where a certificate has no URI and not the key of stand-ins, as nearly all others. It is no stand-in and claims no
+ * SPIFFE ID then. This is known at less cost than either. False says nothing.
+ */
+bool consul_cert_is_plain(const X509 *cert);
+
 /* Return true for the key of stand-ins. */
 bool consul_key_stands_in(const EVP_PKEY *key);
 

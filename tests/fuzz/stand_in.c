@@ -2,6 +2,7 @@
 /* Stand-ins. A consul: URI that OpenSSL reads makes a stand-in, and a service is a valid name. */
 #include "cert.h"
 
+#include "identity/spiffe.h"
 #include "identity/stand_in.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -15,6 +16,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     stands_in = consul_cert_stands_in(cert, &uri);
     REQUIRE(ERR_peek_error() == 0);
     REQUIRE(stands_in || !fuzz_cert_has_uri(cert, "consul:"));
+    REQUIRE(!consul_cert_is_plain(cert)
+            || !(stands_in || consul_cert_claims_trust_domain(cert, NULL)));
     if (stands_in) {
         REQUIRE(uri.kind == CONSUL_URI_LEAF || uri.kind == CONSUL_URI_ROOTS);
         REQUIRE(*uri.service == '\0'

@@ -58,12 +58,13 @@ static void test_what_is_shown(void **state)
 
 static void test_words(void **state)
 {
-    static const unsigned char data[] = "a\0CoNsuL";
+    static const unsigned char data[] = "a\0CoNsuL", other[] = "\x03onsul";
 
     assert_ptr_equal(consul_find_word(data, 8, "consul"), data + 2);
     assert_null(consul_find_word(data, 7, "consul"));
     assert_null(consul_find_word(data, 0, "consul"));
     assert_null(consul_find_word(data, 8, "consuls"));
+    assert_null(consul_find_word(other, 6, "consul"));
 }
 
 int main(void)

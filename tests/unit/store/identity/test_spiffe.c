@@ -10,6 +10,7 @@
 
 #include "identity/cert.h"
 #include "identity/spiffe.h"
+#include "identity/stand_in.h"
 #include "mint.h"
 
 #define TD "11111111-2222-3333-4444-555555555555.consul"
@@ -310,6 +311,8 @@ static void test_certificates(void **state)
         if (consul_cert_claims_connect(leaf.cert) != certificates[i].claims)
             fail_msg("%s: claims to be a Connect leaf: %d", certificates[i].name,
                      !certificates[i].claims);
+        if (certificates[i].claims && consul_cert_is_plain(leaf.cert))
+            fail_msg("%s: is plain", certificates[i].name);
         minted_free(&leaf);
     }
     minted_free(&ca);

@@ -78,6 +78,8 @@ static void test_certificates(void **state)
             assert_string_equal(uri.service, rows[i].service);
             assert_string_equal(uri.scope.dc, rows[i].dc);
         }
+        if (rows[i].stands_in && consul_cert_is_plain(one.cert))
+            fail_msg("row %zu is plain", i);
         minted_free(&one);
     }
 }
@@ -123,6 +125,9 @@ static void test_malformed_names(void **state)
         {"\x30\x11\x86\x0f"
          "consul:leaf/web",
          19, true},
+        {"\x30\x11\x86\x83\x00\x00\x0d"
+         "consul-leaf/",
+         19, true}, /* likewise, too long, and without a colon */
     };
     size_t i;
 
@@ -138,8 +143,39 @@ static void test_malformed_names(void **state)
         if (consul_cert_stands_in(one.cert, &uri) != malformed[i].stands_in)
             fail_msg("row %zu", i);
         assert_int_equal(uri.kind, i == 3 ? CONSUL_URI_LEAF : CONSUL_URI_ROOTS);
+        assert_false(consul_cert_is_plain(one.cert));
         X509_EXTENSION_free(ext);
         ASN1_OCTET_STRING_free(data);
+        minted_free(&one);
+    }
+}
+
+/* A URI may be in either of two extensions. A DNS name with a SPIFFE ID is a claim, too. */
+static void test_plain(void **state)
+{
+    static const struct {
+        mint_name names[2], more[2];
+        bool is_plain;
+    } certs[] = {
+        {{{0}}, {{0}}, true},
+        {{DNS("web.example")}, {DNS("web.example.org")}, true},
+        {{{GEN_EMAIL, "web@example.org", 0}}, {{0}}, true},
+        {{URI("consul:leaf/web")}, {{0}}, false},
+        {{DNS("web.example")}, {URI("consul:leaf/web")}, false},
+        {{DNS("spiffe://x/svc/web")}, {{0}}, false},
+        {{URI("no")}, {{0}}, false},
+    };
+    size_t i;
+
+    for (i = 0; i < sizeof(certs) / sizeof(certs[0]); i++) {
+        mint_order order = {.subject = "any"};
+        minted one;
+
+        memcpy(order.names, certs[i].names, sizeof(certs[i].names));
+        memcpy(order.more_names, certs[i].more, sizeof(certs[i].more));
+        one = mint(NULL, order);
+        if (consul_cert_is_plain(one.cert) != certs[i].is_plain)
+            fail_msg("certificate %zu", i);
         minted_free(&one);
     }
 }
@@ -156,6 +192,8 @@ static void test_key(void **state)
     assert_true(consul_cert_stands_in(one.cert, &uri));
     assert_int_equal(uri.kind, CONSUL_URI_ROOTS);
     assert_false(consul_cert_stands_in(other.cert, &uri));
+    assert_false(consul_cert_is_plain(one.cert));
+    assert_true(consul_cert_is_plain(other.cert));
     assert_true(consul_key_stands_in(key));
     assert_false(consul_key_stands_in(other.key));
     minted_free(&one);
@@ -192,8 +230,11 @@ static void test_key_file(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_certificates),    cmocka_unit_test(test_lengths),
-        cmocka_unit_test(test_malformed_names), cmocka_unit_test(test_key),
+        cmocka_unit_test(test_certificates),
+        cmocka_unit_test(test_lengths),
+        cmocka_unit_test(test_malformed_names),
+        cmocka_unit_test(test_plain),
+        cmocka_unit_test(test_key),
         cmocka_unit_test(test_key_file),
     };
 
