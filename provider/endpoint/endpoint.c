@@ -15,7 +15,7 @@ static void free_endpoint(endpoint *e)
     if (e == NULL)
         return;
     endpoint_free_certificates(e);
-    X509_free(e->authorized);
+    endpoint_drop(&e->authorized);
     consul_store_unref(e->store);
     BIO_free_all(e->wbio);
     OPENSSL_free(e);
@@ -253,10 +253,13 @@ void endpoint_note_security_call(endpoint *e, const SSL *ssl, int op)
 /* Called some hundred times a handshake. */
 endpoint *endpoint_find_repeating(const SSL *ssl, int op)
 {
-    OSSL_HANDSHAKE_STATE state = SSL_get_state(ssl);
-    endpoint *e = state == TLS_ST_BEFORE || state == TLS_ST_OK ? NULL : endpoint_find(ssl);
+    endpoint *e = endpoint_find(ssl);
+    OSSL_HANDSHAKE_STATE state;
 
-    if (e == NULL || e->security_op != op || e->security_state != state
+    if (e == NULL || e->security_op != op)
+        return NULL;
+    state = SSL_get_state(ssl);
+    if (state == TLS_ST_BEFORE || state == TLS_ST_OK || e->security_state != state
         || e->ctx != SSL_get_SSL_CTX(ssl) || e->current != SSL_get_certificate(ssl))
         return NULL;
     return e;

@@ -134,9 +134,10 @@ static bool is_before_the_handshake(const SSL *ssl, int op)
                || (SSL_is_server(ssl) && (method == TLS_method() || method == DTLS_method())));
 }
 
-static endpoint *arm_for(SSL *ssl, int op)
+/* Return the endpoint, armed for this question. `again` is that of a question that repeats the last one, or NULL. */
+static endpoint *arm_for(SSL *ssl, int op, endpoint *again)
 {
-    endpoint *e = endpoint_find_repeating(ssl, op);
+    endpoint *e = again;
 
     if (e == NULL && !is_before_the_handshake(ssl, op) && (e = prov_tls_arm(ssl)) != NULL)
         endpoint_note_security_call(e, ssl, op);
@@ -170,26 +171,25 @@ static void __attribute__((noinline)) note_certificate(const SSL_CTX *ctx, const
         atomic_store_explicit(&may_switch, true, memory_order_relaxed);
 }
 
-/* Asked some hundred times a handshake, and mostly about ciphers. */
-static int on_security(const SSL *s, const SSL_CTX *ctx, int op, int bits, int nid, void *other,
-                       void *ex)
+/* Return true where this question is refused, whatever the default callback says. `ssl` is NULL for an SSL_CTX alone. */
+static bool __attribute__((noinline))
+refuses(SSL *ssl, const SSL_CTX *ctx, int op, void *other, endpoint *again)
 {
-    SSL *ssl = (SSL *)s; /* const here only because most callbacks just look */
     bool refused = false;
     endpoint *e;
 
-    switch (ssl == NULL && op != SSL_SECOP_EE_KEY ? 0 : op) {
+    switch (op) {
     case SSL_SECOP_CIPHER_SUPPORTED:
     case SSL_SECOP_CIPHER_SHARED:
     case SSL_SECOP_CIPHER_CHECK:
-        e = arm_for(ssl, op);
+        e = arm_for(ssl, op, again);
         refused = prov_tls_is_governed(e) && !accepts_cipher(e, ssl, other);
         break;
     case SSL_SECOP_SIGALG_SHARED: /* after a server's SNI callback, and before the choice */
-        arm_for(ssl, op);
+        arm_for(ssl, op, again);
         break;
     case SSL_SECOP_VERSION:
-        e = arm_for(ssl, op);
+        e = arm_for(ssl, op, again);
         if (e != NULL)
             prov_tls_expect_leaf(e, ssl);
         break;
@@ -211,9 +211,38 @@ static int on_security(const SSL *s, const SSL_CTX *ctx, int op, int bits, int n
     default:
         break;
     }
+    return refused;
+}
+
+/* Look at a question. Not inlined, as most others need no frame. */
+static int __attribute__((noinline))
+on_question(const SSL *s, const SSL_CTX *ctx, int op, int bits, int nid, void *other, void *ex)
+{
+    SSL *ssl = (SSL *)s; /* const here only because most callbacks just look */
+    endpoint *again = op == SSL_SECOP_EE_KEY || op == SSL_SECOP_SIGALG_CHECK
+                          ? NULL
+                          : endpoint_find_repeating(ssl, op);
+    /* Of an endpoint that is not governed, the first question of a list answers the others. */
+    bool is_answered = again != NULL && endpoint_rule(again) != ENDPOINT_GOVERNED;
+    bool refused = !is_answered && refuses(ssl, ctx, op, other, again);
+
     return refused ? 0
                    : atomic_load_explicit(&default_security, memory_order_relaxed)(s, ctx, op, bits,
                                                                                    nid, other, ex);
+}
+
+/* Asked some hundred times a handshake, and mostly about ciphers. */
+static int on_security(const SSL *s, const SSL_CTX *ctx, int op, int bits, int nid, void *other,
+                       void *ex)
+{
+    if (op == SSL_SECOP_EE_KEY
+        || (s != NULL
+            && (op == SSL_SECOP_CIPHER_SUPPORTED || op == SSL_SECOP_CIPHER_SHARED
+                || op == SSL_SECOP_CIPHER_CHECK || op == SSL_SECOP_SIGALG_SHARED
+                || op == SSL_SECOP_VERSION || op == SSL_SECOP_SIGALG_CHECK)))
+        return on_question(s, ctx, op, bits, nid, other, ex);
+    return atomic_load_explicit(&default_security, memory_order_relaxed)(s, ctx, op, bits, nid,
+                                                                         other, ex);
 }
 
 void prov_tls_secure(SSL_CTX *ctx)
