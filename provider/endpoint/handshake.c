@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-static void get_random(const SSL *ssl, unsigned char random[SSL3_RANDOM_SIZE])
+static inline void get_random(const SSL *ssl, unsigned char random[SSL3_RANDOM_SIZE])
 {
     memset(random, 0, SSL3_RANDOM_SIZE);
     if (SSL_is_server(ssl))

@@ -158,16 +158,13 @@ bool endpoint_was_reported(const endpoint *e)
     return e->reported;
 }
 
-void endpoint_log_start(endpoint *e, const SSL *ssl)
+/* Write it. Not inlined, as log_admitted: most calls of their callers write nothing, and would pay for the frames. */
+static void __attribute__((noinline)) log_start(const endpoint *e, const SSL *ssl)
 {
+    consul_spiffe_id *id = OPENSSL_zalloc(sizeof(*id));
     char message[1024];
-    consul_spiffe_id *id;
 
-    if (e->noted || SSL_in_before(ssl))
-        return;
-    e->noted = true;
-    if (e->store == NULL || !prov_events_note_handshake(SSL_is_server(ssl))
-        || !prov_log_wants(CONSUL_LOG_INFO) || (id = OPENSSL_zalloc(sizeof(*id))) == NULL)
+    if (id == NULL)
         return;
     snprintf(message, sizeof(message),
              "governing as \"%s\" by %s; agent %s; OpenSSL %s; provider %s", service_of(e, id),
@@ -184,7 +181,17 @@ void endpoint_log_start(endpoint *e, const SSL *ssl)
     OPENSSL_free(id);
 }
 
-void endpoint_log_admitted(endpoint *e, const SSL *ssl)
+void endpoint_log_start(endpoint *e, const SSL *ssl)
+{
+    if (e->noted || SSL_in_before(ssl))
+        return;
+    e->noted = true;
+    if (e->store != NULL && prov_events_note_handshake(SSL_is_server(ssl))
+        && prov_log_wants(CONSUL_LOG_INFO))
+        log_start(e, ssl);
+}
+
+static void __attribute__((noinline)) log_admitted(endpoint *e, const SSL *ssl)
 {
     static const char *const bases[] = {
         [CONSUL_BASIS_QUESTION] = "question",
@@ -199,11 +206,10 @@ void endpoint_log_admitted(endpoint *e, const SSL *ssl)
                           .event = "peer_admitted",
                           .message = message,
                           .serial = serial};
-    consul_spiffe_id *id;
+    consul_spiffe_id *id = id_of(peer);
     origin of;
 
-    if (!prov_log_audits() || e->admitted || e->stopped || e->peer != ENDPOINT_PEER_AUTHORIZED
-        || (id = id_of(peer)) == NULL)
+    if (id == NULL)
         return;
     e->admitted = true;
     if (SSL_is_server(ssl))
@@ -219,4 +225,10 @@ void endpoint_log_admitted(endpoint *e, const SSL *ssl)
     describe(e, ssl, &of, &record);
     prov_log(&record);
     OPENSSL_free(id);
+}
+
+void endpoint_log_admitted(endpoint *e, const SSL *ssl)
+{
+    if (prov_log_audits() && !e->admitted && !e->stopped && e->peer == ENDPOINT_PEER_AUTHORIZED)
+        log_admitted(e, ssl);
 }

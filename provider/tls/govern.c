@@ -316,10 +316,11 @@ static endpoint *find_and_arm(SSL *ssl, int where)
 /* Return true where both ends have their master secret, up to TLS 1.2, and nothing of it yet. A resumed session brings it. */
 static bool has_new_secret(const SSL *ssl)
 {
-    return prov_tls_is_in_state(ssl, SENT_CLIENT_KEY) || prov_tls_is_in_state(ssl, READ_CLIENT_KEY)
+    const char *state = SSL_state_string(ssl);
+
+    return strcmp(state, SENT_CLIENT_KEY) == 0 || strcmp(state, READ_CLIENT_KEY) == 0
            || (SSL_session_reused(ssl)
-               && (prov_tls_is_in_state(ssl, SENT_SERVER_HELLO)
-                   || prov_tls_is_in_state(ssl, READ_SERVER_HELLO)));
+               && (strcmp(state, SENT_SERVER_HELLO) == 0 || strcmp(state, READ_SERVER_HELLO) == 0));
 }
 
 /*

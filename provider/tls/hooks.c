@@ -60,28 +60,29 @@ static int on_client_hello(SSL *ssl, int *alert, void *arg)
 /* Return true if a message callback is told of a record of data. In TLS 1.3 a byte of its own has the type. */
 static bool is_data(int content_type, const unsigned char *first, size_t len, const SSL *ssl)
 {
-    int told = SSL_version(ssl) == TLS1_3_VERSION ? SSL3_RT_INNER_CONTENT_TYPE : SSL3_RT_HEADER;
-
-    return content_type == told && len != 0 && *first == SSL3_RT_APPLICATION_DATA;
+    if (len == 0 || *first != SSL3_RT_APPLICATION_DATA)
+        return false;
+    return content_type
+           == (SSL_version(ssl) == TLS1_3_VERSION ? SSL3_RT_INNER_CONTENT_TYPE : SSL3_RT_HEADER);
 }
 
-static void on_message(int write_p, int version, int content_type, const void *buf, size_t len,
-                       SSL *ssl, void *arg)
+/* Notice alerts and data. Most calls are of headers, and say nothing. */
+static void on_record(int write_p, int content_type, const unsigned char *content, size_t len,
+                      SSL *ssl)
 {
-    const unsigned char *message = buf;
-    bool says_hello;
-    endpoint *e;
-
-    if (content_type == SSL3_RT_ALERT && len == 2 && message[0] == SSL3_AL_FATAL
+    if (content_type == SSL3_RT_ALERT && len == 2 && content[0] == SSL3_AL_FATAL
         && !consul_store_in_request())
         prov_tls_half_report(ssl);
-    if (content_type != SSL3_RT_HANDSHAKE) {
-        if (is_data(content_type, message, len, ssl))
-            prov_tls_notice_data(ssl, write_p == 1);
-        return;
-    }
-    says_hello = write_p == 1 && len != 0 && message[0] == SSL3_MT_SERVER_HELLO;
-    e = says_hello ? prov_tls_arm_anew(ssl) : prov_tls_arm(ssl);
+    if (is_data(content_type, content, len, ssl))
+        prov_tls_notice_data(ssl, write_p == 1);
+}
+
+static void __attribute__((noinline))
+on_handshake_message(int write_p, const unsigned char *message, size_t len, SSL *ssl)
+{
+    bool says_hello = write_p == 1 && len != 0 && message[0] == SSL3_MT_SERVER_HELLO;
+    endpoint *e = says_hello ? prov_tls_arm_anew(ssl) : prov_tls_arm(ssl);
+
     if (e == NULL || len == 0)
         return;
     endpoint_note_message(e);
@@ -93,6 +94,15 @@ static void on_message(int write_p, int version, int content_type, const void *b
     /* The peer's last message, and not yet acted upon. */
     if (write_p == 0 && message[0] == SSL3_MT_FINISHED)
         prov_tls_finish(e, ssl);
+}
+
+static void on_message(int write_p, int version, int content_type, const void *buf, size_t len,
+                       SSL *ssl, void *arg)
+{
+    if (content_type == SSL3_RT_HANDSHAKE)
+        on_handshake_message(write_p, buf, len, ssl);
+    else
+        on_record(write_p, content_type, buf, len, ssl);
 }
 
 /* Forbid a session of TLS 1.2. A server of TLS 1.3 writes no ticket to a client that it admits, and has to ask us else. */

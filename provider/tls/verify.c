@@ -257,27 +257,23 @@ static int check_peer(peer_check *check, consul_error *err)
            && spoil_session(check, err);
 }
 
-/*
- * Leave the peer to the application. An application that verifies by itself may have verified another certificate.
- * So the end of the handshake looks at the peer's: see endpoint_may_finish.
- */
-static int leave_alone(peer_check *check)
+/* Leave the peer to the application. `e` is NULL for a verification of no connection. */
+static int leave_alone(X509_STORE_CTX *ctx, endpoint *e)
 {
-    if (check->is_displaced)
-        return 1;
-    if (check->end != NULL)
-        endpoint_set_peer(check->end, ENDPOINT_PEER_LEFT_ALONE);
-    return X509_verify_cert(check->ctx) > 0; /* as libssl would */
+    if (e != NULL)
+        endpoint_set_peer(e, ENDPOINT_PEER_LEFT_ALONE);
+    return X509_verify_cert(ctx) > 0; /* as libssl would */
 }
 
-/* Verify one peer, and return 1 if it has passed. */
+/*
+ * Verify one peer, and return 1 if it has passed. An application that verifies by itself may have verified another
+ * certificate. So the end of the handshake looks at the peer's: see endpoint_may_finish.
+ */
 static int verify(peer_check *check, consul_error *err)
 {
     X509_STORE_CTX *ctx = check->ctx;
     int ok = 1;
 
-    if (check->ssl != NULL)
-        check->end = prov_tls_arm(check->ssl);
     if (check->ssl != NULL && check->end == NULL && !consul_store_in_request()) { /* and stopped */
         X509_STORE_CTX_set_error(ctx, X509_V_ERR_UNSPECIFIED);
         return 0;
@@ -294,7 +290,7 @@ static int verify(peer_check *check, consul_error *err)
         ERR_pop_to_mark();
         if (!ok)
             X509_STORE_CTX_set_error(ctx, X509_V_ERR_OUT_OF_MEM);
-        if (!ok || !leave_alone(check))
+        if (!ok || !(check->is_displaced || leave_alone(ctx, check->end)))
             return 0;
         ERR_set_mark();
         if (!check->by_peer || !is_issued_by_the_mesh(check, err)) {
@@ -321,7 +317,8 @@ static int verify(peer_check *check, consul_error *err)
     return ok;
 }
 
-static int verify_in(X509_STORE_CTX *ctx, bool is_displaced)
+/* Verify the peer of an SSL; of its endpoint, as it was armed just now. Both are NULL for no connection. */
+static int verify_in(X509_STORE_CTX *ctx, SSL *ssl, endpoint *e, bool is_displaced)
 {
     peer_check *check = OPENSSL_malloc(sizeof(*check));
     int ok;
@@ -335,7 +332,8 @@ static int verify_in(X509_STORE_CTX *ctx, bool is_displaced)
     check->cert = X509_STORE_CTX_get0_cert(ctx);
     check->untrusted = X509_STORE_CTX_get0_untrusted(ctx);
     check->is_displaced = is_displaced;
-    check->ssl = X509_STORE_CTX_get_ex_data(ctx, SSL_get_ex_data_X509_STORE_CTX_idx());
+    check->ssl = ssl;
+    check->end = e;
     check->x509_error = X509_V_ERR_UNSPECIFIED;
     check->err = (consul_error){0};
     ok = verify(check, &check->err);
@@ -347,7 +345,11 @@ static int verify_in(X509_STORE_CTX *ctx, bool is_displaced)
 
 int prov_verify_peer(X509_STORE_CTX *ctx, void *arg)
 {
-    return verify_in(ctx, false);
+    SSL *ssl = X509_STORE_CTX_get_ex_data(ctx, SSL_get_ex_data_X509_STORE_CTX_idx());
+    endpoint *e = ssl == NULL ? NULL : prov_tls_arm(ssl);
+
+    return e != NULL && endpoint_rule(e) == ENDPOINT_LEFT_ALONE ? leave_alone(ctx, e)
+                                                                : verify_in(ctx, ssl, e, false);
 }
 
 /* Verify the peer of a displaced verification in a context of ours. */
@@ -363,7 +365,7 @@ static void verify_anew(SSL *ssl, X509 *cert, X509_STORE_CTX *theirs)
             == 1
         && X509_VERIFY_PARAM_set1(X509_STORE_CTX_get0_param(ctx), SSL_get0_param(ssl)) == 1
         && X509_STORE_CTX_set_ex_data(ctx, index, ssl) == 1)
-        verify_in(ctx, true);
+        verify_in(ctx, ssl, prov_tls_arm(ssl), true);
     X509_STORE_CTX_set_ex_data(ctx, index, NULL); /* this one is no turn of the handshake */
     X509_STORE_CTX_free(ctx);
 }
