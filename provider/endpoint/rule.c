@@ -18,15 +18,39 @@ static bool presents_live_leaf(const endpoint *e)
            && (e->store != NULL && consul_store_settings(e->store)->service != NULL);
 }
 
-/* Return true if this host name asks for a Consul service. No other server will do then. */
-static bool asks_for_service(endpoint *e, const char *host)
+/* Look up the service that this host name asks for. */
+static bool __attribute__((noinline)) look_up(endpoint *e, const char *host)
 {
-    if (!prov_upstream(host, &e->wanted)
-        && consul_host_parse(host, consul_store_settings(e->store)->domain, &e->wanted)
+    consul_service wanted;
+
+    if (!prov_upstream(host, &wanted)
+        && consul_host_parse(host, consul_store_settings(e->store)->domain, &wanted)
                == CONSUL_HOST_OTHER)
         return false;
+    e->wanted = wanted;
     e->has_wanted = true; /* a malformed name is a service without a name, which no peer is */
     return true;
+}
+
+/*
+ * Return true if this host name asks for a Consul service. No other server will do then. A name that asks for none is
+ * looked up once, as long as no instance comes or goes. A handshake asks several times.
+ */
+static bool asks_for_service(endpoint *e, const char *host)
+{
+    unsigned instances = prov_instances_generation();
+    size_t size = strlen(host) + 1;
+
+    if (e->other_host_of == instances && size <= sizeof(e->other_host)
+        && memcmp(e->other_host, host, size) == 0)
+        return false;
+    if (look_up(e, host))
+        return true;
+    if (size <= sizeof(e->other_host)) {
+        memcpy(e->other_host, host, size);
+        e->other_host_of = instances;
+    }
+    return false;
 }
 
 /*
@@ -72,13 +96,9 @@ static enum endpoint_rule rule_of_server(const endpoint *e)
 
 bool endpoint_names_service(endpoint *e, SSL *ssl)
 {
-    consul_service before = e->wanted;
-
     e->host_is_service = false;
-    if (e->store != NULL && look_at_hosts(e, ssl))
-        return true;
-    e->wanted = before; /* a name that was asked for counts to the end */
-    return e->has_wanted;
+    /* A name that was asked for counts to the end. */
+    return (e->store != NULL && look_at_hosts(e, ssl)) || e->has_wanted;
 }
 
 static enum endpoint_rule rule_of_client(endpoint *e, SSL *ssl)
@@ -126,10 +146,8 @@ static void begin(endpoint *e, bool goes_on)
     e->rule = e->unusable ? ENDPOINT_GOVERNED : ENDPOINT_LEFT_ALONE;
     e->peer = ENDPOINT_PEER_UNVERIFIED;
     e->looked_at = false;
-    X509_free(e->authorized);
-    e->authorized = NULL;
-    X509_free(e->shown);
-    e->shown = NULL;
+    endpoint_drop(&e->authorized);
+    endpoint_drop(&e->shown);
     e->begun = true;
 }
 
@@ -160,8 +178,10 @@ enum endpoint_rule endpoint_judge(endpoint *e, SSL *ssl)
     if (changed)
         begin(e, !is_new && !e->looked_at);
     changed |= endpoint_look_at_certificates(e, ssl, changed);
+    if (!changed)
+        return e->rule;
     e->presents_live_leaf = presents_live_leaf(e);
-    if (changed && e->rule != ENDPOINT_GOVERNED) {
+    if (e->rule != ENDPOINT_GOVERNED) {
         rule = SSL_is_server(ssl) ? rule_of_server(e) : rule_of_client(e, ssl);
         if (rule > e->rule) /* never back */
             e->rule = rule;

@@ -14,6 +14,18 @@
 static pthread_mutex_t active_lock = PTHREAD_MUTEX_INITIALIZER;
 static prov_instance *active[PROV_INSTANCES_MAX];
 
+static atomic_uint generation = 1; /* odd, and so never 0; changed with the lock held */
+
+static void count_generation(void)
+{
+    atomic_fetch_add_explicit(&generation, 2, memory_order_release);
+}
+
+unsigned prov_instances_generation(void)
+{
+    return atomic_load_explicit(&generation, memory_order_acquire);
+}
+
 static void lock_active(void)
 {
     pthread_mutex_lock(&active_lock);
@@ -41,6 +53,7 @@ void prov_instances_remove(const prov_instance *prov)
         < PROV_INSTANCES_MAX) { /* The order of loading is the order of precedence: close the gap. */
         memmove(active + i, active + i + 1, (PROV_INSTANCES_MAX - i - 1) * sizeof(active[0]));
         active[PROV_INSTANCES_MAX - 1] = NULL;
+        count_generation();
     }
     unlock_active();
 }
@@ -133,6 +146,7 @@ int prov_instances_add(prov_instance *prov)
     }
     if (count < PROV_INSTANCES_MAX)
         active[count] = prov;
+    count_generation();
     unlock_active();
     consul_store_unref(store);
     consul_store_unref(tls_store);

@@ -18,6 +18,9 @@ int prov_instances_add(prov_instance *prov);
 void prov_instances_remove(const prov_instance *prov);
 bool prov_instances_any(void); /* is there one now? */
 
+/* Return a number that is another one as soon as an instance has come or gone. It is never 0. */
+unsigned prov_instances_generation(void);
+
 /*
  * Return the store of the instance that governs this process's TLS, with a reference for the caller. An
  * instance with a service governs before others, and of these the first one loaded. NULL without an

@@ -278,6 +278,61 @@ static void test_tables_of_two(void **state)
     }
 }
 
+/* An instance that comes amid a handshake brings its table. The name was looked up before. */
+static void test_a_table_amid_a_handshake(void **state)
+{
+    OSSL_LIB_CTX *first = load("service = web"), *second = NULL;
+    size_t i;
+
+    for (i = 0; i < 4; i++) {
+        SSL_CTX *client_ctx = tls_ctx(tls_versions[i / 2], NULL);
+        bool comes = i % 2 == 1;
+        SSL *client, *server;
+        tls_outcome outcome;
+
+        tls_pair(client_ctx, early_servers[i / 2], &client, &server);
+        assert_true(SSL_set_tlsext_host_name(client, "db.internal"));
+        assert_int_equal(SSL_do_handshake(client), -1); /* the ClientHello is written */
+        if (comes)
+            second = load("upstreams = rows\n[rows]\ndb.internal = other");
+        outcome = tls_talk(client, server);
+        if (comes) {
+            assert_refused("another service", &outcome);
+            assert_contains(outcome.client_errors, "that the host name asks for");
+            OSSL_LIB_CTX_free(second);
+        } else {
+            assert_talked("no table", &outcome);
+        }
+        tls_close(client, server);
+        SSL_CTX_free(client_ctx);
+    }
+    OSSL_LIB_CTX_free(first);
+}
+
+/* The name of a service is looked up, though an ordinary name that was looked up before begins with it. */
+static void test_a_longer_name_before(void **state)
+{
+    OSSL_LIB_CTX *only = load("service = web");
+    size_t v;
+
+    for (v = 0; v < 2; v++) {
+        SSL_CTX *client_ctx = tls_ctx(tls_versions[v], NULL);
+        SSL *client, *server;
+        tls_outcome outcome;
+
+        tls_pair(client_ctx, early_servers[v], &client, &server);
+        assert_true(SSL_set1_host(client, "api.service.consul.example"));
+        assert_int_equal(SSL_do_handshake(client), -1); /* the ClientHello is written */
+        assert_true(SSL_set1_host(client, "api.service.consul"));
+        outcome = tls_talk(client, server);
+        assert_refused("another service", &outcome);
+        assert_contains(outcome.client_errors, "that the host name asks for");
+        tls_close(client, server);
+        SSL_CTX_free(client_ctx);
+    }
+    OSSL_LIB_CTX_free(only);
+}
+
 /* One file in two library contexts is one service, even if the environment has changed meanwhile. */
 static void test_two_that_agree(void **state)
 {
@@ -341,6 +396,8 @@ int main(void)
         cmocka_unit_test_setup(test_the_service_is_gone_and_another_stays, tls_reset),
         cmocka_unit_test_setup(test_an_unusable_one_goes_before_all, tls_reset),
         cmocka_unit_test_setup(test_tables_of_two, tls_reset),
+        cmocka_unit_test_setup(test_a_table_amid_a_handshake, tls_reset),
+        cmocka_unit_test_setup(test_a_longer_name_before, tls_reset),
         cmocka_unit_test_setup(test_two_that_agree, tls_reset),
         cmocka_unit_test_setup(test_two_that_differ, tls_reset),
         cmocka_unit_test_setup(test_the_demand_on_clients_stays, tls_reset), /* last: it stays */
