@@ -2,6 +2,7 @@
 /* The command stand-in: a certificate and a key that name a service, without a secret. */
 #include "commands.h"
 
+#include "base/file.h"
 #include "common/pair.h"
 #include "identity/stand_in.h"
 #include "identity/uri.h"
@@ -81,6 +82,7 @@ static bool write_key(BIO *out)
 static int make_room(const char *path, bool force, consul_error *err)
 {
     char text[1024] = "";
+    const char *why;
     FILE *file;
 
     if (access(path, F_OK) != 0)
@@ -88,7 +90,7 @@ static int make_room(const char *path, bool force, consul_error *err)
     if (!force)
         return consul_error_set(err, CONSUL_R_SETTING_INVALID,
                                 "the file %s is there: name another folder, or add --force", path);
-    if ((file = fopen(path, "re")) != NULL) {
+    if ((file = consul_file_open(path, &why)) != NULL) {
         text[fread(text, 1, sizeof(text) - 1, file)] = '\0';
         fclose(file);
     }

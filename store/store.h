@@ -25,6 +25,7 @@
 #include "base/descriptor.h"
 #include "base/error.h"
 #include "base/event.h"
+#include "base/file.h"
 #include "base/settings.h"
 #include "identity/cert_text.h"
 #include "identity/dns_name.h"

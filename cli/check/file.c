@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "check/file.h"
 
+#include "base/file.h"
 #include "check/as_user.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -15,13 +15,15 @@
 
 static void read_one(const char *path, char *text, size_t size)
 {
-    char byte;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    const char *why;
+    FILE *file = consul_file_open(path, &why);
 
-    if (fd < 0 || read(fd, &byte, 1) < 0)
+    if (file == NULL)
+        snprintf(text, size, "%s", why);
+    else if (fgetc(file) == EOF && ferror(file))
         snprintf(text, size, "%s", strerror(errno));
-    if (fd >= 0)
-        close(fd);
+    if (file != NULL)
+        fclose(file);
 }
 
 /* Name the line that OpenSSL does not read. */

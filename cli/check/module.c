@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "check/module.h"
 
+#include "base/file.h"
 #include "check/as_user.h"
 
 #include <dlfcn.h>
@@ -34,7 +35,8 @@ static void find_path(const cli_conf *conf, char path[4096])
 /* Read the ELF header; false for another kind of file. */
 static bool read_header(const char *path, Elf64_Ehdr *header)
 {
-    FILE *file = fopen(path, "re");
+    const char *why;
+    FILE *file = consul_file_open(path, &why);
     bool ok = file != NULL && fread(header, sizeof(*header), 1, file) == 1
               && memcmp(header->e_ident, ELFMAG, SELFMAG) == 0;
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "check/pair.h"
 
+#include "base/file.h"
 #include "check/as_user.h"
 #include "identity/stand_in.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -16,10 +16,11 @@ static const char make_pair[] = "make both files again: consul-tls stand-in SERV
 
 static void read_one(const char *path, char *text, size_t size)
 {
-    FILE *file = fopen(path, "re");
+    const char *why;
+    FILE *file = consul_file_open(path, &why);
 
     if (file == NULL)
-        snprintf(text, size, "%s", strerror(errno));
+        snprintf(text, size, "%s", why);
     else
         fclose(file);
 }
@@ -27,7 +28,8 @@ static void read_one(const char *path, char *text, size_t size)
 /* Return a file's certificate; NULL without one. */
 static X509 *read_cert(const char *path)
 {
-    FILE *file = fopen(path, "re");
+    const char *why;
+    FILE *file = consul_file_open(path, &why);
     X509 *cert;
 
     ERR_set_mark();
@@ -41,7 +43,8 @@ static X509 *read_cert(const char *path)
 /* Return true for the key of a stand-in. No other key is decoded. */
 static bool is_key(const char *path)
 {
-    FILE *file = fopen(path, "re");
+    const char *why;
+    FILE *file = consul_file_open(path, &why);
     char line[256];
     bool found = false;
 

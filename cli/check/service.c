@@ -2,6 +2,7 @@
 #include "check/service.h"
 
 #include "agent/decode.h"
+#include "base/file.h"
 #include "common/certificate.h"
 #include "identity/cert.h"
 
@@ -20,7 +21,8 @@ static const char *source_of(const cli_chain *chain, char text[TOKEN_SIZE])
 {
     const consul_settings *settings = consul_store_settings(chain->agent.store);
     char word[8] = "";
-    FILE *file = settings->token_file == NULL ? NULL : fopen(settings->token_file, "re");
+    const char *why;
+    FILE *file = settings->token_file == NULL ? NULL : consul_file_open(settings->token_file, &why);
     bool in_file = file != NULL && fscanf(file, "%7s", word) == 1;
 
     if (file != NULL)

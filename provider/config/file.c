@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config/file.h"
 
+#include "store.h"
+
 #include <dlfcn.h>
 #include <stdio.h>
 #include <string.h>
@@ -134,7 +136,7 @@ int config_file_read(config_file *file, const char *path)
     ERR_set_mark();
     ERR_raise(ERR_LIB_USER, ERR_GET_REASON(beginning));
     noted = file->twice;
-    if (file->conf->data != NULL)
+    if (file->conf->data != NULL && consul_file_is_regular(path)) /* a FIFO can be read once */
         ok = NCONF_load(file->conf, path, &line) > 0;
     noted = NULL;
     write_last_error(beginning, file->passed_over, sizeof(file->passed_over));

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/agent_tls.h"
 
+#include "base/file.h"
 #include "base/name.h"
 #include "identity/cert.h"
 #include "identity/cert_text.h"
@@ -93,6 +94,22 @@ static CURLcode prepare_tls(CURL *curl, void *ssl_ctx, void *exchange)
     SSL_CTX_set_options(ssl_ctx, SSL_OP_CLEANSE_PLAINTEXT);
     SSL_CTX_set_cert_verify_callback(ssl_ctx, verify_agent, exchange);
     return CURLE_OK;
+}
+
+int consul_agent_tls_check(const consul_exchange *x, consul_error *err)
+{
+    const consul_settings *settings = x->agent->settings;
+    const char *const files[][2] = {{"ca_file", settings->ca_file},
+                                    {"client_cert", settings->client_cert},
+                                    {"client_key", settings->client_key}};
+    size_t i;
+
+    for (i = 0; x->agent->address.https && i < sizeof(files) / sizeof(files[0]); i++) {
+        if (files[i][1] != NULL && !consul_file_is_regular(files[i][1]))
+            return consul_error_set(err, CONSUL_R_SETTING_INVALID, "%s: %s \"%s\": %s", x->source,
+                                    files[i][0], files[i][1], consul_file_is_irregular);
+    }
+    return 1;
 }
 
 int consul_agent_tls_set(consul_exchange *x)

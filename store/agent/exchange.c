@@ -259,6 +259,8 @@ int consul_exchange_prepare(consul_exchange *x, const consul_agent *agent,
     if (!request->logs_in
         && !consul_append_token(agent, request->token, &x->headers, &x->token, err))
         return 0;
+    if (!consul_agent_tls_check(x, err))
+        return 0;
     /* Servers spread the ends of blocking queries over a sixteenth of `wait` more. */
     timeout = time_left(request->deadline, most + request->wait + request->wait / 16);
     if (timeout <= 0)

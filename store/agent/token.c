@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/token.h"
 
-#include <errno.h>
+#include "base/file.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -13,13 +14,14 @@
 static long read_file(const char *setting, const char *path, char *text, size_t max,
                       consul_error *err)
 {
-    FILE *file = fopen(path, "re");
+    const char *why;
+    FILE *file = consul_file_open(path, &why);
     size_t len;
     int failed;
 
     if (file == NULL) {
         consul_error_set(err, CONSUL_R_SETTING_INVALID, "%s \"%s\" cannot be opened: %s", setting,
-                         path, strerror(errno));
+                         path, why);
         return -1;
     }
     setvbuf(file, NULL, _IONBF, 0); /* stdio keeps no copy of the text then */

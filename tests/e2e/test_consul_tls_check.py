@@ -61,6 +61,14 @@ def test_an_unreadable_file(programs, agent, open_folders):
         "file", "cannot be read by nobody", "Permission denied", cure="let the user of the program read the file")
 
 
+def test_a_fifo(programs):
+    """A reader of one would wait for its writer without end."""
+    fifo = programs.path("openssl.cnf.fifo")
+    os.mkfifo(fifo)
+    check(programs, fifo).breaks(
+        "file", "cannot be read by this user: it is no regular file", cure="let the user of the program read the file")
+
+
 def test_a_line_that_is_no_line(programs):
     config = programs.write("openssl.cnf", "openssl_conf = openssl_init\n[openssl_init\n")
     check(programs, config).breaks("file", "OpenSSL cannot read line 2", cure="mend that line")
@@ -388,6 +396,13 @@ def test_an_empty_token_file(programs, guarded, service):
 def test_a_token_file_that_is_not_there(programs, guarded, service):
     chain = check(programs, programs.config(guarded, service=service, token_file="/nowhere/token"))
     assert chain.broken and 'token_file "/nowhere/token" cannot be opened: No such file' in "".join(chain.broken.values())
+
+
+def test_a_token_file_that_is_a_fifo(programs, guarded, service):
+    fifo = programs.path("token.fifo")
+    os.mkfifo(fifo)
+    chain = check(programs, programs.config(guarded, service=service, token_file=fifo))
+    assert chain.broken and f'token_file "{fifo}" cannot be opened: it is no regular file' in "".join(chain.broken.values())
 
 
 def test_an_invalid_token(programs, guarded, service):

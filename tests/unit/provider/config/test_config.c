@@ -258,6 +258,22 @@ static void test_another_file(void **state)
     unlink(place.included);
 }
 
+/* OpenSSL has read the default file, and a FIFO can be read once. The settings are checked by their names. */
+static void test_a_fifo(void **state)
+{
+    char errors[4096];
+
+    unlink(place.path);
+    assert_int_equal(mkfifo(place.path, 0600), 0);
+    write_file(place.included, HEAD US "sevice = web\n");
+    alarm(20); /* a second open would wait without end */
+    load(place.included, "consul://roots", errors, sizeof(errors));
+    alarm(0);
+    assert_contains(errors, "sevice: there is no such setting");
+    unlink(place.included);
+    unlink(place.path);
+}
+
 static int set_up(void **state)
 {
     const consul_option *option;
@@ -287,7 +303,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_files),        cmocka_unit_test(test_rows),
         cmocka_unit_test(test_included),     cmocka_unit_test(test_not_included),
-        cmocka_unit_test(test_another_file),
+        cmocka_unit_test(test_another_file), cmocka_unit_test(test_a_fifo),
     };
 
     /* The process's own configuration has no part here. */

@@ -10,6 +10,7 @@
 
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
@@ -349,11 +350,48 @@ static int tear_down(void **state)
     return 0;
 }
 
+/* Ask an agent that is not there, with a FIFO as one of the files. The request is refused, and does not wait. */
+static void refuse_fifo(consul_settings settings, const char *text)
+{
+    const consul_request request = {.path = PATH, .deadline = CONSUL_NO_DEADLINE};
+    consul_error err = {0};
+    consul_answer answer;
+    consul_agent *agent;
+
+    settings.address = (char[]){"https://127.0.0.1:1"};
+    settings.tls_verify = true;
+    settings.connect_timeout = settings.request_timeout = 5000;
+    agent = agent_make(&settings);
+    alarm(10); /* libcurl would wait without end */
+    assert_int_equal(consul_agent_request(agent, &request, &answer, &err), 0);
+    alarm(0);
+    assert_error(&err, CONSUL_R_SETTING_INVALID, text);
+    assert_contains(err.text, "it is no regular file");
+    assert_false(answer.lost);
+    consul_agent_free(agent);
+}
+
+/* No other process can hold a request up by the kind of a file. */
+static void test_irregular_files(void **state)
+{
+    char path[] = "/tmp/consul-test-XXXXXX";
+
+    assert_true(mkstemp(path) >= 0);
+    unlink(path);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    refuse_fifo((consul_settings){.ca_file = path}, ": ca_file \"/tmp/");
+    refuse_fifo((consul_settings){.client_cert = path, .client_key = (char[]){"/dev/null"}},
+                ": client_cert \"/tmp/");
+    refuse_fifo((consul_settings){.client_key = path}, ": client_key \"/tmp/");
+    unlink(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_certificates),
         cmocka_unit_test(test_a_file_that_is_replaced),
+        cmocka_unit_test(test_irregular_files),
         cmocka_unit_test(test_certificates_amid_lax_defaults),
         cmocka_unit_test(test_certificates_amid_lax_purposes),
     };

@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -636,6 +637,13 @@ static void test_files(void **state)
         assert_contains(err.text, files[i].text);
         assert_false(answer.lost);
     }
+    unlink(w->jwt_path);
+    assert_int_equal(mkfifo(w->jwt_path, 0600), 0);
+    alarm(10); /* the open of a FIFO would wait without end */
+    assert_int_equal(ask(w, &answer, &err), 0);
+    alarm(0);
+    assert_error(&err, CONSUL_R_SETTING_INVALID, "/jwt\" cannot be opened: it is no regular file");
+    unlink(w->jwt_path);
     assert_non_null(big);
     memset(big, 'a', 16385);
     big[16385] = '\0';

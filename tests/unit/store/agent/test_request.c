@@ -2,12 +2,14 @@
 /* HTTP with the agent: its address, the requests, and their way. */
 #include "unit.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include <openssl/crypto.h>
@@ -362,12 +364,61 @@ static void test_bad_token_files(void **state)
     err = (consul_error){0};
     assert_int_equal(agent_ask_plainly(f, &err), 0);
     assert_error(&err, CONSUL_R_SETTING_INVALID, "No such file or directory");
-    f->settings.token_file = f->folder; /* a directory opens, and does not read */
+    f->settings.token_file = f->folder; /* a folder opens, and does not read */
     err = (consul_error){0};
     assert_int_equal(agent_ask_plainly(f, &err), 0);
-    assert_error(&err, CONSUL_R_SETTING_INVALID, "cannot be read");
+    assert_error(&err, CONSUL_R_SETTING_INVALID, "it is no regular file");
     assert_int_equal(http_server_requests(f->server), 0); /* nothing was asked with another token */
     free(too_long);
+}
+
+/* Ask with a token file of another kind. The request is refused, and does not wait. */
+static void refuse_irregular(agent_fixture *f, const char *path)
+{
+    consul_error err = {0};
+
+    f->settings.token_file = (char *)(uintptr_t)path;
+    alarm(10); /* the open of a FIFO, or its read, would wait without end */
+    assert_int_equal(agent_ask_plainly(f, &err), 0);
+    alarm(0);
+    assert_error(&err, CONSUL_R_SETTING_INVALID, "cannot be opened: it is no regular file");
+    assert_contains(err.text, path);
+}
+
+/* No other process can hold a request up by the kind of a file. */
+static void test_irregular_token_files(void **state)
+{
+    agent_fixture *f = *state;
+    char path[128];
+    int writer;
+
+    f->settings.token = (char[]){"other"};
+    snprintf(path, sizeof(path), "%s/fifo", f->folder);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    refuse_irregular(f, path);
+    writer = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK);
+    assert_true(writer >= 0);
+    refuse_irregular(f, path);
+    close(writer);
+    unlink(path);
+    refuse_irregular(f, "/dev/zero");
+    assert_int_equal(http_server_requests(f->server), 0);
+}
+
+/* Kubernetes has a secret as a link to a file. */
+static void test_a_token_file_by_a_link(void **state)
+{
+    agent_fixture *f = *state;
+    char path[128], by_link[128];
+
+    write_file(f, path, SECRET);
+    snprintf(by_link, sizeof(by_link), "%s/link", f->folder);
+    assert_int_equal(symlink("token", by_link), 0);
+    f->settings.token_file = by_link;
+    assert_int_equal(agent_ask_plainly(f, NULL), 1);
+    assert_contains(f->seen.head, "\r\nX-Consul-Token: " SECRET "\r\n");
+    unlink(by_link);
+    unlink(path);
 }
 
 /* ---- ways ---- */
@@ -548,6 +599,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_basic_auth, agent_set_up, agent_tear_down),
         cmocka_unit_test_setup_teardown(test_token_file, agent_set_up, agent_tear_down),
         cmocka_unit_test_setup_teardown(test_bad_token_files, agent_set_up, agent_tear_down),
+        cmocka_unit_test_setup_teardown(test_irregular_token_files, agent_set_up, agent_tear_down),
+        cmocka_unit_test_setup_teardown(test_a_token_file_by_a_link, agent_set_up, agent_tear_down),
         cmocka_unit_test_setup_teardown(test_nobody_listens, agent_set_up, agent_tear_down),
         cmocka_unit_test_setup_teardown(test_unix_socket, agent_set_up, agent_tear_down),
         cmocka_unit_test_setup_teardown(test_no_proxy, agent_set_up, agent_tear_down),
