@@ -71,6 +71,12 @@ bool cli_check_file(cli_chain *chain)
     if ((st.st_mode & S_IWOTH) != 0)
         return cli_broken(chain, CLI_LINK_FILE, "chmod o-w",
                           "every user of this host may change %s", path);
+    if (geteuid() == 0 && (st.st_mode & S_IWGRP) != 0) /* an ACL shows in this bit, too */
+        return cli_broken(
+            chain, CLI_LINK_FILE, "chmod g-w",
+            "the group %u, or a user of an ACL, may change %s, and could have root load any "
+            "module",
+            (unsigned)st.st_gid, path);
     if (!chain->agent.conf.is_read)
         return report_line(chain, path);
     if (*chain->agent.conf.file.passed_over != '\0')

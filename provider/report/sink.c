@@ -27,10 +27,13 @@ static consul_descriptor own_stderr = {.fd = -1}; /* known again, and never clos
 
 /* ---- a file ---- */
 
+#define OTHERS_WRITE (S_IWGRP | S_IWOTH) /* an ACL shows in the bits of the group */
+
 /* Return true for a folder in which another user than root and this one can put files. */
 static bool is_shared(const struct stat *folder)
 {
-    return (folder->st_mode & S_IWOTH) != 0 || (folder->st_uid != 0 && folder->st_uid != geteuid());
+    return (folder->st_mode & OTHERS_WRITE) != 0
+           || (folder->st_uid != 0 && folder->st_uid != geteuid());
 }
 
 /*
@@ -39,12 +42,12 @@ static bool is_shared(const struct stat *folder)
  */
 static bool is_trusted(int opened, const struct stat *folder)
 {
-    bool is_for_all = (folder->st_mode & S_IWOTH) != 0;
+    bool is_for_others = (folder->st_mode & OTHERS_WRITE) != 0;
     struct stat st;
 
     return fstat(opened, &st) == 0 && S_ISREG(st.st_mode) && st.st_nlink == 1
            && (st.st_uid == 0 || st.st_uid == geteuid()
-               || (!is_for_all && st.st_uid == folder->st_uid));
+               || (!is_for_others && st.st_uid == folder->st_uid));
 }
 
 /* Open the file of a name in a folder; or return -1. ELOOP stands for a file that is not trusted. */

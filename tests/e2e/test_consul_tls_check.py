@@ -88,6 +88,14 @@ def test_a_file_for_all_to_change(programs, agent, service):
     check(programs, config).breaks("file", "every user of this host may change", cure="chmod o-w")
 
 
+@AS_ROOT
+def test_a_file_for_a_group_to_change(programs, agent, service):
+    """Root would load the module that a user of the group writes there. For another user it is the user's own group."""
+    config = programs.config(agent, service=service)
+    config.chmod(0o664)
+    check(programs, config).breaks("file", "or a user of an ACL, may change", "have root load any module", cure="chmod g-w")
+
+
 # -- the section --
 
 @pytest.mark.parametrize("old, new, words", [

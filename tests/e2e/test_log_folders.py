@@ -16,13 +16,16 @@ REFUSED = "another user may have put this file or link there"
 BY_KERNEL = "Permission denied"  # fs.protected_regular and its like, in sticky folders
 
 
-@pytest.fixture(params=["sticky", "another user's"])
+@pytest.fixture(params=["sticky", "another user's", "a group's"])
 def folder(request, open_folders):
     if os.getuid() != 0:
         pytest.skip("needs another user")
     made = open_folders("log")
     if request.param == "sticky":
         made.chmod(0o1777)
+    elif request.param == "a group's":
+        os.chown(made, 0, NOBODY)
+        made.chmod(0o775)
     else:
         os.chown(made, NOBODY, NOBODY)
     return made
@@ -77,10 +80,10 @@ def test_a_pipe(programs, agent, folder):
 
 
 def test_a_file_of_another_user(programs, agent, open_folders):
-    """In a folder for all, it is refused. In that user's own folder, as of a server's user, it is not."""
+    """In a folder for all or for a group, it is refused. In that user's own folder, as of a server's user, it is not."""
     if os.getuid() != 0:
         pytest.skip("needs another user")
-    for mode, owner, expected in ((0o1777, 0, True), (0o755, NOBODY, False)):
+    for mode, owner, expected in ((0o1777, 0, True), (0o775, NOBODY, True), (0o755, NOBODY, False)):
         folder = open_folders("log")
         folder.chmod(mode)
         os.chown(folder, owner, owner)

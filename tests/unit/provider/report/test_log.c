@@ -427,6 +427,26 @@ static void test_a_descriptor_that_became_another(void **state)
     unlink(other_path);
 }
 
+/* Another user of the group may have made a link there. An ACL shows in the same bits. */
+static void test_a_link_in_a_folder_of_a_group(void **state)
+{
+    char group[72], link[80];
+    consul_error err = {0};
+
+    start(log_path);
+    snprintf(group, sizeof(group), "%s/group", folder);
+    snprintf(link, sizeof(link), "%s/log", group);
+    assert_int_equal(mkdir(group, 0700), 0);
+    assert_int_equal(symlink(log_path, link), 0);
+    assert_int_equal(open_log(link, CONSUL_LOG_INFO, false, &err), 1); /* the administrator's own */
+    assert_int_equal(chmod(group, 0770), 0);
+    assert_int_equal(open_log(link, CONSUL_LOG_INFO, false, &err), 0);
+    assert_error(&err, CONSUL_R_SETTING_INVALID,
+                 "another user may have put this file or link there");
+    unlink(link);
+    rmdir(group);
+}
+
 /* It is a refused setting, and the syslog hears of the refusal. */
 static void test_a_file_that_cannot_be_opened(void **state)
 {
@@ -643,6 +663,7 @@ int main(void)
         cmocka_unit_test(test_a_moment_far_ahead),
         cmocka_unit_test(test_a_moved_file_is_opened_again),
         cmocka_unit_test(test_a_descriptor_that_became_another),
+        cmocka_unit_test(test_a_link_in_a_folder_of_a_group),
         cmocka_unit_test(test_a_file_that_cannot_be_opened),
         cmocka_unit_test(test_forked_children_share_it),
         cmocka_unit_test(test_a_fork_in_between),
