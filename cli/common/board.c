@@ -4,21 +4,43 @@
 #include "common/arguments.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #define COPIES_MAX 10
 #define NAME "/memfd:" PROV_BOARD_NAME " (deleted)"
 
-/* Find the mapping of a board: its addresses and its inode. */
+/* Return the device of memory without a path, from memory of this program. Return 0 where the kernel gives none. */
+static dev_t memory_device(void)
+{
+    static dev_t device;
+    struct stat about;
+    int fd;
+
+    if (device == 0 && (fd = memfd_create("consul-tls", MFD_CLOEXEC)) >= 0) {
+        device = fstat(fd, &about) == 0 ? about.st_dev : 0;
+        close(fd);
+    }
+    return device;
+}
+
+/*
+ * Find the mapping of a board: its addresses and its inode. A file of another user may have the same name. The user
+ * can keep each reader of that file waiting, in a file system of the user's own. The device tells the two apart.
+ */
 static bool find_mapping(long pid, unsigned long *start, unsigned long *end, unsigned long *inode)
 {
     char path[64], line[8192];
+    unsigned major_part, minor_part;
     bool found = false;
     FILE *file;
     int at;
@@ -29,18 +51,34 @@ static bool find_mapping(long pid, unsigned long *start, unsigned long *end, uns
     while (!found && fgets(line, sizeof(line), file) != NULL) {
         line[strcspn(line, "\n")] = '\0';
         at = 0;
-        found = sscanf(line, "%lx-%lx %*s %*s %*s %lu %n", start, end, inode, &at) == 3 && at > 0
-                && strcmp(line + at, NAME) == 0;
+        found = sscanf(line, "%lx-%lx %*s %*s %x:%x %lu %n", start, end, &major_part, &minor_part,
+                       inode, &at)
+                    == 5
+                && at > 0 && strcmp(line + at, NAME) == 0
+                && makedev(major_part, minor_part) == memory_device();
     }
     fclose(file);
     return found;
 }
 
-static bool read_file(const char *path, void *data, size_t size)
+/*
+ * Read the file that has been opened as a path alone, where it is memory. The process may have mapped another file
+ * meanwhile. No question about the file goes to its file system, which could keep this program waiting.
+ */
+static bool read_file(int place, void *data, size_t size)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    bool ok = fd >= 0 && read(fd, data, size) == (ssize_t)size;
+    struct statx about;
+    char path[64];
+    bool ok;
+    int fd;
 
+    if (statx(place, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_INO, &about) != 0
+        || makedev(about.stx_dev_major, about.stx_dev_minor) != memory_device())
+        return false;
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", place);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    memset(data, 0, size); /* as the rest of the last page is */
+    ok = fd >= 0 && read(fd, data, size) >= 0;
     if (fd >= 0)
         close(fd);
     return ok;
@@ -55,13 +93,26 @@ static bool read_memory(long pid, unsigned long start, void *data, size_t size)
     return process_vm_readv((pid_t)pid, &here, 1, &there, 1, 0) == (ssize_t)size;
 }
 
-/* Copy the begin of a board: for root from the file of the mapping, for another user from the memory. */
+/*
+ * Copy the begin of a board: for root from the file of the mapping, for another user from the memory. No byte behind the
+ * mapping is read, as it may be of another file.
+ */
 static bool copy_once(long pid, unsigned long start, unsigned long end, void *data, size_t size)
 {
     char path[128];
+    bool ok;
+    int place;
 
+    if (size > end - start)
+        return false;
     snprintf(path, sizeof(path), "/proc/%ld/map_files/%lx-%lx", pid, start, end);
-    return read_file(path, data, size) || read_memory(pid, start, data, size);
+    place = open(path, O_PATH | O_CLOEXEC);
+    if (place < 0)
+        return (errno == EPERM || errno == EACCES || access("/proc/self/map_files", F_OK) != 0)
+               && read_memory(pid, start, data, size);
+    ok = read_file(place, data, size);
+    close(place);
+    return ok;
 }
 
 /* Make a text printable: a hostile process may have written it. */

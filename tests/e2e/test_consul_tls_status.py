@@ -404,6 +404,37 @@ sys.stdin.read()
         process.kill()
 
 
+@AS_ROOT
+def test_a_file_with_the_name_of_a_board(programs, server):
+    """Another user mounts a file system and unmounts it while a file is mapped. The file could keep root waiting."""
+    script = """
+import ctypes, mmap, os, sys
+libc = ctypes.CDLL(None)
+folder = sys.argv[1].encode()
+assert libc.mount(b"none", folder, b"tmpfs", 0, None) == 0
+fd = os.open(folder + b"/memfd:consul-provider (deleted)", os.O_RDWR | os.O_CREAT)
+os.write(fd, bytes.fromhex(sys.argv[2]))
+shown = mmap.mmap(fd, 0, prot=mmap.PROT_READ)
+assert libc.umount2(folder, 2) == 0
+print("ready", flush=True)
+sys.stdin.read()
+"""
+    maps = open(f"/proc/{server.child.pid}/maps", encoding="utf-8").read()
+    line, = [one for one in maps.splitlines() if one.endswith(" /memfd:consul-provider (deleted)")]
+    with open(f"/proc/{server.child.pid}/map_files/{line.split()[0]}", "rb") as file:
+        content = file.read()
+    folder = programs.path("mounted")
+    folder.mkdir()
+    argv = ["unshare", "-m", "--propagation", "private", "/usr/bin/python3", "-c", script, folder, content.hex()]
+    process = programs.start(Process, argv, None, programs.leaks_allowed())
+    process.wait_for("ready")
+    with open(f"/proc/{process.child.pid}/maps", encoding="utf-8") as file:
+        assert " /memfd:consul-provider (deleted)\n" in file.read()
+    assert "has not loaded the provider" in bad(programs, "status", str(process.child.pid))
+    shown = [one["pids"] for one in boards(programs)]
+    assert [server.child.pid] in shown and not [pids for pids in shown if process.child.pid in pids]
+
+
 def test_no_board(programs):
     assert "has not loaded the provider" in bad(programs, "status", str(os.getpid()))
     assert "is no number of a process" in bad(programs, "status", "nonsense")
