@@ -7,9 +7,34 @@
 #include <time.h>
 #include <unistd.h>
 
+#define LEAP_US INT64_C(86400000000) /* a day, longer than any answer counts */
+
+static _Atomic int64_t latest; /* the last moment of the chosen clock */
+static _Atomic int64_t ahead;  /* of CLOCK_MONOTONIC, once the chosen clock has failed; else 0 */
+
+static int64_t in_us(const struct timespec *time)
+{
+    return (int64_t)time->tv_sec * 1000000 + time->tv_nsec / 1000;
+}
+
+/*
+ * Go on with CLOCK_MONOTONIC, a day after the last moment of a clock that has failed. So every earlier answer is old, and
+ * no moment is in the future.
+ */
+static int64_t go_on(void)
+{
+    struct timespec now;
+    int64_t none = 0;
+
+    if (clock_gettime(CLOCK_MONOTONIC, &now) != 0)
+        return INT64_MAX / 2;
+    atomic_compare_exchange_strong(&ahead, &none, atomic_load(&latest) + LEAP_US - in_us(&now));
+    return in_us(&now) + atomic_load(&ahead);
+}
+
 /*
  * Read the clock of the process. After a sleep of the machine, an earlier answer is old. The first
- * call chooses the clock for all later ones. Where it cannot be read any more, every answer is old.
+ * call chooses the clock for all later ones, unless that clock fails.
  */
 int64_t consul_now_us(void)
 {
@@ -25,9 +50,10 @@ int64_t consul_now_us(void)
 #endif
         atomic_store_explicit(&chosen, clock, memory_order_relaxed);
     }
-    if (clock_gettime(clock, &now) != 0)
-        return INT64_MAX / 2;
-    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+    if (atomic_load(&ahead) != 0 || clock_gettime(clock, &now) != 0)
+        return go_on();
+    atomic_store_explicit(&latest, in_us(&now), memory_order_relaxed);
+    return in_us(&now);
 }
 
 int64_t consul_now_ms(void)
