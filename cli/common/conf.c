@@ -97,7 +97,7 @@ consul_settings *cli_conf_settings(const cli_conf *conf, consul_error *err)
 
     if (!conf->is_read)
         return consul_settings_new(NULL, NULL, err);
-    if (!prov_config_check(CLI_PROVIDER, place, err))
+    if (!prov_config_check(CLI_PROVIDER, NULL, place, err))
         return NULL;
     settings = consul_settings_new(lookup, (void *)(uintptr_t)conf, err);
     if (settings == NULL)

@@ -17,8 +17,10 @@
 
 typedef struct config_check {
     config_file file;
-    const char *provider; /* our name */
-    const char *section;  /* the first one that is ours, or NULL */
+    const char *provider;  /* our name */
+    const prov_core *core; /* of the loaded section, or NULL */
+    const char *section;   /* the first one that is ours, or NULL */
+    const char *loaded;    /* the one that the core hands over, or NULL */
     consul_error *err;
 } config_check;
 
@@ -108,8 +110,7 @@ static const char *nearest(const char *name)
     return found;
 }
 
-/* Return true for a setting that decides about TLS. Other names may be another program's variables. */
-static bool makes_a_service(const char *name)
+bool prov_config_makes_a_service(const char *name)
 {
     return strcmp(name, "service") == 0 || strcmp(name, "inbound") == 0
            || strcmp(name, "outbound") == 0 || strcmp(name, "upstreams") == 0;
@@ -213,7 +214,7 @@ static int check_top(const config_check *check, const char *section)
     for (i = 0; i < sk_CONF_VALUE_num(rows); i++) {
         const char *name = sk_CONF_VALUE_value(rows, i)->name;
 
-        if (!makes_a_service(name))
+        if (!prov_config_makes_a_service(name))
             continue;
         for (k = 0;
              k < sk_CONF_VALUE_num(ours) && strcmp(sk_CONF_VALUE_value(ours, k)->name, name) != 0;
@@ -228,6 +229,22 @@ static int check_top(const config_check *check, const char *section)
     return 1;
 }
 
+/* Return true where the core hands over the values of this section. A table's rows do not count. */
+static bool is_loaded(const config_check *check, const char *section)
+{
+    const consul_option *option;
+
+    for (option = consul_options; option->name != NULL && check->core != NULL; option++) {
+        const char *value = prov_section_value(check->core, option->name);
+        const char *row = config_file_value(&check->file, section, option->name);
+
+        if (option->type != CONSUL_OPTION_TABLE
+            && (value == NULL ? row != NULL : row == NULL || strcmp(value, row) != 0))
+            return false;
+    }
+    return true;
+}
+
 static int check_settings(config_check *check, const char *section)
 {
     STACK_OF(CONF_VALUE) *rows = NCONF_get_section(check->file.conf, section);
@@ -235,6 +252,8 @@ static int check_settings(config_check *check, const char *section)
 
     if (check->section == NULL)
         check->section = section;
+    if (check->loaded == NULL && is_loaded(check, section))
+        check->loaded = section;
     for (i = 0; i < sk_CONF_VALUE_num(rows); i++) {
         if (!check_setting(check, section, sk_CONF_VALUE_value(rows, i)))
             return 0;
@@ -314,7 +333,7 @@ static int check_providers(const char *providers, void *arg)
     for (i = 0; i < sk_CONF_VALUE_num(rows); i++) {
         const CONF_VALUE *row = sk_CONF_VALUE_value(rows, i);
 
-        if (makes_a_service(row->name))
+        if (prov_config_makes_a_service(row->name))
             return refuse(check, providers, row->name,
                           "this is a setting and no provider, and belongs into the section ", ours);
         if (is_builtin(identity(check, row)) && !check_other(check, row->value, ours))
@@ -323,10 +342,11 @@ static int check_providers(const char *providers, void *arg)
     return check_settings(check, ours);
 }
 
-int prov_config_check(const char *provider, char place[PROV_PLACE_MAX], consul_error *err)
+int prov_config_check(const char *provider, const prov_core *core, char place[PROV_PLACE_MAX],
+                      consul_error *err)
 {
     char *path = CONF_get1_default_config_file();
-    config_check check = {.provider = provider, .err = err};
+    config_check check = {.provider = provider, .core = core, .err = err};
     int ok = 1;
 
     *place = '\0';
@@ -339,8 +359,8 @@ int prov_config_check(const char *provider, char place[PROV_PLACE_MAX], consul_e
                 "%s: OpenSSL passes over a file that it cannot include, and a setting may be in it: %s; "
                 "make it readable for this user, or take the .include out",
                 path, check.file.passed_over);
-        if (check.section != NULL)
-            snprintf(place, PROV_PLACE_MAX, "%s: [%s] ", path, check.section);
+        if (check.loaded != NULL)
+            snprintf(place, PROV_PLACE_MAX, "%s: [%s] ", path, check.loaded);
     }
     config_file_close(&check.file);
     OPENSSL_free(path);

@@ -3,14 +3,22 @@
 #ifndef PROV_CONFIG_CHECK_H
 #define PROV_CONFIG_CHECK_H
 
+#include "config/section.h"
 #include "store.h"
+
+#include <stdbool.h>
 
 #define PROV_PLACE_MAX 512
 
 /*
  * Refuse what would be without effect in OpenSSL's default file, where that one has the sections of
- * this provider; then `place` is how errors begin.
+ * this provider. Then `place` is how errors begin. It is empty where no such section has the values that the core hands
+ * over: these come from another file. The command has no core, and takes the first section.
  */
-int prov_config_check(const char *provider, char place[PROV_PLACE_MAX], consul_error *err);
+int prov_config_check(const char *provider, const prov_core *core, char place[PROV_PLACE_MAX],
+                      consul_error *err);
+
+/* Return true for a setting that decides about TLS. Other names may be another program's variables. */
+bool prov_config_makes_a_service(const char *name);
 
 #endif

@@ -33,6 +33,7 @@ consul_settings *prov_config_read(const prov_core *core, consul_error *err)
         OSSL_PARAM_END,
     };
     size_t i = 0;
+    bool brief;
 
     for (option = consul_options; option->name != NULL && i < OPTIONS_MAX; option++, i++)
         config.params[i] = OSSL_PARAM_construct_utf8_ptr(option->name, &config.values[i], 0);
@@ -42,11 +43,14 @@ consul_settings *prov_config_read(const prov_core *core, consul_error *err)
         consul_error_set(err, CONSUL_R_INTERNAL, "OpenSSL did not hand over the configuration");
         return NULL;
     }
-    if (name != NULL && !prov_config_check(name, place, err))
+    if (name != NULL && !prov_config_check(name, core, place, err))
         return NULL;
-    /* The section is of another file than the default one: an activated section has this row. */
-    if (*place == '\0' && prov_section_value(core, "activate") != NULL
-        && !prov_config_check_slips(core, err))
+    /*
+     * The section may be of another file, and a library context of the program's own often has one. OpenSSL's default
+     * context mostly has the default file, in each process. An activated section has this row.
+     */
+    brief = *place != '\0' && core->libctx == OSSL_LIB_CTX_get0_global_default();
+    if (prov_section_value(core, "activate") != NULL && !prov_config_check_slips(core, brief, err))
         return NULL;
     settings = consul_settings_new(lookup, &config, err);
     if (settings == NULL)

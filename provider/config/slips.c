@@ -5,6 +5,8 @@
  */
 #include "config/slips.h"
 
+#include "config/check.h"
+
 #include <string.h>
 
 #define NAME_MAX_LEN 32 /* bytes; no setting has a name of that length */
@@ -60,13 +62,15 @@ static bool is_option(const char *name)
     return false;
 }
 
-int prov_config_check_slips(const prov_core *core, consul_error *err)
+int prov_config_check_slips(const prov_core *core, bool brief, consul_error *err)
 {
     slips s = {.core = core};
     const consul_option *option;
     size_t i, len;
 
     for (option = consul_options; option->name != NULL; option++) {
+        if (brief && !prov_config_makes_a_service(option->name))
+            continue;
         s.name = option->name;
         len = strlen(s.name);
         for (i = 0; i <= len && len <= NAME_MAX_LEN; i++) {

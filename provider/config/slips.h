@@ -6,7 +6,12 @@
 #include "config/section.h"
 #include "store.h"
 
-/* Refuse a section with the name of a setting that has one slip in it. */
-int prov_config_check_slips(const prov_core *core, consul_error *err);
+#include <stdbool.h>
+
+/*
+ * Refuse a section with the name of a setting that has one slip in it. Each slip is a question to the core. So in `brief` only
+ * the settings count that decide about TLS.
+ */
+int prov_config_check_slips(const prov_core *core, bool brief, consul_error *err);
 
 #endif

@@ -109,10 +109,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         && (has_word(data, size, ".include") || has_word(data, size, ".pragma")))
         return 0;
     REQUIRE(ftruncate(file, 0) == 0 && pwrite(file, data, size, 0) == (ssize_t)size);
-    ok = prov_config_check("consul", place, &err);
+    ok = prov_config_check("consul", NULL, place, &err);
     ERR_clear_error(); /* OpenSSL's core has a mark around the start of a provider */
     fuzz_require_result(ok, &err);
-    REQUIRE(ok == prov_config_check("consul", place, &again));
+    REQUIRE(ok == prov_config_check("consul", NULL, place, &again));
     REQUIRE(strcmp(err.text, again.text) == 0);
     if (size > 0 && is_secret(data, size))
         REQUIRE(strstr(err.text, SECRET) == NULL);

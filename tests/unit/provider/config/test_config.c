@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <openssl/crypto.h>
@@ -40,13 +41,12 @@ static void write_file(const char *path, const char *text)
 }
 
 /* Load that file, and collect the provider's errors once it is asked for something. */
-static void load(const char *path, const char *uri, char *errors, size_t size)
+static void load_into(OSSL_LIB_CTX *libctx, const char *path, const char *uri, char *errors,
+                      size_t size)
 {
-    OSSL_LIB_CTX *libctx = OSSL_LIB_CTX_new();
     const char *data;
     int flags;
 
-    assert_non_null(libctx);
     ERR_clear_error();
     (void)OSSL_LIB_CTX_load_config(libctx, path);
     ERR_clear_error();
@@ -56,7 +56,38 @@ static void load(const char *path, const char *uri, char *errors, size_t size)
         if ((flags & ERR_TXT_STRING) != 0)
             snprintf(errors + strlen(errors), size - strlen(errors), "%s\n", data);
     }
+}
+
+static void load(const char *path, const char *uri, char *errors, size_t size)
+{
+    OSSL_LIB_CTX *libctx = OSSL_LIB_CTX_new();
+
+    assert_non_null(libctx);
+    load_into(libctx, path, uri, errors, size);
     OSSL_LIB_CTX_free(libctx);
+}
+
+/* Likewise into OpenSSL's default context, of a child: a provider stays there. */
+static void load_by_default(const char *path, const char *uri, char *errors, size_t size)
+{
+    int status, ends[2];
+    ssize_t len;
+    pid_t pid;
+
+    assert_int_equal(pipe(ends), 0);
+    assert_true((pid = fork()) >= 0);
+    if (pid == 0) {
+        load_into(OSSL_LIB_CTX_get0_global_default(), path, uri, errors, size);
+        len = (ssize_t)strlen(errors);
+        _exit(write(ends[1], errors, (size_t)len) == len ? 0 : 1);
+    }
+    close(ends[1]);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    len = read(ends[0], errors, size - 1);
+    assert_true(len >= 0);
+    errors[len] = '\0';
+    close(ends[0]);
 }
 
 static struct {
@@ -274,6 +305,41 @@ static void test_a_fifo(void **state)
     unlink(place.path);
 }
 
+/* The default file has a section, too. Neither its names nor its place are those of another file. */
+static void test_another_file_beside_ours(void **state)
+{
+    static const struct {
+        const char *rows, *words;
+    } others[] = {
+        {"servcie = web\n", "servcie: there is no such setting; the nearest is service"},
+        {"service = web\noutbuond = require\n", "the nearest is outbound"},
+        {"address = 127.0.0.1:2\nautorize_timeout = 1s\n", "the nearest is authorize_timeout"},
+        {"service = web\ninbound = on\n", "inbound = \"on\": allowed are"},
+    };
+    char text[1024], errors[4096];
+    size_t i;
+
+    write_file(place.path, HEAD US "address = 127.0.0.1:1\n");
+    for (i = 0; i < 2 * sizeof(others) / sizeof(others[0]); i++) {
+        snprintf(text, sizeof(text), HEAD US "%s%s",
+                 strstr(others[i / 2].rows, "address") == NULL ? "address = 127.0.0.1:1\n" : "",
+                 others[i / 2].rows);
+        write_file(place.included, text);
+        (i % 2 == 0 ? load : load_by_default)(place.included, "consul://roots", errors,
+                                              sizeof(errors));
+        assert_contains(errors, others[i / 2].words);
+        assert_lacks(errors, place.path);
+    }
+    write_file(place.included, HEAD US "address = 127.0.0.1:1\nservice = web\n");
+    load_by_default(place.included, "consul://nothing", errors, sizeof(errors));
+    assert_contains(errors, "consul:leaf/<service>");
+    /* A slip that does not decide about TLS, beside the same values. */
+    write_file(place.included, HEAD US "address = 127.0.0.1:1\nautorize_timeout = 1s\n");
+    load(place.included, "consul://roots", errors, sizeof(errors));
+    assert_contains(errors, "the nearest is authorize_timeout");
+    unlink(place.included);
+}
+
 static int set_up(void **state)
 {
     const consul_option *option;
@@ -301,9 +367,13 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_files),        cmocka_unit_test(test_rows),
-        cmocka_unit_test(test_included),     cmocka_unit_test(test_not_included),
-        cmocka_unit_test(test_another_file), cmocka_unit_test(test_a_fifo),
+        cmocka_unit_test(test_files),
+        cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_included),
+        cmocka_unit_test(test_not_included),
+        cmocka_unit_test(test_another_file),
+        cmocka_unit_test(test_a_fifo),
+        cmocka_unit_test(test_another_file_beside_ours),
     };
 
     /* The process's own configuration has no part here. */
