@@ -204,29 +204,45 @@ static int check_setting(const config_check *check, const char *section, const C
     return refuse_section(check, section, row, option->type == CONSUL_OPTION_SECRET);
 }
 
-/* Above all sections, where OpenSSL keeps variables: without effect, unless our section has it too. */
-static int check_top(const config_check *check, const char *section)
+/* Refuse a setting that makes a service, in a section that has no lawful row of that name. Ours may have it, too. */
+static int check_lost(const config_check *check, const char *section, const char *ours,
+                      const char *text)
 {
-    STACK_OF(CONF_VALUE) *rows = NCONF_get_section(check->file.conf, "default");
-    STACK_OF(CONF_VALUE) *ours = NCONF_get_section(check->file.conf, section);
-    int i, k;
+    STACK_OF(CONF_VALUE) *rows = NCONF_get_section(check->file.conf, section);
+    int i;
 
     for (i = 0; i < sk_CONF_VALUE_num(rows); i++) {
         const char *name = sk_CONF_VALUE_value(rows, i)->name;
 
-        if (!prov_config_makes_a_service(name))
-            continue;
-        for (k = 0;
-             k < sk_CONF_VALUE_num(ours) && strcmp(sk_CONF_VALUE_value(ours, k)->name, name) != 0;
-             k++)
-            ;
-        if (k >= sk_CONF_VALUE_num(ours))
-            return refuse(
-                check, "default", name,
-                "above all sections this is without effect, and belongs into the section ",
-                section);
+        if (prov_config_makes_a_service(name)
+            && config_file_value(&check->file, ours, name) == NULL)
+            return refuse(check, section, name, text, ours);
     }
     return 1;
+}
+
+#define LOST "is without effect, and belongs into the section "
+
+/*
+ * Look for lost settings around our section: above all sections, where OpenSSL keeps variables; in the section `init` with
+ * the names of OpenSSL's modules; in sections of ssl_conf, which have commands of SSL_CONF_cmd(3); and in the section of the
+ * example that is for hosts. Any other section may be another program's, with names of its own.
+ */
+static int check_around(const config_check *check, const char *init, const char *ours)
+{
+    const char *ssl = config_file_value(&check->file, init, "ssl_conf");
+    STACK_OF(CONF_VALUE) *rows = ssl == NULL ? NULL : NCONF_get_section(check->file.conf, ssl);
+    int i;
+
+    for (i = 0; i < sk_CONF_VALUE_num(rows); i++) {
+        if (!check_lost(check, sk_CONF_VALUE_value(rows, i)->value, ours,
+                        "among the settings of libssl this " LOST))
+            return 0;
+    }
+    return check_lost(check, "default", ours, "above all sections this " LOST)
+           && check_lost(check, init, ours, "among OpenSSL's modules this " LOST)
+           && check_lost(check, "upstreams_sect", ours,
+                         "in a section that no row upstreams names this " LOST);
 }
 
 /* Return true where the core hands over the values of this section. A table's rows do not count. */
@@ -258,7 +274,7 @@ static int check_settings(config_check *check, const char *section)
         if (!check_setting(check, section, sk_CONF_VALUE_value(rows, i)))
             return 0;
     }
-    return check_twice(check, section) && check_top(check, section);
+    return check_twice(check, section);
 }
 
 /* Refuse our settings in the section of another provider, where a line added at the end may stand. */
@@ -319,11 +335,11 @@ static int find_settings(const config_check *check, const char *providers, const
  * Check every section that has a row `providers`. A program may have its own name for its section, as
  * nodejs_conf is, and OpenSSL does not tell that name.
  */
-static int check_providers(const char *providers, void *arg)
+static int check_providers(const CONF_VALUE *init, void *arg)
 {
     config_check *check = arg;
+    const char *providers = init->value, *ours;
     STACK_OF(CONF_VALUE) *rows = NCONF_get_section(check->file.conf, providers);
-    const char *ours;
     int i;
 
     if (!find_settings(check, providers, &ours))
@@ -339,7 +355,7 @@ static int check_providers(const char *providers, void *arg)
         if (is_builtin(identity(check, row)) && !check_other(check, row->value, ours))
             return 0;
     }
-    return check_settings(check, ours);
+    return check_settings(check, ours) && check_around(check, init->section, ours);
 }
 
 int prov_config_check(const char *provider, const prov_core *core, char place[PROV_PLACE_MAX],

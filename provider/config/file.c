@@ -198,7 +198,7 @@ static void visit_row(void *row, void *arg)
     visit *v = arg;
 
     if (v->ok && value->name != NULL && strcmp(value->name, v->name) == 0)
-        v->ok = v->each(value->value, v->arg);
+        v->ok = v->each(value, v->arg);
 }
 
 int config_file_each(const config_file *file, const char *name, config_file_fn *each, void *arg)

@@ -29,8 +29,8 @@ const char *config_file_twice(const config_file *file, const char *section);
  */
 const char *config_file_value(const config_file *file, const char *section, const char *name);
 
-/* Call this with the value of every row of that name, in whatever section, until one returns 0. */
-typedef int config_file_fn(const char *value, void *arg);
+/* Call this with every row of that name, in whatever section, until one returns 0. */
+typedef int config_file_fn(const CONF_VALUE *row, void *arg);
 int config_file_each(const config_file *file, const char *name, config_file_fn *each, void *arg);
 
 #endif

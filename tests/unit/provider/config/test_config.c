@@ -25,6 +25,9 @@
     "[providers]\ndefault = default_section\nconsul = us\n" \
     "[default_section]\nactivate = 1\n"
 #define US "[us]\nmodule = MODULE\nactivate = 1\nlog = off\n"
+#define SSL                                                         \
+    "[openssl_init]\nssl_conf = ssl\n[ssl]\nsystem_default = lib\n" \
+    "[lib]\nMinProtocol = TLSv1.2\n"
 #define ROWS HEAD US "upstreams = rows\n[rows]\n"
 
 /* Write `text` with the module's path in place of MODULE. */
@@ -152,6 +155,15 @@ static const struct {
     {"service = web\n" HEAD US, "[default] service: above all sections this is without effect"},
     {"service = web\n" HEAD US "service = $service\n", NULL},
     {"domain = example.com\n" HEAD US, NULL},
+    {HEAD US SSL "service = web\n", "[lib] service: among the settings of libssl this is without "
+                                    "effect, and belongs into the section us"},
+    {HEAD US "service = web\n" SSL "outbound = off\n", "[lib] outbound: among the settings of"},
+    {HEAD US "service = web\n" SSL "service = web\n", NULL},
+    {HEAD US SSL, NULL},
+    {HEAD US "[openssl_init]\nservice = web\n", "[openssl_init] service: among OpenSSL's modules"},
+    {HEAD US "[upstreams_sect]\nservice = web\n",
+     "[upstreams_sect] service: in a section that no row upstreams names this is without effect"},
+    {HEAD US "[another_program]\nservice = web\noutbound = eth0\n", NULL},
     {HEAD US "[providers]\nservice = web\n[web]\n", "[providers] service: this is a setting and"},
     {HEAD US "service = other\n[other]\n", "rename that section"},
     {ROWS "db.internal = db\n[db]\na = b\n",
