@@ -18,14 +18,22 @@ static bool presents_live_leaf(const endpoint *e)
            && (e->store != NULL && consul_store_settings(e->store)->service != NULL);
 }
 
-/* Look up the service that this host name asks for. */
+/* Return true where no service is configured now. */
+static bool lacks_service(const endpoint *e)
+{
+    return e->store == NULL || consul_store_settings(e->store)->service == NULL;
+}
+
+/* Look up the service that this host name asks for. Services of an instance that was unloaded count, too. */
 static bool __attribute__((noinline)) look_up(endpoint *e, const char *host)
 {
     consul_service wanted;
 
     if (!prov_upstream(host, &wanted)
-        && consul_host_parse(host, consul_store_settings(e->store)->domain, &wanted)
-               == CONSUL_HOST_OTHER)
+        && (e->store == NULL
+            || consul_host_parse(host, consul_store_settings(e->store)->domain, &wanted)
+                   == CONSUL_HOST_OTHER)
+        && !(lacks_service(e) && prov_was_service(host, &wanted)))
         return false;
     e->wanted = wanted;
     e->has_wanted = true; /* a malformed name is a service without a name, which no peer is */
@@ -81,8 +89,7 @@ static bool look_at_hosts(endpoint *e, SSL *ssl)
  */
 static bool was_required(const endpoint *e, bool inbound)
 {
-    return (e->store == NULL || consul_store_settings(e->store)->service == NULL)
-           && prov_was_required(inbound);
+    return lacks_service(e) && prov_was_required(inbound);
 }
 
 static enum endpoint_rule rule_of_server(const endpoint *e)
@@ -98,7 +105,7 @@ bool endpoint_names_service(endpoint *e, SSL *ssl)
 {
     e->host_is_service = false;
     /* A name that was asked for counts to the end. */
-    return (e->store != NULL && look_at_hosts(e, ssl)) || e->has_wanted;
+    return look_at_hosts(e, ssl) || e->has_wanted;
 }
 
 static enum endpoint_rule rule_of_client(endpoint *e, SSL *ssl)
@@ -110,6 +117,8 @@ static enum endpoint_rule rule_of_client(endpoint *e, SSL *ssl)
         outbound = CONSUL_DEMAND_REQUIRE;
     else if (e->store != NULL && e->presents_live_leaf)
         outbound = consul_store_settings(e->store)->outbound;
+    else if (lacks_service(e) && prov_was_auto())
+        outbound = CONSUL_DEMAND_AUTO;
     if (!endpoint_has_identity(e) && outbound == CONSUL_DEMAND_OFF)
         return ENDPOINT_LEFT_ALONE;
     names_service = endpoint_names_service(e, ssl);
@@ -124,10 +133,13 @@ static enum endpoint_rule rule_of_client(endpoint *e, SSL *ssl)
  */
 static void begin(endpoint *e, bool goes_on)
 {
+    consul_store *before = e->store;
     consul_error why = {0};
 
-    consul_store_unref(e->store);
     e->store = prov_active_store(&why);
+    if (e->store != before)
+        e->other_host_of = 0; /* an earlier handshake had other domains */
+    consul_store_unref(before);
     e->unusable = e->store == NULL && why.reason != CONSUL_R_NOT_ACTIVE;
     e->stopped = false;
     e->held_back = false;

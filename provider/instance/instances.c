@@ -108,14 +108,51 @@ static int check_agreement(const prov_instance *prov, const prov_instance *other
     return 1;
 }
 
-/* Set when such an instance is loaded, and never again. */
-static atomic_bool inbound_was_required, outbound_was_required;
+/* ---- what outlives an instance ---- */
 
-static void note_requirements(const consul_settings *settings)
+/* Set when such an instance is loaded, and never again. */
+static atomic_bool inbound_was_required, outbound_was_required, outbound_was_auto;
+
+static char auto_domains[4][1024]; /* of services with `auto`, each list once; under the lock */
+static consul_error was_unusable;  /* of the first unusable instance; under the lock */
+
+#define AUTO_DOMAINS (sizeof(auto_domains) / sizeof(auto_domains[0]))
+
+/* Keep the domains of a service with `outbound = auto`. Return false where there is no place. */
+static bool keep_domains(const char *domains)
 {
-    if (settings->service != NULL && settings->inbound == CONSUL_DEMAND_REQUIRE)
+    size_t i;
+
+    for (i = 0; i < AUTO_DOMAINS && *auto_domains[i] != '\0'; i++) {
+        if (strcmp(auto_domains[i], domains) == 0)
+            return true;
+    }
+    if (i >= AUTO_DOMAINS || strlen(domains) >= sizeof(auto_domains[i]))
+        return false;
+    OPENSSL_strlcpy(auto_domains[i], domains, sizeof(auto_domains[i]));
+    return true;
+}
+
+/* Note the demands of an instance, with the lock held. No peer can be authorized for them once it is unloaded. */
+static void note_demands(const prov_instance *prov)
+{
+    const consul_settings *settings;
+
+    if (prov->tls_store == NULL) {
+        if (was_unusable.reason == 0) {
+            was_unusable = prov->unusable;
+            consul_error_prefix(&was_unusable, "the provider was unloaded with a fault: ");
+        }
+        return;
+    }
+    settings = consul_store_settings(prov->tls_store);
+    if (settings->service == NULL)
+        return;
+    if (settings->inbound == CONSUL_DEMAND_REQUIRE)
         atomic_store_explicit(&inbound_was_required, true, memory_order_relaxed);
-    if (settings->service != NULL && settings->outbound == CONSUL_DEMAND_REQUIRE)
+    if (settings->outbound == CONSUL_DEMAND_AUTO && keep_domains(settings->domain))
+        atomic_store_explicit(&outbound_was_auto, true, memory_order_relaxed);
+    else if (settings->outbound != CONSUL_DEMAND_OFF)
         atomic_store_explicit(&outbound_was_required, true, memory_order_relaxed);
 }
 
@@ -131,8 +168,6 @@ int prov_instances_add(prov_instance *prov)
     int agreed = 1;
 
     pthread_once(&once, keep_lock_sane_over_fork);
-    if (prov->store != NULL)
-        note_requirements(consul_store_settings(prov->store));
     lock_active();
     for (count = 0; count < PROV_INSTANCES_MAX && active[count] != NULL; count++)
         ;
@@ -144,6 +179,7 @@ int prov_instances_add(prov_instance *prov)
         prov->store = NULL;
         prov->tls_store = NULL;
     }
+    note_demands(prov);
     if (count < PROV_INSTANCES_MAX)
         active[count] = prov;
     count_generation();
@@ -180,13 +216,16 @@ consul_store *prov_active_store(consul_error *why)
         return NULL;
     lock_active();
     prov = governing();
-    if (prov == NULL)
+    if (prov != NULL && prov->tls_store == NULL) {
+        consul_error_copy(why, &prov->unusable);
+    } else if (was_unusable.reason != 0 && (prov == NULL || !has_service(prov))) {
+        consul_error_copy(why, &was_unusable);
+    } else if (prov == NULL) {
         consul_error_set(why, CONSUL_R_NOT_ACTIVE,
                          "it was unloaded, and no peer can be authorized without it");
-    else if (prov->tls_store == NULL)
-        consul_error_set(why, prov->unusable.reason, "%s", prov->unusable.text);
-    else
+    } else {
         store = consul_store_ref(prov->tls_store);
+    }
     unlock_active();
     return store;
 }
@@ -195,6 +234,25 @@ bool prov_was_required(bool inbound)
 {
     return atomic_load_explicit(inbound ? &inbound_was_required : &outbound_was_required,
                                 memory_order_relaxed);
+}
+
+bool prov_was_auto(void)
+{
+    return atomic_load_explicit(&outbound_was_auto, memory_order_relaxed);
+}
+
+bool prov_was_service(const char *host, consul_service *service)
+{
+    bool was = false;
+    size_t i;
+
+    if (!prov_was_auto())
+        return false;
+    lock_active();
+    for (i = 0; i < AUTO_DOMAINS && *auto_domains[i] != '\0' && !was; i++)
+        was = consul_host_parse(host, auto_domains[i], service) != CONSUL_HOST_OTHER;
+    unlock_active();
+    return was;
 }
 
 bool prov_upstream(const char *host, consul_service *service)

@@ -24,12 +24,20 @@ unsigned prov_instances_generation(void);
 /*
  * Return the store of the instance that governs this process's TLS, with a reference for the caller. An
  * instance with a service governs before others, and of these the first one loaded. NULL without an
- * active instance (`why` is NOT_ACTIVE), or with an unusable one (`why` is the reason). Any thread.
+ * active instance (`why` is NOT_ACTIVE), or with an unusable one (`why` is the reason). An unloaded one that was
+ * unusable counts, too, unless a service is active: its demands are not known. Any thread.
  */
 consul_store *prov_active_store(consul_error *why);
 
 /* Return true if an instance was ever loaded that requires Connect inbound, or outbound. */
 bool prov_was_required(bool inbound);
+
+/*
+ * Return true if an instance was ever loaded whose service has `outbound = auto`. Return true if a host name asks for a
+ * service in the domains of such a one.
+ */
+bool prov_was_auto(void);
+bool prov_was_service(const char *host, consul_service *service);
 
 /*
  * Return true if a table `upstreams` maps this host name to a service. Where two instances differ, the

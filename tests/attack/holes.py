@@ -63,7 +63,7 @@ HOLES = (
     hole("two sections, of which the laxer is first", "governed=two-services",
          ("provider/instance/instances.c", "!has_service(active[i]) || check_agreement(prov, active[i], &prov->unusable)", "1")),
     hole("an unloaded service governs no more", "governed=unloaded",
-         (RULE, "           && prov_was_required(inbound);", "           && false;")),
+         (RULE, "    return lacks_service(e) && prov_was_required(inbound);", "    return false;")),
     # A member of the mesh as any web site, or as any user.
     hole("a server of the mesh is any web site", "role=client peer=named",
          (NAMES, "    if (!is_server && names > CONSUL_NAMES_NONE && endpoint_wanted(check->end) == NULL)", "    if (false)")),

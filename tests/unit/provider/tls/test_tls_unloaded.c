@@ -4,6 +4,8 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <openssl/err.h>
 
@@ -32,6 +34,21 @@ static tls_outcome connect(int version, const minted *client, const minted *serv
     tls_outcome outcome = tls_connect(client_ctx, server_ctx);
 
     SSL_CTX_free(server_ctx);
+    SSL_CTX_free(client_ctx);
+    return outcome;
+}
+
+/* Let a client without a certificate ask an ordinary server for a host. */
+static tls_outcome ask_for(const char *host, size_t v)
+{
+    SSL_CTX *client_ctx = tls_ctx(tls_versions[v], NULL);
+    SSL *client, *server;
+    tls_outcome outcome;
+
+    tls_pair(client_ctx, early_servers[v], &client, &server);
+    assert_true(SSL_set_tlsext_host_name(client, host));
+    outcome = tls_talk(client, server);
+    tls_close(client, server);
     SSL_CTX_free(client_ctx);
     return outcome;
 }
@@ -89,14 +106,130 @@ static void test_nothing_was_required(void **state)
     assert_ordinary("off and auto, unloaded");
 }
 
+/* Check that a client asks for no service in these domains, and for any other host. */
+static void assert_names_stay(const char *name)
+{
+    static const char *const services[] = {"db.service.mesh.example", "db.virtual.consul"};
+    static const char *const others[] = {"www.example.com", "db.service.other.example"};
+    tls_outcome outcome;
+    size_t i, v;
+
+    for (v = 0; v < 2; v++) {
+        for (i = 0; i < 2; i++) {
+            outcome = ask_for(services[i], v);
+            assert_refused(name, &outcome);
+            outcome = ask_for(others[i], v);
+            assert_talked(name, &outcome);
+        }
+    }
+}
+
+/* The domains of each service with `outbound = auto` count on. */
+static void test_the_names_of_services_stay(void **state)
+{
+    OSSL_LIB_CTX *libctx = load("service = web\ninbound = off\ndomain = mesh.example");
+    tls_outcome outcome;
+
+    outcome = ask_for("db.service.mesh.example", 0);
+    assert_refused("auto", &outcome);
+    OSSL_LIB_CTX_free(libctx);
+    assert_names_stay("auto, unloaded");
+    outcome = ask_for("db.service.mesh.example", 0);
+    assert_contains(outcome.client_errors, "the consul provider is not active");
+    libctx = load("");
+    assert_names_stay("auto, unloaded beside another");
+    OSSL_LIB_CTX_free(libctx);
+    /* Another service that is active has its own say. */
+    libctx = load("service = web\ninbound = off\ndomain = third.example");
+    outcome = ask_for("db.service.mesh.example", 0);
+    assert_talked("another's name", &outcome);
+    OSSL_LIB_CTX_free(libctx);
+}
+
+/* The service that is unloaded amid a handshake had other domains than one before. The next handshake is judged by all. */
+static void test_a_name_amid_an_unload(void **state)
+{
+    size_t v;
+
+    OSSL_LIB_CTX_free(load("service = web\ninbound = off\ndomain = mesh.example"));
+    for (v = 0; v < 2; v++) {
+        OSSL_LIB_CTX *libctx = load("service = web\ninbound = off\ndomain = third.example");
+        SSL_CTX *client_ctx = tls_ctx(tls_versions[v], NULL);
+        SSL *client, *server;
+        BIO *client_bio, *server_bio;
+        tls_outcome outcome;
+
+        tls_pair(client_ctx, early_servers[v], &client, &server);
+        assert_true(SSL_set_tlsext_host_name(client, "db.service.mesh.example"));
+        assert_int_equal(SSL_do_handshake(client), -1); /* the ClientHello is written */
+        OSSL_LIB_CTX_free(libctx);
+        outcome = tls_talk(client, server);
+        assert_talked("another's name", &outcome);
+        assert_true(SSL_clear(client) && SSL_clear(server));
+        assert_true(BIO_new_bio_pair(&client_bio, 1 << 17, &server_bio, 1 << 17));
+        SSL_set_bio(client, client_bio, client_bio);
+        SSL_set_bio(server, server_bio, server_bio);
+        SSL_set_connect_state(client);
+        SSL_set_accept_state(server);
+        outcome = tls_talk(client, server);
+        assert_refused("unloaded", &outcome);
+        tls_close(client, server);
+        SSL_CTX_free(client_ctx);
+    }
+}
+
+/* More domains than are remembered: each name could be one of a service. A child's demands end with it. */
+static void test_too_many_domains(void **state)
+{
+    char text[128];
+    int status, i;
+    pid_t pid = fork();
+
+    assert_true(pid >= 0);
+    for (i = 0; i < 8 && pid == 0; i++) {
+        snprintf(text, sizeof(text), "service = web\ninbound = off\ndomain = mesh%d.example", i);
+        OSSL_LIB_CTX_free(load(text));
+    }
+    if (pid == 0) {
+        tls_outcome outcome = ask_for("www.example.com", 0);
+
+        _exit(outcome.client_done || outcome.server_got ? 1 : 0);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+}
+
 /* Nothing was required in this process so far. Ends without a certificate are refused as well. */
 static void test_an_unusable_one_from_the_start(void **state)
 {
-    OSSL_LIB_CTX *bad = load("authorize_timeout = soon");
+    OSSL_LIB_CTX *bad;
 
+    assert_ordinary("before");
+    bad = load("authorize_timeout = soon");
     assert_nothing_goes("unusable", "authorize_timeout");
     OSSL_LIB_CTX_free(bad);
-    assert_ordinary("unloaded");
+}
+
+/* Its demands are not known. It counts until a service is active. */
+static void test_an_unusable_one_stays(void **state)
+{
+    OSSL_LIB_CTX *libctx = load("authorize_timeout = soon");
+    tls_outcome outcome;
+    size_t v;
+
+    OSSL_LIB_CTX_free(libctx);
+    assert_nothing_goes("unusable, unloaded", "unloaded with a fault: authorize_timeout");
+    assert_takes_no_certificate("unloaded with a fault: authorize_timeout");
+    libctx = load("");
+    assert_nothing_goes("beside another", "unloaded with a fault: authorize_timeout");
+    OSSL_LIB_CTX_free(libctx);
+    libctx = load("service = web\noutbound = require");
+    for (v = 0; v < 2; v++) {
+        outcome = connect(tls_versions[v], NULL, &world.site);
+        assert_talked("web and web", &outcome);
+    }
+    OSSL_LIB_CTX_free(libctx);
+    assert_nothing_goes("alone again", "unloaded with a fault: authorize_timeout");
 }
 
 /* A peer without the provider is shown no certificate, and offered no cipher. */
@@ -257,21 +390,14 @@ static void test_tables_of_two(void **state)
                  tables[i].second);
         second = load(text);
         for (v = 0; v < 2; v++) {
-            SSL_CTX *client_ctx = tls_ctx(tls_versions[v], NULL);
-            SSL *client, *server;
-            tls_outcome outcome;
+            tls_outcome outcome = ask_for("db.internal", v);
 
-            tls_pair(client_ctx, early_servers[v], &client, &server);
-            assert_true(SSL_set_tlsext_host_name(client, "db.internal"));
-            outcome = tls_talk(client, server);
             if (tables[i].talks) {
                 assert_talked(tables[i].second, &outcome);
             } else {
                 assert_refused(tables[i].second, &outcome);
                 assert_contains(outcome.client_errors, "that the host name asks for");
             }
-            tls_close(client, server);
-            SSL_CTX_free(client_ctx);
         }
         OSSL_LIB_CTX_free(first);
         OSSL_LIB_CTX_free(second);
@@ -386,22 +512,42 @@ static int tear_down(void **state)
     return 0;
 }
 
+/* Run these tests in a process of their own: wrong settings leave a mark on it. */
+static int run_unusable(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_an_unusable_one_from_the_start,
+                               tls_reset), /* first: it stays */
+        cmocka_unit_test_setup(test_an_unusable_one_shows_nothing, tls_reset),
+        cmocka_unit_test_setup(test_an_unusable_one_stays, tls_reset),
+        cmocka_unit_test_setup(test_an_unusable_one_goes_before_all, tls_reset),
+        cmocka_unit_test_setup(test_two_that_differ, tls_reset),
+    };
+
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_nothing_was_required, tls_reset), /* first: that stays */
-        cmocka_unit_test_setup(test_an_unusable_one_from_the_start, tls_reset), /* likewise */
-        cmocka_unit_test_setup(test_an_unusable_one_shows_nothing, tls_reset),
+        cmocka_unit_test_setup(test_nothing_was_required, tls_reset),       /* first: that stays */
+        cmocka_unit_test_setup(test_the_names_of_services_stay, tls_reset), /* likewise */
+        cmocka_unit_test_setup(test_a_name_amid_an_unload, tls_reset),
+        cmocka_unit_test_setup(test_too_many_domains, tls_reset),
         cmocka_unit_test_setup(test_a_service_goes_before_none, tls_reset),
         cmocka_unit_test_setup(test_the_service_is_gone_and_another_stays, tls_reset),
-        cmocka_unit_test_setup(test_an_unusable_one_goes_before_all, tls_reset),
         cmocka_unit_test_setup(test_tables_of_two, tls_reset),
         cmocka_unit_test_setup(test_a_table_amid_a_handshake, tls_reset),
         cmocka_unit_test_setup(test_a_longer_name_before, tls_reset),
         cmocka_unit_test_setup(test_two_that_agree, tls_reset),
-        cmocka_unit_test_setup(test_two_that_differ, tls_reset),
         cmocka_unit_test_setup(test_the_demand_on_clients_stays, tls_reset), /* last: it stays */
     };
+    pid_t pid = fork();
+    int status;
 
+    if (pid == 0)
+        return run_unusable();
+    if (pid < 0 || waitpid(pid, &status, 0) != pid || status != 0)
+        return 1;
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
