@@ -18,6 +18,7 @@ static void free_endpoint(endpoint *e)
     endpoint_drop(&e->authorized);
     consul_store_unref(e->store);
     BIO_free_all(e->wbio);
+    BIO_free(e->wall);
     OPENSSL_free(e);
 }
 

@@ -15,6 +15,7 @@ struct endpoint {
     bool is_lenient;                          /* the application demands no verification */
     unsigned char telling;                    /* depth of calls of the application's */
     BIO *wbio;                                /* the SSL's own, which was cut off; or NULL */
+    BIO *wall;                                /* ours in its place; or NULL */
     const SSL_CTX *ctx;  /* the SSL's when its certificates were looked at; compared, never used */
     const EVP_PKEY *key; /* its current key then; compared, never used */
     X509 *current;       /* its current certificate then */

@@ -182,7 +182,9 @@ enum endpoint_rule endpoint_judge(endpoint *e, SSL *ssl)
     bool changed = is_another_handshake(e, ssl) || is_new;
     enum endpoint_rule rule;
 
-    if (changed && e->held_back)
+    if (is_new) /* after SSL_clear, say: no keys are left */
+        endpoint_give_back(e, ssl);
+    else if (changed && e->held_back)
         endpoint_release(e, ssl);
     /* A server may have been given its leaf for this handshake before. */
     if (is_new || (changed && !SSL_is_server(ssl)))

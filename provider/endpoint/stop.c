@@ -41,13 +41,17 @@ static void displace_bio(endpoint *e, SSL *ssl, BIO *wall)
         BIO_free_all(e->wbio);
         e->wbio = wbio;
     }
+    if (e != NULL) {
+        BIO_free(e->wall);
+        e->wall = wall != NULL && BIO_up_ref(wall) ? wall : NULL;
+    }
     SSL_set0_wbio(ssl, wall);
 }
 
-static bool is_wall(BIO *wbio)
+/* Return true for our own wall, and for none. A BIO of the application may look like any other. */
+static bool is_wall(const endpoint *e, const BIO *wbio)
 {
-    return wbio == NULL || BIO_test_flags(wbio, BIO_FLAGS_MEM_RDONLY)
-           || BIO_method_type(wbio) == BIO_TYPE_NULL;
+    return wbio == NULL || (e != NULL && wbio == e->wall);
 }
 
 /*
@@ -62,13 +66,13 @@ void endpoint_cut_off(endpoint *e, SSL *ssl)
 
     if (is_quic && SSL_is_server(ssl))
         SSL_new_session_ticket(ssl);
-    else if (!is_wall(SSL_get_wbio(ssl)))
+    else if (!is_wall(e, SSL_get_wbio(ssl)))
         displace_bio(e, ssl, is_quic ? NULL : BIO_new_mem_buf("", 0)); /* to be read only */
 }
 
 void endpoint_swallow(endpoint *e, SSL *ssl)
 {
-    if (!endpoint_is_quic(ssl) && !is_wall(SSL_get_wbio(ssl)))
+    if (!endpoint_is_quic(ssl) && !is_wall(e, SSL_get_wbio(ssl)))
         displace_bio(e, ssl, BIO_new(BIO_s_null()));
 }
 
@@ -80,9 +84,9 @@ void endpoint_hold_back(endpoint *e, SSL *ssl)
     endpoint_swallow(e, ssl);
 }
 
-static void give_back(endpoint *e, SSL *ssl)
+void endpoint_give_back(endpoint *e, SSL *ssl)
 {
-    if (e->wbio == NULL || !is_wall(SSL_get_wbio(ssl)))
+    if (e->wbio == NULL || !is_wall(e, SSL_get_wbio(ssl)))
         return;
     SSL_set0_wbio(ssl, e->wbio);
     e->wbio = NULL;
@@ -92,7 +96,7 @@ void endpoint_release(endpoint *e, SSL *ssl)
 {
     if (e->held_back && !e->stopped) {
         SSL_set_shutdown(ssl, SSL_get_shutdown(ssl) & ~SSL_SENT_SHUTDOWN);
-        give_back(e, ssl);
+        endpoint_give_back(e, ssl);
     }
     e->held_back = false;
 }

@@ -27,6 +27,9 @@ void endpoint_cut_off(endpoint *e, SSL *ssl);
  */
 void endpoint_swallow(endpoint *e, SSL *ssl);
 
+/* Give the SSL its BIO back that was put away. It may write again, so that no earlier keys may be left. */
+void endpoint_give_back(endpoint *e, SSL *ssl);
+
 /* Keep it from writing until the peer is authorized; and let it write again, unless it was stopped. */
 void endpoint_hold_back(endpoint *e, SSL *ssl);
 void endpoint_release(endpoint *e, SSL *ssl);

@@ -117,6 +117,13 @@ static void forbid_early_data(const SSL *ssl)
         SSL_SESSION_set_max_early_data(session, 0);
 }
 
+/* Keep the keys of a server out of the kernel. With TLS 1.3, SSL_sendfile would write by them before its client is verified. */
+static void keep_keys(SSL *ssl)
+{
+    if (SSL_is_server(ssl) && !endpoint_is_quic(ssl))
+        SSL_clear_options(ssl, SSL_OP_ENABLE_KTLS);
+}
+
 /* Set up a governed connection for its handshake, or stop it where it is too late. */
 static void enforce(endpoint *e, SSL *ssl)
 {
@@ -127,6 +134,7 @@ static void enforce(endpoint *e, SSL *ssl)
         endpoint_set_lenient(e, SSL_get_verify_mode(ssl) == SSL_VERIFY_NONE);
     SSL_set_verify(ssl, mode, NULL);
     end_by_ticket(e, ssl);
+    keep_keys(ssl);
     if (endpoint_presents_live_leaf(e))
         SSL_set_cert_cb(
             ssl, SSL_is_server(ssl) ? prov_tls_on_certificate : prov_tls_on_client_certificate,
@@ -385,5 +393,6 @@ void prov_tls_on_info(const SSL *s, int where, int value)
     if (is_governed && (where & SSL_CB_LOOP) != 0 && SSL_is_server(ssl)) {
         SSL_set_verify(ssl, PROV_SERVER_VERIFY_MODE, NULL);
         end_by_ticket(e, ssl);
+        keep_keys(ssl);
     }
 }

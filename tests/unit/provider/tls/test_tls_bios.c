@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The BIOs of an application, and the kernel in their place. A connection that is stopped writes to none of them. */
+#include "unit.h"
+
+#include <openssl/err.h>
+
+#include "tls.h"
+
+static int accept_all(X509_STORE_CTX *ctx, void *arg)
+{
+    X509_STORE_CTX_set_error(ctx, X509_V_OK);
+    return 1;
+}
+
+/* ---- a BIO of the application that looks like the wall of the provider ---- */
+
+static int write_on(BIO *bio, const char *data, size_t len, size_t *written)
+{
+    return BIO_write_ex(BIO_get_data(bio), data, len, written);
+}
+
+static int read_on(BIO *bio, char *data, size_t len, size_t *got)
+{
+    int ok = BIO_read_ex(BIO_get_data(bio), data, len, got);
+
+    BIO_clear_retry_flags(bio);
+    if (!ok)
+        BIO_set_retry_read(bio);
+    return ok;
+}
+
+static long control(BIO *bio, int command, long number, void *arg)
+{
+    return BIO_ctrl(BIO_get_data(bio), command, number, arg);
+}
+
+static int create(BIO *bio)
+{
+    BIO_set_init(bio, 1);
+    return 1;
+}
+
+static int destroy(BIO *bio)
+{
+    BIO_free(BIO_get_data(bio));
+    return 1;
+}
+
+/* Give an SSL a BIO with a method of this type, and with these flags. It passes all on to the present one. */
+static BIO_METHOD *wrap_bio(SSL *ssl, int type, int flags)
+{
+    BIO_METHOD *method = BIO_meth_new(type, "wrap");
+    BIO *inner = SSL_get_wbio(ssl), *bio;
+
+    assert_non_null(method);
+    assert_true(BIO_meth_set_write_ex(method, write_on) && BIO_meth_set_read_ex(method, read_on)
+                && BIO_meth_set_ctrl(method, control) && BIO_meth_set_create(method, create)
+                && BIO_meth_set_destroy(method, destroy));
+    bio = BIO_new(method);
+    assert_non_null(bio);
+    assert_true(BIO_up_ref(inner));
+    BIO_set_data(bio, inner);
+    BIO_set_flags(bio, flags);
+    SSL_set_bio(ssl, bio, bio);
+    return method;
+}
+
+/* Have a server look for early data, go on and write. Return true where a client without a certificate gets it. */
+static bool is_given(int type, int flags)
+{
+    SSL_CTX *server_ctx = tls_ctx(TLS1_3_VERSION, &world.web),
+            *client_ctx = tls_ctx(TLS1_3_VERSION, NULL);
+    SSL *client, *server;
+    BIO_METHOD *method;
+    char buffer[16];
+    bool given;
+    size_t len;
+
+    tls_pair(client_ctx, server_ctx, &client, &server);
+    method = wrap_bio(server, type, flags);
+    SSL_do_handshake(client);
+    SSL_read_early_data(server, buffer, sizeof(buffer), &len);
+    SSL_set_shutdown(server, 0);
+    SSL_write_early_data(server, "pong", 4, &len);
+    given = SSL_read(client, buffer, sizeof(buffer)) > 0
+            || SSL_read(client, buffer, sizeof(buffer)) > 0;
+    tls_close(client, server);
+    BIO_meth_free(method);
+    SSL_CTX_free(client_ctx);
+    SSL_CTX_free(server_ctx);
+    return given;
+}
+
+static void test_a_bio_like_the_wall(void **state)
+{
+    int own = BIO_get_new_index() | BIO_TYPE_SOURCE_SINK;
+
+    assert_false(is_given(own, 0));
+    assert_false(is_given(own, BIO_FLAGS_MEM_RDONLY));
+    assert_false(is_given(BIO_TYPE_NULL, 0));
+    assert_false(is_given(BIO_TYPE_MEM, BIO_FLAGS_MEM_RDONLY));
+}
+
+/* ---- keys in the kernel ---- */
+
+/* Take it back between two steps. The next step may give the keys. */
+static void enable_ktls(const SSL *ssl, int where, int value)
+{
+    if ((where & SSL_CB_LOOP) != 0)
+        SSL_set_options((SSL *)ssl, SSL_OP_ENABLE_KTLS);
+}
+
+/* Return true where a server may give its keys to the kernel, after it has written its Finished. */
+static bool gives_keys(int version, const minted *own, bool takes_back)
+{
+    SSL_CTX *server_ctx = tls_ctx(version, own), *client_ctx = tls_ctx(version, &world.friend);
+    SSL *client, *server;
+    bool gives;
+
+    SSL_CTX_set_options(server_ctx, SSL_OP_ENABLE_KTLS);
+    if (takes_back)
+        SSL_CTX_set_info_callback(server_ctx, enable_ktls);
+    tls_pair(client_ctx, server_ctx, &client, &server);
+    SSL_do_handshake(client);
+    SSL_do_handshake(server);
+    gives = (SSL_get_options(server) & SSL_OP_ENABLE_KTLS) != 0;
+    ERR_clear_error();
+    tls_close(client, server);
+    SSL_CTX_free(client_ctx);
+    SSL_CTX_free(server_ctx);
+    return gives;
+}
+
+/* SSL_sendfile writes as soon as the kernel has the keys, which may be before the client's certificate has come. */
+static void test_the_kernel_gets_no_keys(void **state)
+{
+    size_t v;
+
+    for (v = 0; v < 2; v++) {
+        assert_true(gives_keys(tls_versions[v], &world.site, false));
+        assert_false(gives_keys(tls_versions[v], &world.web, false));
+        assert_false(gives_keys(tls_versions[v], &world.web, true));
+    }
+}
+
+/* ---- the BIOs of an SSL that is used again ---- */
+
+static SSL *new_client(SSL_CTX *ctx, BIO *rbio, BIO *wbio)
+{
+    SSL *client = SSL_new(ctx);
+
+    assert_non_null(client);
+    assert_true(BIO_up_ref(rbio) && BIO_up_ref(wbio));
+    SSL_set_bio(client, rbio, wbio);
+    SSL_set_connect_state(client);
+    return client;
+}
+
+static BIO *new_memory(void)
+{
+    BIO *bio = BIO_new(BIO_s_mem());
+
+    assert_non_null(bio);
+    BIO_set_mem_eof_return(bio, -1);
+    return bio;
+}
+
+/* A server has refused a stranger, and is cleared. The next client is a friend. */
+static void test_used_again(void **state)
+{
+    SSL_CTX *server_ctx = tls_ctx(TLS1_3_VERSION, &world.web),
+            *stranger_ctx = tls_ctx(TLS1_3_VERSION, &world.stranger),
+            *friend_ctx = tls_ctx(TLS1_3_VERSION, &world.friend);
+    BIO *in = new_memory(), *out = new_memory();
+    SSL *server = SSL_new(server_ctx), *client = new_client(stranger_ctx, out, in);
+    tls_outcome outcome;
+    char buffer[16];
+    size_t len;
+
+    assert_non_null(server);
+    SSL_CTX_set_cert_verify_callback(server_ctx, accept_all, NULL);
+    SSL_set_bio(server, in, out);
+    SSL_set_accept_state(server);
+    SSL_do_handshake(client);
+    SSL_read_early_data(server, buffer, sizeof(buffer), &len);
+    outcome = tls_talk(client, server);
+    assert_refused("a stranger", &outcome);
+    SSL_free(client);
+    ERR_clear_error();
+
+    BIO_reset(in);
+    BIO_reset(out);
+    assert_true(SSL_clear(server));
+    client = new_client(friend_ctx, out, in);
+    outcome = tls_talk(client, server);
+    assert_talked("a friend", &outcome);
+    SSL_free(client);
+    SSL_free(server);
+    SSL_CTX_free(server_ctx);
+    SSL_CTX_free(stranger_ctx);
+    SSL_CTX_free(friend_ctx);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_a_bio_like_the_wall, tls_reset),
+        cmocka_unit_test_setup(test_the_kernel_gets_no_keys, tls_reset),
+        cmocka_unit_test_setup(test_used_again, tls_reset),
+    };
+
+    return cmocka_run_group_tests(tests, tls_set_up, tls_tear_down);
+}
