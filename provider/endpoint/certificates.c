@@ -214,11 +214,21 @@ bool endpoint_note_shown(endpoint *e, X509 *cert)
     return e->shown == cert;
 }
 
+void endpoint_expect_shown(endpoint *e)
+{
+    e->expects_shown = true;
+}
+
 const consul_spiffe_id *endpoint_identity(const endpoint *e, const SSL *ssl,
                                           consul_spiffe_id *space, consul_error *err)
 {
     const X509 *current = e->shown != NULL ? e->shown : SSL_get_certificate(ssl);
 
+    if (e->expects_shown && e->shown == NULL) {
+        consul_error_set(err, CONSUL_R_OWN_IDENTITY_INVALID,
+                         "the application has kept us from seeing which certificate is shown");
+        return NULL;
+    }
     if (endpoint_is_ours(e, current))
         return consul_leaf_id(e->ours);
     if (current == NULL || !consul_cert_claims_connect(current))

@@ -47,6 +47,9 @@ void endpoint_withdraw_leaf(endpoint *e, SSL *ssl);
  */
 bool endpoint_note_shown(endpoint *e, X509 *cert);
 
+/* Expect a server to have its certificate noted. Without that it has no identity in this handshake. */
+void endpoint_expect_shown(endpoint *e);
+
 /*
  * Return the Connect identity of this end, as its presented certificate has it; NULL on failure. A server has presented the
  * certificate that was noted. Borrowed: from the live leaf, until another is presented, or from `space`.

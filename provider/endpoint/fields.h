@@ -48,6 +48,7 @@ struct endpoint {
     enum endpoint_rule rule;
     enum endpoint_peer peer;
     X509 *shown;             /* see endpoint_note_shown; or NULL */
+    bool expects_shown;      /* see endpoint_expect_shown */
     bool looked_at;          /* the peer was verified by us, with whichever result */
     X509 *authorized;        /* the certificate of the peer that was authorized, or NULL */
     bool reported;           /* the cause of its refusal */

@@ -160,6 +160,7 @@ static void begin(endpoint *e, bool goes_on)
     e->looked_at = false;
     endpoint_drop(&e->authorized);
     endpoint_drop(&e->shown);
+    e->expects_shown = false;
     e->begun = true;
 }
 

@@ -10,6 +10,10 @@
 
 #include <openssl/objects.h>
 
+/* SSL_state_string(3) */
+#define READS_CLIENT_HELLO "TRCH"
+#define SENT_SERVER_HELLO "TWSH"
+
 /*
  * Compare names, those of SSL_state_string(3). The numbers TLS_ST_... differ among the releases of libssl.so.3, as 3.2 has added
  * some. BEFORE and OK have the same numbers in all of them.
@@ -35,8 +39,10 @@ bool prov_tls_authenticates(const SSL_CIPHER *cipher)
 
 bool prov_tls_shows_another(endpoint *e, SSL *ssl, X509 *cert)
 {
-    if (cert == NULL || !SSL_is_server(ssl) || !prov_tls_sends_certificate(ssl)
-        || endpoint_note_shown(e, cert) || endpoint_rule(e) != ENDPOINT_GOVERNED)
+    if (cert == NULL || !SSL_is_server(ssl) || !prov_tls_sends_certificate(ssl))
+        return false;
+    endpoint_judge(e, ssl); /* an ordinary certificate may have another leaf beside it by now */
+    if (endpoint_note_shown(e, cert) || endpoint_rule(e) != ENDPOINT_GOVERNED)
         return false;
     prov_tls_stop(ssl, "the application replaces its leaf while it is shown");
     return true;
@@ -62,8 +68,8 @@ bool prov_tls_shows_leaf_too_early(endpoint *e, SSL *ssl, const X509 *cert)
 static int on_question(const SSL *s, const SSL_CTX *ctx, int op, int bits, int nid, void *other,
                        void *ex)
 {
-    SSL *ssl = (SSL *)s; /* const here only because most callbacks just look */
-    endpoint *e = endpoint_find(s);
+    SSL *ssl = (SSL *)s;             /* const here only because most callbacks just look */
+    endpoint *e = endpoint_get(ssl); /* none yet where an SSL shares certificates */
 
     if (op == SSL_SECOP_SIGALG_CHECK && prov_tls_stop_unverified(ssl))
         return 0;
@@ -78,7 +84,18 @@ static int on_question(const SSL *s, const SSL_CTX *ctx, int op, int bits, int n
     return e != NULL && endpoint_ask_security(e, s, ctx, op, bits, nid, other, ex);
 }
 
+/* Return true while a server has not begun its message with the certificate. */
+static bool shows_later(const SSL *ssl)
+{
+    const char *state = SSL_state_string(ssl);
+
+    return SSL_is_server(ssl)
+           && (strcmp(state, READS_CLIENT_HELLO) == 0 || strcmp(state, SENT_SERVER_HELLO) == 0);
+}
+
 void prov_tls_guard(endpoint *e, SSL *ssl)
 {
     endpoint_displace_security(e, ssl, on_question);
+    if (shows_later(ssl))
+        endpoint_expect_shown(e);
 }

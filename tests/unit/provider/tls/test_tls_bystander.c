@@ -4,6 +4,7 @@
 
 #include <openssl/err.h>
 
+#include "hostile.h"
 #include "tls.h"
 
 static void assert_nothing_was_asked(void)
@@ -62,6 +63,35 @@ static void test_a_leaf_that_did_not_stay(void **state)
     }
     assert_nothing_was_asked();
     minted_free(&stand_in);
+}
+
+/* The security callback of the application stands with the certificates, which another SSL may share. Ours is before it then. */
+static void test_shared_certificates(void **state)
+{
+    size_t v;
+
+    for (v = 0; v < 2; v++) {
+        SSL_CTX *server_ctx = tls_ctx(tls_versions[v], &world.site);
+        SSL_CTX *client_ctx = tls_ctx(tls_versions[v], NULL);
+        SSL *clients[2], *servers[2];
+        tls_outcome outcome;
+
+        tls_pair(client_ctx, server_ctx, &clients[0], &servers[0]);
+        tls_pair(client_ctx, server_ctx, &clients[1], &servers[1]);
+        SSL_set_security_callback(servers[0], hostile_security);
+        outcome = tls_talk(clients[0], servers[0]);
+        assert_talked("the first", &outcome);
+        assert_int_equal(SSL_copy_session_id(servers[1], servers[0]), 1);
+        assert_int_equal(SSL_use_certificate(servers[1], world.site_rsa.cert), 1);
+        assert_int_equal(SSL_use_PrivateKey(servers[1], world.site_rsa.key), 1);
+        outcome = tls_talk(clients[1], servers[1]);
+        assert_talked("the second", &outcome);
+        tls_close(clients[0], servers[0]);
+        tls_close(clients[1], servers[1]);
+        SSL_CTX_free(server_ctx);
+        SSL_CTX_free(client_ctx);
+    }
+    assert_nothing_was_asked();
 }
 
 /* ---- verification by the application's own rules ---- */
@@ -296,6 +326,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_servers_and_clients, tls_reset),
         cmocka_unit_test_setup(test_a_leaf_that_did_not_stay, tls_reset),
+        cmocka_unit_test_setup(test_shared_certificates, tls_reset),
         cmocka_unit_test_setup(test_verification, tls_reset),
         cmocka_unit_test_setup(test_cert_verify_callback, tls_reset),
         cmocka_unit_test_setup(test_client_certificates, tls_reset),

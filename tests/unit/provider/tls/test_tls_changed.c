@@ -103,27 +103,36 @@ static void test_the_shown_leaf_decides(void **state)
 }
 
 static SSL *serving;
+static bool unguards; /* it displaces the security callback there, too */
 
 static int replace_in_store(int ok, X509_STORE_CTX *ctx)
 {
+    if (unguards)
+        SSL_set_security_callback(serving, hostile_security);
     SSL_use_certificate(serving, open_rsa.cert);
+    if (unguards)
+        SSL_use_PrivateKey(serving, open_rsa.key);
     return ok;
 }
 
 /* libssl verifies a server's own chain right before it asks about the certificate. Then another one would be noted. */
 static void test_no_other_leaf_while_it_is_shown(void **state)
 {
+    static const unsigned int displaced[] = {0, HOSTILE_SECURITY, 0, HOSTILE_MESSAGE};
+    static const char *const denied[] = {"\"Target\":\"web\"", NULL};
     size_t i, v;
 
-    for (i = 0; i < 2; i++) {
+    for (i = 0; i < sizeof(displaced) / sizeof(displaced[0]); i++) {
         for (v = 0; v < 2; v++) {
             SSL_CTX *server_ctx = tls_ctx(tls_versions[v], &world.web);
             SSL_CTX *client_ctx = tls_ctx_in(elsewhere, tls_versions[v], &world.friend);
             SSL *client;
             tls_outcome outcome;
 
+            unguards = i >= 2;
+            world.agent.denied = unguards ? denied : NULL;
             X509_STORE_set_verify_cb(SSL_CTX_get_cert_store(server_ctx), replace_in_store);
-            hostile_displace(server_ctx, i == 0 ? 0 : HOSTILE_SECURITY);
+            hostile_displace(server_ctx, displaced[i]);
             tls_pair_with(client_ctx, server_ctx, elsewhere, true, &client, &serving);
             outcome = tls_talk(client, serving);
             assert_refused("replaced while it is shown", &outcome);
@@ -160,6 +169,35 @@ static void test_the_leaf_beside_decides(void **state)
         SSL_CTX_free(client_ctx);
         SSL_CTX_free(server_ctx);
     }
+}
+
+static void replace_after_hello(const SSL *ssl, int where, int value)
+{
+    if ((where & SSL_CB_LOOP) != 0 && strcmp(SSL_state_string(ssl), "TWSH") == 0)
+        replace_with_key((SSL *)ssl);
+}
+
+/* The same. It replaces the leaf before it shows the ordinary certificate. The client is denied by the new leaf's service. */
+static void test_the_last_leaf_beside_decides(void **state)
+{
+    static const char *const denied[] = {"\"Target\":\"open\"", NULL};
+    SSL_CTX *server_ctx = tls_ctx(TLS1_2_VERSION, &world.web);
+    SSL_CTX *client_ctx = tls_ctx_in(elsewhere, TLS1_2_VERSION, &world.friend);
+    SSL *client, *server;
+    tls_outcome outcome;
+
+    tls_use(server_ctx, &world.site_rsa);
+    SSL_CTX_set_info_callback(server_ctx, replace_after_hello);
+    assert_int_equal(SSL_CTX_set1_sigalgs_list(client_ctx, "rsa_pss_rsae_sha256"), 1);
+    assert_int_equal(SSL_CTX_set1_client_sigalgs_list(client_ctx, "ECDSA+SHA256"), 1);
+    world.agent.denied = denied;
+    tls_pair_with(client_ctx, server_ctx, elsewhere, true, &client, &server);
+    outcome = tls_talk(client, server);
+    assert_refused("the leaf beside is replaced before", &outcome);
+    assert_contains(outcome.server_errors, "may not connect to \"open\"");
+    tls_close(client, server);
+    SSL_CTX_free(client_ctx);
+    SSL_CTX_free(server_ctx);
 }
 
 /* ---- the name of a server ---- */
@@ -378,6 +416,7 @@ int main(void)
         cmocka_unit_test_setup(test_the_shown_leaf_decides, tls_reset),
         cmocka_unit_test_setup(test_no_other_leaf_while_it_is_shown, tls_reset),
         cmocka_unit_test_setup(test_the_leaf_beside_decides, tls_reset),
+        cmocka_unit_test_setup(test_the_last_leaf_beside_decides, tls_reset),
         cmocka_unit_test_setup(test_the_last_name_counts, tls_reset),
         cmocka_unit_test_setup(test_a_late_name_governs, tls_reset),
         cmocka_unit_test_setup(test_a_site_sees_no_leaf, tls_reset),
