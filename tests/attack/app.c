@@ -113,6 +113,71 @@ int app_give(SSL *ssl)
     return CALL(SSL_use_PrivateKey(ssl, app.own.key)) == 1;
 }
 
+static void choose_other(const row *r)
+{
+    bool is_ordinary = ROW_IS(r, GOVERNED, BY_NOTHING);
+
+    app.other[OTHER_LEAF] = is_ordinary ? &other_site : &other_leaf;
+    app.other[OTHER_RSA] = is_ordinary ? &world.site_rsa : &other_rsa;
+    app.other[OTHER_STAND_IN] =
+        is_ordinary || app_is_plain ? app.other[OTHER_LEAF] : &other_stand_in;
+}
+
+void app_give_other(SSL *ssl, enum other which)
+{
+    CALL(SSL_use_certificate(ssl, app.other[which]->cert));
+    CALL(SSL_use_PrivateKey(ssl, app.other[which]->key));
+}
+
+void app_give_other_to_ctx(SSL_CTX *ctx, enum other which)
+{
+    CALL(SSL_CTX_use_certificate(ctx, app.other[which]->cert));
+    CALL(SSL_CTX_use_PrivateKey(ctx, app.other[which]->key));
+    ERR_clear_error(); /* with wrong settings no context takes one */
+}
+
+enum shown app_shown(const X509 *cert)
+{
+    if (cert == NULL)
+        return SHOWN_NONE;
+    if (X509_cmp(cert, app.other[OTHER_LEAF]->cert) == 0
+        || X509_cmp(cert, app.other[OTHER_RSA]->cert) == 0)
+        return SHOWN_OTHER;
+    if (X509_cmp(cert, world.web.cert) == 0)
+        return SHOWN_OWN;
+    return app.has_other_in_time ? SHOWN_BESIDE_OTHER : SHOWN_ORDINARY;
+}
+
+/* Return true before a server has shown a certificate in this handshake. */
+static bool shows_later(const SSL *ssl)
+{
+    static const char *const before[] = {"PINIT", "TRCH", "DWCHV", "TWSH"};
+    static const char *const before_of_1_3[] = {"TWCCS", "TWEE", "TWCR"};
+    const char *state = SSL_state_string(ssl);
+    bool later = strcmp(state, "TWSC") == 0 && ROW_IS(&app.r, PLACE, AT_OWN_CHAIN);
+    size_t i;
+
+    for (i = 0; i < sizeof(before) / sizeof(before[0]); i++)
+        later |= strcmp(state, before[i]) == 0;
+    for (i = 0; SSL_version(ssl) == TLS1_3_VERSION && i < 3; i++)
+        later |= strcmp(state, before_of_1_3[i]) == 0;
+    return later;
+}
+
+void app_note_other(const SSL *ssl)
+{
+    if (app.has_other)
+        return;
+    app.has_other = true;
+    app.has_other_in_time = shows_later(ssl);
+}
+
+void app_begin_handshake(void)
+{
+    app.calls = 0;
+    app.has_other_in_time = app.has_other;
+}
+
 static int give_in_cert_cb(SSL *ssl, void *arg)
 {
     app_at(AT_CERT_CB, ssl);
@@ -142,7 +207,8 @@ static int give_on_request(SSL *ssl, X509 **cert, EVP_PKEY **key)
 
 static bool has_one_from_the_start(const row *r)
 {
-    return ROW_IS(r, GIVEN, GIVEN_ON_CTX) || ROW_IS(r, GIVEN, GIVEN_BESIDE);
+    return ROW_IS(r, GIVEN, GIVEN_ON_CTX) || ROW_IS(r, GIVEN, GIVEN_BESIDE)
+           || ROW_IS(r, GIVEN, GIVEN_WITH_OTHER);
 }
 
 /* Give a certificate to a context. With wrong settings no context takes one. */
@@ -163,6 +229,8 @@ static void set_given(SSL_CTX *ctx, const row *r)
 {
     if (ROW_IS(r, GIVEN, GIVEN_BESIDE))
         CALL(give_to(ctx, &world.site_rsa));
+    if (ROW_IS(r, GIVEN, GIVEN_WITH_OTHER))
+        CALL(give_to(ctx, app.other[OTHER_RSA]));
     if (has_one_from_the_start(r) && app.own.cert != NULL)
         CALL(give_to(ctx, &app.own));
     if (ROW_IS(r, GIVEN, GIVEN_IN_CERT_CB))
@@ -241,6 +309,7 @@ static SSL_CTX *make_ctx(const row *r)
 void app_make(const row *r)
 {
     app = (application){.r = *r};
+    choose_other(r);
     app.own = make_own(r);
     if (ROW_IS(r, ROLE, ROLE_CLIENT) && r->value[AXIS_GOVERNED] >= BY_SERVICE)
         minted_free(&app.own);
@@ -255,15 +324,21 @@ void app_make(const row *r)
     if (ROW_IS(r, GIVEN, GIVEN_BY_LATE_SWITCH) || ROW_IS(r, GIVEN, GIVEN_BY_SWITCH))
         if (app.own.cert != NULL)
             CALL(give_to(app.ctx, &app.own));
+    if (ROW_IS(r, TAKE, TAKE_OTHER_CTX)) {
+        app.other_ctx = make_ctx(r);
+        app_give_other_to_ctx(app.other_ctx, OTHER_LEAF);
+    }
 }
 
 void app_free(void)
 {
     SSL_free(app.ssl);
+    SSL_free(app.sharer);
     app_look_no_more();
     SSL_SESSION_free(app.stored);
     SSL_CTX_free(app.ctx);
     SSL_CTX_free(app.first);
+    SSL_CTX_free(app.other_ctx);
     minted_free(&app.own);
 }
 
@@ -290,8 +365,24 @@ static bool is_given_on_ssl(const row *r)
                    : given >= GIVEN_IN_HELLO && given <= GIVEN_BY_LATE_SWITCH);
 }
 
+/* Return true where each of its SSLs has the other leaf, with an ordinary certificate. */
+static bool has_other_at_first(const row *r)
+{
+    bool on_ctx = ROW_IS(r, TAKE, TAKE_OTHER_BESIDE) && ROW_IS(r, PLACE, AT_CTX)
+                  && !ROW_IS(r, GIVEN, GIVEN_BESIDE);
+
+    return on_ctx || (ROW_IS(r, GIVEN, GIVEN_WITH_OTHER) && r->value[AXIS_GOVERNED] >= BY_SERVICE);
+}
+
+void app_switch(void)
+{
+    CALL(SSL_set_SSL_CTX(app.ssl, app.ctx));
+    app.has_other = has_other_at_first(&app.r);
+}
+
 void app_make_ssl(SSL_CTX *ctx)
 {
+    app.has_other = app.has_other_in_time = has_other_at_first(&app.r);
     app.ssl = SSL_new(ctx);
     app.rbio = app.wbio = NULL; /* an earlier SSL took its own along */
     app_list("ssl = SSL_new(ctx)");

@@ -11,13 +11,21 @@
 
 #include <openssl/ssl.h>
 
+/* The certificates of the other service. In an ordinary application they are ordinary ones. */
+enum other { OTHER_LEAF, OTHER_RSA, OTHER_STAND_IN };
+
 typedef struct application {
     row r;
-    SSL_CTX *ctx;     /* with all that the row says */
-    SSL_CTX *first;   /* an ordinary one: before a switch, or of an earlier life */
-    SSL *ssl;         /* the one in question, or NULL */
-    minted own;       /* its certificate: of the mesh, or a stand-in; empty for an ordinary one */
-    BIO *rbio, *wbio; /* borrowed: those that the SSL had at first */
+    SSL_CTX *ctx;       /* with all that the row says */
+    SSL_CTX *first;     /* an ordinary one: before a switch, or of an earlier life */
+    SSL *ssl;           /* the one in question, or NULL */
+    minted own;         /* its certificate: of the mesh, or a stand-in; empty for an ordinary one */
+    SSL_CTX *other_ctx; /* of the other service, where the row takes it; or NULL */
+    const minted *other[3];    /* borrowed: see enum other */
+    bool has_other;            /* it has taken the other leaf */
+    bool has_other_in_time;    /* before it has shown a certificate in this handshake */
+    SSL *sharer;               /* it shares the certificates of `ssl`; or NULL */
+    BIO *rbio, *wbio;          /* borrowed: those that the SSL had at first */
     X509_STORE_CTX *verifying; /* borrowed: the context of a verification under way, or NULL */
     X509_STORE_CTX *look;      /* it outlives its SSL; or NULL */
     SSL_SESSION *stored;       /* in the cache that it shares with another process, or NULL */
@@ -44,11 +52,25 @@ void app_free(void);
 /* Make its SSL of a context, with all that the row does to an SSL. */
 void app_make_ssl(SSL_CTX *ctx);
 
+/* Have its SSL go on with its context, after an ordinary one. */
+void app_switch(void);
+
 /* Ask for the row's name on the SSL of a client. A copy by SSL_dup has none. */
 void app_ask_for_name(SSL *ssl);
 
 /* Give the certificate to an SSL. */
 int app_give(SSL *ssl);
+
+/* Give one of the other service's certificates to an SSL, or to a context. */
+void app_give_other(SSL *ssl, enum other which);
+void app_give_other_to_ctx(SSL_CTX *ctx, enum other which);
+
+/* Return what a certificate is that the peer has seen. */
+enum shown app_shown(const X509 *cert);
+
+/* Note that the other leaf is taken now. A handshake that begins later has it from its begin. */
+void app_note_other(const SSL *ssl);
+void app_begin_handshake(void);
 
 /* Return true where a callback that may wait is to do so: at each other call. */
 bool app_waits(void);

@@ -6,7 +6,7 @@
  *     attack rows SEED FROM COUNT          rows by chance
  *     attack minutes SEED MINUTES FILE     the same; FILE keeps the number of the next one
  *     attack hunt SEED COUNT "peer=none"   the same with these values, up to the first failure
- *     attack teeth                         see that each place and life has its effect on ordinary applications
+ *     attack teeth                         see that each place, life and other certificate has its effect on ordinary applications
  *     attack row "peer=none mode=peer"     one row, with a listing of its calls
  *
  * A failure is a peer let in, an allowed peer refused, a crash or a hang. So is the handshake of another peer that ends well.
@@ -48,7 +48,8 @@ static enum verdict judge(const row *r, const cell_result *result, bool counts)
     bool any = result->outcome.app_got || result->outcome.peer_got;
     bool all = result->outcome.app_got && result->outcome.peer_got;
     const exception *why;
-    enum expected expected = oracle_expects(r, result->outcome.renegotiated, &why);
+    enum expected expected =
+        oracle_expects(r, result->outcome.renegotiated, result->outcome.shown, &why);
 
     if (WIFSIGNALED(result->status) && WTERMSIG(result->status) == SIGALRM)
         return HUNG;
@@ -279,7 +280,55 @@ static bool find_effect(int which, int value)
     return false;
 }
 
-/* See that each place and life has its effect. Without that, a row would attack nothing. */
+/* Return true where early data of an ordinary application or its peer is accepted, by a session or a key. */
+static bool goes_early(enum role role, bool by_key)
+{
+    row r = {0};
+
+    r.value[AXIS_ROLE] = (unsigned char)role;
+    r.value[AXIS_GOVERNED] = BY_NOTHING;
+    r.value[AXIS_PROTOCOL] = TLS_1_3;
+    r.value[AXIS_DRIVE] = DRIVE_EARLY;
+    r.value[AXIS_PLACE] = by_key ? AT_SSL : AT_EARLY;
+    r.value[AXIS_TAKE] = by_key ? TAKE_KEY : TAKE_NOTHING;
+    r.value[AXIS_PEER] = by_key ? PEER_KEY : PEER_ALLOWED;
+    r.value[AXIS_LIFE] = by_key ? LIFE_FRESH : LIFE_TICKET_KEYS;
+    return cell_run(&r, false, false).outcome.early;
+}
+
+/* Return true where the peer of an ordinary application is shown another certificate by a taking, and not without it. */
+static bool changes_what_is_shown(int taking)
+{
+    row r = {0}, without;
+    int i;
+
+    /* An ordinary client has one certificate, and a server's choice is not the current one. */
+    r.value[AXIS_GOVERNED] = taking == TAKE_CURRENT ? BY_LEAF : BY_NOTHING;
+    r.value[AXIS_TAKE] = (unsigned char)taking;
+    r.value[AXIS_PLACE] = AT_SSL;
+    for (i = 0; i < 2 * 3 * 2 * 2; i++) {
+        r.value[AXIS_ROLE] = (unsigned char)(i % 2);
+        r.value[AXIS_PROTOCOL] = (unsigned char)(i / 2 % 3);
+        r.value[AXIS_PREFERS] = (unsigned char)(i / 6 % 2);
+        r.value[AXIS_GIVEN] = i / 12 == 0 ? GIVEN_ON_CTX : GIVEN_WITH_OTHER;
+        without = r;
+        without.value[AXIS_TAKE] = TAKE_NOTHING;
+        if (cell_run(&r, false, false).outcome.shown == SHOWN_OTHER
+            && cell_run(&without, false, false).outcome.shown != SHOWN_OTHER)
+            return true;
+    }
+    return false;
+}
+
+static void count_tooth(int which, int value, bool ok)
+{
+    passed += ok;
+    failed += !ok;
+    if (!ok)
+        printf("no effect: %s=%s\n", axes[which].name, axes[which].values[value]);
+}
+
+/* See that each place and life has its effect, and each other certificate. Without that, a row would attack nothing. */
 static void run_teeth(void)
 {
     static const int which[] = {AXIS_PLACE, AXIS_LIFE};
@@ -290,12 +339,13 @@ static void run_teeth(void)
         for (value = 1; value < axes[which[i]].count; value++) {
             bool ok = (which[i] == AXIS_PLACE && value == AT_CTX) || find_effect(which[i], value);
 
-            passed += ok;
-            failed += !ok;
-            if (!ok)
-                printf("no effect: %s=%s\n", axes[which[i]].name, axes[which[i]].values[value]);
+            count_tooth(which[i], value, ok);
         }
     }
+    for (value = TAKE_OTHER_LEAF; value <= TAKE_CURRENT; value++)
+        count_tooth(AXIS_TAKE, value, changes_what_is_shown(value));
+    for (value = 0; value < 4; value++)
+        count_tooth(AXIS_DRIVE, DRIVE_EARLY, goes_early(value / 2, value % 2));
 }
 
 /* Run rows for some minutes, from the number in a file on, which then has that of the next. */

@@ -38,6 +38,7 @@ def hole(name, values, *edits):
 
 
 HOOKS, GOVERN, SECURITY = "provider/tls/hooks.c", "provider/tls/govern.c", "provider/tls/security.c"
+CERTIFICATES = "provider/endpoint/certificates.c"
 VERIFY, NAMES, RULE = "provider/tls/verify.c", "provider/tls/peer_names.c", "provider/endpoint/rule.c"
 
 TICKET = (HOOKS, "    return prov_tls_stop_unverified(ssl) ? -1 : 0;", "    return 0;")
@@ -112,6 +113,18 @@ HOLES = (
          (GOVERN, "(where & SSL_CB_LOOP) == 0)\n        return e;", "where != SSL_CB_ACCEPT_LOOP)\n        return e;"), LATE_LEAF),
     hole("a client takes a server without a certificate", "role=client security=ssl message=removed info=inside place=new-session mode=accept ciphers=all life=async peer=none",
          ("provider/tls/guard.c", "op == SSL_SECOP_CIPHER_CHECK && e != NULL", "false && e != NULL"), SPOILT_KEYS),
+    # The leaves of two services.
+    hole("a server is asked about a leaf that it has not shown", "take=other-leaf peer=other-only",
+         (CERTIFICATES, "    const X509 *current = e->shown != NULL ? e->shown : SSL_get_certificate(ssl);\n",
+          "    const X509 *current = SSL_get_certificate(ssl);\n")),
+    hole("a leaf is replaced while it is shown", "take=other-beside place=own-chain peer=other-only",
+         ("provider/tls/guard.c", "endpoint_note_shown(e, cert) || endpoint_rule(e) != ENDPOINT_GOVERNED)", "endpoint_note_shown(e, cert) || true)")),
+    hole("nothing is asked about a leaf that is shown", "security=inside take=other-beside place=own-chain peer=other-only",
+         (CERTIFICATES, "    if (e->expects_shown && e->shown == NULL) {\n", "    if (false) {\n")),
+    hole("a leaf beside is replaced after an ordinary certificate is shown", "given=beside prefers=rsa take=other-leaf peer=other-only",
+         (CERTIFICATES, "        cert = e->leaf; /* an ordinary", "        (void)0; /* an ordinary")),
+    hole("the same, before it is shown", "given=beside prefers=rsa message=removed take=other-leaf peer=web-only",
+         ("provider/tls/guard.c", "    endpoint_judge(e, ssl); /* an ordinary", "    (void)0; /* an ordinary")),
     # Connections that go on after their failure.
     hole("a connection before TLS 1.2 goes on after its end", "look=revives protocol=TLSv1.1", SPOILT_KEYS),
     hole("a server of TLS 1.1 that is given its leaf in its hello goes on",

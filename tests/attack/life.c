@@ -44,7 +44,7 @@ static SSL_CTX *first_ctx(const row *r)
 
 static talk_outcome meet(SSL *peer)
 {
-    app.calls = 0;
+    app_begin_handshake();
     app_list("/* a handshake */");
     talk_join(peer);
     return talk(peer);
@@ -95,7 +95,7 @@ static void prepare_again(const row *r)
     }
     if (ROW_IS(r, PROTOCOL, DTLS_1_2))
         peer_set_mtu(app.ssl);
-    app.calls = 0;
+    app_begin_handshake();
     app_at(AT_SSL, app.ssl);
 }
 
@@ -123,7 +123,7 @@ static talk_outcome live_again_as_connect(const row *r)
     if (ROW_IS(r, GIVEN, GIVEN_ON_SSL) && app.own.cert != NULL)
         app_give(app.ssl);
     else
-        CALL(SSL_set_SSL_CTX(app.ssl, app.ctx));
+        app_switch();
     return meet_last(r);
 }
 
@@ -184,8 +184,8 @@ static talk_outcome live_twice(const row *r)
     meet(peer);
     change_certificate(peer, peer_certificate(r, second));
     if (was_site)
-        CALL(SSL_set_SSL_CTX(app.ssl, app.ctx));
-    app.calls = 0;
+        app_switch();
+    app_begin_handshake();
     if (ROW_IS(r, LIFE, LIFE_RENEGOTIATED))
         outcome = talk_again(peer, allow_renegotiation, renegotiate);
     else

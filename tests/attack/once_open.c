@@ -41,4 +41,8 @@ const char *const once_open[] = {
     "role=client given=client-cert-cb take=certificate place=extension-added peer=named",
     "given=cert-cb take=ctx place=servername peer=other-service",
     "protocol=TLSv1.1 given=switch take=certificate place=cert-cb peer=self-signed",
+    "take=other-leaf place=between call=second peer=other-only",
+    "security=inside take=other-beside place=own-chain peer=other-only",
+    "given=beside message=removed take=other-leaf place=alpn peer=web-only prefers=rsa",
+    "governed=nothing security=ssl take=other-shared place=extension-added life=resumed",
     NULL};

@@ -33,7 +33,8 @@ bool oracle_is_touched(const row *r);
  */
 bool oracle_fails_at_once(const row *r);
 
-/* Return what has to happen. *why is the exception that was met, or NULL. */
-enum expected oracle_expects(const row *r, bool renegotiated, const exception **why);
+/* Return what has to happen, by the certificate that was shown. *why is the exception that was met, or NULL. */
+enum expected oracle_expects(const row *r, bool renegotiated, enum shown shown,
+                             const exception **why);
 
 #endif

@@ -14,15 +14,18 @@
 #define FRIEND SERVICE("friend")
 #define NAMED(text) .names = {{GEN_URI, text, 0}}
 #define HOUR 3600L
+#define ASKS(target, name) "\"Target\":\"" target "\",\"ClientCertURI\":\"" SERVICE(name) "\""
 
 static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION, DTLS1_2_VERSION, TLS1_1_VERSION};
 
-/* The certificates of all kinds. The last two are for one purpose. */
+/* The certificates of all kinds. */
 static minted claimant, foe, db, gateway, other_mesh, expired, not_yet, of_client, of_server, named,
-    with_subject, odd, with_rsa;
+    with_subject, odd, with_rsa, of_web, of_other;
+minted other_leaf, other_rsa, other_stand_in, other_site;
 static OSSL_LIB_CTX *elsewhere;
 
-const char *const peer_denied[3] = {SERVICE("foe"), SERVICE("db"), NULL};
+const char *const peer_denied[5] = {SERVICE("foe"), SERVICE("db"), ASKS("web", "of-other"),
+                                    ASKS(ATTACK_OTHER, "of-web"), NULL};
 
 #define MINT(...) mint(&world.ca, (mint_order){__VA_ARGS__})
 
@@ -42,15 +45,22 @@ void peer_set_up(void)
     odd = MINT(.names = {{GEN_URI, "spiffe:/agent/client/dc/dc1/id/1", 0},
                          {GEN_DNS, "somewhere.example", 0}});
     with_rsa = MINT(NAMED(FRIEND), .rsa = true);
+    of_web = mint_leaf(&world.ca, TD, "of-web");
+    of_other = mint_leaf(&world.ca, TD, "of-other");
+    other_leaf = mint_leaf(&world.ca, TD, ATTACK_OTHER);
+    other_rsa = MINT(NAMED(SERVICE(ATTACK_OTHER)), .rsa = true);
+    other_stand_in = mint_stand_in("consul:leaf/" ATTACK_OTHER);
+    other_site = mint(NULL, (mint_order){.names = {{GEN_DNS, "somewhere.example", 0}}});
     elsewhere = OSSL_LIB_CTX_new();
     assert_non_null(elsewhere);
 }
 
 void peer_tear_down(void)
 {
-    minted *const all[] = {&claimant,     &foe,     &db,        &gateway,   &other_mesh,
-                           &expired,      &not_yet, &of_client, &of_server, &named,
-                           &with_subject, &odd,     &with_rsa};
+    minted *const all[] = {
+        &claimant,  &foe,        &db,        &gateway,        &other_mesh, &expired,  &not_yet,
+        &of_client, &of_server,  &named,     &with_subject,   &odd,        &with_rsa, &of_web,
+        &of_other,  &other_leaf, &other_rsa, &other_stand_in, &other_site};
     size_t i;
 
     for (i = 0; i < sizeof(all) / sizeof(all[0]); i++)
@@ -103,6 +113,10 @@ const minted *peer_certificate(const row *r, enum peer kind)
         return &with_rsa;
     case PEER_SITE_RSA:
         return &world.site_rsa;
+    case PEER_OF_WEB:
+        return &of_web;
+    case PEER_OF_OTHER:
+        return &of_other;
     case PEER_NONE:
     case PEER_KEY:
         break;
@@ -112,7 +126,7 @@ const minted *peer_certificate(const row *r, enum peer kind)
 
 /* ---- keys, and sessions of others ---- */
 
-SSL_SESSION *peer_key_session(SSL *ssl)
+SSL_SESSION *peer_key_session(SSL *ssl, bool has_context)
 {
     static const unsigned char aes_128_gcm[] = {0x13, 0x01};
     SSL_SESSION *session = SSL_SESSION_new();
@@ -121,6 +135,9 @@ SSL_SESSION *peer_key_session(SSL *ssl)
     assert_true(SSL_SESSION_set1_master_key(session, hostile_psk, sizeof(hostile_psk)));
     assert_true(SSL_SESSION_set_cipher(session, SSL_CIPHER_find(ssl, aes_128_gcm)));
     assert_true(SSL_SESSION_set_protocol_version(session, TLS1_3_VERSION));
+    assert_true(SSL_SESSION_set_max_early_data(session, 4096));
+    if (has_context) /* a client compares it with its own */
+        assert_true(SSL_SESSION_set1_id_context(session, (const unsigned char *)ATTACK_SID, 3));
     return session;
 }
 
@@ -129,19 +146,21 @@ static int use_key(SSL *ssl, const EVP_MD *md, const unsigned char **id, size_t 
 {
     *id = (const unsigned char *)"anyone";
     *len = 6;
-    *session = peer_key_session(ssl);
+    *session = peer_key_session(ssl, true);
     return 1;
 }
 
 static int find_key(SSL *ssl, const unsigned char *identity, size_t len, SSL_SESSION **session)
 {
-    *session = peer_key_session(ssl);
+    *session = peer_key_session(ssl, true);
     return 1;
 }
 
 static void know_key(SSL_CTX *ctx)
 {
     assert_true(SSL_CTX_set_cipher_list(ctx, "PSK:@SECLEVEL=0"));
+    /* A server with a certificate would choose a cipher of another digest than the key's. */
+    assert_true(SSL_CTX_set_ciphersuites(ctx, "TLS_AES_128_GCM_SHA256"));
     SSL_CTX_set_psk_client_callback(ctx, hostile_psk_client);
     SSL_CTX_set_psk_server_callback(ctx, hostile_psk_server);
     SSL_CTX_set_psk_use_session_callback(ctx, use_key);
@@ -194,6 +213,13 @@ static int add_nothing(SSL *ssl, unsigned int type, unsigned int context, const 
                        size_t *out_len, X509 *cert, size_t index, int *alert, void *arg)
 {
     return 1;
+}
+
+/* Have it choose an RSA certificate of two. */
+static void prefer_rsa(SSL_CTX *ctx)
+{
+    assert_true(SSL_CTX_set1_sigalgs_list(ctx, "rsa_pss_rsae_sha256:RSA+SHA256:ECDSA+SHA256"));
+    assert_true(SSL_CTX_set_cipher_list(ctx, "ECDHE+aRSA:ECDHE:DHE:kRSA"));
 }
 
 void peer_set_version(SSL_CTX *ctx, int protocol)
@@ -254,6 +280,8 @@ SSL_CTX *peer_ctx(const row *r, enum peer kind)
     SSL_CTX_set_post_handshake_auth(ctx, ROW_IS(r, LIFE, LIFE_POST_HANDSHAKE));
     assert_true(SSL_CTX_add_custom_ext(ctx, ATTACK_EXTENSION, ATTACK_EXTENSION_IN, add_nothing,
                                        NULL, NULL, NULL, NULL));
+    if (ROW_IS(r, PREFERS, PREFERS_RSA))
+        prefer_rsa(ctx);
     if (kind == PEER_KEY)
         know_key(ctx);
     else if (kind == PEER_NONE && ROW_IS(r, ROLE, ROLE_CLIENT))

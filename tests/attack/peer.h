@@ -23,8 +23,12 @@ void peer_tear_down(void);
 /* Return the certificate of a kind of peer; empty for a peer without. */
 const minted *peer_certificate(const row *r, enum peer kind);
 
-/* The SPIFFE IDs that the agent denies, and NULL. */
-extern const char *const peer_denied[3];
+/* Parts of the questions that the agent denies, and NULL. */
+extern const char *const peer_denied[5];
+
+/* Another service of the mesh, whose leaves the application may take; and an ordinary one. */
+#define ATTACK_OTHER "shop"
+extern minted other_leaf, other_rsa, other_stand_in, other_site;
 
 /* Make the context of a peer, which faces the application of this row. */
 SSL_CTX *peer_ctx(const row *r, enum peer kind);
@@ -39,8 +43,8 @@ void peer_share_tickets(SSL_CTX *ctx);
 /* Have the application take the raw keys of its peers, where this OpenSSL has them. */
 void peer_accept_raw_keys(SSL_CTX *ctx, bool is_server);
 
-/* Return a session that both sides know by the common key, for TLS 1.3. */
-SSL_SESSION *peer_key_session(SSL *ssl);
+/* Return a session of TLS 1.3 by the common key. It may have the session-id context of all. */
+SSL_SESSION *peer_key_session(SSL *ssl, bool has_context);
 
 /* Go to the library context of the peers and back, for calls on a peer's SSL. */
 void peer_enter(void);

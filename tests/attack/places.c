@@ -182,6 +182,13 @@ static int at_new_session(SSL *ssl, SSL_SESSION *session)
     return 0;
 }
 
+/* Come to the place in which libssl verifies its own chain, before it sends that. */
+static int at_own_chain(int ok, X509_STORE_CTX *store)
+{
+    app_at(AT_OWN_CHAIN, app.ssl);
+    return ok;
+}
+
 static size_t at_padding(SSL *ssl, int type, size_t len, void *arg)
 {
     app_at(AT_PADDING, ssl);
@@ -260,6 +267,8 @@ void app_set_place(SSL_CTX *ctx)
         CALL(SSL_CTX_set_cert_verify_callback(ctx, at_check, NULL));
     if (place == AT_PADDING)
         CALL(SSL_CTX_set_record_padding_callback(ctx, at_padding));
+    if (place == AT_OWN_CHAIN)
+        CALL(X509_STORE_set_verify_cb(SSL_CTX_get_cert_store(ctx), at_own_chain));
     if (place == AT_EARLY) {
         CALL(SSL_CTX_set_allow_early_data_cb(ctx, at_early, NULL));
         CALL(SSL_CTX_set_max_early_data(ctx, 4096));

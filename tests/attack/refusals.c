@@ -32,13 +32,14 @@ static bool has_resumed_before_the_leaf(const row *r)
     return row_is_server(r) && row_has_session_of_others(r) && row_is_given_late(r);
 }
 
-/* Return true where a server takes the mode back before it asks for a certificate. */
+/* Return true where a server takes the mode back before it asks for a certificate. Or it is not known to have asked. */
 static bool takes_mode_in_hello(const row *r)
 {
     bool in_hello = IS(INFO, INFO_INSIDE) || IS(PLACE, AT_ADDED) || IS(PLACE, AT_SESSION_ID);
 
     if (IS(PROTOCOL, TLS_1_3))
-        in_hello = IS(INFO, INFO_INSIDE) && row_is_displaced(r, AXIS_MESSAGE);
+        in_hello =
+            (IS(INFO, INFO_INSIDE) && row_is_displaced(r, AXIS_MESSAGE)) || IS(PLACE, AT_OWN_CHAIN);
     return row_is_server(r) && row_takes_mode(r) && in_hello;
 }
 
@@ -56,11 +57,34 @@ static bool is_found_late(const row *r)
            && (r->value[AXIS_GOVERNED] >= BY_STAND_IN || IS(PROTOCOL, TLS_1_3));
 }
 
+/*
+ * Return true where the application replaces its leaf, also by one of another service. A server may do that before it shows a
+ * certificate, and after that.
+ */
+static bool replaces_its_leaf(const row *r)
+{
+    static const bool while_shown[AT_END + 1] = {
+        [AT_INFO] = true,      [AT_MESSAGE] = true, [AT_SECURITY] = true, [AT_BIO] = true,
+        [AT_OWN_CHAIN] = true, [AT_PADDING] = true, [AT_BETWEEN] = true};
+    bool takes = !IS(PLACE, AT_NO_PLACE) && !IS(PLACE, AT_CTX) && !IS(PLACE, AT_SSL)
+                 && (row_takes_other(r) || (IS(TAKE, TAKE_CURRENT) && row_has_other(r)));
+
+    /* The live leaf takes the place of a stand-in when libssl has written the ServerHello. */
+    if (takes && IS(TAKE, TAKE_OTHER_STAND_IN)
+        && (row_is_displaced(r, AXIS_MESSAGE) || IS(PLACE, AT_ADDED) || IS(PLACE, AT_KEYLOG)))
+        return true;
+    return row_replaces_leaf(r)
+           || (takes && (!row_is_server(r) || while_shown[r->value[AXIS_PLACE]]));
+}
+
 /* Return true for a client that sends early data. By its peer, a session of an ordinary server is as without us. */
 static bool sends_early(const row *r)
 {
+    bool has_key = (IS(TAKE, TAKE_KEY) || IS(TAKE, TAKE_ALL)) && !IS(PLACE, AT_NO_PLACE);
+
     return !row_is_server(r) && IS(PROTOCOL, TLS_1_3) && IS(DRIVE, DRIVE_EARLY)
-           && row_has_session(r) && !(row_goes_by_peer(r) && row_has_session_of_others(r));
+           && ((row_has_session(r) && !(row_goes_by_peer(r) && row_has_session_of_others(r)))
+               || has_key);
 }
 
 /* Return true for an open connection, which does not become Connect by another handshake. */
@@ -82,6 +106,12 @@ static bool writes_too_early(const row *r)
                && row_is_displaced(r, AXIS_MESSAGE));
 }
 
+/* Return true for a server that displaces the security callback right before that is asked about its certificate. */
+static bool hides_what_it_shows(const row *r)
+{
+    return row_is_server(r) && IS(SECURITY, SECURITY_INSIDE) && IS(PLACE, AT_OWN_CHAIN);
+}
+
 const exception oracle_refusals[] = {
     {"the application verifies its peers by its own CAs", "doc/limits.md", verifies_by_its_cas},
     {"the application looks for a host name", "doc/limits.md, Host names", looks_for_a_host},
@@ -95,9 +125,11 @@ const exception oracle_refusals[] = {
      takes_mode_in_hello},
     {"a server writes before the client's certificate is there", "doc/limits.md, Sessions",
      writes_too_early},
-    {"the application replaces its leaf", "doc/limits.md", row_replaces_leaf},
+    {"the application replaces its leaf", "doc/limits.md", replaces_its_leaf},
     {"a server is found to be governed by the verification or the ticket alone", "doc/limits.md",
      is_found_late},
+    {"a server replaces the security callback while it makes its certificate message",
+     "doc/limits.md", hides_what_it_shows},
     {"a client sends early data", "doc/limits.md, Sessions", sends_early},
     {"a session of another server is resumed before the certificate comes",
      "doc/limits.md, Sessions", has_resumed_before_the_leaf},

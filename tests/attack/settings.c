@@ -67,7 +67,8 @@ void settings_set_up(enum settings settings)
     tls_set_up_as(settings_texts[settings]);
     if (settings == UNLOADED || settings == TWO_SERVICES)
         load_another(settings == UNLOADED);
-    fake_agent_set_leaf(&world.agent, &world.web);
-    world.agent.denied = peer_denied;
     peer_set_up();
+    fake_agent_set_leaf(&world.agent, &world.web);
+    fake_agent_set_leaf_of(&world.agent, ATTACK_OTHER, &other_leaf);
+    world.agent.denied = peer_denied;
 }

@@ -39,6 +39,7 @@
     X(GIVEN_ON_CTX, "context")                                                        \
     X(GIVEN_ON_SSL, "ssl")                                                            \
     X(GIVEN_BESIDE, "beside")         /* an RSA certificate, on the context */        \
+    X(GIVEN_WITH_OTHER, "with-other") /* the other service's leaf, likewise */        \
     X(GIVEN_IN_HELLO, "client-hello") /* of a server, as the next ones */             \
     X(GIVEN_BY_NAME, "servername")                                                    \
     X(GIVEN_BY_SWITCH, "switch")           /* SSL_set_SSL_CTX in that callback */     \
@@ -72,65 +73,72 @@
     X(CHECK_BY_ROOTS, "roots")     /* in a context of its own, by Consul's roots */
 
 /* The thing that it takes back in its `place`. */
-#define TAKINGS(X)                                                                    \
-    X(TAKE_NOTHING, "nothing")                                                        \
-    X(TAKE_MODE, "mode")               /* it verifies nothing */                      \
-    X(TAKE_MODE_LATER, "mode-later")   /* post-handshake authentication */            \
-    X(TAKE_MODE_ACCEPT, "mode-accept") /* it verifies with a callback that accepts */ \
-    X(TAKE_OPTIONS, "options")         /* tickets, renegotiation */                   \
-    X(TAKE_SESSION, "session")         /* the session's context, and its use */       \
-    X(TAKE_KEY, "key")                 /* pre-shared keys */                          \
-    X(TAKE_SECRET, "secret")           /* SSL_set_session_secret_cb */                \
-    X(TAKE_CERTIFICATE, "certificate") /* an ordinary one in its place */             \
-    X(TAKE_CERT_CB, "cert-cb")                                                        \
-    X(TAKE_STORE, "store")     /* the foreign CA */                                   \
-    X(TAKE_PARAM, "param")     /* partial chains, any time, any purpose */            \
-    X(TAKE_HOST, "host")       /* SSL_set1_host */                                    \
-    X(TAKE_EX_DATA, "ex-data") /* garbage under all numbers */                        \
-    X(TAKE_EX_DATA_AWAY, "ex-data-null")                                              \
-    X(TAKE_SHUTDOWN, "shutdown") /* none */                                           \
-    X(TAKE_BIO, "bio")           /* the BIOs of the beginning */                      \
-    X(TAKE_CTX, "ctx")           /* SSL_set_SSL_CTX to an ordinary one */             \
-    X(TAKE_SITE, "site")         /* the same, with its mode and new parameters */     \
-    X(TAKE_LEVEL, "level")       /* security level 0 */                               \
-    X(TAKE_EARLY, "early")       /* early data is accepted */                         \
-    X(TAKE_RETRY, "retry")       /* SSL_set_retry_verify */                           \
-    X(TAKE_RESULT, "result")     /* of its verification, and the certificate */       \
-    X(TAKE_CHAIN, "chain")       /* of that */                                        \
-    X(TAKE_ALL, "all")
+#define TAKINGS(X)                                                                       \
+    X(TAKE_NOTHING, "nothing")                                                           \
+    X(TAKE_MODE, "mode")               /* it verifies nothing */                         \
+    X(TAKE_MODE_LATER, "mode-later")   /* post-handshake authentication */               \
+    X(TAKE_MODE_ACCEPT, "mode-accept") /* it verifies with a callback that accepts */    \
+    X(TAKE_OPTIONS, "options")         /* tickets, renegotiation */                      \
+    X(TAKE_SESSION, "session")         /* the session's context, and its use */          \
+    X(TAKE_KEY, "key")                 /* pre-shared keys */                             \
+    X(TAKE_SECRET, "secret")           /* SSL_set_session_secret_cb */                   \
+    X(TAKE_CERTIFICATE, "certificate") /* an ordinary one in its place */                \
+    X(TAKE_CERT_CB, "cert-cb")                                                           \
+    X(TAKE_STORE, "store")     /* the foreign CA */                                      \
+    X(TAKE_PARAM, "param")     /* partial chains, any time, any purpose */               \
+    X(TAKE_HOST, "host")       /* SSL_set1_host */                                       \
+    X(TAKE_EX_DATA, "ex-data") /* garbage under all numbers */                           \
+    X(TAKE_EX_DATA_AWAY, "ex-data-null")                                                 \
+    X(TAKE_SHUTDOWN, "shutdown") /* none */                                              \
+    X(TAKE_BIO, "bio")           /* the BIOs of the beginning */                         \
+    X(TAKE_CTX, "ctx")           /* SSL_set_SSL_CTX to an ordinary one */                \
+    X(TAKE_SITE, "site")         /* the same, with its mode and new parameters */        \
+    X(TAKE_LEVEL, "level")       /* security level 0 */                                  \
+    X(TAKE_EARLY, "early")       /* early data is accepted */                            \
+    X(TAKE_RETRY, "retry")       /* SSL_set_retry_verify */                              \
+    X(TAKE_RESULT, "result")     /* of its verification, and the certificate */          \
+    X(TAKE_CHAIN, "chain")       /* of that */                                           \
+    X(TAKE_ALL, "all")                                                                   \
+    X(TAKE_OTHER_LEAF, "other-leaf")         /* of another service of the mesh */        \
+    X(TAKE_OTHER_BESIDE, "other-beside")     /* the same with an RSA key, in addition */ \
+    X(TAKE_OTHER_STAND_IN, "other-stand-in") /* of that service */                       \
+    X(TAKE_OTHER_CTX, "other-ctx")           /* SSL_set_SSL_CTX to one with that leaf */ \
+    X(TAKE_OTHER_SHARED, "other-shared")     /* by another SSL: SSL_copy_session_id */   \
+    X(TAKE_CURRENT, "current")               /* SSL_set_current_cert */
 
 /* The place in which it does so. */
-#define PLACES(X)                                                        \
-    X(AT_NO_PLACE, "nowhere")                                            \
-    X(AT_CTX, "context")                                                 \
-    X(AT_SSL, "ssl")                                                     \
-    X(AT_HELLO, "client-hello")                                          \
-    X(AT_NAME, "servername")                                             \
-    X(AT_ALPN, "alpn")                                                   \
-    X(AT_STATUS, "status")                                               \
-    X(AT_ADDED, "extension-added")                                       \
-    X(AT_PARSED, "extension-parsed")                                     \
-    X(AT_KEYLOG, "keylog")                                               \
-    X(AT_CERT_CB, "cert-cb")                                             \
-    X(AT_CLIENT_CERT, "client-cert-cb")                                  \
-    X(AT_MESSAGE, "message")                                             \
-    X(AT_INFO, "info")                                                   \
-    X(AT_VERIFY, "verify") /* of each certificate */                     \
-    X(AT_CHECK, "cert-verify")                                           \
-    X(AT_SECURITY, "security") /* and asks ours */                       \
-    X(AT_RESUMABLE, "not-resumable")                                     \
-    X(AT_TICKET_KEY, "ticket-key")                                       \
-    X(AT_TICKET, "ticket") /* SSL_CTX_set_session_ticket_cb */           \
-    X(AT_PSK, "psk")                                                     \
-    X(AT_SESSION_ID, "session-id") /* SSL_CTX_set_generate_session_id */ \
-    X(AT_LOOK_UP, "session-look-up")                                     \
-    X(AT_NEW_SESSION, "new-session")                                     \
-    X(AT_PADDING, "padding") /* of records */                            \
-    X(AT_EARLY, "allow-early-data")                                      \
-    X(AT_COOKIE, "cookie")                                               \
-    X(AT_BIO, "bio")         /* each read and write of the network */    \
-    X(AT_BETWEEN, "between") /* two calls of libssl */                   \
-    X(AT_END, "end")         /* of the handshake, before the data */
+#define PLACES(X)                                                         \
+    X(AT_NO_PLACE, "nowhere")                                             \
+    X(AT_CTX, "context")                                                  \
+    X(AT_SSL, "ssl")                                                      \
+    X(AT_HELLO, "client-hello")                                           \
+    X(AT_NAME, "servername")                                              \
+    X(AT_ALPN, "alpn")                                                    \
+    X(AT_STATUS, "status")                                                \
+    X(AT_ADDED, "extension-added")                                        \
+    X(AT_PARSED, "extension-parsed")                                      \
+    X(AT_KEYLOG, "keylog")                                                \
+    X(AT_CERT_CB, "cert-cb")                                              \
+    X(AT_CLIENT_CERT, "client-cert-cb")                                   \
+    X(AT_MESSAGE, "message")                                              \
+    X(AT_INFO, "info")                                                    \
+    X(AT_VERIFY, "verify") /* of each certificate */                      \
+    X(AT_CHECK, "cert-verify")                                            \
+    X(AT_SECURITY, "security") /* and asks ours */                        \
+    X(AT_RESUMABLE, "not-resumable")                                      \
+    X(AT_TICKET_KEY, "ticket-key")                                        \
+    X(AT_TICKET, "ticket") /* SSL_CTX_set_session_ticket_cb */            \
+    X(AT_PSK, "psk")                                                      \
+    X(AT_SESSION_ID, "session-id") /* SSL_CTX_set_generate_session_id */  \
+    X(AT_LOOK_UP, "session-look-up")                                      \
+    X(AT_NEW_SESSION, "new-session")                                      \
+    X(AT_PADDING, "padding") /* of records */                             \
+    X(AT_EARLY, "allow-early-data")                                       \
+    X(AT_COOKIE, "cookie")                                                \
+    X(AT_OWN_CHAIN, "own-chain") /* X509_STORE_set_verify_cb */           \
+    X(AT_BIO, "bio")             /* each read and write of the network */ \
+    X(AT_BETWEEN, "between")     /* two calls of libssl */                \
+    X(AT_END, "end")             /* of the handshake, before the data */
 
 /* The calls of that place in which it does so. */
 #define CALLS(X)                \
@@ -199,26 +207,31 @@
     X(NAME_OTHER, "other-service")                      \
     X(NAME_SITE, "site")
 
-#define PEERS(X)                                                                        \
-    X(PEER_ALLOWED, "allowed")                                                          \
-    X(PEER_NONE, "none") /* without a certificate */                                    \
-    X(PEER_SELF_SIGNED, "self-signed")                                                  \
-    X(PEER_CLAIMANT, "claimant")   /* self-signed, with the SPIFFE ID of the allowed */ \
-    X(PEER_FOREIGN, "foreign")     /* the same of another CA */                         \
-    X(PEER_DENIED, "denied")       /* by an intention, which counts for clients */      \
-    X(PEER_OTHER, "other-service") /* likewise denied as a client */                    \
-    X(PEER_GATEWAY, "gateway")     /* of the mesh, and no service */                    \
-    X(PEER_OTHER_MESH, "other-mesh")                                                    \
-    X(PEER_EXPIRED, "expired")                                                          \
-    X(PEER_NOT_YET, "not-yet")                                                          \
-    X(PEER_PURPOSE, "purpose")   /* a leaf for the other end */                         \
-    X(PEER_NAMED, "named")       /* the allowed, with the DNS name of a site */         \
-    X(PEER_SUBJECT, "subject")   /* the allowed, with the subject of a user */          \
-    X(PEER_ODD, "odd-id")        /* of Consul's CA, with a URI that is no SPIFFE ID */  \
-    X(PEER_KEY, "key")           /* a pre-shared one */                                 \
-    X(PEER_RAW_KEY, "raw-key")   /* RFC 7250, from OpenSSL 3.2 on */                    \
-    X(PEER_RSA, "rsa")           /* the allowed, with an RSA key */                     \
-    X(PEER_SITE_RSA, "site-rsa") /* self-signed, likewise */
+#define PEERS(X)                                                                         \
+    X(PEER_ALLOWED, "allowed")                                                           \
+    X(PEER_NONE, "none") /* without a certificate */                                     \
+    X(PEER_SELF_SIGNED, "self-signed")                                                   \
+    X(PEER_CLAIMANT, "claimant")   /* self-signed, with the SPIFFE ID of the allowed */  \
+    X(PEER_FOREIGN, "foreign")     /* the same of another CA */                          \
+    X(PEER_DENIED, "denied")       /* by an intention, which counts for clients */       \
+    X(PEER_OTHER, "other-service") /* likewise denied as a client */                     \
+    X(PEER_GATEWAY, "gateway")     /* of the mesh, and no service */                     \
+    X(PEER_OTHER_MESH, "other-mesh")                                                     \
+    X(PEER_EXPIRED, "expired")                                                           \
+    X(PEER_NOT_YET, "not-yet")                                                           \
+    X(PEER_PURPOSE, "purpose")     /* a leaf for the other end */                        \
+    X(PEER_NAMED, "named")         /* the allowed, with the DNS name of a site */        \
+    X(PEER_SUBJECT, "subject")     /* the allowed, with the subject of a user */         \
+    X(PEER_ODD, "odd-id")          /* of Consul's CA, with a URI that is no SPIFFE ID */ \
+    X(PEER_KEY, "key")             /* a pre-shared one */                                \
+    X(PEER_RAW_KEY, "raw-key")     /* RFC 7250, from OpenSSL 3.2 on */                   \
+    X(PEER_RSA, "rsa")             /* the allowed, with an RSA key */                    \
+    X(PEER_SITE_RSA, "site-rsa")   /* self-signed, likewise */                           \
+    X(PEER_OF_WEB, "web-only")     /* denied by the other service */                     \
+    X(PEER_OF_OTHER, "other-only") /* allowed by that alone */
+
+/* The kind of certificate that the peer would rather see, of two. */
+#define PREFERRED(X) X(PREFERS_EC, "ec") X(PREFERS_RSA, "rsa")
 
 #define AXES_OF(X)                      \
     X(ROLE, "role", ROLES)              \
@@ -241,7 +254,8 @@
     X(LOOK, "look", LOOKS)              \
     X(DRIVE, "drive", DRIVES)           \
     X(NAME, "name", NAMES)              \
-    X(PEER, "peer", PEERS)
+    X(PEER, "peer", PEERS)              \
+    X(PREFERS, "prefers", PREFERRED)
 
 #define CONSTANT(name, text) name,
 enum role { ROLES(CONSTANT) };
@@ -265,6 +279,10 @@ enum look { LOOKS(CONSTANT) };
 enum drive { DRIVES(CONSTANT) };
 enum name { NAMES(CONSTANT) };
 enum peer { PEERS(CONSTANT) };
+enum preferred { PREFERRED(CONSTANT) };
 #undef CONSTANT
+
+/* The certificate of the application that its peer has seen in the end. An ordinary one may have the other leaf beside it. */
+enum shown { SHOWN_NONE, SHOWN_ORDINARY, SHOWN_BESIDE_OTHER, SHOWN_OWN, SHOWN_OTHER };
 
 #endif

@@ -11,10 +11,15 @@
 
 /* ---- callbacks of the application ---- */
 
+static bool has_session_context(void)
+{
+    return !ROW_IS(&app.r, LIFE, LIFE_FRESH) || ROW_IS(&app.r, TAKE, TAKE_ALL);
+}
+
 static int find_key(SSL *ssl, const unsigned char *identity, size_t len, SSL_SESSION **session)
 {
     app_at(AT_PSK, ssl);
-    *session = peer_key_session(ssl);
+    *session = peer_key_session(ssl, has_session_context());
     return 1;
 }
 
@@ -24,7 +29,7 @@ static int use_key(SSL *ssl, const EVP_MD *md, const unsigned char **id, size_t 
     app_at(AT_PSK, ssl);
     *id = (const unsigned char *)"anyone";
     *len = 6;
-    *session = peer_key_session(ssl);
+    *session = peer_key_session(ssl, has_session_context());
     return 1;
 }
 
@@ -65,12 +70,21 @@ static void take_session(SSL *ssl)
                                          3));
 }
 
+static void take_early(SSL *ssl)
+{
+    CALL(SSL_set_max_early_data(ssl, 4096));
+    CALL(SSL_set_recv_max_early_data(ssl, 4096));
+    CALL(SSL_set_allow_early_data_cb(ssl, early_is_fine, NULL));
+}
+
 static void take_key(SSL *ssl)
 {
     CALL(SSL_set_psk_server_callback(ssl, hostile_psk_server));
     CALL(SSL_set_psk_client_callback(ssl, hostile_psk_client));
     CALL(SSL_set_psk_find_session_callback(ssl, find_key));
     CALL(SSL_set_psk_use_session_callback(ssl, use_key));
+    if (ROW_IS(&app.r, DRIVE, DRIVE_EARLY))
+        take_early(ssl);
 }
 
 static void take_store(SSL *ssl)
@@ -126,13 +140,6 @@ static void take_certificate(SSL *ssl)
     CALL(SSL_certs_clear(ssl));
     CALL(SSL_use_certificate(ssl, world.site.cert));
     CALL(SSL_use_PrivateKey(ssl, world.site.key));
-}
-
-static void take_early(SSL *ssl)
-{
-    CALL(SSL_set_max_early_data(ssl, 4096));
-    CALL(SSL_set_recv_max_early_data(ssl, 4096));
-    CALL(SSL_set_allow_early_data_cb(ssl, early_is_fine, NULL));
 }
 
 static void take_mode(SSL *ssl)
@@ -193,13 +200,18 @@ static void take_shutdown(SSL *ssl)
     CALL(SSL_set_shutdown(ssl, 0));
 }
 
+/* Return true where libssl has not chosen its certificate. Later, it keeps a pointer to that, among those of the SSL. */
+static bool chooses_later(const SSL *ssl)
+{
+    return SSL_in_before(ssl)
+           || (strcmp(SSL_state_string(ssl), "TRCH") == 0
+               && (ROW_IS(&app.r, PLACE, AT_HELLO) || ROW_IS(&app.r, PLACE, AT_NAME)
+                   || ROW_IS(&app.r, PLACE, AT_MESSAGE)));
+}
+
 static void take_ctx(SSL *ssl)
 {
-    /* Later, libssl keeps a pointer to the certificate that it has chosen from the other one. */
-    if (SSL_in_before(ssl)
-        || (strcmp(SSL_state_string(ssl), "TRCH") == 0
-            && (ROW_IS(&app.r, PLACE, AT_HELLO) || ROW_IS(&app.r, PLACE, AT_NAME)
-                || ROW_IS(&app.r, PLACE, AT_MESSAGE))))
+    if (chooses_later(ssl))
         CALL(SSL_set_SSL_CTX(ssl, app.first));
 }
 
@@ -252,6 +264,63 @@ static void take_chain(SSL *ssl)
     CALL(X509_STORE_CTX_set0_verified_chain(store, chain));
 }
 
+static void take_other_leaf(SSL *ssl)
+{
+    app_note_other(ssl);
+    app_give_other(ssl, OTHER_LEAF);
+}
+
+static void take_other_beside(SSL *ssl)
+{
+    app_note_other(ssl);
+    app_give_other(ssl, OTHER_RSA);
+}
+
+static void take_other_stand_in(SSL *ssl)
+{
+    app_note_other(ssl);
+    app_give_other(ssl, OTHER_STAND_IN);
+}
+
+/* Return true where libssl keeps no pointer to its choice: before that, or when it waits for the client. */
+static bool may_switch(const SSL *ssl)
+{
+    static const char *const waits[] = {"TWSD", "TRCC", "TRCKE", "TRCV", "TED"};
+    const char *state = SSL_state_string(ssl);
+    size_t i = 0;
+
+    if (!SSL_is_server(ssl) || !ROW_IS(&app.r, PLACE, AT_BETWEEN))
+        return chooses_later(ssl);
+    while (i < sizeof(waits) / sizeof(waits[0]) && strcmp(state, waits[i]) != 0)
+        i++;
+    return i < sizeof(waits) / sizeof(waits[0]) || chooses_later(ssl);
+}
+
+static void take_other_ctx(SSL *ssl)
+{
+    if (!may_switch(ssl))
+        return;
+    app_note_other(ssl);
+    CALL(SSL_set_SSL_CTX(ssl, app.other_ctx));
+}
+
+/* Give the leaf to another SSL, which shares the certificates of this one. */
+static void take_other_shared(SSL *ssl)
+{
+    if (app.sharer == NULL)
+        app.sharer = CALL(SSL_new(app.first));
+    assert_non_null(app.sharer);
+    app_note_other(ssl);
+    CALL(SSL_copy_session_id(app.sharer, ssl));
+    app_give_other(app.sharer, OTHER_LEAF);
+}
+
+static void take_current(SSL *ssl)
+{
+    if (CALL(SSL_set_current_cert(ssl, SSL_CERT_SET_NEXT)) != 1)
+        CALL(SSL_set_current_cert(ssl, SSL_CERT_SET_FIRST));
+}
+
 static void take_nothing(SSL *ssl)
 {
 }
@@ -285,6 +354,12 @@ static void (*const takers[])(SSL *) = {
     [TAKE_RESULT] = take_result,
     [TAKE_CHAIN] = take_chain,
     [TAKE_ALL] = take_all,
+    [TAKE_OTHER_LEAF] = take_other_leaf,
+    [TAKE_OTHER_BESIDE] = take_other_beside,
+    [TAKE_OTHER_STAND_IN] = take_other_stand_in,
+    [TAKE_OTHER_CTX] = take_other_ctx,
+    [TAKE_OTHER_SHARED] = take_other_shared,
+    [TAKE_CURRENT] = take_current,
 };
 
 /* Take back what may let a peer in. The rest would only be refused. */
@@ -348,6 +423,12 @@ void app_take_on_ctx(SSL_CTX *ctx)
     }
     if (taking == TAKE_CERT_CB)
         CALL(SSL_CTX_set_cert_cb(ctx, cert_is_fine, NULL));
+    if (taking == TAKE_OTHER_LEAF)
+        app_give_other_to_ctx(ctx, OTHER_LEAF);
+    if (taking == TAKE_OTHER_BESIDE)
+        app_give_other_to_ctx(ctx, OTHER_RSA);
+    if (taking == TAKE_OTHER_STAND_IN)
+        app_give_other_to_ctx(ctx, OTHER_STAND_IN);
     if (taking == TAKE_SHUTDOWN)
         CALL(SSL_CTX_set_quiet_shutdown(ctx, 1));
 }

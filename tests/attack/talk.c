@@ -67,6 +67,13 @@ static void shake_hands(end *one)
     one->failed = result != 1 && is_failure(one, result);
 }
 
+/* Return true where an end may have a pre-shared key, which libssl asks for within its ClientHello. */
+static bool comes_with_a_key(void)
+{
+    return ROW_IS(&app.r, PEER, PEER_KEY) || ROW_IS(&app.r, TAKE, TAKE_KEY)
+           || ROW_IS(&app.r, TAKE, TAKE_ALL);
+}
+
 /* Read and write early, as far as there is something. */
 static void go_early(end *one)
 {
@@ -84,8 +91,9 @@ static void go_early(end *one)
             SSL_write_early_data(one->ssl, one->line, strlen(one->line), &len);
     } else {
         one->early_over = true;
-        if (SSL_get_session(one->ssl) != NULL
-            && SSL_SESSION_get_max_early_data(SSL_get_session(one->ssl)) > 0)
+        if (comes_with_a_key()
+            || (SSL_get_session(one->ssl) != NULL
+                && SSL_SESSION_get_max_early_data(SSL_get_session(one->ssl)) > 0))
             SSL_write_early_data(one->ssl, one->line, strlen(one->line), &len);
     }
 }
@@ -177,6 +185,19 @@ static void take_turns(end *app_end, end *peer_end)
     }
 }
 
+static enum shown shown_to(const SSL *peer)
+{
+    enum shown shown;
+    X509 *cert;
+
+    peer_enter();
+    cert = SSL_get1_peer_certificate(peer);
+    shown = app_shown(cert);
+    X509_free(cert);
+    app_enter();
+    return shown;
+}
+
 static talk_outcome run(SSL *peer, bool is_done, enum drive peer_drive)
 {
     talk_outcome outcome = {0};
@@ -190,8 +211,10 @@ static talk_outcome run(SSL *peer, bool is_done, enum drive peer_drive)
     take_turns(&a, &p);
     outcome.app_done = SSL_is_init_finished(app.ssl) == 1;
     outcome.reused = SSL_session_reused(app.ssl);
+    outcome.early = SSL_get_early_data_status(app.ssl) == SSL_EARLY_DATA_ACCEPTED;
     outcome.app_got = a.got;
     outcome.peer_got = p.got;
+    outcome.shown = shown_to(peer);
     return outcome;
 }
 
@@ -224,7 +247,9 @@ talk_outcome talk(SSL *peer)
         app.r.value[AXIS_LIFE] >= LIFE_RESUMED && app.r.value[AXIS_LIFE] <= LIFE_TICKET_KEYS;
 
     return run(peer, false,
-               resumes && ROW_IS(&app.r, DRIVE, DRIVE_EARLY) ? DRIVE_EARLY : DRIVE_HANDSHAKE);
+               (resumes || comes_with_a_key()) && ROW_IS(&app.r, DRIVE, DRIVE_EARLY)
+                   ? DRIVE_EARLY
+                   : DRIVE_HANDSHAKE);
 }
 
 talk_outcome talk_again(SSL *peer, int (*app_again)(SSL *), int (*peer_again)(SSL *))

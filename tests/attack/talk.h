@@ -12,7 +12,9 @@ typedef struct talk_outcome {
     bool app_got, peer_got; /* the other's line */
     bool app_done;          /* its handshake, at the end of the talk */
     bool reused;            /* a session */
+    bool early;             /* data was accepted before the end of the handshake */
     int calls;              /* of the row's place */
+    enum shown shown;       /* to the peer, by the application */
     bool renegotiated;      /* the talk was about a second handshake, which took place */
     char app_errors[TALK_ERRORS_MAX], peer_errors[TALK_ERRORS_MAX];
 } talk_outcome;

@@ -12,7 +12,7 @@ bool row_is_server(const row *r)
 
 bool row_goes_by_peer(const row *r)
 {
-    return !row_is_server(r) && IS(GOVERNED, BY_SERVICE)
+    return !row_is_server(r) && IS(GOVERNED, BY_SERVICE) && !IS(GIVEN, GIVEN_WITH_OTHER)
            && (IS(NAME, NAME_NONE) || IS(NAME, NAME_SITE));
 }
 
@@ -98,6 +98,18 @@ bool row_replaces_leaf(const row *r)
            && !IS(PLACE, AT_NO_PLACE);
 }
 
+bool row_takes_other(const row *r)
+{
+    enum taking taking = r->value[AXIS_TAKE];
+
+    return taking >= TAKE_OTHER_LEAF && taking <= TAKE_OTHER_SHARED && !IS(PLACE, AT_NO_PLACE);
+}
+
+bool row_has_other(const row *r)
+{
+    return IS(GIVEN, GIVEN_WITH_OTHER) || row_takes_other(r);
+}
+
 bool row_has_session(const row *r)
 {
     enum life life = r->value[AXIS_LIFE];
@@ -141,8 +153,13 @@ bool row_looks_at_another(const row *r)
     bool is_of_the_last =
         IS(LOOK, LOOK_INSIDE) && (IS(LIFE, LIFE_CLEARED) || IS(LIFE, LIFE_REUSED));
 
+    /* It puts the certificate of another into a verification that is not ours. */
+    bool is_its_own =
+        IS(PLACE, AT_CHECK)
+        || (IS(PLACE, AT_VERIFY) && (IS(CHECK, CHECK_BY_OPENSSL) || IS(CHECK, CHECK_REMOVED)));
+
     return ((IS(LOOK, LOOK_AT_FRIEND) || is_of_the_last) && !IS(PLACE, AT_NO_PLACE))
-           || (IS(TAKE, TAKE_RESULT) && IS(PLACE, AT_CHECK));
+           || (IS(TAKE, TAKE_RESULT) && is_its_own);
 }
 
 bool row_resumes_by_itself(const row *r)
@@ -161,7 +178,16 @@ bool row_looks_up_before_us(const row *r)
            && row_is_displaced(r, AXIS_MESSAGE) && row_is_displaced(r, AXIS_HELLO);
 }
 
+/* Return true for a server that reads or writes early data by a pre-shared key. The key makes a session. */
+static bool goes_early_by_key(const row *r)
+{
+    return row_writes_too_early(r) && IS(PEER, PEER_KEY);
+}
+
 bool row_resumes_without(const row *r)
 {
-    return row_looks_up_before_us(r) && row_is_displaced(r, AXIS_INFO);
+    bool is_without_four = row_is_displaced(r, AXIS_SECURITY) && row_is_displaced(r, AXIS_MESSAGE)
+                           && row_is_displaced(r, AXIS_HELLO) && row_is_displaced(r, AXIS_INFO);
+
+    return is_without_four && (row_looks_up_before_us(r) || goes_early_by_key(r));
 }

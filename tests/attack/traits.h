@@ -38,6 +38,10 @@ bool row_is_given_late_to_client(const row *r);
 /* Return true where the application itself puts another certificate in the place of its leaf. */
 bool row_replaces_leaf(const row *r);
 
+/* Return true where it takes a leaf of the other service, and where it may have one. */
+bool row_takes_other(const row *r);
+bool row_has_other(const row *r);
+
 /* Return true where its SSL has a session from before. */
 bool row_has_session(const row *r);
 

@@ -105,9 +105,18 @@ static bool is_not_asked(const row *r)
                    && row_replaces_leaf(r))); /* it resumes the first one */
 }
 
-/* Return true for a server with an ordinary certificate until after the look-up of a session of others. */
+/*
+ * Return true for a server with an ordinary certificate until after the look-up of a session of others. Or it has none, or an
+ * ordinary one, and takes a pre-shared key.
+ */
 static bool resumes_before_the_switch(const row *r)
 {
+    bool has_key =
+        IS(PEER, PEER_KEY) && IS(PROTOCOL, TLS_1_3) && r->value[AXIS_GOVERNED] < BY_SERVICE;
+
+    if (row_is_server(r) && has_key
+        && (IS(GIVEN, GIVEN_IN_CERT_CB) || IS(GIVEN, GIVEN_BY_LATE_SWITCH)))
+        return true;
     return row_is_server(r) && row_has_session_of_others(r) && IS(GIVEN, GIVEN_BY_LATE_SWITCH);
 }
 

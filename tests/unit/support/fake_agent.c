@@ -26,6 +26,20 @@ static bool allows(const fake_agent *agent, const char *question)
     return agent->allow;
 }
 
+#define LEAF "/v1/agent/connect/ca/leaf/"
+
+/* Return the leaf of the service that a target asks for. */
+static const char *leaf_of(const fake_agent *agent, const char *target)
+{
+    const char *name = target + strlen(LEAF);
+    size_t len = strcspn(name, "?");
+
+    return agent->other_service != NULL && len == strlen(agent->other_service)
+                   && strncmp(name, agent->other_service, len) == 0
+               ? agent->other_leaf
+               : agent->leaf;
+}
+
 static void handle(const http_request *request, http_reply *reply, void *arg)
 {
     fake_agent *agent = arg;
@@ -43,10 +57,9 @@ static void handle(const http_request *request, http_reply *reply, void *arg)
             reply->body = allows(agent, request->body)
                               ? "{\"Authorized\": true, \"Reason\": \"allowed\"}"
                               : "{\"Authorized\": false, \"Reason\": \"denied\"}";
-    } else if (agent->leaf != NULL
-               && strncmp(request->target, "/v1/agent/connect/ca/leaf/", 26) == 0) {
+    } else if (agent->leaf != NULL && strncmp(request->target, LEAF, strlen(LEAF)) == 0) {
         snprintf(agent->last_leaf, sizeof(agent->last_leaf), "%.255s", request->target);
-        reply->body = keep(agent, agent->leaf);
+        reply->body = keep(agent, leaf_of(agent, request->target));
     } else {
         reply->status = 404;
     }
@@ -68,6 +81,7 @@ void fake_agent_stop(fake_agent *agent)
     http_server_stop(agent->server);
     free(agent->roots);
     free(agent->leaf);
+    free(agent->other_leaf);
     free(agent->sent);
     pthread_mutex_destroy(&agent->lock);
 }
@@ -103,20 +117,40 @@ void fake_agent_reset(fake_agent *agent, const char *trust_domain, const minted 
     pthread_mutex_unlock(&agent->lock);
 }
 
-void fake_agent_set_leaf(fake_agent *agent, const minted *leaf)
+/* Return the agent's answer for a leaf. Free it. */
+static char *body_of(const minted *leaf)
 {
-    char *cert = mint_cert_pem(leaf->cert), *key = mint_key_pem(leaf->key);
+    char *cert = mint_cert_pem(leaf->cert), *key = mint_key_pem(leaf->key), *body;
     json_t *json = json_pack("{s:s, s:s}", "CertPEM", cert, "PrivateKeyPEM", key);
 
-    fake_agent_take_leaf(agent);
-    pthread_mutex_lock(&agent->lock);
-    agent->leaf = json_dumps(json, 0);
-    pthread_mutex_unlock(&agent->lock);
+    body = json_dumps(json, 0);
     json_decref(json);
     free(cert);
     free(key);
-    if (agent->leaf == NULL)
+    if (body == NULL)
         abort();
+    return body;
+}
+
+void fake_agent_set_leaf(fake_agent *agent, const minted *leaf)
+{
+    char *body = body_of(leaf);
+
+    fake_agent_take_leaf(agent);
+    pthread_mutex_lock(&agent->lock);
+    agent->leaf = body;
+    pthread_mutex_unlock(&agent->lock);
+}
+
+void fake_agent_set_leaf_of(fake_agent *agent, const char *service, const minted *leaf)
+{
+    char *body = body_of(leaf);
+
+    pthread_mutex_lock(&agent->lock);
+    free(agent->other_leaf);
+    agent->other_leaf = body;
+    agent->other_service = service;
+    pthread_mutex_unlock(&agent->lock);
 }
 
 void fake_agent_take_leaf(fake_agent *agent)

@@ -17,6 +17,8 @@ typedef struct fake_agent {
     /* Its answers; set between handshakes only. */
     char *roots;               /* body; free with fake_agent_stop */
     char *leaf;                /* of every service; likewise, NULL without a leaf */
+    const char *other_service; /* a service with a leaf of its own, or NULL */
+    char *other_leaf;          /* the leaf of that one; likewise */
     http_reply roots_reply;    /* how; its body is `roots` if it has none */
     http_reply decision_reply; /* likewise; its body is a plain yes or no if it has none */
     bool allow;
@@ -38,5 +40,8 @@ void fake_agent_reset(fake_agent *agent, const char *trust_domain, const minted 
 /* Give it this leaf from now on, for any service, or none. It has none at first. */
 void fake_agent_set_leaf(fake_agent *agent, const minted *leaf);
 void fake_agent_take_leaf(fake_agent *agent);
+
+/* Give it this leaf for this service. The name is a literal. */
+void fake_agent_set_leaf_of(fake_agent *agent, const char *service, const minted *leaf);
 
 #endif
