@@ -73,6 +73,9 @@ static bool replaces_its_leaf(const row *r)
     if (takes && IS(TAKE, TAKE_OTHER_STAND_IN)
         && (row_is_displaced(r, AXIS_MESSAGE) || IS(PLACE, AT_ADDED) || IS(PLACE, AT_KEYLOG)))
         return true;
+    /* Certificates that are shared with an SSL of another leaf have it beside the live one, until then. */
+    if (takes && IS(TAKE, TAKE_OTHER_SHARED) && row_is_displaced(r, AXIS_MESSAGE))
+        return true;
     return row_replaces_leaf(r)
            || (takes && (!row_is_server(r) || while_shown[r->value[AXIS_PLACE]]));
 }
