@@ -19,8 +19,8 @@ typedef struct config_check {
     config_file file;
     const char *provider;  /* our name */
     const prov_core *core; /* of the loaded section, or NULL */
-    const char *section;   /* the first one that is ours, or NULL */
-    const char *loaded;    /* the one that the core hands over, or NULL */
+    const char *section;   /* our first section, or NULL */
+    const char *loaded;    /* our section with the values of the core, or NULL */
     consul_error *err;
 } config_check;
 

@@ -29,7 +29,7 @@ const char *config_file_twice(const config_file *file, const char *section);
  */
 const char *config_file_value(const config_file *file, const char *section, const char *name);
 
-/* Call this with every row of that name, in whatever section, until one returns 0. */
+/* Call a function with every row of that name, in any section. The first 0 ends it, and is returned. */
 typedef int config_file_fn(const CONF_VALUE *row, void *arg);
 int config_file_each(const config_file *file, const char *name, config_file_fn *each, void *arg);
 

@@ -147,7 +147,7 @@ static void keep_seen(endpoint *e, X509 *const certs[], size_t count)
 }
 
 /*
- * Compare all certificates of the SSL with those that were seen; `same` if the current one is. Not inlined, as most calls of
+ * Compare all certificates of the SSL with the seen ones. `same` is true for the same current certificate. Not inlined, as most calls of
  * endpoint_look_at_certificates would pay for this frame.
  */
 static bool __attribute__((noinline)) look_at_all(endpoint *e, SSL *ssl, bool same)

@@ -24,8 +24,8 @@ unsigned prov_instances_generation(void);
 /*
  * Return the store of the instance that governs this process's TLS, with a reference for the caller. An
  * instance with a service governs before others, and of these the first one loaded. NULL without an
- * active instance (`why` is NOT_ACTIVE), or with an unusable one (`why` is the reason). An unloaded one that was
- * unusable counts, too, unless a service is active: its demands are not known. Any thread.
+ * active instance (`why` is NOT_ACTIVE), or with an unusable one (`why` is the reason). An unusable
+ * instance counts after its unload, too, unless a service is active. Its demands are not known. Any thread.
  */
 consul_store *prov_active_store(consul_error *why);
 

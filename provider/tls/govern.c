@@ -32,11 +32,9 @@
 #include <openssl/rand.h>
 
 /* SSL_state_string(3) */
-#define READS_CLIENT_HELLO "TRCH"
 #define FAILED "SSLERR"
 #define SENT_CLIENT_KEY "TWCKE"
 #define READ_CLIENT_KEY "TRCKE"
-#define SENT_SERVER_HELLO "TWSH"
 #define READ_SERVER_HELLO "TRSH"
 
 bool prov_tls_is_in_state(const SSL *ssl, const char *name)

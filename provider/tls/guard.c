@@ -10,10 +10,6 @@
 
 #include <openssl/objects.h>
 
-/* SSL_state_string(3) */
-#define READS_CLIENT_HELLO "TRCH"
-#define SENT_SERVER_HELLO "TWSH"
-
 /*
  * Compare names, those of SSL_state_string(3). The numbers TLS_ST_... differ among the releases of libssl.so.3, as 3.2 has added
  * some. BEFORE and OK have the same numbers in all of them.

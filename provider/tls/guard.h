@@ -5,11 +5,15 @@
 
 #include "endpoint/endpoint.h"
 
+/* SSL_state_string(3), of a server */
+#define READS_CLIENT_HELLO "TRCH"
+#define SENT_SERVER_HELLO "TWSH"
+
 /*
  * Have libssl ask us before it accepts that the peer has the key of its certificate. An application may have
  * displaced the security callback. A no to this question ends the handshake, before the last message. No
- * application takes that back, and OpenSSL's own QUIC obeys it. A governed client is asked about its cipher, too. Repeated
- * calls are cheap.
+ * application takes that back, and OpenSSL's own QUIC obeys it. A governed client is asked about its cipher, too. A server
+ * that has not begun its message with the certificate has to have that noted: see prov_tls_shows_another. Repeated calls are cheap.
  */
 void prov_tls_guard(endpoint *e, SSL *ssl);
 
