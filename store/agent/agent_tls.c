@@ -122,9 +122,13 @@ int consul_agent_tls_set(consul_exchange *x)
     /* Read the file anew for each connection. The multi handle of a watch keeps it for a day, since libcurl 7.87. */
     if (own_cas)
         curl_easy_setopt(curl, CURLOPT_CA_CACHE_TIMEOUT, 0L);
-    /* A libcurl without OpenSSL fails here. It could not verify an agent by these rules, and asks by HTTP alone. */
+    /*
+     * Resume no session, as no certificate is verified then. The multi handle of a watch keeps sessions, since libcurl 8.12.
+     * A libcurl without OpenSSL fails here. It could not verify an agent by these rules, and asks by HTTP alone.
+     */
     return ((SET(CURLOPT_SSL_CTX_FUNCTION, prepare_tls) && SET(CURLOPT_SSL_CTX_DATA, x))
             || !x->agent->address.https)
+           && SET(CURLOPT_SSL_SESSIONID_CACHE, 0L)
            && SET(CURLOPT_SSL_VERIFYPEER, settings->tls_verify ? 1L : 0L)
            && SET(CURLOPT_SSL_VERIFYHOST, settings->tls_verify ? 2L : 0L)
            && SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2)

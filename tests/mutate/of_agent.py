@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Faults in the talk with the agent."""
 
-from mutation import of, redundant
+from mutation import Mutation, of, redundant
 
 MUTATIONS = [
     *of("store/base/host_memory.c",
@@ -125,6 +125,8 @@ MUTATIONS = [
         ("a libcurl without OpenSSL verifies by rules of its own", "            || !x->agent->address.https)\n", "            || true)\n",
          "consul_agent_load refuses HTTPS by such a libcurl"),
         ),
+    Mutation("a watch resumes a session with the agent", "store/agent/agent_tls.c",
+             "           && SET(CURLOPT_SSL_SESSIONID_CACHE, 0L)\n", "", since=(3, 5)),  # with libcurl 8.14
     *of("store/agent/agent_tls.c",
         ("the agent's certificate is not verified", "SET(CURLOPT_SSL_VERIFYPEER, settings->tls_verify ? 1L : 0L)", "SET(CURLOPT_SSL_VERIFYPEER, 0L)"),
         ("the agent's name is not verified", "SET(CURLOPT_SSL_VERIFYHOST, settings->tls_verify ? 2L : 0L)", "SET(CURLOPT_SSL_VERIFYHOST, 0L)"),

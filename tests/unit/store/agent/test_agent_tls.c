@@ -25,19 +25,19 @@
 
 static minted ca, foreign_ca, weak_ca, narrow_ca;
 
-/* An agent that speaks HTTPS: one connection, and one answer. */
+/* An agent that speaks HTTPS: one answer for each connection. */
 typedef struct https_agent {
     SSL_CTX *ctx;
-    int listener;
+    int listener, connections;
+    bool has_resumed; /* a session */
     pthread_t thread;
     char address[64];
 } https_agent;
 
-static void *answer_once(void *arg)
+static void answer_once(https_agent *agent)
 {
     static const char answer[] =
         "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}";
-    https_agent *agent = arg;
     int fd = accept(agent->listener, NULL, NULL);
     SSL *ssl = SSL_new(agent->ctx);
     char request[4096];
@@ -45,16 +45,28 @@ static void *answer_once(void *arg)
     if (fd >= 0 && ssl != NULL && SSL_set_fd(ssl, fd) == 1 && SSL_accept(ssl) == 1
         && SSL_read(ssl, request, sizeof(request)) > 0)
         SSL_write(ssl, answer, sizeof(answer) - 1);
+    agent->has_resumed |= ssl != NULL && SSL_session_reused(ssl) == 1;
     SSL_free(ssl);
     close(fd);
+}
+
+static void *answer(void *arg)
+{
+    https_agent *agent = arg;
+    int i;
+
+    for (i = 0; i < agent->connections; i++)
+        answer_once(agent);
     return NULL;
 }
 
-static void start(https_agent *agent, const minted *own, const minted *issuer)
+static void start(https_agent *agent, const minted *own, const minted *issuer, int connections)
 {
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t len = sizeof(at);
 
+    agent->connections = connections;
+    agent->has_resumed = false;
     agent->ctx = SSL_CTX_new(TLS_server_method());
     assert_non_null(agent->ctx);
     assert_int_equal(SSL_CTX_use_certificate(agent->ctx, own->cert), 1);
@@ -65,7 +77,7 @@ static void start(https_agent *agent, const minted *own, const minted *issuer)
     assert_int_equal(listen(agent->listener, 1), 0);
     assert_int_equal(getsockname(agent->listener, (struct sockaddr *)&at, &len), 0);
     snprintf(agent->address, sizeof(agent->address), "https://127.0.0.1:%d", ntohs(at.sin_port));
-    assert_int_equal(pthread_create(&agent->thread, NULL, answer_once, agent), 0);
+    assert_int_equal(pthread_create(&agent->thread, NULL, answer, agent), 0);
 }
 
 static void end(https_agent *agent)
@@ -112,7 +124,7 @@ static int ask(const minted *own, const minted *issuer, consul_error *err)
     assert_true(fd >= 0);
     close(fd);
     write_ca(file, &ca);
-    start(&agent, own, issuer);
+    start(&agent, own, issuer, 1);
     settings.address = agent.address;
     client = agent_make(&settings);
     ok = consul_agent_request(client, &request, &answer, err);
@@ -269,7 +281,7 @@ static void test_a_file_that_is_replaced(void **state)
         https_agent agent;
 
         write_ca(file, i == 0 ? &ca : &foreign_ca);
-        start(&agent, &own, &ca);
+        start(&agent, &own, &ca, 1);
         settings.address = agent.address;
         client = agent_make(&settings);
         if (multi == NULL)
@@ -279,6 +291,40 @@ static void test_a_file_that_is_replaced(void **state)
         consul_agent_free(client);
         end(&agent);
     }
+    curl_multi_cleanup(multi);
+    unlink(file);
+    minted_free(&own);
+}
+
+/*
+ * An agent whose CA is taken out of the file is believed no more by a session either. A multi handle
+ * keeps sessions, from libcurl 8.12 on. A resumed session has no certificate to verify.
+ */
+static void test_a_session_of_before(void **state)
+{
+    char file[] = "/tmp/consul-test-ca-XXXXXX";
+    consul_settings settings = settings_with(file);
+    minted own = mint(&ca, (mint_order){.names = {{GEN_DNS, NAME, 0}}});
+    int fd = mkstemp(file), i;
+    CURLM *multi = NULL;
+    consul_agent *client;
+    https_agent agent;
+
+    assert_true(fd >= 0);
+    close(fd);
+    start(&agent, &own, &ca, 2);
+    settings.address = agent.address;
+    client = agent_make(&settings);
+    for (i = 0; i < 2; i++) {
+        write_ca(file, i == 0 ? &ca : &foreign_ca);
+        if (multi == NULL)
+            multi = curl_multi_init();
+        assert_non_null(multi);
+        assert_int_equal(ask_on(multi, client), i == 0);
+    }
+    consul_agent_free(client);
+    end(&agent);
+    assert_false(agent.has_resumed);
     curl_multi_cleanup(multi);
     unlink(file);
     minted_free(&own);
@@ -391,6 +437,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_certificates),
         cmocka_unit_test(test_a_file_that_is_replaced),
+        cmocka_unit_test(test_a_session_of_before),
         cmocka_unit_test(test_irregular_files),
         cmocka_unit_test(test_certificates_amid_lax_defaults),
         cmocka_unit_test(test_certificates_amid_lax_purposes),
