@@ -6,6 +6,7 @@
 #include "config/check.h"
 
 #include "config/file.h"
+#include "config/names.h"
 #include "config/upstream.h"
 
 #include <stdio.h>
@@ -23,100 +24,6 @@ typedef struct config_check {
     const char *loaded;    /* our section with the values of the core, or NULL */
     consul_error *err;
 } config_check;
-
-/* ---- names ---- */
-
-/* The words that OpenSSL itself understands in a provider's section, config(5). */
-static const char *const openssl_words[] = {"module", "activate", "identity", "soft_load"};
-
-#define OPENSSL_WORDS (sizeof(openssl_words) / sizeof(openssl_words[0]))
-
-static bool is_openssl_word(const char *name)
-{
-    size_t i;
-
-    for (i = 0; i < OPENSSL_WORDS; i++) {
-        if (strcmp(openssl_words[i], name) == 0)
-            return true;
-    }
-    return false;
-}
-
-static const consul_option *find_option(const char *name)
-{
-    const consul_option *option;
-
-    for (option = consul_options; option->name != NULL; option++) {
-        if (strcmp(option->name, name) == 0)
-            return option;
-    }
-    return NULL;
-}
-
-#define COMPARED_MAX 32 /* bytes; no setting has a name of that length */
-#define SLIPS_MAX 3     /* of a name that may still have been meant */
-
-static size_t least(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
-/* Count the bytes left out, put in, replaced or swapped with the next. A capital is no slip. */
-static size_t count_slips(const char *a, const char *b)
-{
-    size_t rows[3][COMPARED_MAX + 1], *above2 = rows[0], *above = rows[1], *row = rows[2], *spare;
-    size_t i, k, len_a = strlen(a), len_b = strlen(b);
-
-    if (len_a > COMPARED_MAX || len_b > COMPARED_MAX)
-        return COMPARED_MAX;
-    for (k = 0; k <= len_b; k++)
-        row[k] = k;
-    for (i = 1; i <= len_a; i++) {
-        spare = above2;
-        above2 = above;
-        above = row;
-        row = spare;
-        row[0] = i;
-        for (k = 1; k <= len_b; k++) {
-            char x = consul_lower(a[i - 1]), y = consul_lower(b[k - 1]);
-
-            row[k] = least(least(above[k], row[k - 1]) + 1, above[k - 1] + (x != y));
-            if (i > 1 && k > 1 && x == consul_lower(b[k - 2]) && consul_lower(a[i - 2]) == y)
-                row[k] = least(row[k], above2[k - 2] + 1);
-        }
-    }
-    return row[len_b];
-}
-
-/* Return the name that was probably meant, or NULL. */
-static const char *nearest(const char *name)
-{
-    size_t slips, best = least(SLIPS_MAX, strlen(name) / 2) + 1, i;
-    const consul_option *option;
-    const char *found = NULL;
-
-    for (option = consul_options; option->name != NULL; option++) {
-        if ((slips = count_slips(name, option->name)) < best) {
-            best = slips;
-            found = option->name;
-        }
-    }
-    for (i = 0; i < OPENSSL_WORDS; i++) {
-        if ((slips = count_slips(name, openssl_words[i])) < best) {
-            best = slips;
-            found = openssl_words[i];
-        }
-    }
-    return found;
-}
-
-bool prov_config_makes_a_service(const char *name)
-{
-    return strcmp(name, "service") == 0 || strcmp(name, "inbound") == 0
-           || strcmp(name, "outbound") == 0 || strcmp(name, "upstreams") == 0;
-}
-
-/* ---- sections ---- */
 
 static int refuse(const config_check *check, const char *section, const char *name,
                   const char *text, const char *about)
@@ -154,7 +61,7 @@ static int check_upstream(const config_check *check, const char *section, const 
 {
     consul_service service;
 
-    if (find_option(row->name) != NULL || is_openssl_word(row->name))
+    if (config_name_option(row->name) != NULL || config_name_is_openssls(row->name))
         return refuse(check, section, row->name,
                       "this is a setting and no host, and belongs into the section ",
                       check->section);
@@ -181,7 +88,7 @@ static int check_table(const config_check *check, const char *section)
 
 static int refuse_name(const config_check *check, const char *section, const char *name)
 {
-    const char *near = nearest(name);
+    const char *near = config_name_nearest(name);
 
     return refuse(check, section, name,
                   near == NULL ? "there is no such setting"
@@ -191,9 +98,9 @@ static int refuse_name(const config_check *check, const char *section, const cha
 
 static int check_setting(const config_check *check, const char *section, const CONF_VALUE *row)
 {
-    const consul_option *option = find_option(row->name);
+    const consul_option *option = config_name_option(row->name);
 
-    if (is_openssl_word(row->name))
+    if (config_name_is_openssls(row->name))
         return 1;
     if (option == NULL)
         return refuse_name(check, section, row->name);
@@ -214,7 +121,7 @@ static int check_lost(const config_check *check, const char *section, const char
     for (i = 0; i < sk_CONF_VALUE_num(rows); i++) {
         const char *name = sk_CONF_VALUE_value(rows, i)->name;
 
-        if (prov_config_makes_a_service(name)
+        if (config_name_makes_a_service(name)
             && config_file_value(&check->file, ours, name) == NULL)
             return refuse(check, section, name, text, ours);
     }
@@ -224,14 +131,18 @@ static int check_lost(const config_check *check, const char *section, const char
 #define LOST "is without effect, and belongs into the section "
 
 /*
- * Look for lost settings around our section: above all sections, where OpenSSL keeps variables; in the section `init` with
- * the names of OpenSSL's modules; in sections of ssl_conf, which have commands of SSL_CONF_cmd(3); and in the section of the
- * example that is for hosts. Any other section may be another program's, with names of its own.
+ * Return true where a row of the section `openssl_conf` is for this module of OpenSSL. The bytes before a dot count. A
+ * beginning of the name is enough (module_find in OpenSSL's conf_mod.c).
  */
-static int check_around(const config_check *check, const char *init, const char *ours)
+static bool is_for(const CONF_VALUE *row, const char *module)
 {
-    const char *ssl = config_file_value(&check->file, init, "ssl_conf");
-    STACK_OF(CONF_VALUE) *rows = ssl == NULL ? NULL : NCONF_get_section(check->file.conf, ssl);
+    return strncmp(module, row->name, strcspn(row->name, ".")) == 0;
+}
+
+/* Look for lost settings in a section of libssl's. Its rows name sections, which have commands of SSL_CONF_cmd(3). */
+static int check_libssl(const config_check *check, const char *section, const char *ours)
+{
+    STACK_OF(CONF_VALUE) *rows = NCONF_get_section(check->file.conf, section);
     int i;
 
     for (i = 0; i < sk_CONF_VALUE_num(rows); i++) {
@@ -239,7 +150,37 @@ static int check_around(const config_check *check, const char *init, const char 
                         "among the settings of libssl this " LOST))
             return 0;
     }
-    return check_lost(check, "default", ours, "above all sections this " LOST)
+    return 1;
+}
+
+/* Look for lost settings in the sections of OpenSSL's modules. The rows of oid_section and of engines may have any name. */
+static int check_modules(const config_check *check, const char *init, const char *ours)
+{
+    STACK_OF(CONF_VALUE) *rows = NCONF_get_section(check->file.conf, init);
+    int i;
+
+    for (i = 0; i < sk_CONF_VALUE_num(rows); i++) {
+        const CONF_VALUE *row = sk_CONF_VALUE_value(rows, i);
+
+        if (is_for(row, "ssl_conf") && !check_libssl(check, row->value, ours))
+            return 0;
+        if ((is_for(row, "alg_section") || is_for(row, "random"))
+            && !check_lost(check, row->value, ours,
+                           "among the settings of OpenSSL's modules this " LOST))
+            return 0;
+    }
+    return 1;
+}
+
+/*
+ * Look for lost settings around our section: above all sections, where OpenSSL keeps variables; in the section `init` with
+ * the names of OpenSSL's modules; in the sections of those; and in the section of the example that is for hosts. Any
+ * other section may be another program's, with names of its own.
+ */
+static int check_around(const config_check *check, const char *init, const char *ours)
+{
+    return check_modules(check, init, ours)
+           && check_lost(check, "default", ours, "above all sections this " LOST)
            && check_lost(check, init, ours, "among OpenSSL's modules this " LOST)
            && check_lost(check, "upstreams_sect", ours,
                          "in a section that no row upstreams names this " LOST);
@@ -286,7 +227,7 @@ static int check_other(const config_check *check, const char *section, const cha
     for (i = 0; i < sk_CONF_VALUE_num(rows); i++) {
         const char *name = sk_CONF_VALUE_value(rows, i)->name;
 
-        if (find_option(name) != NULL)
+        if (config_name_option(name) != NULL)
             return refuse(check, section, name,
                           "this is a setting of another provider, and belongs into the section ",
                           ours);
@@ -305,8 +246,22 @@ static const char *identity(const config_check *check, const CONF_VALUE *row)
 static bool is_builtin(const char *provider)
 {
     return strcmp(provider, "default") == 0 || strcmp(provider, "base") == 0
-           || strcmp(provider, "legacy") == 0 || strcmp(provider, "null") == 0;
+           || strcmp(provider, "legacy") == 0 || strcmp(provider, "null") == 0
+           || strcmp(provider, "fips") == 0;
 }
+
+/* Return true for a section that loads this module, too, under another name. It checks its settings by itself. */
+static bool is_of_our_module(const config_check *check, const char *section, const char *ours)
+{
+    const char *module = config_file_value(&check->file, section, "module");
+    const char *own = config_file_value(&check->file, ours, "module");
+
+    return module != NULL && own != NULL && strcmp(module, own) == 0;
+}
+
+#define TWO_SECTIONS                                                              \
+    "one provider has two sections here, and OpenSSL ignores one of them; leave " \
+    "one, or give both another name than "
 
 /* Find the section of the provider that has our name, as provider_conf.c of OpenSSL finds it. */
 static int find_settings(const config_check *check, const char *providers, const char **ours)
@@ -322,17 +277,34 @@ static int find_settings(const config_check *check, const char *providers, const
         if (strcmp(identity(check, row), check->provider) != 0)
             continue;
         if (*ours != NULL || (twice != NULL && strcmp(twice, row->name) == 0))
-            return refuse(check, providers, row->name,
-                          "one provider has two sections here, and OpenSSL ignores the first; "
-                          "leave one, or give both another name than ",
-                          check->provider);
+            return refuse(check, providers, row->name, TWO_SECTIONS, check->provider);
         *ours = row->value;
     }
     return 1;
 }
 
+/* Refuse a second row for providers, where its section has our name, too. */
+static int check_alone(const config_check *check, const CONF_VALUE *init)
+{
+    STACK_OF(CONF_VALUE) *rows = NCONF_get_section(check->file.conf, init->section);
+    const char *ours;
+    int i;
+
+    for (i = 0; i < sk_CONF_VALUE_num(rows); i++) {
+        const CONF_VALUE *row = sk_CONF_VALUE_value(rows, i);
+
+        if (!is_for(row, "providers") || strcmp(row->name, init->name) == 0)
+            continue;
+        if (!find_settings(check, row->value, &ours))
+            return 0;
+        if (ours != NULL)
+            return refuse(check, init->section, row->name, TWO_SECTIONS, check->provider);
+    }
+    return 1;
+}
+
 /*
- * Check every section that has a row `providers`. A program may have its own name for its section, as
+ * Check every section that has a row for providers. A program may have its own name for its section, as
  * nodejs_conf is, and OpenSSL does not tell that name.
  */
 static int check_providers(const CONF_VALUE *init, void *arg)
@@ -342,17 +314,25 @@ static int check_providers(const CONF_VALUE *init, void *arg)
     STACK_OF(CONF_VALUE) *rows = NCONF_get_section(check->file.conf, providers);
     int i;
 
+    if (!is_for(init, "providers"))
+        return 1;
     if (!find_settings(check, providers, &ours))
         return 0;
     if (ours == NULL)
         return 1;
+    if (!check_alone(check, init))
+        return 0;
     for (i = 0; i < sk_CONF_VALUE_num(rows); i++) {
         const CONF_VALUE *row = sk_CONF_VALUE_value(rows, i);
 
-        if (prov_config_makes_a_service(row->name))
+        if (config_name_makes_a_service(row->name))
             return refuse(check, providers, row->name,
                           "this is a setting and no provider, and belongs into the section ", ours);
         if (is_builtin(identity(check, row)) && !check_other(check, row->value, ours))
+            return 0;
+        if (!is_of_our_module(check, row->value, ours)
+            && !check_lost(check, row->value, ours,
+                           "among the settings of another provider this " LOST))
             return 0;
     }
     return check_settings(check, ours) && check_around(check, init->section, ours);
@@ -367,7 +347,7 @@ int prov_config_check(const char *provider, const prov_core *core, char place[PR
 
     *place = '\0';
     if (path != NULL && config_file_read(&check.file, path)) {
-        ok = config_file_each(&check.file, "providers", check_providers, &check)
+        ok = config_file_each(&check.file, check_providers, &check)
              || consul_error_prefix(err, "%s: ", path);
         if (ok && check.section != NULL && *check.file.passed_over != '\0')
             ok = consul_error_set(

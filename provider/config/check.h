@@ -6,8 +6,6 @@
 #include "config/section.h"
 #include "store.h"
 
-#include <stdbool.h>
-
 #define PROV_PLACE_MAX 512
 
 /*
@@ -17,8 +15,5 @@
  */
 int prov_config_check(const char *provider, const prov_core *core, char place[PROV_PLACE_MAX],
                       consul_error *err);
-
-/* Return true for a setting that decides about TLS. Other names may be another program's variables. */
-bool prov_config_makes_a_service(const char *name);
 
 #endif

@@ -33,7 +33,7 @@ consul_settings *prov_config_read(const prov_core *core, consul_error *err)
         OSSL_PARAM_END,
     };
     size_t i = 0;
-    bool brief;
+    bool is_bare, brief;
 
     for (option = consul_options; option->name != NULL && i < OPTIONS_MAX; option++, i++)
         config.params[i] = OSSL_PARAM_construct_utf8_ptr(option->name, &config.values[i], 0);
@@ -47,10 +47,12 @@ consul_settings *prov_config_read(const prov_core *core, consul_error *err)
         return NULL;
     /*
      * The section may be of another file, and a library context of the program's own often has one. OpenSSL's default
-     * context mostly has the default file, in each process. An activated section has this row.
+     * context mostly has the default file, in each process. A program that loads the provider by itself mostly has no section.
      */
-    brief = *place != '\0' && core->libctx == OSSL_LIB_CTX_get0_global_default();
-    if (prov_section_value(core, "activate") != NULL && !prov_config_check_slips(core, brief, err))
+    is_bare =
+        prov_section_value(core, "activate") == NULL && prov_section_value(core, "module") == NULL;
+    brief = is_bare || (*place != '\0' && core->libctx == OSSL_LIB_CTX_get0_global_default());
+    if (!prov_config_check_slips(core, brief, err))
         return NULL;
     settings = consul_settings_new(lookup, &config, err);
     if (settings == NULL)

@@ -186,7 +186,6 @@ const char *config_file_value(const config_file *file, const char *section, cons
 }
 
 typedef struct visit {
-    const char *name;
     config_file_fn *each;
     void *arg;
     int ok;
@@ -197,13 +196,13 @@ static void visit_row(void *row, void *arg)
     const CONF_VALUE *value = row;
     visit *v = arg;
 
-    if (v->ok && value->name != NULL && strcmp(value->name, v->name) == 0)
+    if (v->ok && value->name != NULL)
         v->ok = v->each(value, v->arg);
 }
 
-int config_file_each(const config_file *file, const char *name, config_file_fn *each, void *arg)
+int config_file_each(const config_file *file, config_file_fn *each, void *arg)
 {
-    visit v = {.name = name, .each = each, .arg = arg, .ok = 1};
+    visit v = {.each = each, .arg = arg, .ok = 1};
 
     OPENSSL_LH_doall_arg((OPENSSL_LHASH *)file->conf->data, visit_row, &v);
     return v.ok;

@@ -29,8 +29,8 @@ const char *config_file_twice(const config_file *file, const char *section);
  */
 const char *config_file_value(const config_file *file, const char *section, const char *name);
 
-/* Call a function with every row of that name, in any section. The first 0 ends it, and is returned. */
+/* Call a function with every row, of any section. The first 0 ends it, and is returned. */
 typedef int config_file_fn(const CONF_VALUE *row, void *arg);
-int config_file_each(const config_file *file, const char *name, config_file_fn *each, void *arg);
+int config_file_each(const config_file *file, config_file_fn *each, void *arg);
 
 #endif

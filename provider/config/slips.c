@@ -5,7 +5,7 @@
  */
 #include "config/slips.h"
 
-#include "config/check.h"
+#include "config/names.h"
 
 #include <string.h>
 
@@ -51,17 +51,6 @@ static bool find_at(slips *s, size_t i, size_t len)
     return false;
 }
 
-static bool is_option(const char *name)
-{
-    const consul_option *option;
-
-    for (option = consul_options; option->name != NULL; option++) {
-        if (strcmp(option->name, name) == 0)
-            return true;
-    }
-    return false;
-}
-
 int prov_config_check_slips(const prov_core *core, bool brief, consul_error *err)
 {
     slips s = {.core = core};
@@ -69,12 +58,12 @@ int prov_config_check_slips(const prov_core *core, bool brief, consul_error *err
     size_t i, len;
 
     for (option = consul_options; option->name != NULL; option++) {
-        if (brief && !prov_config_makes_a_service(option->name))
+        if (brief && !config_name_makes_a_service(option->name))
             continue;
         s.name = option->name;
         len = strlen(s.name);
         for (i = 0; i <= len && len <= NAME_MAX_LEN; i++) {
-            if (find_at(&s, i, len) && !is_option(s.slip))
+            if (find_at(&s, i, len) && config_name_option(s.slip) == NULL)
                 return consul_error_set(err, CONSUL_R_SETTING_INVALID,
                                         "%s: there is no such setting; the nearest is %s", s.slip,
                                         s.name);

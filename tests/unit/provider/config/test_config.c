@@ -13,6 +13,7 @@
 
 #include <openssl/crypto.h>
 #include <openssl/err.h>
+#include <openssl/provider.h>
 #include <openssl/store.h>
 
 #include "agent/curl_tls.h"
@@ -22,6 +23,12 @@
 #define HEAD                                                \
     "openssl_conf = openssl_init\n"                         \
     "[openssl_init]\nproviders = providers\n"               \
+    "[providers]\ndefault = default_section\nconsul = us\n" \
+    "[default_section]\nactivate = 1\n"
+/* Another name of that row: OpenSSL compares the bytes before a dot alone, and takes a beginning of the name. */
+#define HEAD_AS(name)                                       \
+    "openssl_conf = openssl_init\n"                         \
+    "[openssl_init]\n" name " = providers\n"                \
     "[providers]\ndefault = default_section\nconsul = us\n" \
     "[default_section]\nactivate = 1\n"
 #define US "[us]\nmodule = MODULE\nactivate = 1\nlog = off\n"
@@ -43,15 +50,12 @@ static void write_file(const char *path, const char *text)
     assert_int_equal(fclose(file), 0);
 }
 
-/* Load that file, and collect the provider's errors once it is asked for something. */
-static void load_into(OSSL_LIB_CTX *libctx, const char *path, const char *uri, char *errors,
-                      size_t size)
+/* Collect the provider's errors when it is asked for something. */
+static void collect(OSSL_LIB_CTX *libctx, const char *uri, char *errors, size_t size)
 {
     const char *data;
     int flags;
 
-    ERR_clear_error();
-    (void)OSSL_LIB_CTX_load_config(libctx, path);
     ERR_clear_error();
     assert_null(OSSL_STORE_open_ex(uri, libctx, NULL, NULL, NULL, NULL, NULL, NULL));
     *errors = '\0';
@@ -59,6 +63,30 @@ static void load_into(OSSL_LIB_CTX *libctx, const char *path, const char *uri, c
         if ((flags & ERR_TXT_STRING) != 0)
             snprintf(errors + strlen(errors), size - strlen(errors), "%s\n", data);
     }
+}
+
+/* Load that file, and collect the provider's errors. */
+static void load_into(OSSL_LIB_CTX *libctx, const char *path, const char *uri, char *errors,
+                      size_t size)
+{
+    ERR_clear_error();
+    (void)OSSL_LIB_CTX_load_config(libctx, path);
+    collect(libctx, uri, errors, size);
+}
+
+/* Load the provider as a program does. Without a row `module` OpenSSL looks for it in a folder. */
+static OSSL_PROVIDER *load_by_program(OSSL_LIB_CTX *libctx, bool by_folder)
+{
+    char folder[1024];
+    OSSL_PROVIDER *provider;
+
+    snprintf(folder, sizeof(folder), "%.*s", (int)(strrchr(module_path(), '/') - module_path()),
+             module_path());
+    if (by_folder)
+        assert_int_equal(OSSL_PROVIDER_set_default_search_path(libctx, folder), 1);
+    provider = OSSL_PROVIDER_load(libctx, "consul");
+    assert_non_null(provider);
+    return provider;
 }
 
 static void load(const char *path, const char *uri, char *errors, size_t size)
@@ -164,6 +192,29 @@ static const struct {
     {HEAD US "[upstreams_sect]\nservice = web\n",
      "[upstreams_sect] service: in a section that no row upstreams names this is without effect"},
     {HEAD US "[another_program]\nservice = web\noutbound = eth0\n", NULL},
+    {HEAD US "[providers]\nfips = f\n[f]\nconditional-errors = 1\nservice = web\n",
+     "[f] service: this is a setting of another provider, and belongs into the section us"},
+    {HEAD US "[providers]\ntokens = t\n[t]\nmodule = tokens.so\nlog = x\nservice = web\n",
+     "[t] service: among the settings of another provider this is without effect"},
+    {HEAD US "[providers]\ntokens = t\n[t]\nmodule = tokens.so\nlog = x\n", NULL},
+    {HEAD US "[providers]\nconsul2 = t\n[t]\nmodule = MODULE\nservice = web\n", NULL},
+    {HEAD US "[openssl_init]\nalg_section = a\n[a]\ndefault_properties =\nservice = web\n",
+     "[a] service: among the settings of OpenSSL's modules this is without effect"},
+    {HEAD US "[openssl_init]\nrandom = r\n[r]\nrandom = CTR-DRBG\noutbound = off\n",
+     "[r] outbound: among the settings of OpenSSL's modules this is without effect"},
+    {HEAD US "[openssl_init]\nalg.1 = a\n[a]\nservice = web\n", "[a] service: among the"},
+    {HEAD US "[openssl_init]\noid_section = o\n[o]\nservice = 1.2.3.4\n", NULL},
+    {HEAD US "[openssl_init]\nssl = ssl\n[ssl]\nserver = lib\n[lib]\nservice = web\n",
+     "[lib] service: among the settings of libssl this is"},
+    /* the row `providers` by its other names */
+    {HEAD_AS("provider") US "sevice = web\n", "[us] sevice: there is no such setting"},
+    {HEAD_AS("p") US "service = web\nservice = web\n", "[us] service: it stands there twice"},
+    {HEAD_AS("providers.ours") US "[default_section]\nservice = web\n",
+     "[default_section] service: this is a setting of another provider"},
+    {HEAD_AS("provider") US "service = web\n", NULL},
+    {HEAD US "[openssl_init]\nproviders.2 = more\n[more]\nconsul = second\n[second]\n"
+             "service = web\n",
+     "one provider has two sections here"},
     {HEAD US "[providers]\nservice = web\n[web]\n", "[providers] service: this is a setting and"},
     {HEAD US "service = other\n[other]\n", "rename that section"},
     {ROWS "db.internal = db\n[db]\na = b\n",
@@ -301,6 +352,35 @@ static void test_another_file(void **state)
     unlink(place.included);
 }
 
+/* The program loads the provider by itself, and its own file has a section for that without `activate`. */
+static void test_a_section_that_is_not_activated(void **state)
+{
+    static const char *const others[] = {
+        "[us]\nmodule = MODULE\nlog = off\nrequest-timeout = 1s\n",
+        "[us]\nmodule = MODULE\nlog = off\nsevice = web\n",
+        "[us]\nlog = off\nsevice = web\n",
+    };
+    char text[1024], errors[4096];
+    OSSL_PROVIDER *provider;
+    OSSL_LIB_CTX *libctx;
+    size_t i;
+
+    unlink(place.path);
+    for (i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        snprintf(text, sizeof(text), HEAD "%s", others[i]);
+        write_file(place.included, text);
+        libctx = OSSL_LIB_CTX_new();
+        assert_int_equal(OSSL_LIB_CTX_load_config(libctx, place.included), 1);
+        provider = load_by_program(libctx, strstr(others[i], "module") == NULL);
+        collect(libctx, "consul://roots", errors, sizeof(errors));
+        assert_contains(errors,
+                        i == 0 ? "the nearest is request_timeout" : "the nearest is service");
+        OSSL_PROVIDER_unload(provider);
+        OSSL_LIB_CTX_free(libctx);
+    }
+    unlink(place.included);
+}
+
 /* OpenSSL has read the default file, and a FIFO can be read once. The settings are checked by their names. */
 static void test_a_fifo(void **state)
 {
@@ -379,13 +459,10 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_files),
-        cmocka_unit_test(test_rows),
-        cmocka_unit_test(test_included),
-        cmocka_unit_test(test_not_included),
-        cmocka_unit_test(test_another_file),
-        cmocka_unit_test(test_a_fifo),
-        cmocka_unit_test(test_another_file_beside_ours),
+        cmocka_unit_test(test_files),        cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_included),     cmocka_unit_test(test_not_included),
+        cmocka_unit_test(test_another_file), cmocka_unit_test(test_a_section_that_is_not_activated),
+        cmocka_unit_test(test_a_fifo),       cmocka_unit_test(test_another_file_beside_ours),
     };
 
     /* The process's own configuration has no part here. */

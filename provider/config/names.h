@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The names of rows in a section of the provider. In provider init. */
+#ifndef PROV_CONFIG_NAMES_H
+#define PROV_CONFIG_NAMES_H
+
+#include "store.h"
+
+#include <stdbool.h>
+
+/* Return true for a word that OpenSSL itself understands in a provider's section, config(5). */
+bool config_name_is_openssls(const char *name);
+
+/* Return the setting of that name, or NULL. */
+const consul_option *config_name_option(const char *name);
+
+/* Return the name that was probably meant, or NULL. */
+const char *config_name_nearest(const char *name);
+
+/* Return true for a setting that decides about TLS. Other names may be another program's variables. */
+bool config_name_makes_a_service(const char *name);
+
+#endif
