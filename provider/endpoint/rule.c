@@ -33,6 +33,7 @@ static bool __attribute__((noinline)) look_up(endpoint *e, const char *host)
         && (e->store == NULL
             || consul_host_parse(host, consul_store_settings(e->store)->domain, &wanted)
                    == CONSUL_HOST_OTHER)
+        && !prov_is_service(host, &wanted)
         && !(lacks_service(e) && prov_was_service(host, &wanted)))
         return false;
     e->wanted = wanted;

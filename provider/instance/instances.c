@@ -255,6 +255,21 @@ bool prov_was_service(const char *host, consul_service *service)
     return was;
 }
 
+bool prov_is_service(const char *host, consul_service *service)
+{
+    bool is = false;
+    size_t i;
+
+    lock_active(); /* keeps the instances from being unloaded */
+    for (i = 0; i < PROV_INSTANCES_MAX && active[i] != NULL && !is; i++)
+        is =
+            active[i]->tls_store != NULL
+            && consul_host_parse(host, consul_store_settings(active[i]->tls_store)->domain, service)
+                   != CONSUL_HOST_OTHER;
+    unlock_active();
+    return is;
+}
+
 bool prov_upstream(const char *host, consul_service *service)
 {
     const char *text, *found = NULL;

@@ -39,6 +39,9 @@ bool prov_was_required(bool inbound);
 bool prov_was_auto(void);
 bool prov_was_service(const char *host, consul_service *service);
 
+/* Return true if a host name asks for a service in the domains of an instance. */
+bool prov_is_service(const char *host, consul_service *service);
+
 /*
  * Return true if a table `upstreams` maps this host name to a service. Where two instances differ, the
  * service has no name, and no peer is it.

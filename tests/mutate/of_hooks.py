@@ -270,6 +270,7 @@ MUTATIONS = [
         ("a service does not govern its server", "    return endpoint_has_identity(e) || required ||", "    return endpoint_has_identity(e) ||"),
         ("an unloaded service governs no more", "    return lacks_service(e) && prov_was_required(inbound);", "    return false;"),
         ("an unloaded service has no names", "    else if (lacks_service(e) && prov_was_auto())\n", "    else if (false)\n"),
+        ("the domains of another instance do not count", "        && !prov_is_service(host, &wanted)\n", ""),
         ("an unloaded service has a say beside another", "        && !(lacks_service(e) && prov_was_service(host, &wanted)))", "        && !prov_was_service(host, &wanted))"),
         ("a name that was no service's is none for ever", "    if (e->store != before)\n        e->other_host_of = 0;", "    (void)0;"),
         ("a name of a service is any name", "    e->has_wanted = true; /*", "    e->has_wanted = false; /*"),

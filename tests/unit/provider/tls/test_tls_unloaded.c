@@ -404,6 +404,58 @@ static void test_tables_of_two(void **state)
     }
 }
 
+/* Let a client of web ask web for a host. Every service of the mesh is a server for a name that asks for none. */
+static tls_outcome ask_web_for(const char *host, size_t v)
+{
+    SSL_CTX *client_ctx = tls_ctx(tls_versions[v], &world.web);
+    SSL_CTX *server_ctx = tls_ctx(tls_versions[v], &world.web);
+    SSL *client, *server;
+    tls_outcome outcome;
+
+    tls_pair(client_ctx, server_ctx, &client, &server);
+    assert_true(SSL_set_tlsext_host_name(client, host));
+    outcome = tls_talk(client, server);
+    tls_close(client, server);
+    SSL_CTX_free(client_ctx);
+    SSL_CTX_free(server_ctx);
+    return outcome;
+}
+
+/* The domains of each instance count, whichever of them governs. */
+static void test_domains_of_two(void **state)
+{
+    static const char *const settings[][2] = {
+        {"", "domain = mesh.example"},
+        {"domain = mesh.example", ""},
+        {"domain = mesh.example", "service = web"},
+        {"", "service = web\ndomain = mesh.example"},
+    };
+    size_t i, v;
+
+    for (i = 0; i < sizeof(settings) / sizeof(settings[0]); i++) {
+        OSSL_LIB_CTX *first = load(settings[i][0]), *second = load(settings[i][1]);
+
+        for (v = 0; v < 2; v++) {
+            static const char *const hosts[] = {"db.service.mesh.example", "db.service.consul",
+                                                "web.service.mesh.example", "www.example.com"};
+            size_t host;
+
+            for (host = 0; host < 4; host++) {
+                tls_outcome outcome = ask_web_for(hosts[host], v);
+
+                if (host >= 2) {
+                    assert_talked(hosts[host], &outcome);
+                    continue;
+                }
+                assert_refused(hosts[host], &outcome);
+                assert_contains(outcome.client_errors, "that the host name asks for");
+            }
+        }
+        OSSL_LIB_CTX_free(first);
+        OSSL_LIB_CTX_free(second);
+    }
+}
+
 /* An instance that comes amid a handshake brings its table. The name was looked up before. */
 static void test_a_table_amid_a_handshake(void **state)
 {
@@ -537,6 +589,7 @@ int main(void)
         cmocka_unit_test_setup(test_a_service_goes_before_none, tls_reset),
         cmocka_unit_test_setup(test_the_service_is_gone_and_another_stays, tls_reset),
         cmocka_unit_test_setup(test_tables_of_two, tls_reset),
+        cmocka_unit_test_setup(test_domains_of_two, tls_reset),
         cmocka_unit_test_setup(test_a_table_amid_a_handshake, tls_reset),
         cmocka_unit_test_setup(test_a_longer_name_before, tls_reset),
         cmocka_unit_test_setup(test_two_that_agree, tls_reset),
