@@ -235,12 +235,25 @@ static int check_other(const config_check *check, const char *section, const cha
     return 1;
 }
 
+/* Return a name without all up to its first dot, as OpenSSL takes it (skip_dot in its provider_conf.c). */
+static const char *after_dot(const char *name)
+{
+    const char *dot = strchr(name, '.');
+
+    return dot == NULL ? name : dot + 1;
+}
+
 static const char *identity(const config_check *check, const CONF_VALUE *row)
 {
-    const char *dot = strchr(row->name, '.');
-    const char *said = config_file_value(&check->file, row->value, "identity");
+    STACK_OF(CONF_VALUE) *rows = NCONF_get_section(check->file.conf, row->value);
+    const char *name = after_dot(row->name);
+    int i;
 
-    return said != NULL ? said : dot == NULL ? row->name : dot + 1;
+    for (i = 0; i < sk_CONF_VALUE_num(rows); i++) {
+        if (strcmp(after_dot(sk_CONF_VALUE_value(rows, i)->name), "identity") == 0)
+            name = sk_CONF_VALUE_value(rows, i)->value;
+    }
+    return name;
 }
 
 static bool is_builtin(const char *provider)

@@ -222,6 +222,8 @@ static const struct {
     {HEAD US "token = hidden\n[hidden]\na = b\n",
      "[us] token = (secret): OpenSSL takes the value for the section [(secret)]"},
     {ROWS "db.internal = db?x=y\n", "[rows] db.internal = db?x=y: \"db?x=y\" is not <service>"},
+    {HEAD US "x.identity = another\nservice = web\n",
+     "[us] x.identity: there is no such setting; the nearest is identity"},
     {"identity = x\n" HEAD US "srvc = web\n", "[us] srvc: there is no such setting"},
     {"identity = x\n" HEAD US "service = web\n[web]\n", "rename that section"},
     {"identity = x\n" HEAD US "service = web\n", NULL},
