@@ -40,6 +40,8 @@ static void on_free(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int index, long
 
     if (place == NULL)
         return;
+    if (*place != NULL && (*place)->wall != NULL) /* QUIC has none, and may be gone in part */
+        endpoint_forget_bio(*place, parent);
     free_endpoint(*place);
     ssl_table_remove(place);
 }

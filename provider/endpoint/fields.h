@@ -69,4 +69,16 @@ static inline void endpoint_drop(X509 **cert)
     *cert = NULL;
 }
 
+/*
+ * Forget the BIO that was put away, as the SSL has one of the application again, or is freed. An application may give the SSL its
+ * two BIOs again (SSL_set_bio), and passes no reference then. libssl takes one, for our wall is replaced. So it gets ours. One BIO
+ * for both directions has a reference of its own there.
+ */
+static inline void endpoint_forget_bio(endpoint *e, const SSL *ssl)
+{
+    if (e->wbio != SSL_get_wbio(ssl) || e->wbio == SSL_get_rbio(ssl))
+        BIO_free_all(e->wbio);
+    e->wbio = NULL;
+}
+
 #endif

@@ -4,6 +4,12 @@
 #include "endpoint/fields.h"
 #include "endpoint/quic.h"
 
+#include <string.h>
+
+/* SSL_state_string(3), of a server */
+#define SENT_FINISHED "TWFIN"
+#define READS_EARLY_DATA "TED"
+
 bool endpoint_stop(endpoint *e)
 {
     bool is_first = !e->stopped;
@@ -38,7 +44,7 @@ static void displace_bio(endpoint *e, SSL *ssl, BIO *wall)
     BIO *wbio = SSL_get_wbio(ssl);
 
     if (e != NULL && BIO_up_ref(wbio)) {
-        BIO_free_all(e->wbio);
+        endpoint_forget_bio(e, ssl);
         e->wbio = wbio;
     }
     if (e != NULL) {
@@ -84,10 +90,23 @@ void endpoint_hold_back(endpoint *e, SSL *ssl)
     endpoint_swallow(e, ssl);
 }
 
+void endpoint_hold_back_keys(endpoint *e, SSL *ssl)
+{
+    const char *state = SSL_state_string(ssl);
+
+    if ((strcmp(state, SENT_FINISHED) == 0 || strcmp(state, READS_EARLY_DATA) == 0)
+        && BIO_get_ktls_send(SSL_get_wbio(ssl)))
+        endpoint_hold_back(e, ssl);
+}
+
 void endpoint_give_back(endpoint *e, SSL *ssl)
 {
-    if (e->wbio == NULL || !is_wall(e, SSL_get_wbio(ssl)))
+    if (e->wbio == NULL)
         return;
+    if (!is_wall(e, SSL_get_wbio(ssl))) {
+        endpoint_forget_bio(e, ssl);
+        return;
+    }
     SSL_set0_wbio(ssl, e->wbio);
     e->wbio = NULL;
 }

@@ -27,12 +27,21 @@ void endpoint_cut_off(endpoint *e, SSL *ssl);
  */
 void endpoint_swallow(endpoint *e, SSL *ssl);
 
-/* Give the SSL its BIO back that was put away. It may write again, so that no earlier keys may be left. */
+/*
+ * Give the SSL its BIO back that was put away. It may write again, so that no earlier keys may be left. Where the application has
+ * given it a BIO since, forget the other one.
+ */
 void endpoint_give_back(endpoint *e, SSL *ssl);
 
 /* Keep it from writing until the peer is authorized; and let it write again, unless it was stopped. */
 void endpoint_hold_back(endpoint *e, SSL *ssl);
 void endpoint_release(endpoint *e, SSL *ssl);
 bool endpoint_is_held_back(const endpoint *e);
+
+/*
+ * Hold back a server that has given its keys to the kernel all the same. An application may set the option right before libssl
+ * looks at it. Its callback for the log of keys is such a moment. The server's Finished is written by then. The client's comes next.
+ */
+void endpoint_hold_back_keys(endpoint *e, SSL *ssl);
 
 #endif

@@ -392,5 +392,6 @@ void prov_tls_on_info(const SSL *s, int where, int value)
         SSL_set_verify(ssl, PROV_SERVER_VERIFY_MODE, NULL);
         end_by_ticket(e, ssl);
         keep_keys(ssl);
+        endpoint_hold_back_keys(e, ssl);
     }
 }
