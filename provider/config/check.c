@@ -296,13 +296,19 @@ static int find_settings(const config_check *check, const char *providers, const
     return 1;
 }
 
-/* Refuse a second row for providers, where its section has our name, too. */
-static int check_alone(const config_check *check, const CONF_VALUE *init)
+/* Refuse a second row for providers, where its section has our name, too. A row of the same name has been replaced. */
+static int check_alone(const config_check *check, const CONF_VALUE *init, const char *kept)
 {
     STACK_OF(CONF_VALUE) *rows = NCONF_get_section(check->file.conf, init->section);
-    const char *ours;
+    const char *ours, *replaced;
     int i;
 
+    for (i = 0; (replaced = config_file_replaced(&check->file, init, i)) != NULL; i++) {
+        if (!find_settings(check, replaced, &ours))
+            return 0;
+        if (ours != NULL && strcmp(ours, kept) != 0)
+            return refuse(check, init->section, init->name, TWO_SECTIONS, check->provider);
+    }
     for (i = 0; i < sk_CONF_VALUE_num(rows); i++) {
         const CONF_VALUE *row = sk_CONF_VALUE_value(rows, i);
 
@@ -333,7 +339,7 @@ static int check_providers(const CONF_VALUE *init, void *arg)
         return 0;
     if (ours == NULL)
         return 1;
-    if (!check_alone(check, init))
+    if (!check_alone(check, init, ours))
         return 0;
     for (i = 0; i < sk_CONF_VALUE_num(rows); i++) {
         const CONF_VALUE *row = sk_CONF_VALUE_value(rows, i);

@@ -34,14 +34,17 @@ static int compare_texts(const char *a, const char *b)
     return strcmp(a, b);
 }
 
+/* Note a row that another one of its name replaces: "[section] name", and its value behind the NUL. */
 static void note(const CONF_VALUE *row)
 {
-    size_t size = strlen(row->section) + strlen(row->name) + sizeof("[] ");
-    char *text = OPENSSL_malloc(size);
+    size_t len = strlen(row->section) + strlen(row->name) + sizeof("[] ") - 1;
+    size_t value_size = strlen(row->value) + 1;
+    char *text = OPENSSL_malloc(len + 1 + value_size);
 
     if (text == NULL)
         return;
-    snprintf(text, size, "[%s] %s", row->section, row->name);
+    snprintf(text, len + 1, "[%s] %s", row->section, row->name);
+    memcpy(text + len + 1, row->value, value_size);
     if (sk_OPENSSL_STRING_push(noted, text) <= 0)
         OPENSSL_free(text);
 }
@@ -55,7 +58,7 @@ static int compare_rows(const void *in_table, const void *other)
     if (order == 0)
         order = compare_texts(a->name, b->name);
     if (order == 0 && noted != NULL && a != b && a->section == b->section && a->name != NULL)
-        note(b);
+        note(a);
     return order;
 }
 
@@ -167,6 +170,21 @@ const char *config_file_twice(const config_file *file, const char *section)
 
         if (strncmp(text + 1, section, len) == 0 && strncmp(text + 1 + len, "] ", 2) == 0)
             return text + len + 3;
+    }
+    return NULL;
+}
+
+const char *config_file_replaced(const config_file *file, const CONF_VALUE *row, int which)
+{
+    int i;
+
+    for (i = 0; i < sk_OPENSSL_STRING_num(file->twice); i++) {
+        const char *text = sk_OPENSSL_STRING_value(file->twice, i);
+        size_t len = strlen(row->section);
+
+        if (strncmp(text + 1, row->section, len) == 0 && strncmp(text + 1 + len, "] ", 2) == 0
+            && strcmp(text + len + 3, row->name) == 0 && which-- == 0)
+            return text + strlen(text) + 1;
     }
     return NULL;
 }

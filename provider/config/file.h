@@ -23,6 +23,9 @@ void config_file_close(config_file *file);
 /* Return the name of a row that this section has more than once, or NULL. Borrowed from the file. */
 const char *config_file_twice(const config_file *file, const char *section);
 
+/* Return the value of a row that this one has replaced, the first by 0; or NULL. Borrowed from the file. */
+const char *config_file_replaced(const config_file *file, const CONF_VALUE *row, int which);
+
 /*
  * Return the value of a row of this section, or NULL. Borrowed from the file. NCONF_get_string looks above all sections,
  * too, and a provider's section is not read that way.

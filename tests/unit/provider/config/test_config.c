@@ -219,6 +219,11 @@ static const struct {
     {HEAD US "service = other\n[other]\n", "rename that section"},
     {ROWS "db.internal = db\n[db]\na = b\n",
      "[rows] db.internal = db: OpenSSL takes the value for the section [db]"},
+    {HEAD US "service = web\n[openssl_init]\nproviders = more\n[more]\nconsul = second\n[second]\n"
+             "module = MODULE\nactivate = 1\nlog = off\n[more]\ndefault = default_section\n",
+     "[openssl_init] providers: one provider has two sections here"},
+    {HEAD US "[openssl_init]\nproviders = more\n[more]\ndefault = default_section\nconsul = us\n",
+     NULL},
     {HEAD US "token = hidden\n[hidden]\na = b\n",
      "[us] token = (secret): OpenSSL takes the value for the section [(secret)]"},
     {ROWS "db.internal = db?x=y\n", "[rows] db.internal = db?x=y: \"db?x=y\" is not <service>"},
