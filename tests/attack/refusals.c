@@ -16,11 +16,22 @@ static bool looks_for_a_host(const row *r)
     return IS(TAKE, TAKE_HOST) && !IS(PLACE, AT_NO_PLACE);
 }
 
+/* Return true where a server displaces our certificate callback, which puts the live leaf in the place of a stand-in. */
+static bool takes_leaf_callback(const row *r)
+{
+    return r->value[AXIS_GOVERNED] >= BY_STAND_IN && IS(TAKE, TAKE_CERT_CB)
+           && (IS(PLACE, AT_HELLO) || IS(PLACE, AT_NAME));
+}
+
 /* Return true where two callbacks are displaced that a certificate given late needs. */
 static bool is_given_late_without(const row *r)
 {
-    bool is_late = row_is_given_late(r) || IS(GIVEN, GIVEN_IN_HELLO);
+    bool is_late = row_is_given_late(r) || IS(GIVEN, GIVEN_IN_HELLO) || takes_leaf_callback(r);
 
+    /* The SSL is used again, and the leaf has replaced the ordinary certificate that libssl could choose. */
+    if (takes_leaf_callback(r) && r->value[AXIS_LIFE] >= LIFE_CLEARED
+        && r->value[AXIS_LIFE] <= LIFE_REUSED && row_is_displaced(r, AXIS_SECURITY))
+        return row_is_server(r);
     return row_is_server(r) && is_late
            && (row_is_displaced(r, AXIS_SESSION) || IS(TAKE, TAKE_SESSION) || IS(TAKE, TAKE_ALL))
            && (row_is_displaced(r, AXIS_MESSAGE) || row_is_displaced(r, AXIS_SECURITY));
@@ -43,14 +54,39 @@ static bool takes_mode_in_hello(const row *r)
     return row_is_server(r) && row_takes_mode(r) && in_hello;
 }
 
+/* Return true where a server takes a stand-in after our last turn before the choice of a certificate. */
+static bool takes_stand_in(const row *r)
+{
+    bool is_before = IS(PLACE, AT_NO_PLACE) || IS(PLACE, AT_CTX) || IS(PLACE, AT_SSL)
+                     || IS(PLACE, AT_HELLO) || IS(PLACE, AT_NAME);
+
+    return IS(TAKE, TAKE_OTHER_STAND_IN) && (!is_before || row_is_displaced(r, AXIS_SECURITY));
+}
+
 /*
- * Return true where the verification or the ticket is the first to find the server governed. It has another certificate then, or
- * has not asked its client for one.
+ * Return true where the session callback is the first to put the leaf in its place. libssl has chosen an ordinary certificate
+ * beside the leaf by then.
+ */
+static bool is_found_with_another(const row *r)
+{
+    bool is_alone = row_is_displaced(r, AXIS_HELLO) && row_is_displaced(r, AXIS_MESSAGE)
+                    && row_is_displaced(r, AXIS_INFO);
+
+    return row_is_server(r) && IS(GIVEN, GIVEN_BESIDE) && IS(PREFERS, PREFERS_RSA)
+           && (takes_stand_in(r)
+               || (row_is_displaced(r, AXIS_SECURITY) && (is_alone || takes_leaf_callback(r))));
+}
+
+/*
+ * Return true where the server gets its live leaf after its choice of a certificate. The verification or the ticket may be the
+ * first to find it governed. It has another certificate then, or has not asked its client for one.
  */
 static bool is_found_late(const row *r)
 {
     bool is_late = IS(SECURITY, SECURITY_INSIDE) || row_is_displaced(r, AXIS_INFO);
 
+    if (is_found_with_another(r))
+        return true;
     if (row_looks_up_before_us(r) && (IS(SECURITY, SECURITY_INSIDE) || IS(PROTOCOL, TLS_1_3)))
         return true;
     return row_displaces_all_but_hello(r) && row_is_displaced(r, AXIS_HELLO) && is_late
@@ -109,10 +145,20 @@ static bool writes_too_early(const row *r)
                && row_is_displaced(r, AXIS_MESSAGE));
 }
 
-/* Return true for a server that displaces the security callback right before that is asked about its certificate. */
+/*
+ * Return true for a server that displaces the security callback before that is asked about its certificate. It does so right
+ * before, or in its last callback before that, with those of ours that come later.
+ */
 static bool hides_what_it_shows(const row *r)
 {
-    return row_is_server(r) && IS(SECURITY, SECURITY_INSIDE) && IS(PLACE, AT_OWN_CHAIN);
+    bool is_last = IS(PLACE, AT_RESUMABLE) || IS(PLACE, AT_STATUS) || IS(PLACE, AT_ALPN)
+                   || row_is_displaced(r, AXIS_SESSION);
+    bool hides_info =
+        (IS(INFO, INFO_INSIDE) || IS(INFO, INFO_WRAPPED)) && row_is_displaced(r, AXIS_INFO);
+
+    return row_is_server(r) && IS(SECURITY, SECURITY_INSIDE)
+           && (IS(PLACE, AT_OWN_CHAIN)
+               || (is_last && hides_info && row_is_displaced(r, AXIS_MESSAGE)));
 }
 
 const exception oracle_refusals[] = {
@@ -129,10 +175,10 @@ const exception oracle_refusals[] = {
     {"a server writes before the client's certificate is there", "doc/limits.md, Sessions",
      writes_too_early},
     {"the application replaces its leaf", "doc/limits.md", replaces_its_leaf},
-    {"a server is found to be governed by the verification or the ticket alone", "doc/limits.md",
+    {"a server gets its live leaf after its choice of a certificate", "doc/limits.md",
      is_found_late},
-    {"a server replaces the security callback while it makes its certificate message",
-     "doc/limits.md", hides_what_it_shows},
+    {"a server replaces the security callback before it shows its certificate", "doc/limits.md",
+     hides_what_it_shows},
     {"a client sends early data", "doc/limits.md, Sessions", sends_early},
     {"a session of another server is resumed before the certificate comes",
      "doc/limits.md, Sessions", has_resumed_before_the_leaf},

@@ -74,6 +74,17 @@ static bool comes_with_a_key(void)
            || ROW_IS(&app.r, TAKE, TAKE_ALL);
 }
 
+/* Return true where an SSL was used before. OpenSSL lets it look for early data once, also after SSL_clear. */
+static bool may_not_look_again(int result)
+{
+    bool may_not = result == SSL_READ_EARLY_DATA_ERROR
+                   && ERR_GET_REASON(ERR_peek_last_error()) == ERR_R_SHOULD_NOT_HAVE_BEEN_CALLED;
+
+    if (may_not)
+        ERR_clear_error();
+    return may_not;
+}
+
 /* Read and write early, as far as there is something. */
 static void go_early(end *one)
 {
@@ -85,8 +96,9 @@ static void go_early(end *one)
     if (SSL_is_server(one->ssl)) {
         result = SSL_read_early_data(one->ssl, buffer, sizeof(buffer), &len);
         one->got |= result == SSL_READ_EARLY_DATA_SUCCESS && len > 0;
-        one->early_over = result == SSL_READ_EARLY_DATA_FINISH;
-        one->failed |= result == SSL_READ_EARLY_DATA_ERROR && is_failure(one, 0);
+        one->early_over = result == SSL_READ_EARLY_DATA_FINISH || may_not_look_again(result);
+        one->failed |=
+            result == SSL_READ_EARLY_DATA_ERROR && !one->early_over && is_failure(one, 0);
         if (!one->early_over && !one->failed)
             SSL_write_early_data(one->ssl, one->line, strlen(one->line), &len);
     } else {

@@ -34,7 +34,8 @@ bool row_is_displaced(const row *r, int which)
     if (which == AXIS_INFO && IS(INFO, INFO_REMOVED))
         return false;
     if (which == AXIS_INFO && IS(INFO, INFO_WRAPPED))
-        return IS(PLACE, AT_SSL) || IS(PLACE, AT_BETWEEN) || IS(PLACE, AT_COOKIE);
+        return IS(PLACE, AT_SSL) || IS(PLACE, AT_BETWEEN) || IS(PLACE, AT_COOKIE)
+               || IS(PLACE, AT_HELLO);
     return r->value[which] != 0 && (r->value[which] != SECURITY_INSIDE || !IS(PLACE, AT_NO_PLACE));
 }
 
