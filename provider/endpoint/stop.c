@@ -90,12 +90,18 @@ void endpoint_hold_back(endpoint *e, SSL *ssl)
     endpoint_swallow(e, ssl);
 }
 
+/* Return true where the kernel has the keys to write. BIO_get_ktls_send says no with headers of an OpenSSL without kTLS. */
+static bool writes_by_kernel(SSL *ssl)
+{
+    return BIO_ctrl(SSL_get_wbio(ssl), BIO_CTRL_GET_KTLS_SEND, 0, NULL) > 0;
+}
+
 void endpoint_hold_back_keys(endpoint *e, SSL *ssl)
 {
     const char *state = SSL_state_string(ssl);
 
     if ((strcmp(state, SENT_FINISHED) == 0 || strcmp(state, READS_EARLY_DATA) == 0)
-        && BIO_get_ktls_send(SSL_get_wbio(ssl)))
+        && writes_by_kernel(ssl))
         endpoint_hold_back(e, ssl);
 }
 
@@ -103,7 +109,7 @@ void endpoint_give_back(endpoint *e, SSL *ssl)
 {
     if (e->wbio == NULL)
         return;
-    if (!is_wall(e, SSL_get_wbio(ssl))) {
+    if (SSL_get_wbio(ssl) != e->wall) { /* the application's, or none by its will */
         endpoint_forget_bio(e, ssl);
         return;
     }

@@ -450,6 +450,51 @@ static void test_another_bio(void **state)
     SSL_CTX_free(friend_ctx);
 }
 
+/* An SSL that has refused a stranger is given no BIO to write to. Its last one gets nothing of the next handshake. */
+static void test_no_bio(void **state)
+{
+    SSL_CTX *server_ctx = tls_ctx(TLS1_3_VERSION, &world.web),
+            *stranger_ctx = tls_ctx(TLS1_3_VERSION, &world.stranger),
+            *friend_ctx = tls_ctx(TLS1_3_VERSION, &world.friend);
+    BIO *in = new_memory(), *out = new_memory();
+    SSL *server = SSL_new(server_ctx), *client = new_client(stranger_ctx, out, in);
+    tls_outcome outcome;
+    char buffer[16];
+    size_t len;
+
+    assert_non_null(server);
+    assert_true(BIO_up_ref(out));
+    BIO_set_callback_ex(out, count_free);
+    destroyed_count = 0;
+    SSL_set_bio(server, in, out);
+    SSL_set_accept_state(server);
+    SSL_do_handshake(client);
+    SSL_read_early_data(server, buffer, sizeof(buffer), &len);
+    outcome = tls_talk(client, server);
+    assert_refused("a stranger", &outcome);
+    SSL_free(client);
+
+    BIO_reset(in);
+    BIO_reset(out);
+    assert_true(SSL_clear(server));
+    SSL_set_bio(server, in, NULL);
+    client = new_client(friend_ctx, out, in);
+    SSL_do_handshake(client);
+    assert_true(BIO_ctrl_pending(in) > 0);
+    assert_int_not_equal(SSL_do_handshake(server), 1);
+    assert_int_equal(BIO_ctrl_pending(in), 0);
+    assert_int_equal(BIO_ctrl_pending(out), 0);
+    ERR_clear_error();
+    SSL_free(client);
+    SSL_free(server);
+    assert_int_equal(destroyed_count, 0);
+    BIO_free(out);
+    assert_int_equal(destroyed_count, 1);
+    SSL_CTX_free(server_ctx);
+    SSL_CTX_free(stranger_ctx);
+    SSL_CTX_free(friend_ctx);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -460,6 +505,7 @@ int main(void)
         cmocka_unit_test_setup(test_the_same_again, tls_reset),
         cmocka_unit_test_setup(test_the_same_one_again, tls_reset),
         cmocka_unit_test_setup(test_another_bio, tls_reset),
+        cmocka_unit_test_setup(test_no_bio, tls_reset),
     };
 
     return cmocka_run_group_tests(tests, tls_set_up, tls_tear_down);
