@@ -51,6 +51,11 @@ static int refuse_section(const config_check *check, const char *section, const 
 {
     const char *shown = secret ? "(secret)" : row->value;
 
+    if (strcmp(row->value, "default") == 0)
+        return consul_error_set(check->err, CONSUL_R_SETTING_INVALID,
+                                "[%s] %s = %s: OpenSSL takes the value for the lines above all "
+                                "sections; no row can have it",
+                                section, row->name, shown);
     return consul_error_set(check->err, CONSUL_R_SETTING_INVALID,
                             "[%s] %s = %s: OpenSSL takes the value for the section [%s] of the "
                             "same file; rename that section",
@@ -280,7 +285,6 @@ static bool is_of_our_module(const config_check *check, const char *section, con
 static int find_settings(const config_check *check, const char *providers, const char **ours)
 {
     STACK_OF(CONF_VALUE) *rows = NCONF_get_section(check->file.conf, providers);
-    const char *twice = config_file_twice(&check->file, providers);
     int i;
 
     *ours = NULL;
@@ -289,7 +293,7 @@ static int find_settings(const config_check *check, const char *providers, const
 
         if (strcmp(identity(check, row), check->provider) != 0)
             continue;
-        if (*ours != NULL || (twice != NULL && strcmp(twice, row->name) == 0))
+        if (*ours != NULL || config_file_replaced(&check->file, row, 0) != NULL)
             return refuse(check, providers, row->name, TWO_SECTIONS, check->provider);
         *ours = row->value;
     }
@@ -322,6 +326,50 @@ static int check_alone(const config_check *check, const CONF_VALUE *init, const 
     return 1;
 }
 
+/* Look for lost settings of ours in the lists of a section that OpenSSL does not come to. */
+static int check_unused(const config_check *check, const char *init, const char *kept)
+{
+    STACK_OF(CONF_VALUE) *rows = NCONF_get_section(check->file.conf, init);
+    const char *ours;
+    int i;
+
+    for (i = 0; i < sk_CONF_VALUE_num(rows); i++) {
+        const CONF_VALUE *row = sk_CONF_VALUE_value(rows, i);
+
+        if (!is_for(row, "providers"))
+            continue;
+        if (!find_settings(check, row->value, &ours)
+            || (ours != NULL
+                && !check_lost(check, ours, kept,
+                               "behind the first of two rows above all sections this " LOST)))
+            return 0;
+    }
+    return 1;
+}
+
+/*
+ * Look behind rows above all sections, as openssl_conf, that another row of their name has replaced. A program's file may
+ * have its own, and include the default file after that.
+ */
+static int check_replaced(const config_check *check, const char *init, const char *kept)
+{
+    STACK_OF(CONF_VALUE) *rows = NCONF_get_section(check->file.conf, "default");
+    const char *replaced;
+    int i, k;
+
+    for (i = 0; i < sk_CONF_VALUE_num(rows); i++) {
+        const CONF_VALUE *row = sk_CONF_VALUE_value(rows, i);
+
+        for (k = 0; strcmp(row->value, init) == 0
+                    && (replaced = config_file_replaced(&check->file, row, k)) != NULL;
+             k++) {
+            if (!check_unused(check, replaced, kept))
+                return 0;
+        }
+    }
+    return 1;
+}
+
 /*
  * Check every section that has a row for providers. A program may have its own name for its section, as
  * nodejs_conf is, and OpenSSL does not tell that name.
@@ -339,7 +387,7 @@ static int check_providers(const CONF_VALUE *init, void *arg)
         return 0;
     if (ours == NULL)
         return 1;
-    if (!check_alone(check, init, ours))
+    if (!check_alone(check, init, ours) || !check_replaced(check, init->section, ours))
         return 0;
     for (i = 0; i < sk_CONF_VALUE_num(rows); i++) {
         const CONF_VALUE *row = sk_CONF_VALUE_value(rows, i);

@@ -114,6 +114,7 @@ static const char *lookup_in_example(const char *name, void *arg)
     assert_between(len, 1, sizeof(value) - 1);
     memcpy(value, line, len);
     value[len] = '\0';
+    assert_string_not_equal(value, "default"); /* a section of each file */
     return value;
 }
 

@@ -35,6 +35,11 @@
 #define SSL                                                         \
     "[openssl_init]\nssl_conf = ssl\n[ssl]\nsystem_default = lib\n" \
     "[lib]\nMinProtocol = TLSv1.2\n"
+/* The file of a program with a section of its own. It includes the default file after that row. */
+#define FIRST "openssl_conf = first\n"
+#define REPLACED                                                     \
+    "[first]\nproviders = theirs\n[theirs]\nconsul = them\n[them]\n" \
+    "module = MODULE\nactivate = 1\nlog = off\n"
 #define ROWS HEAD US "upstreams = rows\n[rows]\n"
 
 /* Write `text` with the module's path in place of MODULE. */
@@ -224,6 +229,15 @@ static const struct {
      "[openssl_init] providers: one provider has two sections here"},
     {HEAD US "[openssl_init]\nproviders = more\n[more]\ndefault = default_section\nconsul = us\n",
      NULL},
+    {HEAD US "service = web\n[providers]\ndefault = default_section\nconsul = second\n[second]\n"
+             "module = MODULE\nactivate = 1\nlog = off\n",
+     "[providers] consul: one provider has two sections here"},
+    {FIRST HEAD US REPLACED "service = web\n",
+     "[them] service: behind the first of two rows above all sections this is without effect"},
+    {FIRST HEAD US "service = api\n" REPLACED "service = web\n", NULL},
+    {FIRST HEAD US REPLACED, NULL},
+    {FIRST HEAD US "[first]\nproviders = theirs\n[theirs]\ndefault = default_section\n", NULL},
+    {"nodejs_conf = first\n" HEAD US REPLACED "service = web\n", NULL},
     {HEAD US "token = hidden\n[hidden]\na = b\n",
      "[us] token = (secret): OpenSSL takes the value for the section [(secret)]"},
     {ROWS "db.internal = db?x=y\n", "[rows] db.internal = db?x=y: \"db?x=y\" is not <service>"},
@@ -439,6 +453,21 @@ static void test_another_file_beside_ours(void **state)
     unlink(place.included);
 }
 
+/* With this value OpenSSL comes to our section again, and does not load the provider. The default file is not the loaded one. */
+static void test_a_value_of_no_row(void **state)
+{
+    char errors[4096];
+
+    write_file(place.path, HEAD US "namespace = default\n");
+    load(place.path, "consul://roots", errors, sizeof(errors));
+    assert_contains(errors, "No store loader found");
+    write_file(place.included, HEAD US);
+    load(place.included, "consul://roots", errors, sizeof(errors));
+    assert_contains(errors, "[us] namespace = default: OpenSSL takes the value for the lines above "
+                            "all sections; no row can have it");
+    unlink(place.included);
+}
+
 static int set_up(void **state)
 {
     const consul_option *option;
@@ -466,10 +495,15 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_files),        cmocka_unit_test(test_rows),
-        cmocka_unit_test(test_included),     cmocka_unit_test(test_not_included),
-        cmocka_unit_test(test_another_file), cmocka_unit_test(test_a_section_that_is_not_activated),
-        cmocka_unit_test(test_a_fifo),       cmocka_unit_test(test_another_file_beside_ours),
+        cmocka_unit_test(test_files),
+        cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_included),
+        cmocka_unit_test(test_not_included),
+        cmocka_unit_test(test_another_file),
+        cmocka_unit_test(test_a_section_that_is_not_activated),
+        cmocka_unit_test(test_a_fifo),
+        cmocka_unit_test(test_another_file_beside_ours),
+        cmocka_unit_test(test_a_value_of_no_row),
     };
 
     /* The process's own configuration has no part here. */
