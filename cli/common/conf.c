@@ -27,11 +27,8 @@ static const char *find_section(const cli_conf *conf)
 
     for (i = 0; i < sk_CONF_VALUE_num(rows); i++) {
         const CONF_VALUE *row = sk_CONF_VALUE_value(rows, i);
-        const char *dot = strchr(row->name, '.');
-        const char *name = dot == NULL ? row->name : dot + 1;
-        const char *identity = cli_conf_value(conf, row->value, "identity");
 
-        if (strcmp(identity == NULL ? name : identity, CLI_PROVIDER) == 0
+        if (strcmp(config_file_provider(&conf->file, row), CLI_PROVIDER) == 0
             && is_section(conf, row->value))
             return row->value;
     }

@@ -135,15 +135,6 @@ static int check_lost(const config_check *check, const char *section, const char
 
 #define LOST "is without effect, and belongs into the section "
 
-/*
- * Return true where a row of the section `openssl_conf` is for this module of OpenSSL. The bytes before a dot count. A
- * beginning of the name is enough (module_find in OpenSSL's conf_mod.c).
- */
-static bool is_for(const CONF_VALUE *row, const char *module)
-{
-    return strncmp(module, row->name, strcspn(row->name, ".")) == 0;
-}
-
 /* Look for lost settings in a section of libssl's. Its rows name sections, which have commands of SSL_CONF_cmd(3). */
 static int check_libssl(const config_check *check, const char *section, const char *ours)
 {
@@ -167,9 +158,10 @@ static int check_modules(const config_check *check, const char *init, const char
     for (i = 0; i < sk_CONF_VALUE_num(rows); i++) {
         const CONF_VALUE *row = sk_CONF_VALUE_value(rows, i);
 
-        if (is_for(row, "ssl_conf") && !check_libssl(check, row->value, ours))
+        if (config_name_is_for(row->name, "ssl_conf") && !check_libssl(check, row->value, ours))
             return 0;
-        if ((is_for(row, "alg_section") || is_for(row, "random"))
+        if ((config_name_is_for(row->name, "alg_section")
+             || config_name_is_for(row->name, "random"))
             && !check_lost(check, row->value, ours,
                            "among the settings of OpenSSL's modules this " LOST))
             return 0;
@@ -240,34 +232,6 @@ static int check_other(const config_check *check, const char *section, const cha
     return 1;
 }
 
-/* Return a name without all up to its first dot, as OpenSSL takes it (skip_dot in its provider_conf.c). */
-static const char *after_dot(const char *name)
-{
-    const char *dot = strchr(name, '.');
-
-    return dot == NULL ? name : dot + 1;
-}
-
-static const char *identity(const config_check *check, const CONF_VALUE *row)
-{
-    STACK_OF(CONF_VALUE) *rows = NCONF_get_section(check->file.conf, row->value);
-    const char *name = after_dot(row->name);
-    int i;
-
-    for (i = 0; i < sk_CONF_VALUE_num(rows); i++) {
-        if (strcmp(after_dot(sk_CONF_VALUE_value(rows, i)->name), "identity") == 0)
-            name = sk_CONF_VALUE_value(rows, i)->value;
-    }
-    return name;
-}
-
-static bool is_builtin(const char *provider)
-{
-    return strcmp(provider, "default") == 0 || strcmp(provider, "base") == 0
-           || strcmp(provider, "legacy") == 0 || strcmp(provider, "null") == 0
-           || strcmp(provider, "fips") == 0;
-}
-
 /* Return true for a section that loads this module, too, under another name. It checks its settings by itself. */
 static bool is_of_our_module(const config_check *check, const char *section, const char *ours)
 {
@@ -291,7 +255,7 @@ static int find_settings(const config_check *check, const char *providers, const
     for (i = 0; i < sk_CONF_VALUE_num(rows); i++) {
         const CONF_VALUE *row = sk_CONF_VALUE_value(rows, i);
 
-        if (strcmp(identity(check, row), check->provider) != 0)
+        if (strcmp(config_file_provider(&check->file, row), check->provider) != 0)
             continue;
         if (*ours != NULL || config_file_replaced(&check->file, row, 0) != NULL)
             return refuse(check, providers, row->name, TWO_SECTIONS, check->provider);
@@ -316,7 +280,7 @@ static int check_alone(const config_check *check, const CONF_VALUE *init, const 
     for (i = 0; i < sk_CONF_VALUE_num(rows); i++) {
         const CONF_VALUE *row = sk_CONF_VALUE_value(rows, i);
 
-        if (!is_for(row, "providers") || strcmp(row->name, init->name) == 0)
+        if (!config_name_is_for(row->name, "providers") || strcmp(row->name, init->name) == 0)
             continue;
         if (!find_settings(check, row->value, &ours))
             return 0;
@@ -336,7 +300,7 @@ static int check_unused(const config_check *check, const char *init, const char 
     for (i = 0; i < sk_CONF_VALUE_num(rows); i++) {
         const CONF_VALUE *row = sk_CONF_VALUE_value(rows, i);
 
-        if (!is_for(row, "providers"))
+        if (!config_name_is_for(row->name, "providers"))
             continue;
         if (!find_settings(check, row->value, &ours)
             || (ours != NULL
@@ -381,7 +345,7 @@ static int check_providers(const CONF_VALUE *init, void *arg)
     STACK_OF(CONF_VALUE) *rows = NCONF_get_section(check->file.conf, providers);
     int i;
 
-    if (!is_for(init, "providers"))
+    if (!config_name_is_for(init->name, "providers"))
         return 1;
     if (!find_settings(check, providers, &ours))
         return 0;
@@ -395,7 +359,8 @@ static int check_providers(const CONF_VALUE *init, void *arg)
         if (config_name_makes_a_service(row->name))
             return refuse(check, providers, row->name,
                           "this is a setting and no provider, and belongs into the section ", ours);
-        if (is_builtin(identity(check, row)) && !check_other(check, row->value, ours))
+        if (config_name_is_builtin(config_file_provider(&check->file, row))
+            && !check_other(check, row->value, ours))
             return 0;
         if (!is_of_our_module(check, row->value, ours)
             && !check_lost(check, row->value, ours,

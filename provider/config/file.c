@@ -203,6 +203,27 @@ const char *config_file_value(const config_file *file, const char *section, cons
     return NULL;
 }
 
+/* Return a name without all up to its first dot, as OpenSSL takes it (skip_dot in its provider_conf.c). */
+static const char *after_dot(const char *name)
+{
+    const char *dot = strchr(name, '.');
+
+    return dot == NULL ? name : dot + 1;
+}
+
+const char *config_file_provider(const config_file *file, const CONF_VALUE *row)
+{
+    STACK_OF(CONF_VALUE) *rows = NCONF_get_section(file->conf, row->value);
+    const char *name = after_dot(row->name);
+    int i;
+
+    for (i = 0; i < sk_CONF_VALUE_num(rows); i++) {
+        if (strcmp(after_dot(sk_CONF_VALUE_value(rows, i)->name), "identity") == 0)
+            name = sk_CONF_VALUE_value(rows, i)->value;
+    }
+    return name;
+}
+
 typedef struct visit {
     config_file_fn *each;
     void *arg;

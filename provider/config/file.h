@@ -32,6 +32,9 @@ const char *config_file_replaced(const config_file *file, const CONF_VALUE *row,
  */
 const char *config_file_value(const config_file *file, const char *section, const char *name);
 
+/* Return the name of the provider that a row in a list of providers is for. Borrowed from the file. */
+const char *config_file_provider(const config_file *file, const CONF_VALUE *row);
+
 /* Call a function with every row, of any section. The first 0 ends it, and is returned. */
 typedef int config_file_fn(const CONF_VALUE *row, void *arg);
 int config_file_each(const config_file *file, config_file_fn *each, void *arg);

@@ -91,3 +91,16 @@ bool config_name_makes_a_service(const char *name)
     return strcmp(name, "service") == 0 || strcmp(name, "inbound") == 0
            || strcmp(name, "outbound") == 0 || strcmp(name, "upstreams") == 0;
 }
+
+bool config_name_is_builtin(const char *provider)
+{
+    return strcmp(provider, "default") == 0 || strcmp(provider, "base") == 0
+           || strcmp(provider, "legacy") == 0 || strcmp(provider, "null") == 0
+           || strcmp(provider, "fips") == 0;
+}
+
+/* Return true for a beginning of the module's name, too. The bytes before a dot count (module_find in OpenSSL's conf_mod.c). */
+bool config_name_is_for(const char *row, const char *module)
+{
+    return strncmp(module, row, strcspn(row, ".")) == 0;
+}

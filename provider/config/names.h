@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The names of rows in a section of the provider. In provider init. */
+/* The names of rows in a section of the provider, and beside it. In provider init. */
 #ifndef PROV_CONFIG_NAMES_H
 #define PROV_CONFIG_NAMES_H
 
@@ -18,5 +18,11 @@ const char *config_name_nearest(const char *name);
 
 /* Return true for a setting that decides about TLS. Other names may be another program's variables. */
 bool config_name_makes_a_service(const char *name);
+
+/* Return true for the name of a provider of OpenSSL's own. */
+bool config_name_is_builtin(const char *provider);
+
+/* Return true where a row of the section `openssl_conf` is for this module of OpenSSL. */
+bool config_name_is_for(const char *row, const char *module);
 
 #endif
