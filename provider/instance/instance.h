@@ -9,6 +9,8 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#define PROV_DECIDING 3 /* settings that decide what is governed */
+
 /* OpenSSL's provctx. Its fields are set in provider init, but for the atomic one. */
 typedef struct prov_instance {
     prov_core core;
@@ -16,7 +18,8 @@ typedef struct prov_instance {
     consul_store *tls_store; /* for the process's TLS, in the default library context */
     OSSL_PROVIDER *crypto;   /* the provider of algorithms that it has brought, or NULL */
     atomic_bool crypto_sorted;
-    bool crypto_unasked;   /* by `auto`: no setting names it */
+    bool crypto_unasked;                 /* by `auto`: no setting names it */
+    const char *deciding[PROV_DECIDING]; /* their values when it was added; borrowed */
     consul_error unusable; /* where both are NULL: what is wrong with its configuration */
 } prov_instance;
 

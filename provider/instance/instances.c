@@ -108,6 +108,36 @@ static int check_agreement(const prov_instance *prov, const prov_instance *other
     return 1;
 }
 
+static const char *const deciding[PROV_DECIDING] = {"service", "inbound", "outbound"};
+
+static void note_deciding(prov_instance *prov)
+{
+    size_t i;
+
+    for (i = 0; i < PROV_DECIDING; i++)
+        prov->deciding[i] = prov_section_value(&prov->core, deciding[i]);
+}
+
+/*
+ * Check that no program has set one of these since. From OpenSSL 3.5 on it may do so (OSSL_PROVIDER_add_conf_parameter), and
+ * `openssl -provparam` does. The setting would be without effect.
+ */
+static int check_deciding(const prov_instance *prov, consul_error *err)
+{
+    size_t i;
+
+    for (i = 0; i < PROV_DECIDING; i++) {
+        const char *value = prov_section_value(&prov->core, deciding[i]), *read = prov->deciding[i];
+
+        if (value != NULL && (read == NULL || strcmp(value, read) != 0))
+            return consul_error_set(err, CONSUL_R_SETTING_INVALID,
+                                    "%s = %.200s was set when the provider \"%s\" was loaded "
+                                    "already, and is without effect; set it in openssl.cnf",
+                                    deciding[i], value, provider_name(prov));
+    }
+    return 1;
+}
+
 /* ---- what outlives an instance ---- */
 
 /* Set when such an instance is loaded, and never again. */
@@ -180,6 +210,7 @@ int prov_instances_add(prov_instance *prov)
         prov->tls_store = NULL;
     }
     note_demands(prov);
+    note_deciding(prov);
     if (count < PROV_INSTANCES_MAX)
         active[count] = prov;
     count_generation();
@@ -223,7 +254,7 @@ consul_store *prov_active_store(consul_error *why)
     } else if (prov == NULL) {
         consul_error_set(why, CONSUL_R_NOT_ACTIVE,
                          "it was unloaded, and no peer can be authorized without it");
-    } else {
+    } else if (check_deciding(prov, why)) {
         store = consul_store_ref(prov->tls_store);
     }
     unlock_active();

@@ -8,6 +8,7 @@ MUTATIONS = [
         ("two services need not agree", "        agreed = !has_service(active[i]) || check_agreement(prov, active[i], &prov->unusable);", "        agreed = 1;"),
         ("an unusable instance does not come first", "        if (active[i]->tls_store == NULL)\n            return active[i];\n", ""),
         ("an instance with a service does not come first", "        if (!has_service(best) && has_service(active[i]))\n", "        if (false)\n"),
+        ("a setting may come after the load", "    } else if (check_deciding(prov, why)) {\n", "    } else {\n"),
         ("two upstreams need not agree", "        agreed &= found == NULL || strcmp(found, text) == 0;\n", ""),
         ("an unloaded inbound is forgotten", "        atomic_store_explicit(&inbound_was_required, true, memory_order_relaxed);", "        (void)0;"),
         ("an unloaded fault is forgotten", "        if (was_unusable.reason == 0) {\n", "        if (false) {\n"),

@@ -6,9 +6,12 @@
  */
 #include "unit.h"
 
+#include <dlfcn.h>
 #include <stdio.h>
+#include <string.h>
 
 #include <openssl/err.h>
+#include <openssl/provider.h>
 #include <openssl/store.h>
 #include <openssl/x509v3.h>
 
@@ -372,6 +375,36 @@ static void test_copies_under_another_default(void **state)
     OSSL_LIB_CTX_free(libctx);
 }
 
+/*
+ * A program may set a parameter of a loaded provider from OpenSSL 3.5 on, as `openssl -provparam` does. A setting that
+ * decides what is governed would be without effect. It stays there, so that this is the last test.
+ */
+static void test_a_setting_after_the_load(void **state)
+{
+    int (*add)(OSSL_PROVIDER * provider, const char *name, const char *value);
+    void *symbol = dlsym(RTLD_DEFAULT, "OSSL_PROVIDER_add_conf_parameter");
+    OSSL_PROVIDER *provider = OSSL_PROVIDER_load(NULL, "consul");
+    SSL_CTX *ctx = tls_ctx(TLS1_3_VERSION, &world.site);
+    tls_outcome outcome = tls_connect(ctx, ctx);
+
+    assert_non_null(provider);
+    assert_talked("ordinary TLS", &outcome);
+    memcpy(&add, &symbol, sizeof(add));
+    if (symbol != NULL) {
+        assert_int_equal(add(provider, "log_level", "info"), 1);
+        outcome = tls_connect(ctx, ctx);
+        assert_talked("a setting that decides nothing", &outcome);
+        assert_int_equal(add(provider, "inbound", "require"), 1);
+        outcome = tls_connect(ctx, ctx);
+        assert_refused("a service in vain", &outcome);
+        assert_contains(outcome.client_errors, "inbound = require was set when the provider");
+        assert_int_not_equal(SSL_CTX_use_certificate(ctx, world.site.cert), 1);
+    }
+    SSL_CTX_free(ctx);
+    OSSL_PROVIDER_unload(provider);
+    ERR_clear_error();
+}
+
 static int set_up(void **state)
 {
     if (tls_set_up(state) != 0)
@@ -405,6 +438,7 @@ int main(void)
         cmocka_unit_test_setup(test_ssls_under_another_default, tls_reset),
         cmocka_unit_test_setup(test_copies_under_another_default, tls_reset),
         cmocka_unit_test_setup(test_contexts_of_another_library_context, tls_reset),
+        cmocka_unit_test_setup(test_a_setting_after_the_load, tls_reset),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);
