@@ -118,7 +118,8 @@ static bool __attribute__((noinline)) comes_too_late(SSL *ssl, X509 *cert)
         && (!sent || demanded || (SSL_version(ssl) != TLS1_3_VERSION && !endpoint_is_quic(ssl))))
         return false;
     prov_tls_stop(ssl, "the Connect leaf came too late for the peer to be verified with it");
-    return true;
+    /* A client on QUIC would go on without it, and no shutdown stops that. It is refused when it sends the leaf. */
+    return SSL_is_server(ssl) || !endpoint_is_quic(ssl);
 }
 
 /*
@@ -132,6 +133,15 @@ static bool is_before_the_handshake(const SSL *ssl, int op)
     return SSL_in_before(ssl)
            && (op != SSL_SECOP_VERSION
                || (SSL_is_server(ssl) && (method == TLS_method() || method == DTLS_method())));
+}
+
+/*
+ * Return true, and stop the connection, where a governed client resumes a session or a secret. No shutdown stops QUIC. From
+ * OpenSSL 4 on no error on the queue does so, either.
+ */
+static bool resumes_in_vain(SSL *ssl)
+{
+    return SSL_session_reused(ssl) && prov_tls_stop_unverified(ssl);
 }
 
 /* Return the endpoint, armed for this question. `again` is that of a question that repeats the last one, or NULL. */
@@ -183,7 +193,9 @@ refuses(SSL *ssl, const SSL_CTX *ctx, int op, void *other, endpoint *again)
     case SSL_SECOP_CIPHER_SHARED:
     case SSL_SECOP_CIPHER_CHECK:
         e = arm_for(ssl, op, again);
-        refused = prov_tls_is_governed(e) && !accepts_cipher(e, ssl, other);
+        refused = prov_tls_is_governed(e)
+                  && (!accepts_cipher(e, ssl, other)
+                      || (op == SSL_SECOP_CIPHER_CHECK && resumes_in_vain(ssl)));
         break;
     case SSL_SECOP_SIGALG_SHARED: /* after a server's SNI callback, and before the choice */
         arm_for(ssl, op, again);

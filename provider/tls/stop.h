@@ -19,8 +19,8 @@
  * Let nothing more be read from or written to this connection, and say why, once a handshake. Sends no
  * alert: a handshake that is not over goes on, and fails where it can.
  *
- * OpenSSL's own QUIC has no such stop. A step of its handshake that waits for the peer, and leaves an error on
- * the queue, ends the connection. So each call leaves one there.
+ * OpenSSL's own QUIC has no such stop. Before OpenSSL 4 an error on the queue ends a step of its handshake that waits for
+ * the peer. So each call leaves one there. A no of the security callback ends the handshake in each release.
  */
 void prov_tls_stop(SSL *ssl, const char *why);
 

@@ -70,3 +70,32 @@ unsigned int hostile_psk_client(SSL *ssl, const char *hint, char *identity,
     memcpy(key, hostile_psk, sizeof(hostile_psk));
     return sizeof(hostile_psk);
 }
+
+static SSL_SESSION *psk_session(SSL *ssl)
+{
+    static const unsigned char aes_128_gcm_sha256[] = {0x13, 0x01};
+    SSL_SESSION *session = SSL_SESSION_new();
+
+    if (!SSL_SESSION_set1_master_key(session, hostile_psk, sizeof(hostile_psk))
+        || !SSL_SESSION_set_cipher(session, SSL_CIPHER_find(ssl, aes_128_gcm_sha256))
+        || !SSL_SESSION_set_protocol_version(session, TLS1_3_VERSION)) {
+        SSL_SESSION_free(session);
+        session = NULL;
+    }
+    return session;
+}
+
+int hostile_psk_find(SSL *ssl, const unsigned char *identity, size_t len, SSL_SESSION **session)
+{
+    *session = psk_session(ssl);
+    return 1;
+}
+
+int hostile_psk_use(SSL *ssl, const EVP_MD *md, const unsigned char **id, size_t *len,
+                    SSL_SESSION **session)
+{
+    *id = (const unsigned char *)"me";
+    *len = 2;
+    *session = psk_session(ssl);
+    return 1;
+}

@@ -38,4 +38,9 @@ unsigned int hostile_psk_server(SSL *ssl, const char *identity, unsigned char *k
 unsigned int hostile_psk_client(SSL *ssl, const char *hint, char *identity,
                                 unsigned int identity_size, unsigned char *key, unsigned int size);
 
+/* Find, or use, a session with that key: the callbacks of TLS 1.3. */
+int hostile_psk_find(SSL *ssl, const unsigned char *identity, size_t len, SSL_SESSION **session);
+int hostile_psk_use(SSL *ssl, const EVP_MD *md, const unsigned char **id, size_t *len,
+                    SSL_SESSION **session);
+
 #endif

@@ -5,35 +5,6 @@
 #include "hostile.h"
 #include "tls.h"
 
-static SSL_SESSION *psk_session(SSL *ssl)
-{
-    static const unsigned char aes_128_gcm_sha256[] = {0x13, 0x01};
-    SSL_SESSION *session = SSL_SESSION_new();
-
-    if (!SSL_SESSION_set1_master_key(session, hostile_psk, sizeof(hostile_psk))
-        || !SSL_SESSION_set_cipher(session, SSL_CIPHER_find(ssl, aes_128_gcm_sha256))
-        || !SSL_SESSION_set_protocol_version(session, TLS1_3_VERSION)) {
-        SSL_SESSION_free(session);
-        session = NULL;
-    }
-    return session;
-}
-
-static int psk_find(SSL *ssl, const unsigned char *identity, size_t len, SSL_SESSION **session)
-{
-    *session = psk_session(ssl);
-    return 1;
-}
-
-static int psk_use(SSL *ssl, const EVP_MD *md, const unsigned char **id, size_t *len,
-                   SSL_SESSION **session)
-{
-    *id = (const unsigned char *)"me";
-    *len = 2;
-    *session = psk_session(ssl);
-    return 1;
-}
-
 static void set_nothing(SSL_CTX *ctx)
 {
 }
@@ -45,14 +16,14 @@ static void set_psk_server(SSL_CTX *ctx)
 
 static void set_psk_find(SSL_CTX *ctx)
 {
-    SSL_CTX_set_psk_find_session_callback(ctx, psk_find);
+    SSL_CTX_set_psk_find_session_callback(ctx, hostile_psk_find);
 }
 
 static void set_both_on_ssl(SSL *ssl)
 {
     SSL_set_psk_server_callback(ssl, hostile_psk_server);
     if (SSL_version(ssl) == TLS1_3_VERSION)
-        SSL_set_psk_find_session_callback(ssl, psk_find);
+        SSL_set_psk_find_session_callback(ssl, hostile_psk_find);
 }
 
 static int set_both_in_hello(SSL *ssl, int *alert, void *arg)
@@ -127,7 +98,7 @@ static tls_outcome use_key(size_t way, const minted *own)
         assert_true(SSL_CTX_use_certificate(server_ctx, world.site_rsa.cert)
                     && SSL_CTX_use_PrivateKey(server_ctx, world.site_rsa.key));
     if (version == TLS1_3_VERSION)
-        SSL_CTX_set_psk_use_session_callback(client_ctx, psk_use);
+        SSL_CTX_set_psk_use_session_callback(client_ctx, hostile_psk_use);
     SSL_CTX_set_psk_client_callback(client_ctx, hostile_psk_client);
     tls_pair(client_ctx, server_ctx, &client, &server);
     if (key_ways[way].on_server != NULL)
@@ -201,7 +172,7 @@ static void test_client_takes_no_keys(void **state)
         SSL_CTX_set_psk_client_callback(client_ctx, hostile_psk_client);
         if (version == TLS1_3_VERSION) {
             set_psk_find(server_ctx);
-            SSL_CTX_set_psk_use_session_callback(client_ctx, psk_use);
+            SSL_CTX_set_psk_use_session_callback(client_ctx, hostile_psk_use);
         } else {
             assert_true(SSL_CTX_set_cipher_list(client_ctx, "PSK-AES128-GCM-SHA256"));
         }

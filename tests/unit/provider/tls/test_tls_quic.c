@@ -366,6 +366,86 @@ static void test_overwritten_clients(void **state)
     test_overwritten(state);
 }
 
+/* ---- clients that do something late ---- */
+
+static int use_secret(SSL *ssl, unsigned int type, unsigned int context, const unsigned char **out,
+                      size_t *out_len, X509 *cert, size_t index, int *alert, void *arg)
+{
+    SSL_set_psk_use_session_callback(ssl, hostile_psk_use);
+    return 0;
+}
+
+static const minted *given; /* the leaf, or its stand-in */
+
+static int give_leaf(SSL *ssl, X509 **cert, EVP_PKEY **key)
+{
+    X509_up_ref(given->cert);
+    EVP_PKEY_up_ref(given->key);
+    *cert = given->cert;
+    *key = given->key;
+    return 1;
+}
+
+/* Give the SSL a BIO again that a stop has taken, at the end of its handshake. */
+static void put_bio_back(const SSL *s, int where, int value)
+{
+    SSL *ssl = (SSL *)s;
+    BIO *bio = SSL_get_rbio(ssl);
+
+    if (where == SSL_CB_CONNECT_EXIT && bio != NULL && SSL_get_wbio(ssl) == NULL && BIO_up_ref(bio))
+        SSL_set0_wbio(ssl, bio);
+}
+
+/* Let a client meet an ordinary server that knows a secret, asks for a certificate and takes any. */
+static tls_outcome visit_late(quic_party *client)
+{
+    quic_party server = quic_server(&world.site, true);
+    tls_outcome outcome;
+
+    SSL_CTX_set_psk_find_session_callback(server.ctx, hostile_psk_find);
+    SSL_CTX_set_session_id_context(server.ctx, (const unsigned char *)"any", 3);
+    SSL_CTX_set_verify(server.ctx, SSL_VERIFY_PEER, NULL);
+    SSL_CTX_set_cert_verify_callback(server.ctx, accept_all, NULL);
+    SSL_CTX_set_info_callback(client->ctx, put_bio_back);
+    outcome = quic_talk(client, &server, NULL);
+    quic_free(&server);
+    quic_free(client);
+    return outcome;
+}
+
+static void test_late_secret(void **state)
+{
+    quic_party client = quic_client(&world.friend, false);
+    tls_outcome outcome;
+
+    assert_int_equal(SSL_CTX_add_custom_ext(client.ctx, 65300, SSL_EXT_CLIENT_HELLO, use_secret,
+                                            NULL, NULL, NULL, NULL),
+                     1);
+    assert_int_equal(SSL_CTX_set_ciphersuites(client.ctx, "TLS_AES_128_GCM_SHA256"), 1);
+    outcome = visit_late(&client);
+    assert_refused("a secret of the application", &outcome);
+    assert_false(outcome.client_done);
+}
+
+static void test_late_leaf(void **state)
+{
+    minted stand_in = mint_stand_in("consul:leaf/friend");
+    const minted *const leaves[] = {&world.friend, &stand_in};
+    size_t i;
+
+    for (i = 0; i < 2; i++) {
+        quic_party client = quic_client(NULL, false);
+        tls_outcome outcome;
+
+        given = leaves[i];
+        SSL_CTX_set_client_cert_cb(client.ctx, give_leaf);
+        outcome = visit_late(&client);
+        assert_refused("a leaf when it is asked for", &outcome);
+        assert_false(outcome.client_done);
+    }
+    minted_free(&stand_in);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -381,6 +461,8 @@ int main(void)
         cmocka_unit_test_setup(test_displaced_servers, tls_reset),
         cmocka_unit_test_setup(test_servers_without_a_mode, tls_reset),
         cmocka_unit_test_setup(test_displaced_clients, tls_reset),
+        cmocka_unit_test_setup(test_late_secret, tls_reset),
+        cmocka_unit_test_setup(test_late_leaf, tls_reset),
         cmocka_unit_test_setup(test_overwritten_servers, tls_reset),
         cmocka_unit_test_setup(test_overwritten_clients, tls_reset),
     };

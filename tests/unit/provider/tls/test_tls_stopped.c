@@ -138,27 +138,29 @@ static void test_before_1_2(void **state)
 
 /* ---- a client that is given its leaf when it is asked for it, after all questions about its server ---- */
 
+static const minted *given; /* the leaf, or its stand-in */
+
 static int give_leaf(SSL *ssl, X509 **cert, EVP_PKEY **key)
 {
-    X509_up_ref(world.friend.cert);
-    EVP_PKEY_up_ref(world.friend.key);
-    *cert = world.friend.cert;
-    *key = world.friend.key;
+    X509_up_ref(given->cert);
+    EVP_PKEY_up_ref(given->key);
+    *cert = given->cert;
+    *key = given->key;
     return 1;
 }
 
 static int use_leaf(SSL *ssl, void *arg)
 {
-    return SSL_use_certificate(ssl, world.friend.cert) == 1
-           && SSL_use_PrivateKey(ssl, world.friend.key) == 1;
+    return SSL_use_certificate(ssl, given->cert) == 1 && SSL_use_PrivateKey(ssl, given->key) == 1;
 }
 
 /* Nor is the leaf shown, where one of the two other callbacks is displaced, too. With OpenSSL 4 messages or info are needed. */
-static void test_a_late_leaf(void **state)
+static void come_late(const minted *leaf)
 {
     static const unsigned int displaced[] = {0, HOSTILE_NOT_RESUMABLE, HOSTILE_MESSAGE};
     size_t i;
 
+    given = leaf;
     for (i = 0; i < 3 * 16; i++) {
         int version = tls_versions[i & 1];
         SSL_CTX *ours, *site;
@@ -182,6 +184,19 @@ static void test_a_late_leaf(void **state)
         SSL_CTX_free(ours);
         SSL_CTX_free(site);
     }
+}
+
+static void test_a_late_leaf(void **state)
+{
+    come_late(&world.friend);
+}
+
+static void test_a_late_stand_in(void **state)
+{
+    minted stand_in = mint_stand_in("consul:leaf/web");
+
+    come_late(&stand_in);
+    minted_free(&stand_in);
 }
 
 /* The same contexts talk to whom they may, and an SSL can be used again. */
@@ -268,6 +283,7 @@ int main(void)
         cmocka_unit_test_setup(test_without_a_signature, tls_reset),
         cmocka_unit_test_setup(test_before_1_2, tls_reset),
         cmocka_unit_test_setup(test_a_late_leaf, tls_reset),
+        cmocka_unit_test_setup(test_a_late_stand_in, tls_reset),
         cmocka_unit_test_setup(test_friend, tls_reset),
         cmocka_unit_test_setup(test_wrapped, tls_reset),
     };
