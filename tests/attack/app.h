@@ -22,6 +22,7 @@ typedef struct application {
     minted own;         /* its certificate: of the mesh, or a stand-in; empty for an ordinary one */
     SSL_CTX *other_ctx; /* of the other service, where the row takes it; or NULL */
     const minted *other[3];    /* borrowed: see enum other */
+    bool is_used_again;        /* its SSL, after a first handshake */
     bool has_other;            /* it has taken the other leaf */
     bool has_other_in_time;    /* before it has shown a certificate in this handshake */
     SSL *sharer;               /* it shares the certificates of `ssl`; or NULL */

@@ -95,6 +95,7 @@ static void prepare_again(const row *r)
     }
     if (ROW_IS(r, PROTOCOL, DTLS_1_2))
         peer_set_mtu(app.ssl);
+    app.is_used_again = true;
     app_begin_handshake();
     app_at(AT_SSL, app.ssl);
 }

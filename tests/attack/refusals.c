@@ -20,7 +20,7 @@ static bool looks_for_a_host(const row *r)
 static bool takes_leaf_callback(const row *r)
 {
     return r->value[AXIS_GOVERNED] >= BY_STAND_IN && IS(TAKE, TAKE_CERT_CB)
-           && (IS(PLACE, AT_HELLO) || IS(PLACE, AT_NAME));
+           && !IS(PLACE, AT_NO_PLACE) && !IS(PLACE, AT_CTX) && !IS(PLACE, AT_SSL);
 }
 
 /* Return true where two callbacks are displaced that a certificate given late needs. */
@@ -69,12 +69,12 @@ static bool takes_stand_in(const row *r)
  */
 static bool is_found_with_another(const row *r)
 {
-    bool is_alone = row_is_displaced(r, AXIS_HELLO) && row_is_displaced(r, AXIS_MESSAGE)
-                    && row_is_displaced(r, AXIS_INFO);
+    bool is_alone = row_is_displaced(r, AXIS_SECURITY) && row_is_displaced(r, AXIS_HELLO)
+                    && row_is_displaced(r, AXIS_MESSAGE)
+                    && (row_is_displaced(r, AXIS_INFO) || IS(SECURITY, SECURITY_INSIDE));
 
     return row_is_server(r) && IS(GIVEN, GIVEN_BESIDE) && IS(PREFERS, PREFERS_RSA)
-           && (takes_stand_in(r)
-               || (row_is_displaced(r, AXIS_SECURITY) && (is_alone || takes_leaf_callback(r))));
+           && (is_alone || takes_stand_in(r) || takes_leaf_callback(r));
 }
 
 /*

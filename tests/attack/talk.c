@@ -74,17 +74,6 @@ static bool comes_with_a_key(void)
            || ROW_IS(&app.r, TAKE, TAKE_ALL);
 }
 
-/* Return true where an SSL was used before. OpenSSL lets it look for early data once, also after SSL_clear. */
-static bool may_not_look_again(int result)
-{
-    bool may_not = result == SSL_READ_EARLY_DATA_ERROR
-                   && ERR_GET_REASON(ERR_peek_last_error()) == ERR_R_SHOULD_NOT_HAVE_BEEN_CALLED;
-
-    if (may_not)
-        ERR_clear_error();
-    return may_not;
-}
-
 /* Read and write early, as far as there is something. */
 static void go_early(end *one)
 {
@@ -96,9 +85,8 @@ static void go_early(end *one)
     if (SSL_is_server(one->ssl)) {
         result = SSL_read_early_data(one->ssl, buffer, sizeof(buffer), &len);
         one->got |= result == SSL_READ_EARLY_DATA_SUCCESS && len > 0;
-        one->early_over = result == SSL_READ_EARLY_DATA_FINISH || may_not_look_again(result);
-        one->failed |=
-            result == SSL_READ_EARLY_DATA_ERROR && !one->early_over && is_failure(one, 0);
+        one->early_over = result == SSL_READ_EARLY_DATA_FINISH;
+        one->failed |= result == SSL_READ_EARLY_DATA_ERROR && is_failure(one, 0);
         if (!one->early_over && !one->failed)
             SSL_write_early_data(one->ssl, one->line, strlen(one->line), &len);
     } else {
@@ -210,10 +198,20 @@ static enum shown shown_to(const SSL *peer)
     return shown;
 }
 
+/* Return the drive of this handshake. An SSL that has looked for early data is of no use again in OpenSSL. */
+static enum drive drive_now(void)
+{
+    enum life life = app.r.value[AXIS_LIFE];
+    bool comes_again = life >= LIFE_CLEARED && life <= LIFE_REUSED && !app.is_used_again;
+
+    return comes_again && ROW_IS(&app.r, DRIVE, DRIVE_EARLY) ? DRIVE_HANDSHAKE
+                                                             : app.r.value[AXIS_DRIVE];
+}
+
 static talk_outcome run(SSL *peer, bool is_done, enum drive peer_drive)
 {
     talk_outcome outcome = {0};
-    end a = {.ssl = app.ssl, .is_app = true, .drive = app.r.value[AXIS_DRIVE], .line = "app's"};
+    end a = {.ssl = app.ssl, .is_app = true, .drive = drive_now(), .line = "app's"};
     end p = {.ssl = peer, .drive = peer_drive, .line = "peer's"};
 
     a.errors = outcome.app_errors;
