@@ -8,7 +8,9 @@
 
 #define URI_TAG (0x80 | GEN_URI) /* RFC 5280, GeneralName: [6] IMPLICIT IA5String */
 
-#define POINT_LEN 65 /* bytes of the uncompressed public key, at the end of the PKCS#8 key */
+#define X_LEN 32 /* bytes of an integer on P-256 */
+#define POINT_LEN \
+    (1 + 2 * X_LEN) /* of the public key without compression, at the end of the PKCS#8 key */
 
 const unsigned char consul_stand_in_file[CONSUL_STAND_IN_FILE_LEN] = {
     0x30, 0x27, 0x02, 0x01, 0x00, 0x30, 0x15, 0x06, 0x13, 0x69, 0x81, 0xd0, 0xb3, 0xf4,
@@ -113,17 +115,25 @@ static bool is_irregular(const unsigned char *begin, size_t len)
 }
 
 /*
- * Return true for the public key of stand-ins. Its private key is public, so that the certificate
+ * Return true for the public key of stand-ins, in each of its forms (SEC 1, 2.3.3): its x is enough. The other point with
+ * that x has a private key that is as public.
+ */
+static bool is_the_key(const unsigned char *point, size_t len)
+{
+    return (len == POINT_LEN || len == 1 + X_LEN)
+           && memcmp(point + 1, consul_stand_in_key + CONSUL_STAND_IN_KEY_LEN - 2 * X_LEN, X_LEN)
+                  == 0;
+}
+
+/*
+ * Return true for a certificate with the public key of stand-ins. Its private key is public, so that the certificate
  * can be nothing else, whatever its names are.
  */
 static bool has_the_key(const X509 *cert)
 {
     const ASN1_BIT_STRING *key = X509_get0_pubkey_bitstr(cert);
 
-    return key != NULL && ASN1_STRING_length(key) == POINT_LEN
-           && memcmp(ASN1_STRING_get0_data(key),
-                     consul_stand_in_key + CONSUL_STAND_IN_KEY_LEN - POINT_LEN, POINT_LEN)
-                  == 0;
+    return key != NULL && is_the_key(ASN1_STRING_get0_data(key), (size_t)ASN1_STRING_length(key));
 }
 
 bool consul_key_stands_in(const EVP_PKEY *key)
@@ -135,9 +145,7 @@ bool consul_key_stands_in(const EVP_PKEY *key)
     ERR_set_mark(); /* of a key of another type */
     len = EVP_PKEY_get1_encoded_public_key((EVP_PKEY *)key, &point);
     ERR_pop_to_mark();
-    same =
-        len == POINT_LEN
-        && memcmp(point, consul_stand_in_key + CONSUL_STAND_IN_KEY_LEN - POINT_LEN, POINT_LEN) == 0;
+    same = is_the_key(point, len);
     OPENSSL_free(point);
     return same;
 }

@@ -2,6 +2,7 @@
 /* Stand-ins among certificates, and the service of each. */
 #include "unit.h"
 
+#include <openssl/core_names.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
@@ -201,6 +202,31 @@ static void test_key(void **state)
     EVP_PKEY_free(key);
 }
 
+/* A public key has several forms (SEC 1, 2.3.3), and a certificate may have any. */
+static void test_forms_of_the_key(void **state)
+{
+    static const char *const forms[] = {"uncompressed", "compressed", "hybrid"};
+    size_t i;
+
+    for (i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
+        const unsigned char *der = consul_stand_in_key;
+        EVP_PKEY *key = d2i_AutoPrivateKey(NULL, &der, CONSUL_STAND_IN_KEY_LEN);
+        consul_uri uri = {.kind = CONSUL_URI_LEAF};
+        minted one;
+
+        assert_int_equal(EVP_PKEY_set_utf8_string_param(
+                             key, OSSL_PKEY_PARAM_EC_POINT_CONVERSION_FORMAT, forms[i]),
+                         1);
+        one = mint(NULL, (mint_order){.subject = "web", .key = key});
+        assert_int_equal(ASN1_STRING_length(X509_get0_pubkey_bitstr(one.cert)), i == 1 ? 33 : 65);
+        assert_true(consul_cert_stands_in(one.cert, &uri));
+        assert_false(consul_cert_is_plain(one.cert));
+        assert_true(consul_key_stands_in(X509_get0_pubkey(one.cert)));
+        minted_free(&one);
+        EVP_PKEY_free(key);
+    }
+}
+
 /* Check that the three forms of the key file are one: its bytes, its identifier, its PEM. */
 static void test_key_file(void **state)
 {
@@ -235,6 +261,7 @@ int main(void)
         cmocka_unit_test(test_malformed_names),
         cmocka_unit_test(test_plain),
         cmocka_unit_test(test_key),
+        cmocka_unit_test(test_forms_of_the_key),
         cmocka_unit_test(test_key_file),
     };
 
