@@ -15,6 +15,9 @@ void consul_note_configured(consul_configured *said, const consul_settings *sett
 {
     said->token |= option->offset == AT(token);
     said->token_file |= option->offset == AT(token_file);
+    said->ca_file |= option->offset == AT(ca_file);
+    said->ca_path |= option->offset == AT(ca_path);
+    said->tls_verify |= option->offset == AT(tls_verify);
     if ((option->type == CONSUL_OPTION_INBOUND && settings->inbound != CONSUL_DEMAND_OFF)
         || (option->type == CONSUL_OPTION_OUTBOUND && settings->outbound != CONSUL_DEMAND_OFF))
         said->demand = option;
@@ -25,11 +28,24 @@ void consul_note_configured(consul_configured *said, const consul_settings *sett
         said->https = option;
 }
 
-/* Drop a token of the environment. */
-static void drop(char **token)
+/* Drop a text of the environment, which may be a token. */
+static void drop(char **text)
 {
-    OPENSSL_clear_free(*token, *token == NULL ? 0 : strlen(*token));
-    *token = NULL;
+    OPENSSL_clear_free(*text, *text == NULL ? 0 : strlen(*text));
+    *text = NULL;
+}
+
+/* Have configured CAs overrule the environment: its CAs, and its word that there is no need of them. */
+static void overrule_cas(consul_settings *settings, const consul_configured *said)
+{
+    if (!said->ca_file && !said->ca_path)
+        return;
+    if (!said->ca_file)
+        drop(&settings->ca_file);
+    if (!said->ca_path)
+        drop(&settings->ca_path);
+    if (!said->tls_verify)
+        settings->tls_verify = true;
 }
 
 /* Check the settings of a login. A configured login overrules the tokens of the environment. */
@@ -87,5 +103,6 @@ int consul_find_contradiction(consul_settings *settings, const consul_configured
     /* A configured token overrules a token file of the environment. */
     if (said->token && !said->token_file)
         drop(&settings->token_file);
+    overrule_cas(settings, said);
     return check_login(settings, said, err);
 }

@@ -10,7 +10,7 @@
 
 /* The configured settings that other settings depend on. All zeros at first. */
 typedef struct consul_configured {
-    bool token, token_file;
+    bool token, token_file, ca_file, ca_path, tls_verify;
     const consul_option *demand; /* inbound or outbound, unless it is off; or NULL */
     const consul_option *https;  /* a setting for HTTPS alone, or NULL */
 } consul_configured;
@@ -20,8 +20,8 @@ void consul_note_configured(consul_configured *said, const consul_settings *sett
                             const consul_option *option);
 
 /*
- * Check the settings that depend on each other. Return 0 with an error where they contradict. Drop a token of the
- * environment where the configured settings overrule it.
+ * Check the settings that depend on each other. Return 0 with an error where they contradict. Drop values of
+ * the environment where the configured settings overrule them.
  */
 int consul_find_contradiction(consul_settings *settings, const consul_configured *said,
                               consul_error *err);

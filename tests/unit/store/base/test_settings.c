@@ -234,6 +234,38 @@ static void test_configuration_beats_environment(void **state)
     consul_settings_free(settings);
 }
 
+/* The environment neither adds a CA to the configured ones, nor does away with them. */
+static void test_configured_cas(void **state)
+{
+    consul_settings *settings;
+
+    setenv("CONSUL_CACERT", "/ef", 1);
+    setenv("CONSUL_CAPATH", "/ep", 1);
+    setenv("CONSUL_HTTP_SSL_VERIFY", "false", 1);
+    settings = read_config(CONFIG("ca_file", "/cf", "tls", "on"), NULL);
+    assert_non_null(settings);
+    assert_string_equal(settings->ca_file, "/cf");
+    assert_null(settings->ca_path);
+    assert_true(settings->tls_verify);
+    consul_settings_free(settings);
+    settings = read_config(CONFIG("ca_path", "/cp", "tls", "on"), NULL);
+    assert_non_null(settings);
+    assert_null(settings->ca_file);
+    assert_string_equal(settings->ca_path, "/cp");
+    assert_true(settings->tls_verify);
+    consul_settings_free(settings);
+    settings = read_config(CONFIG("ca_file", "/cf", "tls", "on", "tls_verify", "no"), NULL);
+    assert_non_null(settings);
+    assert_false(settings->tls_verify);
+    consul_settings_free(settings);
+    settings = read_config(CONFIG("tls", "on"), NULL);
+    assert_non_null(settings);
+    assert_string_equal(settings->ca_file, "/ef");
+    assert_string_equal(settings->ca_path, "/ep");
+    assert_false(settings->tls_verify);
+    consul_settings_free(settings);
+}
+
 static void test_empty_environment_is_none(void **state)
 {
     consul_settings *settings;
@@ -658,6 +690,7 @@ int main(void)
         cmocka_unit_test_setup(test_table, clear_environment),
         cmocka_unit_test_setup(test_environment, clear_environment),
         cmocka_unit_test_setup(test_configuration_beats_environment, clear_environment),
+        cmocka_unit_test_setup(test_configured_cas, clear_environment),
         cmocka_unit_test_setup(test_empty_environment_is_none, clear_environment),
         cmocka_unit_test_setup(test_token_precedence, clear_environment),
         cmocka_unit_test_setup(test_login, clear_environment),
