@@ -6,11 +6,14 @@
 #include "config/check.h"
 
 #include "config/file.h"
+#include "config/lines.h"
+#include "config/lost.h"
 #include "config/names.h"
 #include "config/upstream.h"
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include <openssl/conf.h>
 #include <openssl/crypto.h>
@@ -18,6 +21,7 @@
 
 typedef struct config_check {
     config_file file;
+    const char *path;
     const char *provider;  /* our name */
     const prov_core *core; /* of the loaded section, or NULL */
     const char *section;   /* our first section, or NULL */
@@ -25,20 +29,18 @@ typedef struct config_check {
     consul_error *err;
 } config_check;
 
-static int refuse(const config_check *check, const char *section, const char *name,
-                  const char *text, const char *about)
-{
-    return consul_error_set(check->err, CONSUL_R_SETTING_INVALID, "[%s] %s: %s%s", section, name,
-                            text, about);
-}
-
-/* Refuse a section with two rows of one name: OpenSSL takes the last one and ignores the other. */
-static int check_twice(const config_check *check, const char *section)
+/*
+ * Refuse a section with two rows of one name, as OpenSSL takes the last one and ignores the other. Refuse a section that has
+ * more rows for its reader than for OpenSSL.
+ */
+static int check_lines(const config_check *check, const char *section)
 {
     const char *name = config_file_twice(&check->file, section);
 
-    return name == NULL
-           || refuse(check, section, name, "it stands there twice, and the first is ignored", "");
+    if (name != NULL)
+        return config_file_refuse(check->err, section, name,
+                                  "it stands there twice, and the first is ignored", "");
+    return config_lines_check(&check->file, check->path, section, check->err);
 }
 
 static bool is_section(const config_check *check, const char *name)
@@ -67,9 +69,9 @@ static int check_upstream(const config_check *check, const char *section, const 
     consul_service service;
 
     if (config_name_option(row->name) != NULL || config_name_is_openssls(row->name))
-        return refuse(check, section, row->name,
-                      "this is a setting and no host, and belongs into the section ",
-                      check->section);
+        return config_file_refuse(check->err, section, row->name,
+                                  "this is a setting and no host, and belongs into the section ",
+                                  check->section);
     if (is_section(check, row->value))
         return refuse_section(check, section, row, false);
     if (!prov_upstream_check(row->name, check->err)
@@ -88,23 +90,39 @@ static int check_table(const config_check *check, const char *section)
         if (!check_upstream(check, section, sk_CONF_VALUE_value(rows, i)))
             return 0;
     }
-    return check_twice(check, section);
+    return check_lines(check, section);
 }
 
 static int refuse_name(const config_check *check, const char *section, const char *name)
 {
     const char *near = config_name_nearest(name);
 
-    return refuse(check, section, name,
-                  near == NULL ? "there is no such setting"
-                               : "there is no such setting; the nearest is ",
-                  near == NULL ? "" : near);
+    return config_file_refuse(check->err, section, name,
+                              near == NULL ? "there is no such setting"
+                                           : "there is no such setting; the nearest is ",
+                              near == NULL ? "" : near);
+}
+
+/* Check the value of `activate`. OpenSSL 3.0 takes any, and so a row that is joined to it would be lost. */
+static int check_activate(const config_check *check, const char *section, const CONF_VALUE *row)
+{
+    static const char *const words[] = {"1", "yes", "true", "on", "0", "no", "false", "off"};
+    size_t i;
+
+    for (i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+        if (strcasecmp(row->value, words[i]) == 0)
+            return 1;
+    }
+    return config_file_refuse(check->err, section, row->name,
+                              "allowed are 1, yes, true, on and 0, no, false, off", "");
 }
 
 static int check_setting(const config_check *check, const char *section, const CONF_VALUE *row)
 {
     const consul_option *option = config_name_option(row->name);
 
+    if (strcmp(row->name, "activate") == 0)
+        return check_activate(check, section, row);
     if (config_name_is_openssls(row->name))
         return 1;
     if (option == NULL)
@@ -114,73 +132,6 @@ static int check_setting(const config_check *check, const char *section, const C
     if (!is_section(check, row->value))
         return 1;
     return refuse_section(check, section, row, option->type == CONSUL_OPTION_SECRET);
-}
-
-/* Refuse a setting that makes a service, in a section that has no lawful row of that name. Ours may have it, too. */
-static int check_lost(const config_check *check, const char *section, const char *ours,
-                      const char *text)
-{
-    STACK_OF(CONF_VALUE) *rows = NCONF_get_section(check->file.conf, section);
-    int i;
-
-    for (i = 0; i < sk_CONF_VALUE_num(rows); i++) {
-        const char *name = sk_CONF_VALUE_value(rows, i)->name;
-
-        if (config_name_makes_a_service(name)
-            && config_file_value(&check->file, ours, name) == NULL)
-            return refuse(check, section, name, text, ours);
-    }
-    return 1;
-}
-
-#define LOST "is without effect, and belongs into the section "
-
-/* Look for lost settings in a section of libssl's. Its rows name sections, which have commands of SSL_CONF_cmd(3). */
-static int check_libssl(const config_check *check, const char *section, const char *ours)
-{
-    STACK_OF(CONF_VALUE) *rows = NCONF_get_section(check->file.conf, section);
-    int i;
-
-    for (i = 0; i < sk_CONF_VALUE_num(rows); i++) {
-        if (!check_lost(check, sk_CONF_VALUE_value(rows, i)->value, ours,
-                        "among the settings of libssl this " LOST))
-            return 0;
-    }
-    return 1;
-}
-
-/* Look for lost settings in the sections of OpenSSL's modules. The rows of oid_section and of engines may have any name. */
-static int check_modules(const config_check *check, const char *init, const char *ours)
-{
-    STACK_OF(CONF_VALUE) *rows = NCONF_get_section(check->file.conf, init);
-    int i;
-
-    for (i = 0; i < sk_CONF_VALUE_num(rows); i++) {
-        const CONF_VALUE *row = sk_CONF_VALUE_value(rows, i);
-
-        if (config_name_is_for(row->name, "ssl_conf") && !check_libssl(check, row->value, ours))
-            return 0;
-        if ((config_name_is_for(row->name, "alg_section")
-             || config_name_is_for(row->name, "random"))
-            && !check_lost(check, row->value, ours,
-                           "among the settings of OpenSSL's modules this " LOST))
-            return 0;
-    }
-    return 1;
-}
-
-/*
- * Look for lost settings around our section: above all sections, where OpenSSL keeps variables; in the section `init` with
- * the names of OpenSSL's modules; in the sections of those; and in the section of the example that is for hosts. Any
- * other section may be another program's, with names of its own.
- */
-static int check_around(const config_check *check, const char *init, const char *ours)
-{
-    return check_modules(check, init, ours)
-           && check_lost(check, "default", ours, "above all sections this " LOST)
-           && check_lost(check, init, ours, "among OpenSSL's modules this " LOST)
-           && check_lost(check, "upstreams_sect", ours,
-                         "in a section that no row upstreams names this " LOST);
 }
 
 /* Return true where the core hands over the values of this section. A table's rows do not count. */
@@ -212,7 +163,7 @@ static int check_settings(config_check *check, const char *section)
         if (!check_setting(check, section, sk_CONF_VALUE_value(rows, i)))
             return 0;
     }
-    return check_twice(check, section);
+    return check_lines(check, section);
 }
 
 /* Refuse our settings in the section of another provider, where a line added at the end may stand. */
@@ -225,20 +176,11 @@ static int check_other(const config_check *check, const char *section, const cha
         const char *name = sk_CONF_VALUE_value(rows, i)->name;
 
         if (config_name_option(name) != NULL)
-            return refuse(check, section, name,
-                          "this is a setting of another provider, and belongs into the section ",
-                          ours);
+            return config_file_refuse(
+                check->err, section, name,
+                "this is a setting of another provider, and belongs into the section ", ours);
     }
     return 1;
-}
-
-/* Return true for a section that loads this module, too, under another name. It checks its settings by itself. */
-static bool is_of_our_module(const config_check *check, const char *section, const char *ours)
-{
-    const char *module = config_file_value(&check->file, section, "module");
-    const char *own = config_file_value(&check->file, ours, "module");
-
-    return module != NULL && own != NULL && strcmp(module, own) == 0;
 }
 
 #define TWO_SECTIONS                                                              \
@@ -258,7 +200,8 @@ static int find_settings(const config_check *check, const char *providers, const
         if (strcmp(config_file_provider(&check->file, row), check->provider) != 0)
             continue;
         if (*ours != NULL || config_file_replaced(&check->file, row, 0) != NULL)
-            return refuse(check, providers, row->name, TWO_SECTIONS, check->provider);
+            return config_file_refuse(check->err, providers, row->name, TWO_SECTIONS,
+                                      check->provider);
         *ours = row->value;
     }
     return 1;
@@ -275,7 +218,8 @@ static int check_alone(const config_check *check, const CONF_VALUE *init, const 
         if (!find_settings(check, replaced, &ours))
             return 0;
         if (ours != NULL && strcmp(ours, kept) != 0)
-            return refuse(check, init->section, init->name, TWO_SECTIONS, check->provider);
+            return config_file_refuse(check->err, init->section, init->name, TWO_SECTIONS,
+                                      check->provider);
     }
     for (i = 0; i < sk_CONF_VALUE_num(rows); i++) {
         const CONF_VALUE *row = sk_CONF_VALUE_value(rows, i);
@@ -285,51 +229,8 @@ static int check_alone(const config_check *check, const CONF_VALUE *init, const 
         if (!find_settings(check, row->value, &ours))
             return 0;
         if (ours != NULL)
-            return refuse(check, init->section, row->name, TWO_SECTIONS, check->provider);
-    }
-    return 1;
-}
-
-/* Look for lost settings of ours in the lists of a section that OpenSSL does not come to. */
-static int check_unused(const config_check *check, const char *init, const char *kept)
-{
-    STACK_OF(CONF_VALUE) *rows = NCONF_get_section(check->file.conf, init);
-    const char *ours;
-    int i;
-
-    for (i = 0; i < sk_CONF_VALUE_num(rows); i++) {
-        const CONF_VALUE *row = sk_CONF_VALUE_value(rows, i);
-
-        if (!config_name_is_for(row->name, "providers"))
-            continue;
-        if (!find_settings(check, row->value, &ours)
-            || (ours != NULL
-                && !check_lost(check, ours, kept,
-                               "behind the first of two rows above all sections this " LOST)))
-            return 0;
-    }
-    return 1;
-}
-
-/*
- * Look behind rows above all sections, as openssl_conf, that another row of their name has replaced. A program's file may
- * have its own, and include the default file after that.
- */
-static int check_replaced(const config_check *check, const char *init, const char *kept)
-{
-    STACK_OF(CONF_VALUE) *rows = NCONF_get_section(check->file.conf, "default");
-    const char *replaced;
-    int i, k;
-
-    for (i = 0; i < sk_CONF_VALUE_num(rows); i++) {
-        const CONF_VALUE *row = sk_CONF_VALUE_value(rows, i);
-
-        for (k = 0; strcmp(row->value, init) == 0
-                    && (replaced = config_file_replaced(&check->file, row, k)) != NULL;
-             k++) {
-            if (!check_unused(check, replaced, kept))
-                return 0;
-        }
+            return config_file_refuse(check->err, init->section, row->name, TWO_SECTIONS,
+                                      check->provider);
     }
     return 1;
 }
@@ -351,34 +252,34 @@ static int check_providers(const CONF_VALUE *init, void *arg)
         return 0;
     if (ours == NULL)
         return 1;
-    if (!check_alone(check, init, ours) || !check_replaced(check, init->section, ours))
+    if (!check_alone(check, init, ours))
         return 0;
     for (i = 0; i < sk_CONF_VALUE_num(rows); i++) {
         const CONF_VALUE *row = sk_CONF_VALUE_value(rows, i);
 
         if (config_name_makes_a_service(row->name))
-            return refuse(check, providers, row->name,
-                          "this is a setting and no provider, and belongs into the section ", ours);
+            return config_file_refuse(
+                check->err, providers, row->name,
+                "this is a setting and no provider, and belongs into the section ", ours);
         if (config_name_is_builtin(config_file_provider(&check->file, row))
             && !check_other(check, row->value, ours))
             return 0;
-        if (!is_of_our_module(check, row->value, ours)
-            && !check_lost(check, row->value, ours,
-                           "among the settings of another provider this " LOST))
-            return 0;
     }
-    return check_settings(check, ours) && check_around(check, init->section, ours);
+    return check_settings(check, ours)
+           && config_lost_check(&check->file, check->provider, ours, check->err);
 }
 
 int prov_config_check(const char *provider, const prov_core *core, char place[PROV_PLACE_MAX],
                       consul_error *err)
 {
     char *path = CONF_get1_default_config_file();
-    config_check check = {.provider = provider, .core = core, .err = err};
+    config_check check = {.path = path, .provider = provider, .core = core, .err = err};
     int ok = 1;
 
     *place = '\0';
-    if (path != NULL && config_file_read(&check.file, path)) {
+    if (path == NULL)
+        return consul_error_set(err, CONSUL_R_OUT_OF_MEMORY, "the path of openssl.cnf");
+    if (config_file_read(&check.file, path)) {
         ok = config_file_each(&check.file, check_providers, &check)
              || consul_error_prefix(err, "%s: ", path);
         if (ok && check.section != NULL && *check.file.passed_over != '\0')
@@ -390,6 +291,8 @@ int prov_config_check(const char *provider, const prov_core *core, char place[PR
         if (check.loaded != NULL)
             snprintf(place, PROV_PLACE_MAX, "%s: [%s] ", path, check.loaded);
     }
+    if (ok && check.file.is_short)
+        ok = consul_error_set(err, CONSUL_R_OUT_OF_MEMORY, "%s cannot be checked", path);
     config_file_close(&check.file);
     OPENSSL_free(path);
     return ok;

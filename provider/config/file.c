@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config/file.h"
 
-#include "store.h"
-
 #include <dlfcn.h>
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
+#include <openssl/conferr.h>
 #include <openssl/conftypes.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
@@ -14,7 +14,7 @@
 
 /* ---- a table of rows ---- */
 
-static _Thread_local STACK_OF(OPENSSL_STRING) *noted; /* of the file that is being read */
+static _Thread_local config_file *reading; /* the file that is being read, or NULL */
 
 /*
  * Hash a row of a file. OpenSSL keeps rows in a hash table, where a row takes the place of another row
@@ -34,6 +34,14 @@ static int compare_texts(const char *a, const char *b)
     return strcmp(a, b);
 }
 
+/* Free a name and the value behind it, which may be a token. */
+static void free_text(char *text)
+{
+    size_t len = strlen(text) + 1;
+
+    OPENSSL_clear_free(text, len + strlen(text + len));
+}
+
 /* Note a row that another one of its name replaces: "[section] name", and its value behind the NUL. */
 static void note(const CONF_VALUE *row)
 {
@@ -41,12 +49,16 @@ static void note(const CONF_VALUE *row)
     size_t value_size = strlen(row->value) + 1;
     char *text = OPENSSL_malloc(len + 1 + value_size);
 
-    if (text == NULL)
+    if (text == NULL) {
+        reading->is_short = true;
         return;
+    }
     snprintf(text, len + 1, "[%s] %s", row->section, row->name);
     memcpy(text + len + 1, row->value, value_size);
-    if (sk_OPENSSL_STRING_push(noted, text) <= 0)
-        OPENSSL_free(text);
+    if (sk_OPENSSL_STRING_push(reading->twice, text) <= 0) {
+        reading->is_short = true;
+        free_text(text);
+    }
 }
 
 /* Compare two rows. An added row has its section's own string; a look-up has a string of the caller. */
@@ -57,7 +69,7 @@ static int compare_rows(const void *in_table, const void *other)
 
     if (order == 0)
         order = compare_texts(a->name, b->name);
-    if (order == 0 && noted != NULL && a != b && a->section == b->section && a->name != NULL)
+    if (order == 0 && reading != NULL && a != b && a->section == b->section && a->name != NULL)
         note(a);
     return order;
 }
@@ -113,7 +125,7 @@ static OPENSSL_LHASH *new_table(void)
 static void write_last_error(unsigned long beginning, char *text, size_t size)
 {
     char words[256];
-    const char *data, *reason;
+    const char *data = "", *reason;
     unsigned long error = ERR_peek_last_error_all(NULL, NULL, NULL, &data, NULL);
 
     *text = '\0';
@@ -121,7 +133,44 @@ static void write_last_error(unsigned long beginning, char *text, size_t size)
         return;
     ERR_error_string_n(error, words, sizeof(words));
     reason = strrchr(words, ':');
-    snprintf(text, size, "%s: %s", data, reason == NULL ? words : reason + 1);
+    snprintf(text, size, "%s%s%s", data, *data == '\0' ? "" : ": ",
+             reason == NULL ? words : reason + 1);
+}
+
+/*
+ * Return true where memory or descriptors were short for a file. A line that OpenSSL cannot read has another reason of
+ * conferr.h. An absent file has the system's reason, and so has a file without memory to open it.
+ */
+static bool was_short(const char *path, unsigned long error)
+{
+    const char *why;
+    FILE *file;
+
+    if (!ERR_COMMON_ERROR(error) && ERR_GET_REASON(error) != CONF_R_UNABLE_TO_CREATE_NEW_SECTION)
+        return false;
+    file = consul_file_open(path, &why);
+    if (file != NULL)
+        fclose(file);
+    return file != NULL || errno == ENOMEM || errno == EMFILE || errno == ENFILE;
+}
+
+/*
+ * Look for the rows of a section in the table. OpenSSL notices no row that the table had no memory for
+ * (_CONF_add_string in its conf_api.c).
+ */
+static void look_for_rows(void *row, void *arg)
+{
+    const CONF_VALUE *section = row;
+    STACK_OF(CONF_VALUE) *rows = section->name == NULL ? (void *)section->value : NULL;
+    config_file *file = arg;
+    int i;
+
+    for (i = 0; i < sk_CONF_VALUE_num(rows); i++) {
+        void *wanted = sk_CONF_VALUE_value(rows, i);
+
+        if (OPENSSL_LH_retrieve((OPENSSL_LHASH *)file->conf->data, wanted) != wanted)
+            file->is_short = true;
+    }
 }
 
 int config_file_read(config_file *file, const char *path)
@@ -130,26 +179,25 @@ int config_file_read(config_file *file, const char *path)
     int ok = 0;
     long line;
 
-    *file->passed_over = '\0';
+    memset(file, 0, sizeof(*file));
     file->conf = NCONF_new(NULL);
     file->twice = sk_OPENSSL_STRING_new_null();
-    if (file->conf == NULL || file->twice == NULL)
+    if (file->conf != NULL)
+        file->conf->data = (LHASH_OF(CONF_VALUE) *)new_table();
+    file->is_short = file->conf == NULL || file->twice == NULL || file->conf->data == NULL;
+    if (file->is_short || !consul_file_is_regular(path)) /* a FIFO can be read once */
         return 0;
-    file->conf->data = (LHASH_OF(CONF_VALUE) *)new_table();
     ERR_set_mark();
     ERR_raise(ERR_LIB_USER, ERR_GET_REASON(beginning));
-    noted = file->twice;
-    if (file->conf->data != NULL && consul_file_is_regular(path)) /* a FIFO can be read once */
-        ok = NCONF_load(file->conf, path, &line) > 0;
-    noted = NULL;
+    file->is_short = ERR_peek_last_error() != beginning; /* without memory for errors */
+    reading = file;
+    ok = NCONF_load(file->conf, path, &line) > 0;
+    reading = NULL;
+    file->is_short |= !ok && was_short(path, ERR_peek_last_error());
+    OPENSSL_LH_doall_arg((OPENSSL_LHASH *)file->conf->data, look_for_rows, file);
     write_last_error(beginning, file->passed_over, sizeof(file->passed_over));
     ERR_pop_to_mark();
     return ok;
-}
-
-static void free_text(char *text)
-{
-    OPENSSL_free(text);
 }
 
 void config_file_close(config_file *file)
@@ -245,4 +293,11 @@ int config_file_each(const config_file *file, config_file_fn *each, void *arg)
 
     OPENSSL_LH_doall_arg((OPENSSL_LHASH *)file->conf->data, visit_row, &v);
     return v.ok;
+}
+
+int config_file_refuse(consul_error *err, const char *section, const char *name, const char *text,
+                       const char *about)
+{
+    return consul_error_set(err, CONSUL_R_SETTING_INVALID, "[%s] %s: %s%s", section, name, text,
+                            about);
 }

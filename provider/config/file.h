@@ -6,6 +6,8 @@
 #ifndef PROV_CONFIG_FILE_H
 #define PROV_CONFIG_FILE_H
 
+#include "store.h"
+
 #include <stdbool.h>
 
 #include <openssl/conf.h>
@@ -14,6 +16,7 @@ typedef struct config_file {
     CONF *conf;
     STACK_OF(OPENSSL_STRING) *twice; /* "[section] name" of each row that another one replaced */
     char passed_over[512]; /* OpenSSL's error about an include that it could not open, or empty */
+    bool is_short;         /* of rows: memory or descriptors were short */
 } config_file;
 
 /* Read a file. Returns 0 where OpenSSL cannot read it either. Close it in both cases. */
@@ -38,5 +41,9 @@ const char *config_file_provider(const config_file *file, const CONF_VALUE *row)
 /* Call a function with every row, of any section. The first 0 ends it, and is returned. */
 typedef int config_file_fn(const CONF_VALUE *row, void *arg);
 int config_file_each(const config_file *file, config_file_fn *each, void *arg);
+
+/* Set the error that a row is refused, for the reason `text` and then `about`. Returns 0. */
+int config_file_refuse(consul_error *err, const char *section, const char *name, const char *text,
+                       const char *about);
 
 #endif

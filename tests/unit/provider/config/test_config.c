@@ -17,21 +17,16 @@
 #include <openssl/store.h>
 
 #include "agent/curl_tls.h"
+#include "conf_case.h"
 #include "config_file.h"
 #include "store.h"
 
-#define HEAD                                                \
-    "openssl_conf = openssl_init\n"                         \
-    "[openssl_init]\nproviders = providers\n"               \
-    "[providers]\ndefault = default_section\nconsul = us\n" \
-    "[default_section]\nactivate = 1\n"
 /* Another name of that row: OpenSSL compares the bytes before a dot alone, and takes a beginning of the name. */
 #define HEAD_AS(name)                                       \
     "openssl_conf = openssl_init\n"                         \
     "[openssl_init]\n" name " = providers\n"                \
     "[providers]\ndefault = default_section\nconsul = us\n" \
     "[default_section]\nactivate = 1\n"
-#define US "[us]\nmodule = MODULE\nactivate = 1\nlog = off\n"
 #define SSL                                                         \
     "[openssl_init]\nssl_conf = ssl\n[ssl]\nsystem_default = lib\n" \
     "[lib]\nMinProtocol = TLSv1.2\n"
@@ -40,44 +35,6 @@
 #define REPLACED                                                     \
     "[first]\nproviders = theirs\n[theirs]\nconsul = them\n[them]\n" \
     "module = MODULE\nactivate = 1\nlog = off\n"
-#define ROWS HEAD US "upstreams = rows\n[rows]\n"
-
-/* Write `text` with the module's path in place of MODULE. */
-static void write_file(const char *path, const char *text)
-{
-    FILE *file = fopen(path, "w");
-    const char *place;
-
-    assert_non_null(file);
-    for (; (place = strstr(text, "MODULE")) != NULL; text = place + 6)
-        fprintf(file, "%.*s%s", (int)(place - text), text, module_path());
-    fputs(text, file);
-    assert_int_equal(fclose(file), 0);
-}
-
-/* Collect the provider's errors when it is asked for something. */
-static void collect(OSSL_LIB_CTX *libctx, const char *uri, char *errors, size_t size)
-{
-    const char *data;
-    int flags;
-
-    ERR_clear_error();
-    assert_null(OSSL_STORE_open_ex(uri, libctx, NULL, NULL, NULL, NULL, NULL, NULL));
-    *errors = '\0';
-    while (ERR_get_error_all(NULL, NULL, NULL, &data, &flags) != 0) {
-        if ((flags & ERR_TXT_STRING) != 0)
-            snprintf(errors + strlen(errors), size - strlen(errors), "%s\n", data);
-    }
-}
-
-/* Load that file, and collect the provider's errors. */
-static void load_into(OSSL_LIB_CTX *libctx, const char *path, const char *uri, char *errors,
-                      size_t size)
-{
-    ERR_clear_error();
-    (void)OSSL_LIB_CTX_load_config(libctx, path);
-    collect(libctx, uri, errors, size);
-}
 
 /* Load the provider as a program does. Without a row `module` OpenSSL looks for it in a folder. */
 static OSSL_PROVIDER *load_by_program(OSSL_LIB_CTX *libctx, bool by_folder)
@@ -94,15 +51,6 @@ static OSSL_PROVIDER *load_by_program(OSSL_LIB_CTX *libctx, bool by_folder)
     return provider;
 }
 
-static void load(const char *path, const char *uri, char *errors, size_t size)
-{
-    OSSL_LIB_CTX *libctx = OSSL_LIB_CTX_new();
-
-    assert_non_null(libctx);
-    load_into(libctx, path, uri, errors, size);
-    OSSL_LIB_CTX_free(libctx);
-}
-
 /* Likewise into OpenSSL's default context, of a child: a provider stays there. */
 static void load_by_default(const char *path, const char *uri, char *errors, size_t size)
 {
@@ -113,7 +61,7 @@ static void load_by_default(const char *path, const char *uri, char *errors, siz
     assert_int_equal(pipe(ends), 0);
     assert_true((pid = fork()) >= 0);
     if (pid == 0) {
-        load_into(OSSL_LIB_CTX_get0_global_default(), path, uri, errors, size);
+        conf_load_into(OSSL_LIB_CTX_get0_global_default(), path, uri, errors, size);
         len = (ssize_t)strlen(errors);
         _exit(write(ends[1], errors, (size_t)len) == len ? 0 : 1);
     }
@@ -124,22 +72,6 @@ static void load_by_default(const char *path, const char *uri, char *errors, siz
     assert_true(len >= 0);
     errors[len] = '\0';
     close(ends[0]);
-}
-
-static struct {
-    char folder[64], path[128], included[128];
-} place;
-
-/* Check that the text is refused with these words and the file's name, or is good for NULL. */
-static void check(const char *text, const char *words)
-{
-    char errors[4096];
-
-    write_file(place.path, text);
-    load(place.path, words == NULL ? "consul://nothing" : "consul://roots", errors, sizeof(errors));
-    if (strstr(errors, words == NULL ? "consul:leaf/<service>" : words) == NULL
-        || (words != NULL && strstr(errors, place.path) == NULL))
-        fail_msg("%s\n--- gave: %s\n--- and not: %s", text, errors, words == NULL ? "" : words);
 }
 
 static const struct {
@@ -185,32 +117,40 @@ static const struct {
                              "section us"},
     {ROWS "db.internal = db\noutbound = require\n", "[rows] outbound: this is a setting"},
     {ROWS "activate = 1\n", "[rows] activate: this is a setting"},
-    {"service = web\n" HEAD US, "[default] service: above all sections this is without effect"},
+    {"service = web\n" HEAD US, "[default] service: this is without effect"},
     {"service = web\n" HEAD US "service = $service\n", NULL},
     {"domain = example.com\n" HEAD US, NULL},
-    {HEAD US SSL "service = web\n", "[lib] service: among the settings of libssl this is without "
+    {HEAD US SSL "service = web\n", "[lib] service: this is without "
                                     "effect, and belongs into the section us"},
-    {HEAD US "service = web\n" SSL "outbound = off\n", "[lib] outbound: among the settings of"},
+    {HEAD US "service = web\n" SSL "outbound = off\n", "[lib] outbound: this is without effect"},
     {HEAD US "service = web\n" SSL "service = web\n", NULL},
     {HEAD US SSL, NULL},
-    {HEAD US "[openssl_init]\nservice = web\n", "[openssl_init] service: among OpenSSL's modules"},
+    {HEAD US "[openssl_init]\nservice = web\n", "[openssl_init] service: this is without effect"},
     {HEAD US "[upstreams_sect]\nservice = web\n",
-     "[upstreams_sect] service: in a section that no row upstreams names this is without effect"},
-    {HEAD US "[another_program]\nservice = web\noutbound = eth0\n", NULL},
+     "[upstreams_sect] service: this is without effect"},
+    {HEAD US "[rr]\nservice = web\n", "[rr] service: this is without effect"},
+    {HEAD US "service = web\n[another_program]\nservice = x\nupstream = y\n", NULL},
+    {HEAD US "[openssl_init]\nssl_conf = ssl\n[ssl]\nservice = web\nsystem_default = lib\n[lib]\n",
+     "[ssl] service: this is without effect"},
+    {"oid_section = o\n" HEAD US "[o]\nservice = 1.2.3.4\n", NULL},
     {HEAD US "[providers]\nfips = f\n[f]\nconditional-errors = 1\nservice = web\n",
      "[f] service: this is a setting of another provider, and belongs into the section us"},
     {HEAD US "[providers]\ntokens = t\n[t]\nmodule = tokens.so\nlog = x\nservice = web\n",
-     "[t] service: among the settings of another provider this is without effect"},
+     "[t] service: this is without effect"},
     {HEAD US "[providers]\ntokens = t\n[t]\nmodule = tokens.so\nlog = x\n", NULL},
-    {HEAD US "[providers]\nconsul2 = t\n[t]\nmodule = MODULE\nservice = web\n", NULL},
+    {HEAD US "[providers]\nconsul2 = t\n[t]\nmodule = MODULE\nactivate = 1\nservice = web\n", NULL},
+    {HEAD US "[providers]\nconsul2 = t\n[t]\nmodule = MODULE\nservice = web\n",
+     "[t] service: this is without effect"},
+    {"nodejs_conf = first\n" FIRST HEAD US REPLACED "service = web\n",
+     "[them] service: this is without effect"},
     {HEAD US "[openssl_init]\nalg_section = a\n[a]\ndefault_properties =\nservice = web\n",
-     "[a] service: among the settings of OpenSSL's modules this is without effect"},
+     "[a] service: this is without effect"},
     {HEAD US "[openssl_init]\nrandom = r\n[r]\nrandom = CTR-DRBG\noutbound = off\n",
-     "[r] outbound: among the settings of OpenSSL's modules this is without effect"},
-    {HEAD US "[openssl_init]\nalg.1 = a\n[a]\nservice = web\n", "[a] service: among the"},
+     "[r] outbound: this is without effect"},
+    {HEAD US "[openssl_init]\nalg.1 = a\n[a]\nservice = web\n", "[a] service: this is"},
     {HEAD US "[openssl_init]\noid_section = o\n[o]\nservice = 1.2.3.4\n", NULL},
     {HEAD US "[openssl_init]\nssl = ssl\n[ssl]\nserver = lib\n[lib]\nservice = web\n",
-     "[lib] service: among the settings of libssl this is"},
+     "[lib] service: this is"},
     /* the row `providers` by its other names */
     {HEAD_AS("provider") US "sevice = web\n", "[us] sevice: there is no such setting"},
     {HEAD_AS("p") US "service = web\nservice = web\n", "[us] service: it stands there twice"},
@@ -232,12 +172,14 @@ static const struct {
     {HEAD US "service = web\n[providers]\ndefault = default_section\nconsul = second\n[second]\n"
              "module = MODULE\nactivate = 1\nlog = off\n",
      "[providers] consul: one provider has two sections here"},
-    {FIRST HEAD US REPLACED "service = web\n",
-     "[them] service: behind the first of two rows above all sections this is without effect"},
+    {FIRST HEAD US REPLACED "service = web\n", "[them] service: this is without effect"},
     {FIRST HEAD US "service = api\n" REPLACED "service = web\n", NULL},
     {FIRST HEAD US REPLACED, NULL},
     {FIRST HEAD US "[first]\nproviders = theirs\n[theirs]\ndefault = default_section\n", NULL},
     {"nodejs_conf = first\n" HEAD US REPLACED "service = web\n", NULL},
+    {"nodejs_conf = first\n" HEAD US "[first]\nproviders = theirs\n[theirs]\nconsul = them\n"
+     "[them]\nactivate = 1\nservice = web\n",
+     NULL},
     {HEAD US "token = hidden\n[hidden]\na = b\n",
      "[us] token = (secret): OpenSSL takes the value for the section [(secret)]"},
     {ROWS "db.internal = db?x=y\n", "[rows] db.internal = db?x=y: \"db?x=y\" is not <service>"},
@@ -258,7 +200,7 @@ static void test_files(void **state)
     size_t i;
 
     for (i = 0; i < sizeof(files) / sizeof(files[0]); i++)
-        check(files[i].rows, files[i].words);
+        conf_check(files[i].rows, files[i].words);
 }
 
 /* Rows of `upstreams`: good rows, and bad rows with the words of their error. */
@@ -307,7 +249,7 @@ static void test_rows(void **state)
         snprintf(text, sizeof(text), ROWS "%s = db\n", rows[i].row);
         snprintf(words, sizeof(words), "[rows] %s = db: %s", rows[i].row,
                  rows[i].words == NULL ? "" : rows[i].words);
-        check(text, rows[i].words == NULL ? NULL : words);
+        conf_check(text, rows[i].words == NULL ? NULL : words);
     }
 }
 
@@ -316,15 +258,15 @@ static void test_included(void **state)
 {
     char text[1024];
 
-    snprintf(text, sizeof(text), HEAD ".include %s\n", place.included);
-    write_file(place.included, US "service = web\n");
-    check(text, NULL);
-    write_file(place.included, US "service = web\nservice = web\n");
-    check(text, "[us] service: it stands there twice");
-    snprintf(text, sizeof(text), HEAD US "service = web\n.include %s\n", place.included);
-    write_file(place.included, "service = api\n");
-    check(text, "[us] service: it stands there twice");
-    unlink(place.included);
+    snprintf(text, sizeof(text), HEAD ".include %s\n", conf_place.included);
+    conf_write(conf_place.included, US "service = web\n");
+    conf_check(text, NULL);
+    conf_write(conf_place.included, US "service = web\nservice = web\n");
+    conf_check(text, "[us] service: it stands there twice");
+    snprintf(text, sizeof(text), HEAD US "service = web\n.include %s\n", conf_place.included);
+    conf_write(conf_place.included, "service = api\n");
+    conf_check(text, "[us] service: it stands there twice");
+    unlink(conf_place.included);
 }
 
 /* OpenSSL goes on without a file that it cannot include. A service in that file would not be governed. */
@@ -332,15 +274,15 @@ static void test_not_included(void **state)
 {
     char text[1024];
 
-    unlink(place.included);
-    snprintf(text, sizeof(text), HEAD US ".include %s\n", place.included);
-    check(text, "OpenSSL passes over a file that it cannot include");
-    check(text, place.included);
-    check(HEAD US ".include a-path-from-elsewhere.cnf\n", "a-path-from-elsewhere.cnf");
-    write_file(place.included, "service = web\n");
-    snprintf(text, sizeof(text), HEAD US ".include %s\n", place.included);
-    check(text, NULL);
-    unlink(place.included);
+    unlink(conf_place.included);
+    snprintf(text, sizeof(text), HEAD US ".include %s\n", conf_place.included);
+    conf_check(text, "OpenSSL passes over a file that it cannot include");
+    conf_check(text, conf_place.included);
+    conf_check(HEAD US ".include a-path-from-elsewhere.cnf\n", "a-path-from-elsewhere.cnf");
+    conf_write(conf_place.included, "service = web\n");
+    snprintf(text, sizeof(text), HEAD US ".include %s\n", conf_place.included);
+    conf_check(text, NULL);
+    unlink(conf_place.included);
 }
 
 /* The program has loaded another file than the default one, and nothing tells which. */
@@ -361,16 +303,17 @@ static void test_another_file(void **state)
     char text[1024], errors[4096];
     size_t i;
 
-    unlink(place.path);
+    unlink(conf_place.path);
     for (i = consul_curl_tls_is_ours() ? 0 : 1; i < sizeof(others) / sizeof(others[0]); i++) {
         snprintf(text, sizeof(text), HEAD US "%s", others[i].rows);
-        write_file(place.included, text);
-        load(place.included, others[i].words == NULL ? "consul://nothing" : "consul://roots",
-             errors, sizeof(errors));
+        conf_write(conf_place.included, text);
+        conf_load(conf_place.included,
+                  others[i].words == NULL ? "consul://nothing" : "consul://roots", errors,
+                  sizeof(errors));
         assert_contains(errors,
                         others[i].words == NULL ? "consul:leaf/<service>" : others[i].words);
     }
-    unlink(place.included);
+    unlink(conf_place.included);
 }
 
 /* The program loads the provider by itself, and its own file has a section for that without `activate`. */
@@ -386,20 +329,20 @@ static void test_a_section_that_is_not_activated(void **state)
     OSSL_LIB_CTX *libctx;
     size_t i;
 
-    unlink(place.path);
+    unlink(conf_place.path);
     for (i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
         snprintf(text, sizeof(text), HEAD "%s", others[i]);
-        write_file(place.included, text);
+        conf_write(conf_place.included, text);
         libctx = OSSL_LIB_CTX_new();
-        assert_int_equal(OSSL_LIB_CTX_load_config(libctx, place.included), 1);
+        assert_int_equal(OSSL_LIB_CTX_load_config(libctx, conf_place.included), 1);
         provider = load_by_program(libctx, strstr(others[i], "module") == NULL);
-        collect(libctx, "consul://roots", errors, sizeof(errors));
+        conf_collect(libctx, "consul://roots", errors, sizeof(errors));
         assert_contains(errors,
                         i == 0 ? "the nearest is request_timeout" : "the nearest is service");
         OSSL_PROVIDER_unload(provider);
         OSSL_LIB_CTX_free(libctx);
     }
-    unlink(place.included);
+    unlink(conf_place.included);
 }
 
 /* OpenSSL has read the default file, and a FIFO can be read once. The settings are checked by their names. */
@@ -407,15 +350,15 @@ static void test_a_fifo(void **state)
 {
     char errors[4096];
 
-    unlink(place.path);
-    assert_int_equal(mkfifo(place.path, 0600), 0);
-    write_file(place.included, HEAD US "sevice = web\n");
+    unlink(conf_place.path);
+    assert_int_equal(mkfifo(conf_place.path, 0600), 0);
+    conf_write(conf_place.included, HEAD US "sevice = web\n");
     alarm(20); /* a second open would wait without end */
-    load(place.included, "consul://roots", errors, sizeof(errors));
+    conf_load(conf_place.included, "consul://roots", errors, sizeof(errors));
     alarm(0);
     assert_contains(errors, "sevice: there is no such setting");
-    unlink(place.included);
-    unlink(place.path);
+    unlink(conf_place.included);
+    unlink(conf_place.path);
 }
 
 /* The default file has a section, too. Neither its names nor its place are those of another file. */
@@ -432,25 +375,25 @@ static void test_another_file_beside_ours(void **state)
     char text[1024], errors[4096];
     size_t i;
 
-    write_file(place.path, HEAD US "address = 127.0.0.1:1\n");
+    conf_write(conf_place.path, HEAD US "address = 127.0.0.1:1\n");
     for (i = 0; i < 2 * sizeof(others) / sizeof(others[0]); i++) {
         snprintf(text, sizeof(text), HEAD US "%s%s",
                  strstr(others[i / 2].rows, "address") == NULL ? "address = 127.0.0.1:1\n" : "",
                  others[i / 2].rows);
-        write_file(place.included, text);
-        (i % 2 == 0 ? load : load_by_default)(place.included, "consul://roots", errors,
-                                              sizeof(errors));
+        conf_write(conf_place.included, text);
+        (i % 2 == 0 ? conf_load : load_by_default)(conf_place.included, "consul://roots", errors,
+                                                   sizeof(errors));
         assert_contains(errors, others[i / 2].words);
-        assert_lacks(errors, place.path);
+        assert_lacks(errors, conf_place.path);
     }
-    write_file(place.included, HEAD US "address = 127.0.0.1:1\nservice = web\n");
-    load_by_default(place.included, "consul://nothing", errors, sizeof(errors));
+    conf_write(conf_place.included, HEAD US "address = 127.0.0.1:1\nservice = web\n");
+    load_by_default(conf_place.included, "consul://nothing", errors, sizeof(errors));
     assert_contains(errors, "consul:leaf/<service>");
     /* A slip that does not decide about TLS, beside the same values. */
-    write_file(place.included, HEAD US "address = 127.0.0.1:1\nautorize_timeout = 1s\n");
-    load(place.included, "consul://roots", errors, sizeof(errors));
+    conf_write(conf_place.included, HEAD US "address = 127.0.0.1:1\nautorize_timeout = 1s\n");
+    conf_load(conf_place.included, "consul://roots", errors, sizeof(errors));
     assert_contains(errors, "the nearest is authorize_timeout");
-    unlink(place.included);
+    unlink(conf_place.included);
 }
 
 /* With this value OpenSSL comes to our section again, and does not load the provider. The default file is not the loaded one. */
@@ -458,38 +401,14 @@ static void test_a_value_of_no_row(void **state)
 {
     char errors[4096];
 
-    write_file(place.path, HEAD US "namespace = default\n");
-    load(place.path, "consul://roots", errors, sizeof(errors));
+    conf_write(conf_place.path, HEAD US "namespace = default\n");
+    conf_load(conf_place.path, "consul://roots", errors, sizeof(errors));
     assert_contains(errors, "No store loader found");
-    write_file(place.included, HEAD US);
-    load(place.included, "consul://roots", errors, sizeof(errors));
+    conf_write(conf_place.included, HEAD US);
+    conf_load(conf_place.included, "consul://roots", errors, sizeof(errors));
     assert_contains(errors, "[us] namespace = default: OpenSSL takes the value for the lines above "
                             "all sections; no row can have it");
-    unlink(place.included);
-}
-
-static int set_up(void **state)
-{
-    const consul_option *option;
-
-    for (option = consul_options; option->name != NULL; option++) {
-        if (option->env != NULL)
-            unsetenv(option->env);
-    }
-    strcpy(place.folder, "/tmp/consul-test-XXXXXX");
-    if (mkdtemp(place.folder) == NULL)
-        return 1;
-    snprintf(place.path, sizeof(place.path), "%s/openssl.cnf", place.folder);
-    snprintf(place.included, sizeof(place.included), "%s/included.cnf", place.folder);
-    setenv("CONSUL_TEST_EMPTY", "", 1);
-    setenv("OPENSSL_CONF", place.path, 1);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    unlink(place.path);
-    return rmdir(place.folder);
+    unlink(conf_place.included);
 }
 
 int main(void)
@@ -509,5 +428,5 @@ int main(void)
     /* The process's own configuration has no part here. */
     setenv("OPENSSL_CONF", "/dev/null", 1);
     OPENSSL_init_crypto(OPENSSL_INIT_LOAD_CONFIG, NULL);
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, conf_set_up, conf_tear_down);
 }
