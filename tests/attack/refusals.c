@@ -64,7 +64,7 @@ static bool takes_stand_in(const row *r)
 }
 
 /*
- * Return true where the session callback is the first to put the leaf in its place. libssl has chosen an ordinary certificate
+ * Return true where the session callback is the first to put the leaf in its place. libssl has chosen the certificate
  * beside the leaf by then.
  */
 static bool is_found_with_another(const row *r)
@@ -73,8 +73,11 @@ static bool is_found_with_another(const row *r)
                     && row_is_displaced(r, AXIS_MESSAGE)
                     && (row_is_displaced(r, AXIS_INFO) || IS(SECURITY, SECURITY_INSIDE));
 
-    return row_is_server(r) && IS(GIVEN, GIVEN_BESIDE) && IS(PREFERS, PREFERS_RSA)
-           && (is_alone || takes_stand_in(r) || takes_leaf_callback(r));
+    if (!row_is_server(r) || !IS(PREFERS, PREFERS_RSA))
+        return false;
+    if (IS(GIVEN, GIVEN_WITH_OTHER))
+        return takes_stand_in(r);
+    return IS(GIVEN, GIVEN_BESIDE) && (is_alone || takes_stand_in(r) || takes_leaf_callback(r));
 }
 
 /*
