@@ -15,8 +15,8 @@ typedef struct reader {
     bool is_within; /* the section */
     bool goes_on;   /* the line before, into this one */
     long number;    /* of the line */
-    STACK_OF(CONF_VALUE)
-    *rows; /* of the section, by name: those that no line was found for so far */
+    /* The rows of the section, by name. A line takes its row out. */
+    STACK_OF(CONF_VALUE) *rows;
     consul_error *err;
 } reader;
 
