@@ -146,7 +146,8 @@ static bool was_short(const char *path, unsigned long error)
     const char *why;
     FILE *file;
 
-    if (!ERR_COMMON_ERROR(error) && ERR_GET_REASON(error) != CONF_R_UNABLE_TO_CREATE_NEW_SECTION)
+    if (ERR_GET_LIB(error) == ERR_LIB_CONF && !ERR_COMMON_ERROR(error)
+        && ERR_GET_REASON(error) != CONF_R_UNABLE_TO_CREATE_NEW_SECTION)
         return false;
     file = consul_file_open(path, &why);
     if (file != NULL)
