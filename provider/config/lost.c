@@ -61,7 +61,7 @@ static bool is_replaced(const search *s, const char *init)
  * Return true for a section of this module that a program comes to. It begins above all sections, with openssl_conf or
  * a name of its own, as nodejs_conf is. Such a section is checked by itself.
  */
-static bool is_loaded(const search *s, const char *section)
+static bool is_reached(const search *s, const char *section)
 {
     STACK_OF(CONF_VALUE) *programs = NCONF_get_section(s->file->conf, "default"), *rows;
     int i, k;
@@ -97,7 +97,8 @@ static int check_row(const CONF_VALUE *row, void *arg)
                                   "");
     return !config_name_makes_a_service(row->name)
            || config_file_value(s->file, s->ours, row->name) != NULL
-           || !config_file_each(s->file, is_no_oid_list, row->section) || is_loaded(s, row->section)
+           || !config_file_each(s->file, is_no_oid_list, row->section)
+           || is_reached(s, row->section)
            || config_file_refuse(s->err, row->section, row->name,
                                  "this is without effect, and belongs into the section ", s->ours);
 }

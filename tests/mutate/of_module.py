@@ -57,7 +57,7 @@ MUTATIONS = [
         ),
     *of("provider/config/lost.c",
         ("a setting may stand in any section", "    return !config_name_makes_a_service(row->name)\n", "    return true\n"),
-        ("another program has no section of ours", " || is_loaded(s, row->section)\n", "\n"),
+        ("another program has no section of ours", " || is_reached(s, row->section)\n", "\n"),
         ("a list of OIDs has settings", "           || !config_file_each(s->file, is_no_oid_list, row->section)", ""),
         ("our module has one name alone", "           || (module != NULL && own != NULL && strcmp(module, own) == 0);", ";"),
         ("our name is that of one module", "    return strcmp(config_file_provider(s->file, row), s->provider) == 0\n           || (", "    return ("),
