@@ -34,6 +34,16 @@ static const loaded_leaf *find_loaded(const char *id, const char *address)
     return leaf;
 }
 
+/* Return the URI with all names, as a later store may have other settings. */
+static consul_uri with_all_names(const consul_store *store, const consul_spiffe_id *id,
+                                 const consul_uri *uri)
+{
+    consul_uri whole = {.kind = CONSUL_URI_LEAF, .scope = consul_store_scope(store, &uri->scope)};
+
+    OPENSSL_strlcpy(whole.service, id->service, sizeof(whole.service));
+    return whole;
+}
+
 static loaded_leaf *make_note(const consul_store *store, const consul_spiffe_id *id,
                               const consul_uri *uri)
 {
@@ -43,10 +53,7 @@ static loaded_leaf *make_note(const consul_store *store, const consul_spiffe_id 
 
     if (note == NULL)
         return NULL;
-    /* The URI gets all names, as a later store may have other settings. */
-    note->uri.kind = CONSUL_URI_LEAF;
-    OPENSSL_strlcpy(note->uri.service, id->service, sizeof(note->uri.service));
-    note->uri.scope = consul_store_scope(store, &uri->scope);
+    note->uri = with_all_names(store, id, uri);
     memcpy(note->id, id->uri, id_size);
     memcpy(note->id + id_size, address, address_size);
     note->address = note->id + id_size;
@@ -69,6 +76,14 @@ void consul_store_note_loaded(const consul_store *store, const consul_leaf *leaf
     }
     consul_unlock();
     OPENSSL_free(note);
+}
+
+void consul_store_complete_pair(const consul_store *store, const consul_uri *uri, bool is_key,
+                                int64_t opened, consul_leaf **leaf)
+{
+    consul_uri whole = with_all_names(store, consul_leaf_id(*leaf), uri);
+
+    consul_pairs_complete(store->pairs, &whole, is_key, opened, leaf);
 }
 
 bool consul_store_has_loaded(const consul_store *store, const X509 *cert, consul_uri *uri)

@@ -35,6 +35,7 @@ consul_store *consul_store_new(consul_settings *settings, OSSL_LIB_CTX *libctx, 
     store->family = consul_family_new();
     consul_family_look(store->family);
     store->visitors = consul_visitors_new();
+    store->pairs = consul_pairs_new();
     if ((store->agent = consul_agent_new_unloaded(settings, err)) == NULL
         || (is_needed_now(settings) && !consul_agent_load(store->agent, err))
         || (store->table = consul_table_new(store->family, err)) == NULL
@@ -62,6 +63,7 @@ void consul_store_unref(consul_store *store)
     consul_family_free(store->family);
     consul_verdicts_free(store->verdicts);
     consul_visitors_free(store->visitors);
+    consul_pairs_free(store->pairs);
     consul_agent_free(store->agent);
     consul_settings_free(store->settings);
     OPENSSL_free(store);

@@ -109,6 +109,13 @@ void consul_store_note_loaded(const consul_store *store, const consul_leaf *leaf
                               const consul_uri *uri);
 
 /*
+ * Note that a program loads the private key or the certificate alone by this URI. `*leaf` is the live leaf. Where this thread
+ * has loaded the other half within the last second, `*leaf` becomes the leaf of that half. `opened` is a moment of consul_now_ms.
+ */
+void consul_store_complete_pair(const consul_store *store, const consul_uri *uri, bool is_key,
+                                int64_t opened, consul_leaf **leaf);
+
+/*
  * Return true for a leaf that this process has loaded by URI, from a store on the same agent.
  * `*uri` becomes its URI, with all names that the settings gave at that time.
  */

@@ -9,6 +9,7 @@
 #include "cache/table.h"
 #include "cache/verdicts.h"
 #include "cache/visitors.h"
+#include "pairs.h"
 #include "store.h"
 #include "watch/watch.h"
 
@@ -24,6 +25,7 @@ struct consul_store {
     consul_watch *watch;
     consul_verdicts *verdicts;
     consul_visitors *visitors; /* NULL without memory */
+    consul_pairs *pairs;       /* NULL without memory */
 };
 
 /* Return the names of `asked`, or the configured ones where it is NULL or has none. */

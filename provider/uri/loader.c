@@ -21,6 +21,9 @@
 typedef struct loader_ctx {
     consul_roots *roots; /* NULL for a leaf, as `leaf` is for roots */
     consul_leaf *leaf;
+    const consul_store *store; /* of the leaf; borrowed from the instance */
+    consul_uri uri;
+    int64_t opened;     /* when it was, by consul_now_ms */
     int expect;         /* OSSL_STORE_INFO_…, or 0 for anything */
     X509_NAME *subject; /* the subject to find, or NULL for any */
     int next;
@@ -34,12 +37,16 @@ static OSSL_FUNC_store_eof_fn loader_eof;
 static OSSL_FUNC_store_close_fn loader_close;
 
 /* Note a leaf that a program has loaded. The program may keep it for ever; the TLS hook knows it again. */
-static int load_leaf(consul_store *store, const consul_uri *uri, consul_leaf **leaf,
-                     consul_error *err)
+static int load_leaf(loader_ctx *loader, consul_store *store, consul_error *err)
 {
-    if (!consul_store_leaf(store, uri->service, &uri->scope, consul_asking_now(), leaf, err))
+    const consul_uri *uri = &loader->uri;
+
+    loader->store = store;
+    loader->opened = consul_now_ms();
+    if (!consul_store_leaf(store, uri->service, &uri->scope, consul_asking_now(), &loader->leaf,
+                           err))
         return 0;
-    consul_store_note_loaded(store, *leaf, uri);
+    consul_store_note_loaded(store, loader->leaf, uri);
     return 1;
 }
 
@@ -48,19 +55,19 @@ static void *loader_open(void *provctx, const char *text)
     prov_instance *prov = provctx;
     loader_ctx *loader = OPENSSL_zalloc(sizeof(*loader));
     consul_error err = {0};
-    consul_uri uri;
     int ok = 0;
 
     if (loader == NULL)
         consul_error_set(&err, CONSUL_R_OUT_OF_MEMORY, "opening it");
     else if (prov->store == NULL)
         err = prov->unusable;
-    else if (!consul_uri_parse(text, &uri, &err))
+    else if (!consul_uri_parse(text, &loader->uri, &err))
         text = NULL; /* the error names it */
-    else if (uri.kind == CONSUL_URI_ROOTS)
-        ok = consul_store_roots(prov->store, &uri.scope, consul_asking_now(), &loader->roots, &err);
+    else if (loader->uri.kind == CONSUL_URI_ROOTS)
+        ok = consul_store_roots(prov->store, &loader->uri.scope, consul_asking_now(),
+                                &loader->roots, &err);
     else
-        ok = load_leaf(prov->store, &uri, &loader->leaf, &err);
+        ok = load_leaf(loader, prov->store, &err);
     if (!ok) {
         prov_error_raise(CONSUL_LOG_WARNING, "uri_refused", &err, text);
         OPENSSL_free(loader);
@@ -80,6 +87,16 @@ static const OSSL_PARAM *loader_settable_ctx_params(void *provctx)
     return params;
 }
 
+/* Take the leaf of the other half, where a half of a leaf is expected. */
+static void complete_pair(loader_ctx *loader)
+{
+    bool is_key = loader->expect == OSSL_STORE_INFO_PKEY;
+
+    if (loader->leaf != NULL && (is_key || loader->expect == OSSL_STORE_INFO_CERT))
+        consul_store_complete_pair(loader->store, &loader->uri, is_key, loader->opened,
+                                   &loader->leaf);
+}
+
 static int loader_set_ctx_params(void *ctx, const OSSL_PARAM params[])
 {
     loader_ctx *loader = ctx;
@@ -88,6 +105,8 @@ static int loader_set_ctx_params(void *ctx, const OSSL_PARAM params[])
     param = OSSL_PARAM_locate_const(params, OSSL_STORE_PARAM_EXPECT);
     if (param != NULL && !OSSL_PARAM_get_int(param, &loader->expect))
         return 0;
+    if (param != NULL)
+        complete_pair(loader);
     param = OSSL_PARAM_locate_const(params, OSSL_STORE_PARAM_SUBJECT);
     if (param != NULL) {
         const unsigned char *der;
