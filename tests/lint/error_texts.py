@@ -17,7 +17,9 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 PAGE = ROOT / "doc" / "troubleshooting.md"
 
 # The arguments with the reason and the text, of each function that takes an error text.
-FUNCTIONS = {"consul_error_set": (1, 2), "prov_peer_refuse": (3, 4), "prov_tls_stop": ("CONSUL_R_NOT_AUTHORIZED", 1)}
+FUNCTIONS = {"consul_error_set": (1, 2), "prov_peer_refuse": (3, 4), "prov_tls_stop": ("CONSUL_R_NOT_AUTHORIZED", 1),
+             "config_file_refuse": ("CONSUL_R_SETTING_INVALID", 3)}
+BEFORE = {"config_file_refuse": "[…] …: "}  # a section and a row; its text may end with a space, and a value behind it
 WITHOUT_ROWS = {"OUT_OF_MEMORY", "INTERNAL"}  # one cause and one cure for all texts of the reason
 NEAR = 0.5  # of a text and its earlier wording
 
@@ -72,8 +74,11 @@ def texts_of(code):
         named = reason if isinstance(reason, str) else "".join(found[reason]).strip()
         named = named.removeprefix("CONSUL_R_") if re.fullmatch(r"CONSUL_R_\w+", named) else None
         for literal in literals(found[text], macros):
+            whole = literal
+            if match[1] in BEFORE:
+                whole = BEFORE[match[1]] + literal + ("…" if literal.endswith(" ") else "")
             if re.search(r"\w", shown(literal)):
-                yield code.count("\n", 0, match.start()) + 1, named, shown(literal)
+                yield code.count("\n", 0, match.start()) + 1, named, shown(whole)
 
 
 def of_sources():
@@ -137,9 +142,11 @@ def update(page):
 def check_itself():
     """Fail where a text would be missed."""
     code = ('#define HOW "; do %d"\nf(err, x);\nconsul_error_set(err, CONSUL_R_URI_INVALID, /* , */ "a \\"%.*s\\" "\n'
-            '"b" HOW, g(1, 2));\nprov_tls_stop(ssl, bad ? "c, d" : "e");\nconsul_error_set(err, why, "%s: %s", x);\n')
+            '"b" HOW, g(1, 2));\nprov_tls_stop(ssl, bad ? "c, d" : "e");\nconsul_error_set(err, why, "%s: %s", x);\n'
+            'config_file_refuse(err, section, name, "in vain, for ", what);\n')
     assert [found[1:] for found in texts_of(code)] == [
-        ("URI_INVALID", 'a "…" b; do …'), ("NOT_AUTHORIZED", "c, d"), ("NOT_AUTHORIZED", "e")]
+        ("URI_INVALID", 'a "…" b; do …'), ("NOT_AUTHORIZED", "c, d"), ("NOT_AUTHORIZED", "e"),
+        ("SETTING_INVALID", "[…] …: in vain, for …")]
 
 
 def main():
