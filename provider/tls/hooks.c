@@ -119,11 +119,23 @@ static int on_new_session(SSL *ssl, int is_forward_secure)
     return !has_late_ticket;
 }
 
-/* Do the work of the security callback where the application has displaced that: set up the last stop. */
+/* Return true where a server without a certificate begins. Its callbacks may displace ours before ours are asked. */
+static bool begins_without_certificate(const SSL *ssl, int where)
+{
+    return where == SSL_CB_HANDSHAKE_START && SSL_is_server(ssl)
+           && SSL_get_certificate(ssl) == NULL;
+}
+
+/*
+ * Do the work of the security callback where the application has displaced that: set up the last stop. Arm a server in time
+ * to forbid resumption.
+ */
 static void on_info(const SSL *ssl, int where, int value)
 {
     if (!prov_tls_is_secured(ssl))
         prov_tls_on_info(ssl, where, value);
+    else if (begins_without_certificate(ssl, where))
+        prov_tls_arm((SSL *)ssl);
 }
 
 /*

@@ -357,6 +357,7 @@ MUTATIONS = [
         ("no callback at the ClientHello", "    SSL_CTX_set_client_hello_cb(ctx, on_client_hello, NULL);\n", "    (void)on_client_hello;\n"),
         ("no callback of messages", "    SSL_CTX_set_msg_callback(ctx, on_message);\n", "    (void)on_message;\n"),
         ("no callback of info", "    SSL_CTX_set_info_callback(ctx, on_info);\n", "    (void)on_info;\n"),
+        ("a server without a certificate is armed late", "    else if (begins_without_certificate(ssl, where))\n        prov_tls_arm((SSL *)ssl);\n", "    else\n        (void)begins_without_certificate;\n"),
         ("the callback of info does nothing", "    if (!prov_tls_is_secured(ssl))\n        prov_tls_on_info", "    if (false)\n        prov_tls_on_info"),
         ("no callback of sessions", "    SSL_CTX_set_not_resumable_session_callback(ctx, on_new_session);\n", "    (void)on_new_session;\n"),
         ("no callback of verification", "    SSL_CTX_set_cert_verify_callback(ctx, prov_verify_peer, NULL);\n", ""),

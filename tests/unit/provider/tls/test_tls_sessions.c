@@ -291,6 +291,56 @@ static void test_sessions_of_a_server_without_a_certificate(void **state)
     }
 }
 
+static int anything_goes(const SSL *ssl, const SSL_CTX *ctx, int op, int bits, int nid, void *other,
+                         void *ex)
+{
+    return 1;
+}
+
+static int displace_security(SSL *ssl, int *alert, void *arg)
+{
+    SSL_set_security_callback(ssl, anything_goes);
+    return SSL_CLIENT_HELLO_SUCCESS;
+}
+
+static void share_ticket_keys(SSL_CTX *from, SSL_CTX *to)
+{
+    unsigned char keys[256];
+    long len = SSL_CTX_get_tlsext_ticket_keys(from, NULL, 0);
+
+    assert_between(len, 1, sizeof(keys));
+    assert_int_equal(SSL_CTX_get_tlsext_ticket_keys(from, keys, len), 1);
+    assert_int_equal(SSL_CTX_set_tlsext_ticket_keys(to, keys, len), 1);
+}
+
+/* An ordinary server has made the ticket. Callbacks are displaced before libssl asks them about anything. */
+static void test_tickets_of_another_server(void **state)
+{
+    const minted *given = &world.web;
+    size_t v;
+
+    for (v = 0; v < 2; v++) {
+        SSL_CTX *other_ctx = tls_ctx(tls_versions[v], &world.site);
+        SSL_CTX *server_ctx = tls_ctx(tls_versions[v], NULL);
+        SSL_SESSION *session;
+        tls_outcome outcome;
+
+        SSL_CTX_set_session_id_context(other_ctx, (const unsigned char *)"app", 3);
+        SSL_CTX_set_session_id_context(server_ctx, (const unsigned char *)"app", 3);
+        share_ticket_keys(other_ctx, server_ctx);
+        SSL_CTX_set_msg_callback(server_ctx, NULL);
+        SSL_CTX_set_client_hello_cb(server_ctx, displace_security, NULL);
+        SSL_CTX_set_cert_cb(server_ctx, give_certificate, &given);
+        outcome = offer(tls_versions[v], other_ctx, NULL, NULL, &session);
+        assert_talked("ordinary", &outcome);
+        outcome = offer(tls_versions[v], server_ctx, session, NULL, NULL);
+        assert_refused("a ticket of an ordinary server", &outcome);
+        SSL_SESSION_free(session);
+        SSL_CTX_free(server_ctx);
+        SSL_CTX_free(other_ctx);
+    }
+}
+
 /* Two connections of one friend are two questions. */
 static void test_each_connection_is_asked_about(void **state)
 {
@@ -427,6 +477,7 @@ int main(void)
         cmocka_unit_test_setup(test_no_session_is_kept, tls_reset),
         cmocka_unit_test_setup(test_sessions_from_before, tls_reset),
         cmocka_unit_test_setup(test_sessions_of_a_server_without_a_certificate, tls_reset),
+        cmocka_unit_test_setup(test_tickets_of_another_server, tls_reset),
         cmocka_unit_test_setup(test_each_connection_is_asked_about, tls_reset),
         cmocka_unit_test_setup(test_client_forgets_sessions, tls_reset),
         cmocka_unit_test_setup(test_early_data, tls_reset),
