@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Misspelt settings in a file that the program has loaded by itself. OpenSSL does not name that file,
- * and hands over a row only by its name. So each name with one slip is asked for.
+ * and hands over a row only by its name. So each name with one slip is asked for, many names at a time.
  */
 #include "config/slips.h"
 
@@ -9,63 +9,94 @@
 
 #include <string.h>
 
-#define NAME_MAX_LEN 32 /* bytes; no setting has a name of that length */
+#include <openssl/params.h>
 
-static const char letters[] = "abcdefghijklmnopqrstuvwxyz_-ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+#define SIZE 32 /* of a name with a slip; all settings are shorter */
 
+static const char letters[] = "abcdefghijklmnopqrstuvwxyz_-";
+
+#define AT_A_PLACE (2 * sizeof(letters) + 2)
+
+/* The names with a slip at one place of a setting's name. */
 typedef struct slips {
-    const prov_core *core;
-    const char *name;
-    char slip[NAME_MAX_LEN + 2];
+    char name[SIZE], longer[SIZE]; /* the setting's, and the same with one more byte at the place */
+    size_t count;
+    char *value; /* of any row; nothing reads it */
+    char slips[AT_A_PLACE][SIZE];
+    OSSL_PARAM params[AT_A_PLACE + 1];
 } slips;
 
-/* Return true if a row is named by the first `head` bytes, `middle`, and the bytes from `tail` on. */
-static bool is_there(slips *s, size_t head, const char *middle, size_t middle_len, size_t tail)
+/* Add a name that has this letter at byte `i`. */
+static char *add(slips *s, const char name[SIZE], size_t i, char letter)
 {
-    size_t rest = strlen(s->name + tail);
+    char *slip = s->slips[s->count];
 
-    memcpy(s->slip, s->name, head);
-    memcpy(s->slip + head, middle, middle_len);
-    memcpy(s->slip + head + middle_len, s->name + tail, rest + 1);
-    return strcmp(s->slip, s->name) != 0 && prov_section_value(s->core, s->slip) != NULL;
+    memcpy(slip, name, SIZE);
+    slip[i] = letter;
+    s->params[s->count++] = (OSSL_PARAM)OSSL_PARAM_DEFN(slip, OSSL_PARAM_UTF8_PTR, &s->value, 0);
+    return slip;
 }
 
-/* Find a slip at byte `i`: left out, swapped with the next, replaced, or with a letter before it. */
-static bool find_at(slips *s, size_t i, size_t len)
+/*
+ * Add the names with a slip at byte `i`. The letter is missing, wrong, a capital or swapped with the next, or another letter
+ * stands before it.
+ */
+static void add_all(slips *s, size_t i)
 {
-    char swapped[2];
+    char own = s->name[i];
     const char *letter;
 
-    if (i + 1 < len) {
-        swapped[0] = s->name[i + 1];
-        swapped[1] = s->name[i];
-        if (is_there(s, i, swapped, 2, i + 2))
-            return true;
-    }
-    if (i < len && is_there(s, i, "", 0, i + 1))
-        return true;
+    s->count = 0;
+    memmove(s->longer + i + 1, s->name + i, SIZE - i - 1);
     for (letter = letters; *letter != '\0'; letter++) {
-        if ((i < len && is_there(s, i, letter, 1, i + 1)) || is_there(s, i, letter, 1, i))
-            return true;
+        add(s, s->longer, i, *letter);
+        if (own != '\0' && own != *letter)
+            add(s, s->name, i, *letter);
     }
-    return false;
+    s->longer[i] = own;
+    if (own != '\0') {
+        if (own >= 'a' && own <= 'z')
+            add(s, s->name, i, (char)(own - 'a' + 'A'));
+        if (s->name[i + 1] != own && s->name[i + 1] != '\0')
+            add(s, s->name, i, s->name[i + 1])[i + 1] = own;
+        memmove(add(s, s->name, i, own) + i, s->name + i + 1, SIZE - i - 1);
+    }
+    s->params[s->count] = OSSL_PARAM_construct_end();
+}
+
+/* Return the name of a row with such a slip, or NULL. The name is not that of another setting. */
+static const char *find(slips *s, const prov_core *core)
+{
+    size_t i;
+
+    if (!core->get_params(core->handle, s->params))
+        return NULL;
+    for (i = 0; i < s->count; i++) {
+        if (OSSL_PARAM_modified(&s->params[i]) && config_name_option(s->slips[i]) == NULL)
+            return s->slips[i];
+    }
+    return NULL;
 }
 
 int prov_config_check_slips(const prov_core *core, bool brief, consul_error *err)
 {
-    slips s = {.core = core};
+    slips s;
     const consul_option *option;
+    const char *slip;
     size_t i, len;
 
     for (option = consul_options; option->name != NULL; option++) {
-        if (brief && !config_name_makes_a_service(option->name))
+        len = strlen(option->name);
+        if ((brief && !config_name_makes_a_service(option->name)) || len + 1 >= SIZE)
             continue;
-        s.name = option->name;
-        len = strlen(s.name);
-        for (i = 0; i <= len && len <= NAME_MAX_LEN; i++) {
-            if (find_at(&s, i, len) && config_name_option(s.slip) == NULL)
+        memset(s.name, 0, SIZE);
+        memcpy(s.name, option->name, len);
+        memcpy(s.longer, s.name, SIZE);
+        for (i = 0; i <= len; i++) {
+            add_all(&s, i);
+            if ((slip = find(&s, core)) != NULL)
                 return consul_error_set(err, CONSUL_R_SETTING_INVALID,
-                                        "%s: there is no such setting; the nearest is %s", s.slip,
+                                        "%s: there is no such setting; the nearest is %s", slip,
                                         s.name);
         }
     }
