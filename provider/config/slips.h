@@ -9,8 +9,8 @@
 #include <stdbool.h>
 
 /*
- * Refuse a section with the name of a setting that has one slip in it. Each slip is a question to the core. So in `brief` only
- * the settings count that decide about TLS.
+ * Refuse a section with the name of a setting that has one slip in it. The core compares each such name with each row. So in
+ * `brief` only the settings count that decide about TLS.
  */
 int prov_config_check_slips(const prov_core *core, bool brief, consul_error *err);
 
