@@ -56,6 +56,7 @@ static int provider_get_params(void *provctx, OSSL_PARAM params[])
     const prov_instance *prov = provctx;
     OSSL_PARAM *status = OSSL_PARAM_locate(params, OSSL_PROV_PARAM_STATUS);
 
+    prov_instances_check();
     return set_text(params, OSSL_PROV_PARAM_NAME, "Consul Connect provider")
            && set_text(params, OSSL_PROV_PARAM_VERSION, CONSUL_PROVIDER_VERSION)
            && set_text(params, OSSL_PROV_PARAM_BUILDINFO, "built with " OPENSSL_VERSION_TEXT)
@@ -160,6 +161,8 @@ static int take_core(prov_core *core, const OSSL_DISPATCH *in, consul_error *err
         return consul_error_set(err, CONSUL_R_INTERNAL, "OpenSSL's core lacks a function");
     if (is_our_libcrypto((void (*)(void))get_libctx)) {
         core->libctx = (OSSL_LIB_CTX *)get_libctx(core->handle);
+        if (core->libctx == NULL) /* CONF_modules_load_file(3), say: this thread's default one */
+            core->libctx = OSSL_LIB_CTX_set0_default(NULL);
         return 1;
     }
     version = prov_section_value(core, OSSL_PROV_PARAM_CORE_VERSION);
@@ -209,7 +212,9 @@ static int check_copies(consul_error *err)
 static void configure(prov_instance *prov)
 {
     int has_crypto = check_copies(&prov->unusable) && prov_crypto_bring(prov, &prov->unusable);
-    consul_settings *settings = has_crypto ? prov_config_read(&prov->core, &prov->unusable) : NULL;
+    consul_settings *settings =
+        has_crypto ? prov_config_read(&prov->core, &prov->names_left, &prov->unusable) : NULL;
+    bool left_again;
 
     if (!open_log(&prov->core, settings, &prov->unusable)) {
         consul_settings_free(settings);
@@ -221,7 +226,7 @@ static void configure(prov_instance *prov)
     /* Connections outlive this library context: what serves them must not be in it. */
     if (prov->core.libctx == OSSL_LIB_CTX_get0_global_default()) {
         prov->tls_store = consul_store_ref(prov->store);
-    } else if ((settings = prov_config_read(&prov->core, &prov->unusable)) == NULL
+    } else if ((settings = prov_config_read(&prov->core, &left_again, &prov->unusable)) == NULL
                || (prov->tls_store = consul_store_new(settings, NULL, &prov->unusable)) == NULL) {
         consul_store_unref(prov->store);
         prov->store = NULL;

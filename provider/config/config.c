@@ -22,7 +22,7 @@ static const char *lookup(const char *name, void *arg)
     return param == NULL || !OSSL_PARAM_modified(param) ? NULL : *(char **)param->data;
 }
 
-consul_settings *prov_config_read(const prov_core *core, consul_error *err)
+consul_settings *prov_config_read(const prov_core *core, bool *names_left, consul_error *err)
 {
     configured config = {0};
     const consul_option *option;
@@ -33,7 +33,7 @@ consul_settings *prov_config_read(const prov_core *core, consul_error *err)
         OSSL_PARAM_END,
     };
     size_t i = 0;
-    bool is_bare, brief;
+    bool is_bare;
 
     for (option = consul_options; option->name != NULL && i < OPTIONS_MAX; option++, i++)
         config.params[i] = OSSL_PARAM_construct_utf8_ptr(option->name, &config.values[i], 0);
@@ -48,11 +48,12 @@ consul_settings *prov_config_read(const prov_core *core, consul_error *err)
     /*
      * The section may be of another file, and a library context of the program's own often has one. OpenSSL's default
      * context mostly has the default file, in each process. A program that loads the provider by itself mostly has no section.
+     * Both are looked at when they are used, as most programs do no TLS.
      */
     is_bare =
         prov_section_value(core, "activate") == NULL && prov_section_value(core, "module") == NULL;
-    brief = is_bare || (*place != '\0' && core->libctx == OSSL_LIB_CTX_get0_global_default());
-    if (!prov_config_check_slips(core, brief, err))
+    *names_left = is_bare || (*place != '\0' && core->libctx == OSSL_LIB_CTX_get0_global_default());
+    if (!*names_left && !prov_config_check_slips(core, false, err))
         return NULL;
     settings = consul_settings_new(lookup, &config, err);
     if (settings == NULL)

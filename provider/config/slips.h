@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Misspelt settings, in whatever file. In provider init. */
+/* Misspelt settings, in whatever file. Any thread. */
 #ifndef PROV_CONFIG_SLIPS_H
 #define PROV_CONFIG_SLIPS_H
 

@@ -11,15 +11,16 @@
 
 #define PROV_DECIDING 3 /* settings that decide what is governed */
 
-/* OpenSSL's provctx. Its fields are set in provider init, but for the atomic one. */
+/* OpenSSL's provctx. Its fields are set in provider init, and by prov_instances_check. */
 typedef struct prov_instance {
     prov_core core;
     consul_store *store;     /* for its URIs, in its own library context */
     consul_store *tls_store; /* for the process's TLS, in the default library context */
     OSSL_PROVIDER *crypto;   /* the provider of algorithms that it has brought, or NULL */
     atomic_bool crypto_sorted;
-    bool crypto_unasked;                 /* by `auto`: no setting names it */
-    const char *deciding[PROV_DECIDING]; /* their values when it was added; borrowed */
+    bool crypto_unasked;           /* by `auto`: no setting names it */
+    char *deciding[PROV_DECIDING]; /* their values when it was added; borrowed */
+    bool names_left;       /* its section has names that nothing has looked at; see instances.h */
     consul_error unusable; /* where both are NULL: what is wrong with its configuration */
 } prov_instance;
 

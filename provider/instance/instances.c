@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "instance/instances.h"
 
+#include "config/slips.h"
 #include "config/upstream.h"
+#include "instance/agreement.h"
 #include "instance/crypto.h"
+#include "report/board.h"
+#include "report/log.h"
 
 #include <pthread.h>
 #include <string.h>
 
-#include <openssl/core_names.h>
-#include <openssl/params.h>
+#include <openssl/crypto.h>
 
 /* Guards `active`; held for a few instructions, never across a call that could block. */
 static pthread_mutex_t active_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -36,17 +39,99 @@ static void unlock_active(void)
     pthread_mutex_unlock(&active_lock);
 }
 
+/* The active instances whose section has names that nothing has looked at. Changed with the lock held. */
+static atomic_uint names_left;
+
+static atomic_bool has_ended; /* OpenSSL is being taken down */
+
+#if OPENSSL_VERSION_MAJOR < 4
+static void note_end(void)
+{
+    atomic_store(&has_ended, true);
+}
+#endif
+
 /* Take the lock over a fork: another thread could hold it, and the child could never take it. */
-static void keep_lock_sane_over_fork(void)
+static void prepare(void)
 {
     pthread_atfork(lock_active, unlock_active, unlock_active);
+#if OPENSSL_VERSION_MAJOR < 4
+    OPENSSL_atexit(note_end); /* 4.0 takes nothing down */
+#endif
 }
 
-void prov_instances_remove(const prov_instance *prov)
+static consul_error was_unusable; /* of the first unusable instance; under the lock */
+
+static void note_unusable(const prov_instance *prov)
+{
+    if (was_unusable.reason == 0) {
+        was_unusable = prov->unusable;
+        consul_error_prefix(&was_unusable, "the provider was unloaded with a fault: ");
+    }
+}
+
+/* Look at the names of an instance, with the lock held. Return 0 if it is unusable from now on. */
+static int look_at_names(prov_instance *prov)
+{
+    if (prov_config_check_slips(&prov->core, true, &prov->unusable))
+        return 1;
+    note_unusable(prov);
+    return 0;
+}
+
+static void forget_names(prov_instance *prov)
+{
+    prov->names_left = false;
+    atomic_fetch_sub_explicit(&names_left, 1, memory_order_release);
+}
+
+/* Look at the names of one instance, which has none left then. Its stores are released without the lock. */
+static void check_one(void)
+{
+    consul_store *store = NULL, *tls_store = NULL;
+    consul_error err = {0};
+    size_t i;
+
+    lock_active();
+    for (i = 0; i < PROV_INSTANCES_MAX && active[i] != NULL && !active[i]->names_left; i++)
+        ;
+    if (i < PROV_INSTANCES_MAX && active[i] != NULL) {
+        if (!look_at_names(active[i])) {
+            err = active[i]->unusable;
+            store = active[i]->store;
+            tls_store = active[i]->tls_store;
+            active[i]->store = NULL;
+            active[i]->tls_store = NULL;
+        }
+        forget_names(active[i]);
+    }
+    unlock_active();
+    consul_store_unref(store);
+    consul_store_unref(tls_store);
+    if (err.reason != 0) {
+        prov_board_refuse(&err);
+        prov_log_error(CONSUL_LOG_ERROR, "configuration_refused", &err,
+                       "all TLS of this process is refused");
+    }
+}
+
+void prov_instances_check(void)
+{
+    while (atomic_load_explicit(&names_left, memory_order_acquire) != 0)
+        check_one();
+}
+
+void prov_instances_remove(prov_instance *prov)
 {
     size_t i;
 
     lock_active();
+    /* Its demands are not known. They hold after the unload, but for a program that ends. */
+    if (prov->names_left) {
+        if (!atomic_load(&has_ended))
+            look_at_names(prov);
+        forget_names(prov);
+    }
     for (i = 0; i < PROV_INSTANCES_MAX && active[i] != prov; i++)
         ;
     if (i
@@ -68,74 +153,9 @@ bool prov_instances_any(void)
     return any;
 }
 
-static const char *provider_name(const prov_instance *prov)
-{
-    char *name = NULL;
-    OSSL_PARAM params[] = {
-        OSSL_PARAM_DEFN(OSSL_PROV_PARAM_CORE_PROV_NAME, OSSL_PARAM_UTF8_PTR, &name, 0),
-        OSSL_PARAM_END,
-    };
-
-    return prov->core.get_params(prov->core.handle, params) && name != NULL ? name : "consul";
-}
-
 static bool has_service(const prov_instance *prov)
 {
     return prov->tls_store != NULL && consul_store_settings(prov->tls_store)->service != NULL;
-}
-
-/* Check that the files of two instances say the same. The environment does not count: it may change. */
-static int check_agreement(const prov_instance *prov, const prov_instance *other, consul_error *err)
-{
-    const consul_option *option;
-
-    for (option = consul_options; option->name != NULL; option++) {
-        const char *value = prov_section_value(&prov->core, option->name);
-        const char *others = prov_section_value(&other->core, option->name);
-        bool shown = option->type != CONSUL_OPTION_SECRET;
-
-        if (value == NULL ? others == NULL : others != NULL && strcmp(value, others) == 0)
-            continue;
-        value = value == NULL ? "(not set)" : shown ? value : "(secret)";
-        others = others == NULL ? "(not set)" : shown ? others : "(another secret)";
-        return consul_error_set(
-            err, CONSUL_R_SETTING_INVALID,
-            "two sections make this process a service, and differ: %s is %.200s "
-            "for the provider \"%s\" and %.200s for \"%s\"; leave one, and give "
-            "what is to be another service a stand-in",
-            option->name, others, provider_name(other), value, provider_name(prov));
-    }
-    return 1;
-}
-
-static const char *const deciding[PROV_DECIDING] = {"service", "inbound", "outbound"};
-
-static void note_deciding(prov_instance *prov)
-{
-    size_t i;
-
-    for (i = 0; i < PROV_DECIDING; i++)
-        prov->deciding[i] = prov_section_value(&prov->core, deciding[i]);
-}
-
-/*
- * Check that no program has set one of these since. From OpenSSL 3.5 on it may do so (OSSL_PROVIDER_add_conf_parameter), and
- * `openssl -provparam` does. The setting would be without effect.
- */
-static int check_deciding(const prov_instance *prov, consul_error *err)
-{
-    size_t i;
-
-    for (i = 0; i < PROV_DECIDING; i++) {
-        const char *value = prov_section_value(&prov->core, deciding[i]), *read = prov->deciding[i];
-
-        if (value != NULL && (read == NULL || strcmp(value, read) != 0))
-            return consul_error_set(err, CONSUL_R_SETTING_INVALID,
-                                    "%s = %.200s was set when the provider \"%s\" was loaded "
-                                    "already, and is without effect; set it in openssl.cnf",
-                                    deciding[i], value, provider_name(prov));
-    }
-    return 1;
 }
 
 /* ---- what outlives an instance ---- */
@@ -144,7 +164,6 @@ static int check_deciding(const prov_instance *prov, consul_error *err)
 static atomic_bool inbound_was_required, outbound_was_required, outbound_was_auto;
 
 static char auto_domains[4][1024]; /* of services with `auto`, each list once; under the lock */
-static consul_error was_unusable;  /* of the first unusable instance; under the lock */
 
 #define AUTO_DOMAINS (sizeof(auto_domains) / sizeof(auto_domains[0]))
 
@@ -169,10 +188,7 @@ static void note_demands(const prov_instance *prov)
     const consul_settings *settings;
 
     if (prov->tls_store == NULL) {
-        if (was_unusable.reason == 0) {
-            was_unusable = prov->unusable;
-            consul_error_prefix(&was_unusable, "the provider was unloaded with a fault: ");
-        }
+        note_unusable(prov);
         return;
     }
     settings = consul_store_settings(prov->tls_store);
@@ -197,12 +213,12 @@ int prov_instances_add(prov_instance *prov)
     size_t i, count;
     int agreed = 1;
 
-    pthread_once(&once, keep_lock_sane_over_fork);
+    pthread_once(&once, prepare);
     lock_active();
     for (count = 0; count < PROV_INSTANCES_MAX && active[count] != NULL; count++)
         ;
     for (i = 0; i < count && agreed && has_service(prov); i++)
-        agreed = !has_service(active[i]) || check_agreement(prov, active[i], &prov->unusable);
+        agreed = !has_service(active[i]) || prov_agreement_check(prov, active[i], &prov->unusable);
     if (!agreed) {
         store = prov->store;
         tls_store = prov->tls_store;
@@ -210,7 +226,9 @@ int prov_instances_add(prov_instance *prov)
         prov->tls_store = NULL;
     }
     note_demands(prov);
-    note_deciding(prov);
+    prov_agreement_note_deciding(prov);
+    prov->names_left = prov->names_left && prov->tls_store != NULL && count < PROV_INSTANCES_MAX;
+    atomic_fetch_add_explicit(&names_left, prov->names_left, memory_order_release);
     if (count < PROV_INSTANCES_MAX)
         active[count] = prov;
     count_generation();
@@ -243,6 +261,7 @@ consul_store *prov_active_store(consul_error *why)
     consul_store *store = NULL;
     const prov_instance *prov;
 
+    prov_instances_check();
     if (!prov_crypto_check(why))
         return NULL;
     lock_active();
@@ -254,7 +273,7 @@ consul_store *prov_active_store(consul_error *why)
     } else if (prov == NULL) {
         consul_error_set(why, CONSUL_R_NOT_ACTIVE,
                          "it was unloaded, and no peer can be authorized without it");
-    } else if (check_deciding(prov, why)) {
+    } else if (prov_agreement_check_deciding(prov, why)) {
         store = consul_store_ref(prov->tls_store);
     }
     unlock_active();

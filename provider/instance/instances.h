@@ -15,8 +15,15 @@
  * several times. Where they differ this one becomes unusable, and all TLS is refused.
  */
 int prov_instances_add(prov_instance *prov);
-void prov_instances_remove(const prov_instance *prov);
+void prov_instances_remove(prov_instance *prov);
 bool prov_instances_any(void); /* is there one now? */
+
+/*
+ * Look for misspelt settings where provider init has left them (names_left), and make such an instance unusable. Before
+ * anything else is asked of an instance. A program that does nothing with the provider does not pay for it. Later
+ * calls read one number.
+ */
+void prov_instances_check(void);
 
 /* Return a number that is another one as soon as an instance has come or gone. It is never 0. */
 unsigned prov_instances_generation(void);

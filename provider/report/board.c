@@ -78,6 +78,15 @@ void prov_board_describe(const consul_settings *settings, const consul_error *re
     pthread_atfork(prov_board_open, NULL, forget_own);
 }
 
+void prov_board_refuse(const consul_error *refusal)
+{
+    prov_board *b = atomic_load_explicit(&board, memory_order_acquire);
+
+    OPENSSL_strlcpy(head.refusal, refusal->text, PROV_BOARD_TEXT);
+    if (b != NULL)
+        OPENSSL_strlcpy(b->head.refusal, refusal->text, PROV_BOARD_TEXT);
+}
+
 void prov_board_open(void)
 {
     int saved = errno;

@@ -83,6 +83,9 @@ typedef struct prov_board {
 /* Note the settings for the board, or a refusal for NULL. A later call changes nothing. */
 void prov_board_describe(const consul_settings *settings, const consul_error *refusal);
 
+/* Show this refusal from now on, which was found later than the description. */
+void prov_board_refuse(const consul_error *refusal);
+
 /*
  * Show this process from now on, as it was described. A later call does nothing. A fork opens the board, too, as children
  * share it, and so does an event of the store. Where the kernel gives no memory, nothing is counted and shown.

@@ -2,7 +2,7 @@
 /* The OSSL_STORE loader for consul: URIs, provider-storemgmt(7). */
 #include "uri/loader.h"
 
-#include "instance/instance.h"
+#include "instance/instances.h"
 #include "report/error_queue.h"
 
 #include <string.h>
@@ -57,6 +57,7 @@ static void *loader_open(void *provctx, const char *text)
     consul_error err = {0};
     int ok = 0;
 
+    prov_instances_check();
     if (loader == NULL)
         consul_error_set(&err, CONSUL_R_OUT_OF_MEMORY, "opening it");
     else if (prov->store == NULL)

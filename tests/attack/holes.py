@@ -62,7 +62,7 @@ HOLES = (
     hole("a row of upstreams that no host meets", "governed=dead-upstream",
          ("provider/config/upstream.c", "    if (is_row(name))\n", "    if (is_row(name) || true)\n")),
     hole("two sections, of which the laxer is first", "governed=two-services",
-         ("provider/instance/instances.c", "!has_service(active[i]) || check_agreement(prov, active[i], &prov->unusable)", "1")),
+         ("provider/instance/instances.c", "!has_service(active[i]) || prov_agreement_check(prov, active[i], &prov->unusable)", "1")),
     hole("an unloaded service governs no more", "governed=unloaded",
          (RULE, "    return lacks_service(e) && prov_was_required(inbound);", "    return false;")),
     # A member of the mesh as any web site, or as any user.

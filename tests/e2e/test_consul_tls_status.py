@@ -268,6 +268,18 @@ def test_refused_settings(programs, agent):
         "process", "refuses all TLS", "servise: there is no such setting", cure="start the program again")
 
 
+@pytest.mark.parametrize("settings, slip", [({}, "servise"), ({"service": "web"}, "outbuond")])
+def test_refused_settings_of_another_file(programs, agent, settings, slip):
+    """Such a process says so with its first SSL_CTX. It has loaded a file of its own before the default file."""
+    config = programs.config(agent, **settings)
+    other = programs.write("other.cnf", f"{config.read_text()}\n{slip} = web\n")
+    script = ("import ctypes, sys; ctypes.CDLL('libcrypto.so.3').OSSL_LIB_CTX_load_config(None, sys.argv[1].encode());"
+              "import ssl; ssl.create_default_context(); print('ready', flush=True); sys.stdin.read()")
+    process = programs.start(Process, ["/usr/bin/python3", "-c", script, other], config, programs.leaks_allowed())
+    process.wait_for("ready")
+    assert f"{slip}: there is no such setting" in board(programs, process)["refusal"]
+
+
 def test_a_lost_agent(programs, own_agent, service):
     """The last answer and the loss are shown, and a peer that is admitted all the same."""
     config = programs.config(own_agent, service=service, on_agent_loss="last-known")
