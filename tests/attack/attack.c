@@ -26,7 +26,9 @@
 
 #define SHOWN_MAX 200 /* failures that differ */
 #define ROWS_AT_ONCE 100
-#define WHOLE 100000 /* rows, by which each exception is needed */
+#define WHOLE 100000              /* rows, by which each exception is needed */
+#define ROWS_OF_AN_EXCEPTION 2000 /* further rows of an exception that these did not need */
+#define LOOKED_AT 20000000        /* rows to find these among */
 
 enum verdict { PASSED, LET_IN, ENDED_WELL, REFUSED, CRASHED, HUNG, DIFFERS };
 
@@ -348,7 +350,38 @@ static void run_teeth(void)
         count_tooth(AXIS_DRIVE, DRIVE_EARLY, goes_early(value / 2, value % 2));
 }
 
-/* Run rows for some minutes, from the number in a file on, which then has that of the next. */
+/* Run further rows of an exception until it is needed. */
+static void look_for_need(const exception *what, uint64_t seed, uint64_t next)
+{
+    uint64_t end = next + LOOKED_AT;
+    long more = ROWS_OF_AN_EXCEPTION;
+    row r;
+
+    for (; next < end && more > 0 && !excuses_was_needed(what); next++) {
+        r = row_of(seed, next);
+        if (!what->applies(&r))
+            continue;
+        run(&r);
+        more--;
+    }
+}
+
+/* Look for a need of each exception. It is wrong without one, and a rare one meets too few rows by chance. */
+static void look_for_needs(uint64_t seed, uint64_t next)
+{
+    const exception *const lists[] = {oracle_ways_in, oracle_refusals}, *one;
+    size_t i;
+
+    for (i = 0; i < 2; i++) {
+        for (one = lists[i]; one->name != NULL; one++)
+            look_for_need(one, seed, next);
+    }
+}
+
+/*
+ * Run rows for some minutes, from the number in a file on, which then has that of the next. A whole run looks for a need of each
+ * exception, too.
+ */
 static void run_minutes(uint64_t seed, long minutes, const char *path)
 {
     time_t end = time(NULL) + minutes * 60;
@@ -367,6 +400,8 @@ static void run_minutes(uint64_t seed, long minutes, const char *path)
         if (file == NULL || fprintf(file, "%llu\n", next) < 0 || fclose(file) != 0)
             abort();
     }
+    if (passed + failed >= WHOLE)
+        look_for_needs(seed, next);
 }
 
 /* Run rows by chance that all have the values of `text`, up to the first failure. */

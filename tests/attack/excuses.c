@@ -33,7 +33,7 @@ void excuses_count(const exception *what, bool any, bool all)
     excuses[i].needed += is_way_in(what) ? any : !all;
 }
 
-static bool was_needed(const exception *what)
+bool excuses_was_needed(const exception *what)
 {
     size_t i = 0;
 
@@ -55,7 +55,7 @@ int excuses_tell(bool is_whole)
                excuses[i].needed, excuses[i].what->page);
     for (i = 0; is_whole && i < 2; i++) {
         for (one = lists[i]; one->name != NULL; one++) {
-            if (was_needed(one))
+            if (excuses_was_needed(one))
                 continue;
             printf("no row needs this exception: %s\n", one->name);
             unneeded++;
