@@ -273,7 +273,7 @@ bool prov_tls_is_secured(const SSL *ssl)
 void prov_tls_expect_leaf(endpoint *e, SSL *ssl)
 {
     if (endpoint_rule(e) == ENDPOINT_LEFT_ALONE && SSL_is_server(ssl) && !SSL_in_before(ssl)
-        && (!endpoint_saw_message(e) || !prov_tls_is_secured(ssl)
+        && (!endpoint_saw_message(e) || !prov_tls_is_secured(ssl) || !endpoint_has_certificates(e)
             || atomic_load_explicit(&may_switch, memory_order_relaxed)))
         prov_tls_watch_end(e, ssl);
 }

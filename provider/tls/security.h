@@ -13,7 +13,7 @@ bool prov_tls_is_secured(const SSL *ssl);
 
 /*
  * Set up the last stop of a server that is left alone so far. It may be given its leaf in a later callback, or switch
- * to an SSL_CTX that has one. A no-op where our callbacks are left that would see the leaf.
+ * to an SSL_CTX that has one. A no-op where it has a certificate, and our callbacks are left that would see the leaf.
  */
 void prov_tls_expect_leaf(endpoint *e, SSL *ssl);
 

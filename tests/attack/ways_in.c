@@ -5,13 +5,6 @@
 
 #define IS(axis, value) ROW_IS(r, axis, value)
 
-/* Return true where three callbacks are displaced inside of the handshake, before the leaf is given. */
-static bool displaces_before_it_is_given(const row *r)
-{
-    return row_displaces_all_but_hello(r) && row_is_displaced(r, AXIS_INFO) && row_is_given_late(r)
-           && (IS(SECURITY, SECURITY_INSIDE) || IS(MESSAGE, MESSAGE_INSIDE));
-}
-
 /* Return true where the SSL's info callback is displaced, and no other callback of ours comes any more. */
 static bool displaces_info_at_the_end(const row *r)
 {
@@ -137,8 +130,6 @@ const exception oracle_ways_in[] = {
      displaces_info_at_the_end},
     {"early data is written to a BIO that the application has put back",
      "SECURITY.md, Out of scope", writes_early_to_its_bio},
-    {"a server displaces callbacks in its handshake before it is given its leaf",
-     "SECURITY.md, Out of scope", displaces_before_it_is_given},
     {"a client displaces security, message and info when it is given its leaf",
      "SECURITY.md, Out of scope", displaces_while_it_is_given},
     {"another certificate takes the leaf's place before the handshake", "SECURITY.md, The promise",

@@ -242,6 +242,7 @@ MUTATIONS = [
          "        if (false)\n"),
         ("a switch to a Connect certificate is not expected",
          "\n            || atomic_load_explicit(&may_switch, memory_order_relaxed)))", "))"),
+        ("a server without a certificate is not expected to get a leaf", " || !endpoint_has_certificates(e)", ""),
         ("wrong settings start a server", "    if (why.reason == 0 || why.reason == CONSUL_R_NOT_ACTIVE)\n        return false;",
          "    if (true)\n        return false;", "test_settings_at_start.py"),
         ("the security callback has no stop", "        refused = prov_tls_stop_unverified(ssl);\n", "        refused = false;\n"),

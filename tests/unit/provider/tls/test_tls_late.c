@@ -154,6 +154,61 @@ static void test_a_key_that_comes_later(void **state)
     }
 }
 
+#define EXTENSION 65000 /* for private use, RFC 8446 */
+
+static int displace_and_parse(SSL *ssl, unsigned int type, unsigned int context,
+                              const unsigned char *in, size_t len, X509 *cert, size_t index,
+                              int *alert, void *arg)
+{
+    hostile_displace_on_ssl(ssl, HOSTILE_SECURITY | HOSTILE_MESSAGE | HOSTILE_NOT_RESUMABLE);
+    return 1;
+}
+
+static int give_web(SSL *ssl, void *arg)
+{
+    return SSL_use_certificate(ssl, world.web.cert) == 1
+           && SSL_use_PrivateKey(ssl, world.web.key) == 1;
+}
+
+static void no_info(const SSL *ssl, int where, int value)
+{
+}
+
+/* The other callbacks go once the ClientHello has been read, and the info callback of the context before. */
+static void test_no_certificate_and_no_callbacks(void **state)
+{
+    const minted *client_certs[] = {NULL, &world.stranger, &world.friend};
+    tls_outcome outcome;
+    SSL_CTX *client_ctx, *server_ctx;
+    SSL *client, *server;
+    size_t i, v;
+
+    for (v = 0; v < 2; v++) {
+        for (i = 0; i < 3; i++) {
+            server_ctx = tls_ctx(tls_versions[v], NULL);
+            client_ctx = tls_ctx_in(elsewhere, tls_versions[v], client_certs[i]);
+            SSL_CTX_set_cert_cb(server_ctx, give_web, NULL);
+            SSL_CTX_set_info_callback(server_ctx, no_info);
+            SSL_CTX_set_verify(server_ctx, SSL_VERIFY_NONE, NULL);
+            assert_int_equal(SSL_CTX_add_custom_ext(server_ctx, EXTENSION, SSL_EXT_CLIENT_HELLO,
+                                                    NULL, NULL, NULL, displace_and_parse, NULL),
+                             1);
+            assert_int_equal(SSL_CTX_add_custom_ext(client_ctx, EXTENSION, SSL_EXT_CLIENT_HELLO,
+                                                    NULL, NULL, NULL, NULL, NULL),
+                             1);
+            tls_pair_with(client_ctx, server_ctx, elsewhere, true, &client, &server);
+            outcome = tls_talk(client, server);
+            if (client_certs[i] == &world.friend)
+                assert_talked("a friend", &outcome);
+            else
+                assert_refused(i == 0 ? "nobody" : "a stranger", &outcome);
+            tls_close(client, server);
+            SSL_CTX_free(client_ctx);
+            SSL_CTX_free(server_ctx);
+        }
+    }
+}
+
 /* ---- stand-ins of servers ---- */
 
 static int keep_it(SSL *ssl, void *arg)
@@ -326,6 +381,8 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_no_certificate_and_no_callbacks,
+                               tls_reset), /* first: no SSL_CTX has a leaf yet */
         cmocka_unit_test_setup(test_a_stand_in_stays_behind, tls_reset),
         cmocka_unit_test_setup(test_a_leaf_that_is_seen, tls_reset),
         cmocka_unit_test_setup(test_a_leaf_that_is_too_late, tls_reset),
