@@ -126,7 +126,10 @@ void prov_instances_remove(prov_instance *prov)
     size_t i;
 
     lock_active();
-    /* Its demands are not known. They hold after the unload, but for a program that ends. */
+    /* A fault makes demands that are not known. They hold after the unload, but for a program that ends. */
+    if (!atomic_load(&has_ended) && prov->tls_store != NULL
+        && !prov_agreement_check_deciding(prov, &prov->unusable))
+        note_unusable(prov);
     if (prov->names_left) {
         if (!atomic_load(&has_ended))
             look_at_names(prov);
@@ -256,6 +259,18 @@ static const prov_instance *governing(void)
     return best;
 }
 
+/* Check that no instance was given a deciding setting since its load, with the lock held. */
+static int check_deciding(consul_error *err)
+{
+    size_t i;
+
+    for (i = 0; i < PROV_INSTANCES_MAX && active[i] != NULL; i++) {
+        if (!prov_agreement_check_deciding(active[i], err))
+            return 0;
+    }
+    return 1;
+}
+
 consul_store *prov_active_store(consul_error *why)
 {
     consul_store *store = NULL;
@@ -273,7 +288,7 @@ consul_store *prov_active_store(consul_error *why)
     } else if (prov == NULL) {
         consul_error_set(why, CONSUL_R_NOT_ACTIVE,
                          "it was unloaded, and no peer can be authorized without it");
-    } else if (prov_agreement_check_deciding(prov, why)) {
+    } else if (check_deciding(why)) {
         store = consul_store_ref(prov->tls_store);
     }
     unlock_active();

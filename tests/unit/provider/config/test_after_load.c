@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Misspelt settings in a file that may be another one than OpenSSL's default file. The provider looks for them before the
- * process uses it, and not at the load. A child has each case, as OpenSSL's default context keeps a provider.
+ * Settings that the load does not show. They are misspelt, in a file that may be another one than OpenSSL's default file. Or they
+ * come after the load. The provider finds them when the process uses it. A child has each case, as OpenSSL's default context
+ * keeps a provider.
  */
 #include "unit.h"
 
@@ -21,21 +22,26 @@
 #include "config_file.h"
 #include "tls.h"
 
-#define WORDS "servcie: there is no such setting; the nearest is service"
-
+static const char *words = "servcie: there is no such setting; the nearest is service";
 static char log_path[160];
 
-/* Load the other file into OpenSSL's default context. Its section has this row more than that of the default file. */
-static void load(const char *row)
+/* Load the other file into OpenSSL's default context. Its section has the second row more than that of the default file. */
+static void load_beside(const char *common, const char *row)
 {
     char text[1024];
 
     snprintf(text, sizeof(text),
-             HEAD "[us]\nmodule = MODULE\nactivate = 1\nlog = %s\nlog_format = json\n", log_path);
+             HEAD "[us]\nmodule = MODULE\nactivate = 1\nlog = %s\nlog_format = json\n%s", log_path,
+             common);
     conf_write(conf_place.path, text);
     strncat(text, row, sizeof(text) - strlen(text) - 1);
     conf_write(conf_place.included, text);
     assert_int_equal(OSSL_LIB_CTX_load_config(NULL, conf_place.included), 1);
+}
+
+static void load(const char *row)
+{
+    load_beside("", row);
 }
 
 /* Count the lines about refused settings in the log. */
@@ -49,7 +55,7 @@ static int logged(void)
         return 0;
     while (fgets(line, sizeof(line), file) != NULL) {
         if (strstr(line, "configuration_refused") != NULL) {
-            assert_non_null(strstr(line, WORDS));
+            assert_non_null(strstr(line, words));
             count++;
         }
     }
@@ -68,7 +74,7 @@ static void assert_refuses(void)
     ERR_clear_error();
     assert_int_not_equal(SSL_CTX_use_certificate(ctx, site.cert), 1);
     tls_take_errors(errors, sizeof(errors));
-    assert_contains(errors, WORDS);
+    assert_contains(errors, words);
     SSL_CTX_free(ctx);
     minted_free(&site);
 }
@@ -97,13 +103,21 @@ static void by_tls(void)
     assert_refuses();
 }
 
+static void of_a_service(void)
+{
+    words = "outbuond: there is no such setting; the nearest is outbound";
+    load_beside("address = 127.0.0.1:1\nservice = web\n", "outbuond = require\n");
+    assert_int_equal(logged(), 0);
+    assert_refuses();
+}
+
 static void by_a_uri(void)
 {
     char errors[4096];
 
     load("servcie = web\n");
     conf_collect(NULL, "consul://roots", errors, sizeof(errors));
-    assert_contains(errors, WORDS);
+    assert_contains(errors, words);
     assert_int_equal(logged(), 1);
     assert_refuses();
 }
@@ -138,7 +152,17 @@ static void without_a_slip(void)
     assert_int_equal(logged(), 0);
 }
 
-/* Load a section that has no row `activate` into a library context, as a program does by itself. */
+#define SECTION "openssl_conf = a\n[a]\nproviders = b\n[b]\nconsul = c\n[c]\nlog = off\n"
+
+static void write_section(const char *rows)
+{
+    char text[256];
+
+    snprintf(text, sizeof(text), SECTION "%s", rows);
+    conf_write(conf_place.included, text);
+}
+
+/* Load the provider into a library context, as a program does by itself. */
 static OSSL_PROVIDER *load_by_program(OSSL_LIB_CTX *libctx)
 {
     char folder[1024];
@@ -146,19 +170,24 @@ static OSSL_PROVIDER *load_by_program(OSSL_LIB_CTX *libctx)
 
     snprintf(folder, sizeof(folder), "%.*s", (int)(strrchr(module_path(), '/') - module_path()),
              module_path());
-    conf_write(conf_place.included, "openssl_conf = a\n[a]\nproviders = b\n[b]\nconsul = c\n[c]\n"
-                                    "log = off\nservcie = web\n");
-    assert_int_equal(OSSL_LIB_CTX_load_config(libctx, conf_place.included), 1);
     assert_int_equal(OSSL_PROVIDER_set_default_search_path(libctx, folder), 1);
     provider = OSSL_PROVIDER_load(libctx, "consul");
     assert_non_null(provider);
     return provider;
 }
 
+/* Load it likewise, with a section that has no row `activate`. */
+static OSSL_PROVIDER *load_with_section(OSSL_LIB_CTX *libctx)
+{
+    write_section("servcie = web\n");
+    assert_int_equal(OSSL_LIB_CTX_load_config(libctx, conf_place.included), 1);
+    return load_by_program(libctx);
+}
+
 static void load_and_unload(bool is_used)
 {
     OSSL_LIB_CTX *libctx = OSSL_LIB_CTX_new();
-    OSSL_PROVIDER *provider = load_by_program(libctx);
+    OSSL_PROVIDER *provider = load_with_section(libctx);
 
     if (is_used)
         assert_refuses();
@@ -177,11 +206,37 @@ static void by_tls_and_unloaded(void)
     load_and_unload(true);
 }
 
+static void by_a_section_after_the_load(void)
+{
+    OSSL_LIB_CTX *libctx = OSSL_LIB_CTX_new();
+
+    load("");
+    load_by_program(libctx);
+    assert_talks();
+    words = "inbound = require was set when the provider \"consul\" was loaded already";
+    write_section("activate = 1\ninbound = require\n");
+    assert_int_equal(OSSL_LIB_CTX_load_config(libctx, conf_place.included), 1);
+    assert_refuses();
+}
+
+static void by_the_unload_after_a_section(void)
+{
+    OSSL_LIB_CTX *libctx = OSSL_LIB_CTX_new();
+    OSSL_PROVIDER *provider = load_by_program(libctx);
+
+    words = "inbound = require was set when the provider \"consul\" was loaded already";
+    write_section("activate = 1\ninbound = require\n");
+    assert_int_equal(OSSL_LIB_CTX_load_config(libctx, conf_place.included), 1);
+    assert_int_equal(OSSL_PROVIDER_unload(provider), 1);
+    OSSL_LIB_CTX_free(libctx);
+    assert_refuses();
+}
+
 static void after_tls(void)
 {
     load("");
     assert_talks();
-    load_by_program(OSSL_LIB_CTX_new());
+    load_with_section(OSSL_LIB_CTX_new());
     assert_refuses();
 }
 
@@ -190,15 +245,18 @@ static const struct {
     void (*run)(void);
 } cases[] = {
     {"TLS", by_tls},
+    {"a service", of_a_service},
     {"a URI", by_a_uri},
     {"the status", by_its_status},
     {"no slip", without_a_slip},
     {"the unload", by_the_unload},
     {"TLS, and unloaded", by_tls_and_unloaded},
+    {"a section after the load", by_a_section_after_the_load},
+    {"the unload, and a section after the load", by_the_unload_after_a_section},
     {"a load after TLS", after_tls},
 };
 
-static void test_names_left(void **state)
+static void test_after_load(void **state)
 {
     size_t i;
     int status;
@@ -229,7 +287,7 @@ static int set_up(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_names_left)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_after_load)};
 
     /* The process's own configuration has no part here. */
     setenv("OPENSSL_CONF", "/dev/null", 1);
