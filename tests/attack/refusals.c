@@ -65,7 +65,7 @@ static bool takes_stand_in(const row *r)
 
 /*
  * Return true where the session callback is the first to put the leaf in its place. libssl has chosen the certificate
- * beside the leaf by then.
+ * beside the leaf by then. So it has where the certificate callback adds a stand-in.
  */
 static bool is_found_with_another(const row *r)
 {
@@ -77,6 +77,8 @@ static bool is_found_with_another(const row *r)
         return false;
     if (IS(GIVEN, GIVEN_WITH_OTHER))
         return takes_stand_in(r);
+    if (IS(GIVEN, GIVEN_IN_CERT_CB) && IS(TAKE, TAKE_OTHER_BESIDE) && !IS(PLACE, AT_NO_PLACE))
+        return IS(GOVERNED, BY_STAND_IN);
     return IS(GIVEN, GIVEN_BESIDE) && (is_alone || takes_stand_in(r) || takes_leaf_callback(r));
 }
 
