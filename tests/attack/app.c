@@ -354,8 +354,7 @@ void app_ask_for_name(SSL *ssl)
         CALL(SSL_set_tlsext_host_name(ssl, name));
 }
 
-/* Return true where the certificate is given to the SSL, also for want of the callback in this role. */
-static bool is_given_on_ssl(const row *r)
+bool app_is_given_on_ssl(const row *r)
 {
     enum given given = r->value[AXIS_GIVEN];
 
@@ -397,7 +396,7 @@ void app_make_ssl(SSL_CTX *ctx)
         CALL(SSL_set_accept_state(app.ssl));
     }
     app_displace_on_ssl(app.ssl);
-    if (is_given_on_ssl(&app.r) && app.own.cert != NULL)
+    if (app_is_given_on_ssl(&app.r) && app.own.cert != NULL)
         app_give(app.ssl);
     if (ROW_IS(&app.r, LIFE, LIFE_ASYNC))
         CALL(SSL_set_mode(app.ssl, SSL_MODE_ASYNC));

@@ -50,6 +50,9 @@ void app_enter(void);
 void app_make(const row *r);
 void app_free(void);
 
+/* Return true where the certificate is given to the SSL, also for want of the callback in this role. */
+bool app_is_given_on_ssl(const row *r);
+
 /* Make its SSL of a context, with all that the row does to an SSL. */
 void app_make_ssl(SSL_CTX *ctx);
 

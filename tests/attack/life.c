@@ -121,7 +121,7 @@ static talk_outcome live_again_as_connect(const row *r)
     close_both(peer);
     free_peer(peer);
     prepare_again(r);
-    if (ROW_IS(r, GIVEN, GIVEN_ON_SSL) && app.own.cert != NULL)
+    if (app_is_given_on_ssl(r) && app.own.cert != NULL)
         app_give(app.ssl);
     else
         app_switch();
