@@ -60,7 +60,7 @@ static int provider_get_params(void *provctx, OSSL_PARAM params[])
     return set_text(params, OSSL_PROV_PARAM_NAME, "Consul Connect provider")
            && set_text(params, OSSL_PROV_PARAM_VERSION, CONSUL_PROVIDER_VERSION)
            && set_text(params, OSSL_PROV_PARAM_BUILDINFO, "built with " OPENSSL_VERSION_TEXT)
-           && (status == NULL || OSSL_PARAM_set_int(status, prov->store != NULL));
+           && (status == NULL || OSSL_PARAM_set_int(status, prov_instance_is_usable(prov)));
 }
 
 static const OSSL_ALGORITHM *provider_query_operation(void *provctx, int operation, int *no_cache)
@@ -262,9 +262,9 @@ int OSSL_provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in,
                         &prov->unusable);
     if (prov->store == NULL || consul_store_settings(prov->store)->service != NULL)
         prov_board_open(); /* others do not pay for it before their first SSL_CTX */
-    fits = prov_instances_add(prov);
-    if (prov->store == NULL)
-        prov_log_error(CONSUL_LOG_ERROR, "configuration_refused", &prov->unusable,
+    fits = prov_instances_add(prov, &err);
+    if (err.reason != 0)
+        prov_log_error(CONSUL_LOG_ERROR, "configuration_refused", &err,
                        "all TLS of this process is refused");
     if (!fits) {
         consul_error_set(&err, CONSUL_R_INTERNAL, "loaded more than %d times", PROV_INSTANCES_MAX);

@@ -12,7 +12,7 @@ int prov_agreement_check(const prov_instance *prov, const prov_instance *other, 
 void prov_agreement_note_deciding(prov_instance *prov);
 
 /*
- * Check that no program has set one of these since. It may load a file with a section of a provider that is loaded already. From
+ * Check that no program has set one of these since. It may load a file with a section of a provider that it has loaded by itself. From
  * OpenSSL 3.5 on there is OSSL_PROVIDER_add_conf_parameter, as of `openssl -provparam`. The setting would be without effect.
  */
 int prov_agreement_check_deciding(const prov_instance *prov, consul_error *err);

@@ -21,7 +21,13 @@ typedef struct prov_instance {
     bool crypto_unasked;           /* by `auto`: no setting names it */
     char *deciding[PROV_DECIDING]; /* their values when it was added; borrowed */
     bool names_left;       /* its section has names that nothing has looked at; see instances.h */
-    consul_error unusable; /* where both are NULL: what is wrong with its configuration */
+    consul_error unusable; /* the fault of its configuration, or a reason of 0 */
 } prov_instance;
+
+/* Return true if an instance serves URIs. After prov_instances_check (instances.h). */
+static inline bool prov_instance_is_usable(const prov_instance *prov)
+{
+    return prov->store != NULL && prov->unusable.reason == 0;
+}
 
 #endif

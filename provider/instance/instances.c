@@ -43,6 +43,7 @@ static void unlock_active(void)
 static atomic_uint names_left;
 
 static atomic_bool has_ended; /* OpenSSL is being taken down */
+static atomic_bool is_used;   /* a store was asked for, for TLS */
 
 #if OPENSSL_VERSION_MAJOR < 4
 static void note_end(void)
@@ -62,10 +63,10 @@ static void prepare(void)
 
 static consul_error was_unusable; /* of the first unusable instance; under the lock */
 
-static void note_unusable(const prov_instance *prov)
+static void note_unusable(const consul_error *fault)
 {
     if (was_unusable.reason == 0) {
-        was_unusable = prov->unusable;
+        was_unusable = *fault;
         consul_error_prefix(&was_unusable, "the provider was unloaded with a fault: ");
     }
 }
@@ -75,7 +76,7 @@ static int look_at_names(prov_instance *prov)
 {
     if (prov_config_check_slips(&prov->core, true, &prov->unusable))
         return 1;
-    note_unusable(prov);
+    note_unusable(&prov->unusable);
     return 0;
 }
 
@@ -85,10 +86,13 @@ static void forget_names(prov_instance *prov)
     atomic_fetch_sub_explicit(&names_left, 1, memory_order_release);
 }
 
-/* Look at the names of one instance, which has none left then. Its stores are released without the lock. */
+/*
+ * Look at the names of one instance, which has none left then. Its store for TLS is released without the lock. The other one
+ * goes with the instance, as it is of the instance's library context.
+ */
 static void check_one(void)
 {
-    consul_store *store = NULL, *tls_store = NULL;
+    consul_store *store = NULL;
     consul_error err = {0};
     size_t i;
 
@@ -98,16 +102,13 @@ static void check_one(void)
     if (i < PROV_INSTANCES_MAX && active[i] != NULL) {
         if (!look_at_names(active[i])) {
             err = active[i]->unusable;
-            store = active[i]->store;
-            tls_store = active[i]->tls_store;
-            active[i]->store = NULL;
+            store = active[i]->tls_store;
             active[i]->tls_store = NULL;
         }
         forget_names(active[i]);
     }
     unlock_active();
     consul_store_unref(store);
-    consul_store_unref(tls_store);
     if (err.reason != 0) {
         prov_board_refuse(&err);
         prov_log_error(CONSUL_LOG_ERROR, "configuration_refused", &err,
@@ -123,15 +124,15 @@ void prov_instances_check(void)
 
 void prov_instances_remove(prov_instance *prov)
 {
+    bool counts = !atomic_load(&has_ended) || atomic_load(&is_used);
     size_t i;
 
     lock_active();
-    /* A fault makes demands that are not known. They hold after the unload, but for a program that ends. */
-    if (!atomic_load(&has_ended) && prov->tls_store != NULL
-        && !prov_agreement_check_deciding(prov, &prov->unusable))
-        note_unusable(prov);
+    /* A fault makes demands that are not known. They hold after the unload, but for a program that ends without TLS. */
+    if (counts && prov->tls_store != NULL && !prov_agreement_check_deciding(prov, &prov->unusable))
+        note_unusable(&prov->unusable);
     if (prov->names_left) {
-        if (!atomic_load(&has_ended))
+        if (counts)
             look_at_names(prov);
         forget_names(prov);
     }
@@ -191,7 +192,7 @@ static void note_demands(const prov_instance *prov)
     const consul_settings *settings;
 
     if (prov->tls_store == NULL) {
-        note_unusable(prov);
+        note_unusable(&prov->unusable);
         return;
     }
     settings = consul_store_settings(prov->tls_store);
@@ -209,7 +210,7 @@ static void note_demands(const prov_instance *prov)
  * Several instances with a service are one that was loaded several times, into library contexts say.
  * Where they differ, one of them would be without effect; so this one is unusable, and all TLS refused.
  */
-int prov_instances_add(prov_instance *prov)
+int prov_instances_add(prov_instance *prov, consul_error *fault)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     consul_store *store = NULL, *tls_store = NULL;
@@ -230,10 +231,15 @@ int prov_instances_add(prov_instance *prov)
     }
     note_demands(prov);
     prov_agreement_note_deciding(prov);
-    prov->names_left = prov->names_left && prov->tls_store != NULL && count < PROV_INSTANCES_MAX;
+    prov->names_left = prov->names_left && prov->tls_store != NULL;
+    if (prov->names_left && count == PROV_INSTANCES_MAX) {
+        look_at_names(prov); /* it does not get in, and nothing looks again */
+        prov->names_left = false;
+    }
     atomic_fetch_add_explicit(&names_left, prov->names_left, memory_order_release);
     if (count < PROV_INSTANCES_MAX)
         active[count] = prov;
+    *fault = prov->unusable;
     count_generation();
     unlock_active();
     consul_store_unref(store);
@@ -259,7 +265,10 @@ static const prov_instance *governing(void)
     return best;
 }
 
-/* Check that no instance was given a deciding setting since its load, with the lock held. */
+/*
+ * Check that no instance was given a deciding setting since its load, with the lock held. OpenSSL has no lock for such
+ * settings: a program that sets one beside other threads' handshakes may crash.
+ */
 static int check_deciding(consul_error *err)
 {
     size_t i;
@@ -276,6 +285,8 @@ consul_store *prov_active_store(consul_error *why)
     consul_store *store = NULL;
     const prov_instance *prov;
 
+    if (!atomic_load_explicit(&is_used, memory_order_relaxed))
+        atomic_store(&is_used, true);
     prov_instances_check();
     if (!prov_crypto_check(why))
         return NULL;

@@ -12,9 +12,10 @@
 
 /*
  * Add an instance; 0 where there are too many. Several instances with a service are one that was loaded
- * several times. Where they differ this one becomes unusable, and all TLS is refused.
+ * several times. Where they differ this one becomes unusable, and all TLS is refused. `fault` is the fault of
+ * an unusable one. Other threads may make the instance unusable after this call.
  */
-int prov_instances_add(prov_instance *prov);
+int prov_instances_add(prov_instance *prov, consul_error *fault);
 void prov_instances_remove(prov_instance *prov);
 bool prov_instances_any(void); /* is there one now? */
 

@@ -19,6 +19,7 @@
 
 static prov_board_head head;
 static _Atomic(prov_board *) board; /* NULL while nothing is shown */
+static _Atomic int32_t opener;      /* the process that has made it */
 static atomic_flag is_described = ATOMIC_FLAG_INIT, is_tried = ATOMIC_FLAG_INIT;
 
 static _Atomic(prov_board_process *) own; /* the place of this process, or NULL; it may be lost */
@@ -83,7 +84,7 @@ void prov_board_refuse(const consul_error *refusal)
     prov_board *b = atomic_load_explicit(&board, memory_order_acquire);
 
     OPENSSL_strlcpy(head.refusal, refusal->text, PROV_BOARD_TEXT);
-    if (b != NULL)
+    if (b != NULL && atomic_load(&opener) == (int32_t)getpid())
         OPENSSL_strlcpy(b->head.refusal, refusal->text, PROV_BOARD_TEXT);
 }
 
@@ -96,6 +97,7 @@ void prov_board_open(void)
         return;
     if ((b = map_board()) != NULL) {
         b->head = head;
+        atomic_store(&opener, (int32_t)getpid());
         b->magic = PROV_BOARD_MAGIC;
         atomic_store_explicit(&board, b, memory_order_release);
     }

@@ -83,7 +83,7 @@ typedef struct prov_board {
 /* Note the settings for the board, or a refusal for NULL. A later call changes nothing. */
 void prov_board_describe(const consul_settings *settings, const consul_error *refusal);
 
-/* Show this refusal from now on, which was found later than the description. */
+/* Show this refusal from now on, which was found later than the description. A fork's own one does not count for its family. */
 void prov_board_refuse(const consul_error *refusal);
 
 /*

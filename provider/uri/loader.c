@@ -60,7 +60,7 @@ static void *loader_open(void *provctx, const char *text)
     prov_instances_check();
     if (loader == NULL)
         consul_error_set(&err, CONSUL_R_OUT_OF_MEMORY, "opening it");
-    else if (prov->store == NULL)
+    else if (!prov_instance_is_usable(prov))
         err = prov->unusable;
     else if (!consul_uri_parse(text, &loader->uri, &err))
         text = NULL; /* the error names it */

@@ -20,6 +20,7 @@
 
 #include "conf_case.h"
 #include "config_file.h"
+#include "instance/instances.h"
 #include "tls.h"
 
 static const char *words = "servcie: there is no such setting; the nearest is service";
@@ -162,16 +163,21 @@ static void write_section(const char *rows)
     conf_write(conf_place.included, text);
 }
 
-/* Load the provider into a library context, as a program does by itself. */
-static OSSL_PROVIDER *load_by_program(OSSL_LIB_CTX *libctx)
+/* Load the provider into a library context, as a program does by itself. NULL where there are too many. */
+static OSSL_PROVIDER *try_to_load(OSSL_LIB_CTX *libctx)
 {
     char folder[1024];
-    OSSL_PROVIDER *provider;
 
     snprintf(folder, sizeof(folder), "%.*s", (int)(strrchr(module_path(), '/') - module_path()),
              module_path());
     assert_int_equal(OSSL_PROVIDER_set_default_search_path(libctx, folder), 1);
-    provider = OSSL_PROVIDER_load(libctx, "consul");
+    return OSSL_PROVIDER_load(libctx, "consul");
+}
+
+static OSSL_PROVIDER *load_by_program(OSSL_LIB_CTX *libctx)
+{
+    OSSL_PROVIDER *provider = try_to_load(libctx);
+
     assert_non_null(provider);
     return provider;
 }
@@ -204,6 +210,31 @@ static void by_the_unload(void)
 static void by_tls_and_unloaded(void)
 {
     load_and_unload(true);
+}
+
+static void of_one_too_many(void)
+{
+    OSSL_LIB_CTX *libctx = OSSL_LIB_CTX_new();
+    int i;
+
+    for (i = 0; i < PROV_INSTANCES_MAX; i++)
+        load_by_program(OSSL_LIB_CTX_new());
+    write_section("servcie = web\n");
+    assert_int_equal(OSSL_LIB_CTX_load_config(libctx, conf_place.included), 1);
+    assert_null(try_to_load(libctx));
+    assert_refuses();
+}
+
+/*
+ * Pin what OpenSSL does with a section of a provider that a file has activated already in this library context. It passes over
+ * the section, and does not tell the provider (doc/settings.md).
+ */
+static void by_a_second_file(void)
+{
+    load("");
+    write_section("activate = 1\nservice = web\n");
+    assert_int_equal(OSSL_LIB_CTX_load_config(NULL, conf_place.included), 1);
+    assert_talks();
 }
 
 static void by_a_section_after_the_load(void)
@@ -251,6 +282,8 @@ static const struct {
     {"no slip", without_a_slip},
     {"the unload", by_the_unload},
     {"TLS, and unloaded", by_tls_and_unloaded},
+    {"one too many", of_one_too_many},
+    {"a second file", by_a_second_file},
     {"a section after the load", by_a_section_after_the_load},
     {"the unload, and a section after the load", by_the_unload_after_a_section},
     {"a load after TLS", after_tls},
