@@ -69,6 +69,10 @@ static bool is_ordinary_in_time(const row *r)
     if (place == AT_CERT_CB && IS(GIVEN, GIVEN_BY_SWITCH) && IS(TAKE, TAKE_CERTIFICATE)
         && (IS(SECURITY, SECURITY_ON_CTX) || IS(PROTOCOL, TLS_1_1)))
         return true;
+    /* Neither does libssl ask our security callback there after the server name callback, where it is displaced. */
+    if (place == AT_CERT_CB && IS(GIVEN, GIVEN_BY_NAME) && IS(TAKE, TAKE_CERTIFICATE)
+        && (IS(SECURITY, SECURITY_ON_CTX) || IS(SECURITY, SECURITY_ON_SSL)))
+        return true;
     if (unasked[place] && IS(GIVEN, GIVEN_ON_REQUEST) && !row_is_server(r))
         return true;
     /* The callback that gives the leaf takes it back at once. */
