@@ -127,12 +127,26 @@ static bool begins_without_certificate(const SSL *ssl, int where)
 }
 
 /*
+ * Return true where the server of a service resumes a session. It may have switched to its leaf's context after the session
+ * was found. With TLS 1.2 nothing else of ours is asked then. The context brings our security callback back, too.
+ */
+static bool resumes_as_a_service(SSL *ssl, int where)
+{
+    endpoint *e;
+
+    if ((where & SSL_CB_LOOP) == 0 || !SSL_is_server(ssl) || !SSL_session_reused(ssl))
+        return false;
+    e = prov_tls_arm(ssl);
+    return e == NULL || prov_tls_is_governed(e);
+}
+
+/*
  * Do the work of the security callback where the application has displaced that: set up the last stop. Arm a server in time
  * to forbid resumption.
  */
 static void on_info(const SSL *ssl, int where, int value)
 {
-    if (!prov_tls_is_secured(ssl))
+    if (!prov_tls_is_secured(ssl) || resumes_as_a_service((SSL *)ssl, where))
         prov_tls_on_info(ssl, where, value);
     else if (begins_without_certificate(ssl, where))
         prov_tls_arm((SSL *)ssl);

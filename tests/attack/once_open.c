@@ -45,4 +45,6 @@ const char *const once_open[] = {
     "security=inside take=other-beside place=own-chain peer=other-only",
     "given=beside message=removed take=other-leaf place=alpn peer=web-only prefers=rsa",
     "governed=nothing security=ssl take=other-shared place=extension-added life=resumed",
+    "given=switch security=inside message=removed place=client-hello life=cache peer=odd-id",
+    "given=switch security=inside message=removed place=client-hello life=ticket-keys peer=odd-id",
     NULL};

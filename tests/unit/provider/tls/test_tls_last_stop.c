@@ -397,40 +397,58 @@ static int displace_message(SSL *ssl, const unsigned char **out, unsigned char *
     return SSL_TLSEXT_ERR_NOACK;
 }
 
-/* The security and client hello callbacks have come before the switch. Nothing but the end is left after it. */
+static int displace_in_client_hello(SSL *ssl, int *alert, void *arg)
+{
+    hostile_displace_on_ssl(ssl, HOSTILE_SECURITY);
+    return SSL_CLIENT_HELLO_SUCCESS;
+}
+
+static void resume_before_a_switch(int version, SSL_client_hello_cb_fn on_client_hello)
+{
+    SSL_CTX *server_ctx = tls_ctx(version, &world.site),
+            *connect_ctx = tls_ctx(version, &world.web), *client_ctx = tls_ctx(version, NULL);
+    SSL_SESSION *session;
+    SSL *client, *server;
+    tls_outcome outcome;
+
+    SSL_CTX_set_session_cache_mode(client_ctx, SSL_SESS_CACHE_CLIENT);
+    tls_pair(client_ctx, server_ctx, &client, &server);
+    outcome = tls_talk(client, server);
+    assert_talked("ordinary", &outcome);
+    session = SSL_get1_session(client);
+    tls_close(client, server);
+    SSL_CTX_set_tlsext_servername_callback(server_ctx, switch_ctx);
+    SSL_CTX_set_tlsext_servername_arg(server_ctx, connect_ctx);
+    if (on_client_hello != NULL) {
+        hostile_displace(server_ctx, HOSTILE_MESSAGE);
+        SSL_CTX_set_client_hello_cb(server_ctx, on_client_hello, NULL);
+    }
+    SSL_CTX_set_alpn_select_cb(server_ctx, displace_message, NULL);
+    SSL_CTX_set_alpn_select_cb(connect_ctx, displace_message, NULL);
+    SSL_CTX_set_alpn_protos(client_ctx, (const unsigned char *)"\002h2", 3);
+    tls_pair(client_ctx, server_ctx, &client, &server);
+    SSL_set_tlsext_host_name(client, "somewhere.example");
+    assert_true(SSL_set_session(client, session));
+    outcome = tls_talk(client, server);
+    assert_refused("resumed, and switched", &outcome);
+    tls_close(client, server);
+    SSL_SESSION_free(session);
+    SSL_CTX_free(server_ctx);
+    SSL_CTX_free(connect_ctx);
+    SSL_CTX_free(client_ctx);
+}
+
+/*
+ * The security and client hello callbacks have come before the switch, or are displaced by then. Nothing but the steps and the
+ * end are left after it.
+ */
 static void test_resumed_before_a_switch(void **state)
 {
     size_t v;
 
     for (v = 0; v < 2; v++) {
-        SSL_CTX *server_ctx = tls_ctx(tls_versions[v], &world.site),
-                *connect_ctx = tls_ctx(tls_versions[v], &world.web),
-                *client_ctx = tls_ctx(tls_versions[v], NULL);
-        SSL_SESSION *session;
-        SSL *client, *server;
-        tls_outcome outcome;
-
-        SSL_CTX_set_session_cache_mode(client_ctx, SSL_SESS_CACHE_CLIENT);
-        tls_pair(client_ctx, server_ctx, &client, &server);
-        outcome = tls_talk(client, server);
-        assert_talked("ordinary", &outcome);
-        session = SSL_get1_session(client);
-        tls_close(client, server);
-        SSL_CTX_set_tlsext_servername_callback(server_ctx, switch_ctx);
-        SSL_CTX_set_tlsext_servername_arg(server_ctx, connect_ctx);
-        SSL_CTX_set_alpn_select_cb(server_ctx, displace_message, NULL);
-        SSL_CTX_set_alpn_select_cb(connect_ctx, displace_message, NULL);
-        SSL_CTX_set_alpn_protos(client_ctx, (const unsigned char *)"\002h2", 3);
-        tls_pair(client_ctx, server_ctx, &client, &server);
-        SSL_set_tlsext_host_name(client, "somewhere.example");
-        assert_true(SSL_set_session(client, session));
-        outcome = tls_talk(client, server);
-        assert_refused("resumed, and switched", &outcome);
-        tls_close(client, server);
-        SSL_SESSION_free(session);
-        SSL_CTX_free(server_ctx);
-        SSL_CTX_free(connect_ctx);
-        SSL_CTX_free(client_ctx);
+        resume_before_a_switch(tls_versions[v], NULL);
+        resume_before_a_switch(tls_versions[v], displace_in_client_hello);
     }
 }
 
