@@ -257,7 +257,7 @@ static int check_providers(const CONF_VALUE *init, void *arg)
     for (i = 0; i < sk_CONF_VALUE_num(rows); i++) {
         const CONF_VALUE *row = sk_CONF_VALUE_value(rows, i);
 
-        if (config_name_makes_a_service(row->name))
+        if (config_name_is_deciding(row->name))
             return config_file_refuse(
                 check->err, providers, row->name,
                 "this is a setting and no provider, and belongs into the section ", ours);

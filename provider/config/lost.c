@@ -95,7 +95,7 @@ static int check_row(const CONF_VALUE *row, void *arg)
                                   "OpenSSL includes no file by this row; write .include and the "
                                   "path",
                                   "");
-    return !config_name_makes_a_service(row->name)
+    return !config_name_is_deciding(row->name)
            || config_file_value(s->file, s->ours, row->name) != NULL
            || !config_file_each(s->file, is_no_oid_list, row->section)
            || is_reached(s, row->section)

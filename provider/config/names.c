@@ -86,10 +86,18 @@ const char *config_name_nearest(const char *name)
     return found;
 }
 
-bool config_name_makes_a_service(const char *name)
+const char *const config_deciding[CONFIG_DECIDING] = {"service", "inbound", "outbound",
+                                                      "upstreams"};
+
+bool config_name_is_deciding(const char *name)
 {
-    return strcmp(name, "service") == 0 || strcmp(name, "inbound") == 0
-           || strcmp(name, "outbound") == 0 || strcmp(name, "upstreams") == 0;
+    size_t i;
+
+    for (i = 0; i < CONFIG_DECIDING; i++) {
+        if (strcmp(config_deciding[i], name) == 0)
+            return true;
+    }
+    return false;
 }
 
 bool config_name_is_builtin(const char *provider)

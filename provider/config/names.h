@@ -16,8 +16,12 @@ const consul_option *config_name_option(const char *name);
 /* Return the name that was probably meant, or NULL. */
 const char *config_name_nearest(const char *name);
 
-/* Return true for a setting that decides about TLS. Other names may be another program's variables. */
-bool config_name_makes_a_service(const char *name);
+/* The settings that decide what is governed. */
+#define CONFIG_DECIDING 4
+extern const char *const config_deciding[CONFIG_DECIDING];
+
+/* Return true for one of these. Other names may be another program's variables. */
+bool config_name_is_deciding(const char *name);
 
 /* Return true for the name of a provider of OpenSSL's own. */
 bool config_name_is_builtin(const char *provider);

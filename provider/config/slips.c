@@ -87,7 +87,7 @@ int prov_config_check_slips(const prov_core *core, bool brief, consul_error *err
 
     for (option = consul_options; option->name != NULL; option++) {
         len = strlen(option->name);
-        if ((brief && !config_name_makes_a_service(option->name)) || len + 1 >= SIZE)
+        if ((brief && !config_name_is_deciding(option->name)) || len + 1 >= SIZE)
             continue;
         memset(s.name, 0, SIZE);
         memcpy(s.name, option->name, len);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "instance/agreement.h"
 
+#include "config/names.h"
+
 #include <string.h>
 
 #include <openssl/core_names.h>
@@ -40,21 +42,19 @@ int prov_agreement_check(const prov_instance *prov, const prov_instance *other, 
     return 1;
 }
 
-static const char *const deciding[PROV_DECIDING] = {"service", "inbound", "outbound"};
-
 /* Ask the core for all of them at once, as each question goes through the whole section. */
-static void ask_deciding(const prov_core *core, char *values[PROV_DECIDING])
+static void ask_deciding(const prov_core *core, char *values[CONFIG_DECIDING])
 {
-    OSSL_PARAM params[PROV_DECIDING + 1];
+    OSSL_PARAM params[CONFIG_DECIDING + 1];
     size_t i;
 
-    for (i = 0; i < PROV_DECIDING; i++) {
+    for (i = 0; i < CONFIG_DECIDING; i++) {
         values[i] = NULL;
-        params[i] = OSSL_PARAM_construct_utf8_ptr(deciding[i], &values[i], 0);
+        params[i] = OSSL_PARAM_construct_utf8_ptr(config_deciding[i], &values[i], 0);
     }
     params[i] = OSSL_PARAM_construct_end();
     if (!core->get_params(core->handle, params))
-        memset(values, 0, PROV_DECIDING * sizeof(values[0]));
+        memset(values, 0, CONFIG_DECIDING * sizeof(values[0]));
 }
 
 void prov_agreement_note_deciding(prov_instance *prov)
@@ -64,18 +64,18 @@ void prov_agreement_note_deciding(prov_instance *prov)
 
 int prov_agreement_check_deciding(const prov_instance *prov, consul_error *err)
 {
-    char *values[PROV_DECIDING];
+    char *values[CONFIG_DECIDING];
     size_t i;
 
     ask_deciding(&prov->core, values);
-    for (i = 0; i < PROV_DECIDING; i++) {
+    for (i = 0; i < CONFIG_DECIDING; i++) {
         const char *value = values[i], *read = prov->deciding[i];
 
         if (value != NULL && (read == NULL || strcmp(value, read) != 0))
             return consul_error_set(err, CONSUL_R_SETTING_INVALID,
                                     "%s = %.200s was set when the provider \"%s\" was loaded "
                                     "already, and is without effect; set it in openssl.cnf",
-                                    deciding[i], value, provider_name(prov));
+                                    config_deciding[i], value, provider_name(prov));
     }
     return 1;
 }

@@ -3,13 +3,12 @@
 #ifndef PROV_INSTANCE_INSTANCE_H
 #define PROV_INSTANCE_INSTANCE_H
 
+#include "config/names.h"
 #include "config/section.h"
 #include "store.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
-
-#define PROV_DECIDING 3 /* settings that decide what is governed */
 
 /* OpenSSL's provctx. Its fields are set in provider init, and by prov_instances_check. */
 typedef struct prov_instance {
@@ -18,8 +17,8 @@ typedef struct prov_instance {
     consul_store *tls_store; /* for the process's TLS, in the default library context */
     OSSL_PROVIDER *crypto;   /* the provider of algorithms that it has brought, or NULL */
     atomic_bool crypto_sorted;
-    bool crypto_unasked;           /* by `auto`: no setting names it */
-    char *deciding[PROV_DECIDING]; /* their values when it was added; borrowed */
+    bool crypto_unasked;             /* by `auto`: no setting names it */
+    char *deciding[CONFIG_DECIDING]; /* values of these settings when it was added; borrowed */
     bool names_left;       /* its section has names that nothing has looked at; see instances.h */
     consul_error unusable; /* the fault of its configuration, or a reason of 0 */
 } prov_instance;

@@ -394,6 +394,10 @@ static void test_a_setting_after_the_load(void **state)
         assert_int_equal(add(provider, "log_level", "info"), 1);
         outcome = tls_connect(ctx, ctx);
         assert_talked("a setting that decides nothing", &outcome);
+        assert_int_equal(add(provider, "upstreams", "hosts"), 1);
+        outcome = tls_connect(ctx, ctx);
+        assert_refused("hosts in vain", &outcome);
+        assert_contains(outcome.client_errors, "upstreams = hosts was set when the provider");
         assert_int_equal(add(provider, "inbound", "require"), 1);
         outcome = tls_connect(ctx, ctx);
         assert_refused("a service in vain", &outcome);
