@@ -159,6 +159,12 @@ static int check_settings(config_check *check, const char *section)
         check->section = section;
     if (check->loaded == NULL && is_loaded(check, section))
         check->loaded = section;
+    if (*check->file.passed_over != '\0')
+        return consul_error_set(
+            check->err, CONSUL_R_SETTING_INVALID,
+            "OpenSSL passes over a file that it cannot include, and a setting may be in it: %s; "
+            "make it readable for this user, or take the .include out",
+            check->file.passed_over);
     for (i = 0; i < sk_CONF_VALUE_num(rows); i++) {
         if (!check_setting(check, section, sk_CONF_VALUE_value(rows, i)))
             return 0;
@@ -282,12 +288,6 @@ int prov_config_check(const char *provider, const prov_core *core, char place[PR
     if (config_file_read(&check.file, path)) {
         ok = config_file_each(&check.file, check_providers, &check)
              || consul_error_prefix(err, "%s: ", path);
-        if (ok && check.section != NULL && *check.file.passed_over != '\0')
-            ok = consul_error_set(
-                err, CONSUL_R_SETTING_INVALID,
-                "%s: OpenSSL passes over a file that it cannot include, and a setting may be in it: %s; "
-                "make it readable for this user, or take the .include out",
-                path, check.file.passed_over);
         if (check.loaded != NULL)
             snprintf(place, PROV_PLACE_MAX, "%s: [%s] ", path, check.loaded);
     }

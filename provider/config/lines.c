@@ -1,21 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config/lines.h"
 
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include <openssl/crypto.h>
 
 #define BLANKS " \t"
 #define BYTE_ORDER_MARK "\xEF\xBB\xBF"
 
+/* The reader of one file. */
 typedef struct reader {
     const char *section;
     bool is_within; /* the section */
     bool goes_on;   /* the line before, into this one */
     long number;    /* of the line */
-    /* The rows of the section, by name. A line takes its row out. */
+    /* The rows of the section in all files, by name. A line takes its row out. */
     STACK_OF(CONF_VALUE) *rows;
     consul_error *err;
 } reader;
@@ -93,6 +99,82 @@ static int take_row(reader *r, char *name)
                                r->number, r->section);
 }
 
+static int check_file(const reader *outer, const char *path);
+
+/* Return true for a file of a folder that OpenSSL includes (get_next_file in its conf_def.c). */
+static bool has_ending(const char *name)
+{
+    size_t len = strlen(name);
+
+    return (len > 5 && strcasecmp(name + len - 5, ".conf") == 0)
+           || (len > 4 && strcasecmp(name + len - 4, ".cnf") == 0);
+}
+
+static int check_folder(const reader *r, const char *path, DIR *folder)
+{
+    const struct dirent *entry;
+    char name[PATH_MAX];
+    int ok = 1;
+
+    while (ok && (entry = readdir(folder)) != NULL) {
+        snprintf(name, sizeof(name), "%s/%s", path, entry->d_name);
+        ok = !has_ending(entry->d_name) || check_file(r, name);
+    }
+    return ok;
+}
+
+/* Check the lines of an included file, or of each file of a folder. A reader takes them for lines of the section around. */
+static int check_included(const reader *r, const char *path)
+{
+    DIR *folder = opendir(path);
+    int ok;
+
+    if (folder == NULL && errno == ENOTDIR)
+        return check_file(r, path);
+    if (folder == NULL)
+        return consul_error_set(
+            r->err, CONSUL_R_SETTING_INVALID,
+            "OpenSSL passes over a folder that it cannot read, and a setting may "
+            "be in it: %s: %s; make it readable for this user, or take the "
+            ".include out",
+            path, strerror(errno));
+    ok = check_folder(r, path, folder);
+    closedir(folder);
+    return ok;
+}
+
+/*
+ * Return the path of an .include, which ends in its line. NULL for a path with variables or quotes, or from the folder in
+ * which the program runs.
+ */
+static const char *included_path(char *line)
+{
+    char *path = line + strcspn(line, BLANKS "=");
+    size_t len;
+
+    path += strspn(path, BLANKS);
+    if (*path == '=')
+        path += 1 + strspn(path + 1, BLANKS);
+    for (len = strcspn(path, "#"); len > 0 && strchr(BLANKS, path[len - 1]) != NULL; len--)
+        ;
+    path[len] = '\0';
+    return *path == '/' && strpbrk(path, "$\\\"'`") == NULL ? path : NULL;
+}
+
+/* Take a line that is for OpenSSL itself. */
+static int take_directive(reader *r, char *line)
+{
+    const char *path;
+
+    if (r->goes_on)
+        return consul_error_set(r->err, CONSUL_R_SETTING_INVALID,
+                                "line %ld is without effect: OpenSSL joins it to the text "
+                                "before; take the backslash or the carriage return there out",
+                                r->number);
+    path = strncmp(line, ".include", 8) == 0 ? included_path(line) : NULL;
+    return path == NULL || check_included(r, path);
+}
+
 /* Take a line, or a part of it that ends with a carriage return or a NUL byte. */
 static int take(reader *r, char *line)
 {
@@ -100,11 +182,7 @@ static int take(reader *r, char *line)
     if (*line == '[')
         return take_section(r, line);
     if (strncmp(line, ".include", 8) == 0 || strncmp(line, ".pragma", 7) == 0)
-        return !r->goes_on
-               || consul_error_set(r->err, CONSUL_R_SETTING_INVALID,
-                                   "line %ld is without effect: OpenSSL joins it to the text "
-                                   "before; take the backslash or the carriage return there out",
-                                   r->number);
+        return take_directive(r, line);
     return *line == '#' || take_row(r, line);
 }
 
@@ -137,6 +215,32 @@ static int check(reader *r, FILE *stream, char **line, size_t *size)
            || consul_error_set(r->err, CONSUL_R_OUT_OF_MEMORY, "the lines cannot be read");
 }
 
+/* Check the lines of a file, which begins in the section of the file around it. An irregular file is OpenSSL's alone to read. */
+static int check_file(const reader *outer, const char *path)
+{
+    reader r = {.section = outer->section,
+                .is_within = outer->is_within,
+                .rows = outer->rows,
+                .err = outer->err};
+    bool is_included = outer->number > 0;
+    const char *why = "";
+    FILE *stream = consul_file_open(path, &why);
+    char *line = NULL;
+    size_t size = 0;
+    int ok;
+
+    if (stream == NULL)
+        return (is_included && why == consul_file_is_irregular)
+               || consul_error_set(r.err, CONSUL_R_OUT_OF_MEMORY,
+                                   "%s: the lines cannot be read: %s", path, why);
+    ok = check(&r, stream, &line, &size);
+    if (line != NULL)
+        OPENSSL_cleanse(line, size); /* a token may stand there */
+    free(line);
+    fclose(stream);
+    return ok || (is_included && consul_error_prefix(r.err, "%s: ", path));
+}
+
 /* Return the rows of a section in the order of their names, for sk_CONF_VALUE_free. NULL without memory. */
 static STACK_OF(CONF_VALUE) *rows_by_name(const config_file *file, const char *section)
 {
@@ -153,21 +257,10 @@ int config_lines_check(const config_file *file, const char *path, const char *se
                        consul_error *err)
 {
     reader r = {.section = section, .rows = rows_by_name(file, section), .err = err};
-    const char *why = "no memory";
-    FILE *stream = r.rows == NULL ? NULL : consul_file_open(path, &why);
-    char *line = NULL;
-    size_t size = 0;
-    int ok;
+    int ok = r.rows == NULL ? consul_error_set(err, CONSUL_R_OUT_OF_MEMORY,
+                                               "the lines cannot be read: no memory")
+                            : check_file(&r, path);
 
-    if (stream == NULL) {
-        sk_CONF_VALUE_free(r.rows);
-        return consul_error_set(err, CONSUL_R_OUT_OF_MEMORY, "the lines cannot be read: %s", why);
-    }
-    ok = check(&r, stream, &line, &size);
-    if (line != NULL)
-        OPENSSL_cleanse(line, size); /* a token may stand there */
-    free(line);
-    fclose(stream);
     sk_CONF_VALUE_free(r.rows);
     return ok;
 }

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <openssl/crypto.h>
@@ -42,7 +43,7 @@ static const struct {
     {TABLE "# the hosts\na.b = db\n*.b = db\n", NULL},
     {HEAD US "# in C:\\\nof all words\nservice = web\n", NULL},
     {HEAD US "# in C:\\\n# service = web\nservice = web\n", NULL},
-    {HEAD US "# in C:\\\\\nservice = web\n", NULL},
+    {HEAD US "# in C:\\\\\n.include /dev/null\nservice = web\n", NULL},
     {HEAD US "# in C:\\ \nservice = web\n", NULL},
     {HEAD US "[other]\n# \\\na = b\n", NULL},
     /* at the end of a row */
@@ -57,7 +58,7 @@ static const struct {
     {HEAD US "# a comment\rservice = web\n", "line 13" NO_EFFECT},
     {HEAD US "[us]service = web\n", "line 13 has more than the name of a section"},
     {HEAD US "[ us ] service = web\n", "line 13 has more than the name of a section"},
-    {HEAD US "[ us ] # of all\nservice = web\n", NULL},
+    {HEAD US "[ us ] # of all, as service = api\nservice = web\n", NULL},
     {HEAD US "[other] a = b\n", NULL},
     {HEAD US "[other] us::service = web\n", "line 13 has more than the name of a section"},
     {HEAD US "[other] .include /x\n", "line 13 has more than the name of a section"},
@@ -79,6 +80,10 @@ static const struct {
     {HEAD US "[upstreams]\ndb.internal = db\n", "[upstreams] db.internal: it is without effect"},
     {HEAD US "service = web\nupstreams = upstreams_sect\n" HOSTS, NULL},
     {HEAD US "[upstreams_sect]\n", NULL},
+    /* a provider of another module, in the list of this one */
+    {HEAD US "[providers]\nthing = other\n"
+             "[other]\nmodule = /x/thing.so\nsoft_load = 1\nactivate = 1\nservice = web\n",
+     "[other] service: this is without effect, and belongs into the section us"},
     /* includes */
     {HEAD US "[other]\n.includ = /x\n", "[other] .includ: OpenSSL includes no file by this row"},
     {"include = /x\n" HEAD US, "[default] include: OpenSSL includes no file by this row"},
@@ -141,6 +146,124 @@ static void test_a_section_of_an_included_file(void **state)
     snprintf(text, sizeof(text), HEAD US ".include %s\nservice = web\n", conf_place.included);
     conf_check(text, NULL);
     unlink(conf_place.included);
+}
+
+/* Check a file that includes this text, by its path in place of INCLUDED. */
+static void check_included(const char *included, const char *rest, const char *words)
+{
+    const char *place = strstr(rest, "INCLUDED");
+    char text[2048];
+
+    assert_non_null(place);
+    conf_write(conf_place.included, included);
+    snprintf(text, sizeof(text), "%.*s%s%s", (int)(place - rest), rest, conf_place.included,
+             place + sizeof("INCLUDED") - 1);
+    conf_check(text, words);
+    unlink(conf_place.included);
+}
+
+#define LOST "# in C:\\\nservice = web\n"
+#define LOST_WITHIN "included.cnf: line 2" NO_EFFECT
+
+static void test_a_row_that_an_included_file_loses(void **state)
+{
+    check_included("[us]\n" LOST, HEAD US ".include INCLUDED\n", "included.cnf: line 3" NO_EFFECT);
+    check_included("[us]\n" LOST "[other]\n", HEAD US "[more]\n.include INCLUDED\n",
+                   "included.cnf: line 3" NO_EFFECT);
+    check_included("# x \\\nus::service = web\n", HEAD US "[more]\n.include INCLUDED\n",
+                   LOST_WITHIN);
+    check_included("[other]\n" LOST, HEAD US ".include INCLUDED\n", NULL);
+    /* it goes on with the section around, and not with a line */
+    check_included(LOST, HEAD US ".include INCLUDED\n", LOST_WITHIN);
+    check_included(LOST, HEAD US "[other]\n.include INCLUDED\n", NULL);
+    check_included("service = web", HEAD US ".include INCLUDED\ninbound = require\n", NULL);
+    check_included("log_level = info \\", HEAD US ".include INCLUDED\nservice = web\n", NULL);
+    check_included("service = web\n", HEAD US ".include INCLUDED\n# x \\\nservice = web\n",
+                   "line 15" NO_EFFECT);
+    check_included("[us]\n", HEAD "[other]\n.include INCLUDED\n" LOST US, NULL);
+    /* ways to write the path */
+    check_included(LOST, HEAD US ".include = INCLUDED\n", LOST_WITHIN);
+    check_included(LOST, HEAD US "\t.include=INCLUDED # more\n", LOST_WITHIN);
+    check_included(LOST, HEAD US ".include  INCLUDED \t\n", LOST_WITHIN);
+    check_included(LOST, "here = INCLUDED\n" HEAD US ".include /$default::here\n", NULL);
+    conf_check(HEAD US ".include /dev/null\nservice = web\n", NULL);
+}
+
+/* A relative path leads to a file in a folder that OpenSSL alone knows. Its rows count, and its lines are not looked at. */
+static void test_an_included_file_of_another_folder(void **state)
+{
+    char text[1024];
+
+    conf_write(conf_place.included, LOST);
+    snprintf(text, sizeof(text), HEAD US ".pragma includedir:/\n.include %s\n",
+             conf_place.included + 1);
+    conf_check(text, NULL);
+    conf_write(conf_place.included, "no_setting = 1\n");
+    conf_check(text, "[us] no_setting: there is no such setting");
+    unlink(conf_place.included);
+}
+
+/* ---- folders ---- */
+
+static char folder[128], file_name[256];
+
+static const char *in_folder(const char *name)
+{
+    snprintf(file_name, sizeof(file_name), "%s/%s", folder, name);
+    return file_name;
+}
+
+static void check_folder(const char *name, const char *words)
+{
+    char text[1024];
+
+    conf_write(in_folder(name), LOST);
+    snprintf(text, sizeof(text), HEAD US ".include %s\n", folder);
+    conf_check(text, words);
+    unlink(in_folder(name));
+}
+
+static int make_folder(void **state)
+{
+    snprintf(folder, sizeof(folder), "%s/more.d", conf_place.folder);
+    return mkdir(folder, 0700);
+}
+
+static int remove_folder(void **state)
+{
+    return rmdir(folder);
+}
+
+static void test_a_row_that_a_file_of_a_folder_loses(void **state)
+{
+    check_folder("one.cnf", "more.d/one.cnf: line 2" NO_EFFECT);
+    check_folder("one.CNF", "more.d/one.CNF: line 2" NO_EFFECT);
+    check_folder("one.Conf", "more.d/one.Conf: line 2" NO_EFFECT);
+    check_folder("one.txt", NULL);
+    check_folder("one.cnf.old", NULL);
+    check_folder(".cnf", NULL);
+}
+
+/* OpenSSL passes over it without an error. Root can read each folder, and so another user looks. */
+static void test_a_folder_that_cannot_be_read(void **state)
+{
+    char text[1024], words[PROV_PLACE_MAX];
+    consul_error err = {0};
+    int ok;
+
+    snprintf(text, sizeof(text), HEAD US ".include %s\n", folder);
+    conf_write(conf_place.path, text);
+    assert_int_equal(chmod(conf_place.folder, 0755), 0);
+    assert_int_equal(chmod(folder, 0), 0);
+    if (geteuid() == 0)
+        assert_int_equal(seteuid(65534), 0);
+    ok = prov_config_check("consul", NULL, words, &err);
+    assert_int_equal(seteuid(getuid()), 0);
+    assert_int_equal(chmod(folder, 0700), 0);
+    assert_false(ok);
+    assert_contains(err.text, "OpenSSL passes over a folder that it cannot read");
+    assert_contains(err.text, "more.d: Permission denied; make it readable");
+    ERR_clear_error();
 }
 
 /* ---- memory ---- */
@@ -210,6 +333,12 @@ int main(void)
         cmocka_unit_test(test_a_row_in_the_value_of_activate),
         cmocka_unit_test(test_a_nul_byte),
         cmocka_unit_test(test_a_section_of_an_included_file),
+        cmocka_unit_test(test_a_row_that_an_included_file_loses),
+        cmocka_unit_test(test_an_included_file_of_another_folder),
+        cmocka_unit_test_setup_teardown(test_a_row_that_a_file_of_a_folder_loses, make_folder,
+                                        remove_folder),
+        cmocka_unit_test_setup_teardown(test_a_folder_that_cannot_be_read, make_folder,
+                                        remove_folder),
         cmocka_unit_test(test_without_memory),
         cmocka_unit_test(test_without_descriptors),
     };
