@@ -364,13 +364,16 @@ bool app_is_given_on_ssl(const row *r)
                    : given >= GIVEN_IN_HELLO && given <= GIVEN_BY_LATE_SWITCH);
 }
 
-/* Return true where each of its SSLs has the other leaf, with an ordinary certificate. */
+/* Return true where each of its SSLs has the other leaf, with an ordinary certificate; or until a callback gives it that. */
 static bool has_other_at_first(const row *r)
 {
-    bool on_ctx = ROW_IS(r, TAKE, TAKE_OTHER_BESIDE) && ROW_IS(r, PLACE, AT_CTX)
-                  && !ROW_IS(r, GIVEN, GIVEN_BESIDE);
+    bool beside = ROW_IS(r, TAKE, TAKE_OTHER_BESIDE) && !ROW_IS(r, GIVEN, GIVEN_BESIDE);
+    bool before = ROW_IS(r, TAKE, TAKE_OTHER_LEAF)
+                  && (ROW_IS(r, GIVEN, GIVEN_IN_HELLO) || ROW_IS(r, GIVEN, GIVEN_BY_NAME)
+                      || ROW_IS(r, GIVEN, GIVEN_IN_CERT_CB));
 
-    return on_ctx || (ROW_IS(r, GIVEN, GIVEN_WITH_OTHER) && r->value[AXIS_GOVERNED] >= BY_SERVICE);
+    return (ROW_IS(r, PLACE, AT_CTX) && (beside || before))
+           || (ROW_IS(r, GIVEN, GIVEN_WITH_OTHER) && r->value[AXIS_GOVERNED] >= BY_SERVICE);
 }
 
 void app_switch(void)

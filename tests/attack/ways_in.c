@@ -103,6 +103,20 @@ static bool is_not_asked(const row *r)
 }
 
 /*
+ * Return true where a server displaces the SSL's info callback after its client hello callback. Up to TLS 1.2 OpenSSL asks
+ * nothing else of a server that resumes.
+ */
+static bool displaces_info_until_it_resumes(const row *r)
+{
+    static const bool until[AT_END + 1] = {
+        [AT_NAME] = true,   [AT_ALPN] = true,       [AT_PARSED] = true,
+        [AT_TICKET] = true, [AT_TICKET_KEY] = true, [AT_LOOK_UP] = true};
+
+    return !IS(PROTOCOL, TLS_1_3) && row_is_displaced(r, AXIS_MESSAGE) && IS(INFO, INFO_INSIDE)
+           && until[r->value[AXIS_PLACE]];
+}
+
+/*
  * Return true for a server with an ordinary certificate until after the look-up of a session of others. Or it has none, or an
  * ordinary one, and takes a pre-shared key.
  */
@@ -114,7 +128,9 @@ static bool resumes_before_the_switch(const row *r)
     if (row_is_server(r) && has_key
         && (IS(GIVEN, GIVEN_IN_CERT_CB) || IS(GIVEN, GIVEN_BY_LATE_SWITCH)))
         return true;
-    return row_is_server(r) && row_has_session_of_others(r) && IS(GIVEN, GIVEN_BY_LATE_SWITCH);
+    return row_is_server(r) && row_has_session_of_others(r)
+           && (IS(GIVEN, GIVEN_BY_LATE_SWITCH)
+               || (IS(GIVEN, GIVEN_BY_SWITCH) && displaces_info_until_it_resumes(r)));
 }
 
 /* Return true for a client that goes by its peer, and resumes a session with an ordinary server. */
