@@ -29,7 +29,7 @@ MUTATIONS = [
         ("a name may be empty", "    if (len == 0 || len > CONSUL_NAME_MAX)\n        return 0;\n    memcpy(value", "    if (len > CONSUL_NAME_MAX)\n        return 0;\n    memcpy(value"),
         ("an ID has any length", "    if (len > CONSUL_URI_MAX || memchr(text", "    if (memchr(text"),
         ("an ID has any scheme", "\n        || strncasecmp(text, scheme, sizeof(scheme) - 1) != 0)", ")"),
-        ("a second extension of names is not seen", "    while ((index = X509_get_ext_by_NID(cert, NID_subject_alt_name, index)) >= 0) {", "    if ((index = X509_get_ext_by_NID(cert, NID_subject_alt_name, index)) >= 0) {"),
+        ("a second extension of names is not seen", "    while ((index = X509_get_ext_by_NID(cert, NID_subject_alt_name, index)) >= 0) {", "    while (index < 0 && (index = X509_get_ext_by_NID(cert, NID_subject_alt_name, index)) >= 0) {"),
         ("a second ID is not seen", "            if (claims(data, (size_t)(end - data), trust_domain))\n                return true;", "            return claims(data, (size_t)(end - data), trust_domain);"),
         ("another name is an ID", "    return type == GEN_URI ? value : NULL;", "    return type == GEN_URI || type == GEN_DNS ? value : NULL;"),
         ),

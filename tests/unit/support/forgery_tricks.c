@@ -94,6 +94,33 @@ static size_t make_constructed(const unsigned char *old, size_t len, unsigned ch
     return text + 8;
 }
 
+static void add_unknown(X509 *cert, int number)
+{
+    ASN1_OCTET_STRING *value = ASN1_OCTET_STRING_new();
+    X509_EXTENSION *extension = NULL;
+    ASN1_OBJECT *name;
+    char text[32];
+
+    snprintf(text, sizeof(text), "1.2.3.4.%d", number);
+    name = OBJ_txt2obj(text, 1);
+    must(name != NULL && value != NULL
+             && ASN1_OCTET_STRING_set(value, (const unsigned char *)"\x05\x00", 2)
+             && X509_EXTENSION_create_by_OBJ(&extension, name, 0, value) != NULL
+             && X509_add_ext(cert, extension, -1) == 1,
+         "an extension");
+    X509_EXTENSION_free(extension);
+    ASN1_OCTET_STRING_free(value);
+    ASN1_OBJECT_free(name);
+}
+
+void trick_many_extensions(X509 *cert)
+{
+    int i;
+
+    for (i = 0; i < 70; i++)
+        add_unknown(cert, i);
+}
+
 void trick_san_trailing(X509 *cert)
 {
     rewrite(cert, NID_subject_alt_name, add_null);

@@ -13,6 +13,7 @@ void trick_san_indefinite(X509 *cert);  /* BER: no length, and two zero bytes at
 void trick_san_long_length(X509 *cert); /* BER: a length in more bytes than it needs */
 void trick_san_constructed(X509 *cert); /* BER: the URI in two pieces */
 void trick_usage_trailing(X509 *cert);  /* more bytes behind the key usage */
+void trick_many_extensions(X509 *cert); /* seventy that are unknown */
 void trick_without_zone(X509 *cert);    /* a notAfter in local time */
 void trick_with_zone(X509 *cert);       /* a notAfter in another time zone */
 void trick_with_fraction(X509 *cert);   /* a notAfter with parts of seconds */
