@@ -105,6 +105,8 @@ HOLES = (
          (VERIFY, "(prov_tls_is_governed(e) && !endpoint_look_at_peer(e))", "false")),
     hole("a switch to a Connect certificate is not expected", "given=switch life=cache protocol=TLSv1.2",
          (SECURITY, "\n            || atomic_load_explicit(&may_switch, memory_order_relaxed)))", "))")),
+    hole("a session is resumed after a switch", "given=switch life=cache security=inside message=removed place=client-hello",
+         (HOOKS, "|| !SSL_session_reused(ssl))\n", "|| true)\n")),
     hole("a certificate that comes in the handshake is seen at its end", "given=late-switch security=context message=context session=ssl life=resumed",
          (GOVERN, "? endpoint_has_another_certificate(e, ssl)\n", "? false\n")),
     hole("a client shows its leaf to any server", "role=client given=cert-cb place=info info=inside call=eighth-on message=context check=ssl",

@@ -47,4 +47,6 @@ const char *const once_open[] = {
     "governed=nothing security=ssl take=other-shared place=extension-added life=resumed",
     "given=switch security=inside message=removed place=client-hello life=cache peer=odd-id",
     "given=switch security=inside message=removed place=client-hello life=ticket-keys peer=odd-id",
+    "given=switch message=inside info=wrapped place=session-look-up life=cache peer=purpose",
+    "security=context message=context info=ssl life=resumed-site peer=none",
     NULL};
