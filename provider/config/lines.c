@@ -99,6 +99,8 @@ static int take_row(reader *r, char *name)
                                r->number, r->section);
 }
 
+/* NOLINTBEGIN(misc-no-recursion): each file around another one is open, and descriptors have a limit */
+
 static int check_file(const reader *outer, const char *path);
 
 /* Return true for a file of a folder that OpenSSL includes (get_next_file in its conf_def.c). */
@@ -240,6 +242,8 @@ static int check_file(const reader *outer, const char *path)
     fclose(stream);
     return ok || (is_included && consul_error_prefix(r.err, "%s: ", path));
 }
+
+/* NOLINTEND(misc-no-recursion) */
 
 /* Return the rows of a section in the order of their names, for sk_CONF_VALUE_free. NULL without memory. */
 static STACK_OF(CONF_VALUE) *rows_by_name(const config_file *file, const char *section)
